@@ -1,0 +1,130 @@
+"""Client-to-server commands, as values.
+
+Hot commands are plural: a run of FINs, or of PUBs to one topic, is *one* value
+carrying a list. The parser groups, the engine works on lists, and nothing in
+between loops over single messages. PUB is an MPUB of one body.
+
+Numbers that the protocol sends as text (RDY's count, delays) stay text here:
+whether they are even looked at depends on the session's state.
+"""
+
+from attrs import define, frozen
+
+from nsqcore.wire.errors import ProtocolError
+
+
+@define(eq=False)
+class Publish:
+    """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it."""
+
+    topic: str
+    bodies: list[bytes]
+    replies: int
+    many: bool
+
+
+@frozen
+class PublishDeferred:
+    """DPUB: one body, to be delivered after ``delay`` (text, milliseconds)."""
+
+    topic: str
+    body: bytes
+    delay: bytes
+
+
+@frozen
+class Finish:
+    """A run of FINs: the ids, 16 bytes each."""
+
+    ids: list[bytes]
+
+
+@frozen
+class Requeue:
+    """REQ: give a message back, after ``delay`` (text, milliseconds)."""
+
+    id: bytes
+    delay: bytes
+
+
+@frozen
+class Touch:
+    """TOUCH: start a message's timeout anew."""
+
+    id: bytes
+
+
+@frozen
+class Ready:
+    """RDY: how many messages may be in flight; ``count`` is text, None where it was left out."""
+
+    count: bytes | None
+
+
+@frozen
+class Subscribe:
+    """SUB: become a consumer of a channel."""
+
+    topic: str
+    channel: str
+
+
+@frozen
+class Identify:
+    """IDENTIFY with its JSON body, not yet decoded. Ends a batch."""
+
+    body: bytes
+
+
+@frozen
+class Auth:
+    """AUTH with its secret. Ends a batch."""
+
+    secret: bytes
+
+
+@frozen
+class StartClose:
+    """CLS: send no more messages."""
+
+
+@frozen
+class Nop:
+    """NOP: a sign of life."""
+
+
+@frozen
+class CreateTopic:
+    """The topic of an MPUB whose body turned out faulty: the topic comes to be all the same."""
+
+    topic: str
+
+
+@frozen
+class Fault:
+    """Where the bytes stopped being the protocol. Always the last value.
+
+    ``command`` is the name of the command it happened in, for the checks of
+    state that come before it; ``silent`` means close without an answer.
+    """
+
+    error: ProtocolError
+    command: bytes = b""
+    silent: bool = False
+
+
+Command = (
+    Publish
+    | PublishDeferred
+    | Finish
+    | Requeue
+    | Touch
+    | Ready
+    | Subscribe
+    | Identify
+    | Auth
+    | StartClose
+    | Nop
+    | CreateTopic
+    | Fault
+)

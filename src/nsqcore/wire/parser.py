@@ -1,0 +1,327 @@
+"""The V2 command parser: bytes of one client in, plural commands out.
+
+A command is a line, and for some a body of int32 size and data after it (spec:
+"Commands"). The three that carry traffic have roads of their own: FIN runs are
+found by one regular expression, PUB runs by their repeated first line, MPUB
+bodies by `hot.split_bodies`, as they come in.
+
+No I/O, no clock. While a command is unfinished its pieces are kept in a list
+until the bytes it needs are there, so a large body is joined once.
+"""
+
+import re
+from struct import Struct
+
+from nsqcore.wire.commands import (
+    Auth,
+    Command,
+    CreateTopic,
+    Fault,
+    Finish,
+    Identify,
+    Nop,
+    Publish,
+    PublishDeferred,
+    Ready,
+    Requeue,
+    StartClose,
+    Subscribe,
+    Touch,
+)
+from nsqcore.wire.errors import BadBody, BadChannel, BadMessage, BadTopic, Invalid, ProtocolError
+from nsqcore.wire.names import as_text, is_valid_name, quote
+from nsqcore.wire.speedups import split_bodies, split_fin_run
+
+# The original reads lines through a buffer of this size, and ends the connection beyond it.
+MAX_LINE = 16 * 1024
+
+MESSAGE_ID_SIZE = 16
+
+FIN_RUN = re.compile(rb"(?:FIN [^ \r\n]{16}\n)+")  # such a FIN is always 21 bytes
+
+_unpack_size = Struct(">i").unpack_from
+
+
+class _Unfinished(Exception):
+    """No command can be read before the buffer reaches ``end``.
+
+    ``cut`` says what it means if the stream ends first.
+    """
+
+    def __init__(self, end: int, cut: ProtocolError | None = None) -> None:
+        self.end = end
+        self.cut = cut
+
+
+class CommandParser:
+    """Turns the bytes of one V2 client into commands.
+
+    Feed it whatever was received, cut anywhere; it keeps the unfinished tail.
+    ``max_msg_size`` and ``max_body_size`` are in bytes.
+    """
+
+    def __init__(self, max_msg_size: int, max_body_size: int) -> None:
+        self.max_msg_size = max_msg_size
+        self.max_body_size = max_body_size
+        self._pieces: list[bytes] = []  # the unfinished tail
+        self._held = 0  # its size
+        self._need = 1  # the size at which it is worth another look
+        self._many: Publish | None = None  # an MPUB whose body is coming in …
+        self._missing = 0  # … and how many messages it lacks
+        self._cut: Fault | None = None
+        self._at = 0  # how far the current buffer has been understood
+        self._commands: list[Command] = []
+
+    def feed(self, chunk: bytes) -> list[Command]:
+        """Every command that ``chunk`` completes, in wire order.
+
+        Never raises. Where the bytes stop being the protocol the list ends
+        with a `Fault`, so that the commands before it are still answered. An
+        IDENTIFY or AUTH ends the list too, since what follows may not be plain
+        bytes: `resume` goes on with it, `leftover` hands it out.
+        """
+        if self._pieces:
+            self._pieces.append(chunk)
+            self._held += len(chunk)
+            if self._held < self._need:
+                return []
+            chunk = self.leftover()
+        return self._parse(chunk)
+
+    def resume(self) -> list[Command]:
+        """The commands that had to wait behind an IDENTIFY or AUTH."""
+        return self._parse(self.leftover())
+
+    def leftover(self) -> bytes:
+        """The bytes not parsed yet, which the parser forgets."""
+        chunk = b"".join(self._pieces)
+        self._pieces.clear()
+        self._held = 0
+        return chunk
+
+    def finish(self) -> list[Command]:
+        """What the end of the stream means: nothing, or a `Fault` inside a body."""
+        self.leftover()
+        if self._cut is None:
+            return []
+        many: list[Command] = [CreateTopic(self._many.topic)] if self._many else []
+        return [*many, self._cut]
+
+    # ------------------------------------------------------------ one buffer
+
+    def _parse(self, buffer: bytes) -> list[Command]:
+        self._commands = commands = []
+        self._at, self._cut, self._need = 0, None, 1
+        name = b"MPUB"
+        try:
+            if self._many is not None:
+                self._read_many(buffer, self._many)
+            while (newline := buffer.find(b"\n", self._at)) >= 0:
+                start = self._at
+                if buffer.startswith(b"FIN ", start) and (run := FIN_RUN.match(buffer, start)):
+                    self._at = run.end()
+                    commands.append(Finish(split_fin_run(buffer, start, self._at)))
+                    continue
+                if newline - start >= MAX_LINE:
+                    return [*commands, _too_long()]
+                name, *params = buffer[start:newline].removesuffix(b"\r").split(b" ")
+                self._read(buffer, name, params, newline + 1)
+                if name == b"IDENTIFY" or name == b"AUTH":
+                    break
+            else:
+                if len(buffer) - self._at >= MAX_LINE:
+                    return [*commands, _too_long()]
+        except _Unfinished as unfinished:
+            self._need = unfinished.end - self._at
+            if unfinished.cut is not None:
+                self._cut = Fault(unfinished.cut, name)
+        except ProtocolError as error:
+            if self._many is not None:
+                commands.append(CreateTopic(self._many.topic))
+            return [*commands, Fault(error, name)]
+        if self._at < len(buffer):
+            self._pieces.append(buffer[self._at :])
+            self._held = len(buffer) - self._at
+        return commands
+
+    def _read(self, buffer: bytes, name: bytes, params: list[bytes], start: int) -> None:
+        """Read one command, whose line ended at ``start``; moves ``_at`` past it."""
+        match name:
+            case b"PUB":
+                self._read_publish_run(buffer, params, start)
+                return
+            case b"MPUB":
+                self._open_many(buffer, params, start)
+                return
+            case b"DPUB":
+                if len(params) < 2:
+                    raise Invalid("DPUB insufficient number of parameters")
+                topic = _topic("DPUB", params)
+                body = self._message_body(buffer, "DPUB", start)
+                command: Command = PublishDeferred(topic, body, params[1])
+                start += 4 + len(body)
+            case b"IDENTIFY":
+                body = self._command_body(buffer, "IDENTIFY", start)
+                command = Identify(body)
+                start += 4 + len(body)
+            case b"AUTH":
+                if params:
+                    raise Invalid("AUTH invalid number of parameters")
+                body = self._command_body(buffer, "AUTH", start)
+                command = Auth(body)
+                start += 4 + len(body)
+            case _:
+                command = _line_command(name, params)
+        self._at = start
+        self._commands.append(command)
+
+    # ------------------------------------------------------------ publishing
+
+    def _read_publish_run(self, buffer: bytes, params: list[bytes], start: int) -> None:
+        """PUBs that repeat the line before ``start``, as one Publish."""
+        topic = _topic("PUB", params)
+        position = self._at
+        line = buffer[position:start]
+        run = Publish(topic, [], 0, many=False)
+        while True:
+            body = self._message_body(buffer, "PUB", position + len(line))
+            if not run.bodies:
+                self._commands.append(run)
+            run.bodies.append(body)
+            run.replies += 1
+            self._at = position = position + len(line) + 4 + len(body)
+            if not buffer.startswith(line, position):
+                return
+
+    def _open_many(self, buffer: bytes, params: list[bytes], start: int) -> None:
+        """The head of an MPUB: topic, body size, count. The size is only checked: the
+        messages themselves say where the body ends."""
+        topic = _topic("MPUB", params)
+        self._many = many = Publish(topic, [], 1, many=True)
+        try:
+            self._body_size(buffer, "MPUB", start)
+            if len(buffer) < start + 8:
+                raise _Unfinished(start + 8, BadBody("MPUB failed to read message count"))
+        except _Unfinished:
+            self._many = None  # the head is read again, from its start
+            raise
+        (count,) = _unpack_size(buffer, start + 4)
+        # a message takes at least five bytes of the body
+        if not 0 < count <= (self.max_body_size - 4) // 5:
+            raise BadBody(f"MPUB invalid message count {count}")
+        self._missing = count
+        self._at = start + 8
+        self._read_many(buffer, many)
+
+    def _read_many(self, buffer: bytes, many: Publish) -> None:
+        """What ``buffer`` holds of the messages that the open MPUB still lacks."""
+        bodies, end = many.bodies, len(buffer)
+        had = len(bodies)
+        position = split_bodies(buffer, self._at, end, self._missing, self.max_msg_size, bodies)
+        self._at = position
+        self._missing -= len(bodies) - had
+        if not self._missing:
+            self._many = None
+            last = self._commands[-1] if self._commands else None
+            if isinstance(last, Publish) and last.many and last.topic == many.topic:
+                last.bodies += bodies
+                last.replies += 1
+            else:
+                self._commands.append(many)
+            return
+        if position + 4 > end:
+            cut = f"MPUB failed to read message({len(bodies)}) body size"
+            raise _Unfinished(position + 4, BadMessage(cut))
+        (size,) = _unpack_size(buffer, position)
+        if size <= 0:
+            raise BadMessage(f"MPUB invalid message({len(bodies)}) body size {size}")
+        if size > self.max_msg_size:
+            raise BadMessage(f"MPUB message too big {size} > {self.max_msg_size}")
+        raise _Unfinished(position + 4 + size, BadMessage("MPUB failed to read message body"))
+
+    # ------------------------------------------------------------ bodies
+
+    def _message_body(self, buffer: bytes, name: str, start: int) -> bytes:
+        """The message whose size stands at ``start``."""
+        if len(buffer) < start + 4:
+            raise _Unfinished(start + 4, BadMessage(f"{name} failed to read message body size"))
+        (size,) = _unpack_size(buffer, start)
+        if size <= 0:
+            raise BadMessage(f"{name} invalid message body size {size}")
+        if size > self.max_msg_size:
+            raise BadMessage(f"{name} message too big {size} > {self.max_msg_size}")
+        stop = start + 4 + size
+        if stop > len(buffer):
+            raise _Unfinished(stop, BadMessage(f"{name} failed to read message body"))
+        return buffer[start + 4 : stop]
+
+    def _command_body(self, buffer: bytes, name: str, start: int) -> bytes:
+        """The body, not a message, whose size stands at ``start``."""
+        stop = start + 4 + self._body_size(buffer, name, start)
+        if stop > len(buffer):
+            raise _Unfinished(stop, BadBody(f"{name} failed to read body"))
+        return buffer[start + 4 : stop]
+
+    def _body_size(self, buffer: bytes, name: str, start: int) -> int:
+        if len(buffer) < start + 4:
+            raise _Unfinished(start + 4, BadBody(f"{name} failed to read body size"))
+        (size,) = _unpack_size(buffer, start)
+        if size <= 0:
+            raise BadBody(f"{name} invalid body size {size}")
+        if size > self.max_body_size:
+            raise BadBody(f"{name} body too big {size} > {self.max_body_size}")
+        return int(size)
+
+
+def _line_command(name: bytes, params: list[bytes]) -> Command:
+    """The command of a line that has no body."""
+    match name:
+        case b"FIN":
+            return Finish([_message_id("FIN", params, 1)])
+        case b"RDY":
+            return Ready(params[0] if params else None)
+        case b"REQ":
+            return Requeue(_message_id("REQ", params, 2), params[1])
+        case b"TOUCH":
+            return Touch(_message_id("TOUCH", params, 1))
+        case b"NOP":
+            return Nop()
+        case b"SUB":
+            return _subscribe(params)
+        case b"CLS":
+            return StartClose()
+    raise Invalid(f"invalid command {as_text(name)}")
+
+
+def _message_id(name: str, params: list[bytes], wanted: int) -> bytes:
+    if len(params) < wanted:
+        raise Invalid(f"{name} insufficient number of params")
+    if len(params[0]) != MESSAGE_ID_SIZE:
+        raise Invalid("invalid message ID")
+    return params[0]
+
+
+def _subscribe(params: list[bytes]) -> Subscribe:
+    if len(params) < 2:
+        raise Invalid("SUB insufficient number of parameters")
+    topic, channel = as_text(params[0]), as_text(params[1])
+    if not is_valid_name(topic):
+        raise BadTopic(f"SUB topic name {quote(topic)} is not valid")
+    if not is_valid_name(channel):
+        raise BadChannel(f"SUB channel name {quote(channel)} is not valid")
+    return Subscribe(topic, channel)
+
+
+def _topic(name: str, params: list[bytes]) -> str:
+    if not params:
+        raise Invalid(f"{name} insufficient number of parameters")
+    topic = as_text(params[0])
+    if not is_valid_name(params[0]):
+        # the original names the code twice for MPUB, and clients match on the text
+        twice = "E_BAD_TOPIC " if name == "MPUB" else ""
+        raise BadTopic(f"{twice}{name} topic name {quote(topic)} is not valid")
+    return topic
+
+
+def _too_long() -> Fault:
+    return Fault(Invalid(f"line longer than {MAX_LINE} bytes"), silent=True)
