@@ -1,0 +1,67 @@
+"""Sums: the topics and channels of many nsqd as one.
+
+Takes values of one nsqd each, returns new values with ``node`` ``*`` and the parts in ``nodes``;
+never changes what it was given.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nsqcore.cluster.latency import merge_latency
+from nsqcore.cluster.stats import CHANNEL_SUMS, TOPIC_SUMS, ChannelStats, ClientStats, TopicStats
+
+
+def merge_topic(name: str, parts: Sequence[TopicStats]) -> TopicStats:
+    """The topic over all ``parts``; its channels are sums as well.
+
+    A channel that exists on one nsqd only is that nsqd's own value, as in the original.
+    """
+    nodes = sorted(parts, key=lambda part: part.hostname)
+    by_channel: dict[str, list[ChannelStats]] = {}
+    for part in nodes:
+        for channel in part.channels:
+            by_channel.setdefault(channel.channel_name, []).append(channel)
+    sums: dict[str, Any] = {key: sum(getattr(part, key) for part in nodes) for key in TOPIC_SUMS}
+    return TopicStats(
+        node="*",
+        topic_name=name,
+        paused=any(part.paused for part in nodes),
+        latency=merge_latency(part.latency for part in nodes),
+        channels=[
+            found[0] if len(found) == 1 else merge_channel(found)
+            for _, found in sorted(by_channel.items())
+        ],
+        nodes=list(nodes),
+        rate=sum(part.rate for part in nodes),
+        **sums,
+    )
+
+
+def merge_channel(parts: Sequence[ChannelStats]) -> ChannelStats:
+    """The channel over all ``parts`` (one at least), with every client, by host name."""
+    nodes = sorted(parts, key=lambda part: part.hostname)
+    clients: list[ClientStats] = []
+    for part in nodes:
+        clients += part.clients or ()
+    clients.sort(key=lambda client: client.hostname)
+    sums: dict[str, Any] = {key: sum(getattr(part, key) for part in nodes) for key in CHANNEL_SUMS}
+    return ChannelStats(
+        node="*",
+        topic_name=nodes[0].topic_name,
+        channel_name=nodes[0].channel_name,
+        client_count=sum(part.client_count for part in nodes),
+        paused=any(part.paused for part in nodes),
+        latency=merge_latency(part.latency for part in nodes),
+        clients=clients or None,
+        nodes=list(nodes),
+        rate=sum(part.rate for part in nodes),
+        **sums,
+    )
+
+
+def group_topics(topics: Iterable[TopicStats]) -> dict[str, list[TopicStats]]:
+    """The topics of all nsqd, by name."""
+    groups: dict[str, list[TopicStats]] = {}
+    for topic in topics:
+        groups.setdefault(topic.topic_name, []).append(topic)
+    return groups

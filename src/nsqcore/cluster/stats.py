@@ -1,0 +1,262 @@
+"""Statistics of topics, channels and clients, as one nsqd tells them or as many together.
+
+``from_json`` turns what `/stats?format=json` of one nsqd answers into these values,
+`nsqcore.cluster.merge` adds up those of several, ``to_json`` gives the shapes of nsqadmin's API.
+``node`` is the HTTP address of the nsqd, or ``*`` for a sum. Nothing here does I/O or reads a
+clock.
+"""
+
+from typing import Any
+
+import attrs
+
+from nsqcore.cluster.fields import Json, count, flag, objects, text
+from nsqcore.cluster.latency import Latency
+from nsqcore.cluster.producer import Producer
+
+NANOSECONDS = 1_000_000_000
+_TEXTS = (
+    "remote_address", "version", "client_id", "hostname", "user_agent", "auth_identity",
+    "auth_identity_url", "topology_region", "topology_zone", "tls_cipher_suite", "tls_version",
+    "tls_negotiated_protocol",
+)  # fmt: skip
+_COUNTS = (
+    "connect_ts", "in_flight_count", "ready_count", "finish_count", "requeue_count",
+    "message_count", "sample_rate",
+)  # fmt: skip
+_FLAGS = ("deflate", "snappy", "authed", "tls", "tls_negotiated_protocol_is_mutual")
+_OPTIONAL = frozenset(
+    ("topology_region", "topology_zone", "node_topology_region", "node_topology_zone")
+)
+
+
+@attrs.define(eq=False, kw_only=True)
+class ClientStats:
+    """One consumer's connection to a channel on one nsqd. ``connect_ts`` is in Unix seconds."""
+
+    node: str
+    node_topology_region: str = ""
+    node_topology_zone: str = ""
+    remote_address: str = ""
+    version: str = ""
+    client_id: str = ""
+    hostname: str = ""
+    user_agent: str = ""
+    auth_identity: str = ""
+    auth_identity_url: str = ""
+    topology_region: str = ""
+    topology_zone: str = ""
+    tls_cipher_suite: str = ""
+    tls_version: str = ""
+    tls_negotiated_protocol: str = ""
+    connect_ts: int = 0
+    in_flight_count: int = 0
+    ready_count: int = 0
+    finish_count: int = 0
+    requeue_count: int = 0
+    message_count: int = 0
+    sample_rate: int = 0
+    deflate: bool = False
+    snappy: bool = False
+    authed: bool = False
+    tls: bool = False
+    tls_negotiated_protocol_is_mutual: bool = False
+
+    @classmethod
+    def from_json(cls, raw: Json, producer: Producer) -> "ClientStats":
+        """One entry of ``clients``."""
+        fields: dict[str, Any] = {key: text(raw, key) for key in _TEXTS}
+        fields |= {key: count(raw, key) for key in _COUNTS}
+        fields |= {key: flag(raw, key) for key in _FLAGS}
+        return cls(
+            node=producer.http_address,
+            node_topology_region=producer.topology_region,
+            node_topology_zone=producer.topology_zone,
+            **fields,
+        )
+
+    def to_json(self, now: int) -> dict[str, Any]:
+        """The shape of nsqadmin's API; ``now`` is Unix time in nanoseconds."""
+        shown = attrs.asdict(self, filter=lambda a, v: bool(v) or a.name not in _OPTIONAL)
+        shown["connected"] = (now // NANOSECONDS - self.connect_ts) * NANOSECONDS
+        return shown
+
+    @property
+    def zone_local(self) -> bool:
+        """The client is in the nsqd's own zone and region, and these are known."""
+        return self.region_local and self.topology_zone == self.node_topology_zone != ""
+
+    @property
+    def region_local(self) -> bool:
+        """The client is in the nsqd's own region, and that is known."""
+        return self.topology_region == self.node_topology_region != ""
+
+    @property
+    def locality(self) -> tuple[str, int, str, str]:
+        """A key that sorts clients by nsqd, and there from near to far."""
+        same_region = self.topology_region == self.node_topology_region
+        same_zone = same_region and self.topology_zone == self.node_topology_zone
+        far = 0 if same_zone else 1 if same_region else 2
+        return (self.node, far, self.topology_region, self.topology_zone)
+
+
+@attrs.define(eq=False, kw_only=True)
+class ChannelStats:
+    """A channel on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
+
+    node: str
+    hostname: str = ""
+    topic_name: str
+    channel_name: str
+    depth: int = 0
+    backend_depth: int = 0
+    in_flight_count: int = 0
+    deferred_count: int = 0
+    requeue_count: int = 0
+    timeout_count: int = 0
+    message_count: int = 0
+    zone_local_msg_count: int = 0
+    region_local_msg_count: int = 0
+    global_msg_count: int = 0
+    client_count: int = 0
+    paused: bool = False
+    latency: Latency = attrs.field(factory=Latency)
+    clients: list[ClientStats] | None = None  # None: not asked for
+    nodes: list["ChannelStats"] | None = None
+    rate: float = 0.0  # messages per second, where somebody has computed it
+
+    @property
+    def memory_depth(self) -> int:
+        """Messages in memory."""
+        return self.depth - self.backend_depth
+
+    @property
+    def delivery_msg_count(self) -> int:
+        """Messages delivered whose way (zone, region, farther) is known."""
+        return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
+
+    @classmethod
+    def from_json(cls, raw: Json, topic: str, producer: Producer) -> "ChannelStats":
+        """One entry of ``channels``."""
+        listed = isinstance(raw.get("clients"), list)
+        sums: dict[str, Any] = {key: count(raw, key) for key in CHANNEL_SUMS}
+        clients = [ClientStats.from_json(item, producer) for item in objects(raw, "clients")]
+        return cls(
+            node=producer.http_address,
+            hostname=producer.hostname,
+            topic_name=topic,
+            channel_name=text(raw, "channel_name"),
+            client_count=count(raw, "client_count") or len(clients),
+            paused=flag(raw, "paused"),
+            latency=Latency.from_json(raw.get("e2e_processing_latency")),
+            clients=clients if listed else None,
+            **sums,
+        )
+
+    def to_json(self, now: int) -> dict[str, Any]:
+        """The shape of nsqadmin's API; ``now`` is Unix time in nanoseconds."""
+        whole = self.node == "*" and self.nodes is not None
+        shown: dict[str, Any] = {
+            "node": self.node,
+            "hostname": self.hostname,
+            "topic_name": self.topic_name,
+            "channel_name": self.channel_name,
+            "memory_depth": self.memory_depth,
+            "client_count": self.client_count,
+            "paused": self.paused,
+            **{key: getattr(self, key) for key in CHANNEL_SUMS if key not in _DELIVERIES},
+            **_deliveries(self),
+            "nodes": None if self.nodes is None else [node.to_json(now) for node in self.nodes],
+            "clients": None
+            if self.clients is None
+            else [client.to_json(now) for client in self.clients],
+            "e2e_processing_latency": self.latency.to_json(
+                topic=self.topic_name, channel=self.channel_name, host="*"
+            )
+            if whole
+            else self.latency.to_json(),
+        }
+        if self.delivery_msg_count:
+            shown["delivery_msg_count"] = self.delivery_msg_count
+        return shown
+
+
+@attrs.define(eq=False, kw_only=True)
+class TopicStats:
+    """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
+
+    node: str
+    hostname: str = ""
+    topic_name: str
+    depth: int = 0
+    backend_depth: int = 0
+    message_count: int = 0
+    message_bytes: int = 0
+    zone_local_msg_count: int = 0
+    region_local_msg_count: int = 0
+    global_msg_count: int = 0
+    paused: bool = False
+    latency: Latency = attrs.field(factory=Latency)
+    channels: list[ChannelStats] = attrs.field(factory=list)
+    nodes: list["TopicStats"] | None = None
+    rate: float = 0.0  # messages per second, where somebody has computed it
+
+    @property
+    def memory_depth(self) -> int:
+        """Messages in memory."""
+        return self.depth - self.backend_depth
+
+    @property
+    def delivery_msg_count(self) -> int:
+        """Messages delivered whose way (zone, region, farther) is known."""
+        return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
+
+    @classmethod
+    def from_json(cls, raw: Json, producer: Producer) -> "TopicStats":
+        """One entry of ``topics``."""
+        name = text(raw, "topic_name")
+        sums: dict[str, Any] = {key: count(raw, key) for key in TOPIC_SUMS}
+        return cls(
+            node=producer.http_address,
+            hostname=producer.hostname,
+            topic_name=name,
+            paused=flag(raw, "paused"),
+            latency=Latency.from_json(raw.get("e2e_processing_latency")),
+            channels=[
+                ChannelStats.from_json(item, name, producer) for item in objects(raw, "channels")
+            ],
+            **sums,
+        )
+
+    def to_json(self, now: int) -> dict[str, Any]:
+        """The shape of nsqadmin's API; ``now`` is Unix time in nanoseconds."""
+        whole = self.node == "*" and self.nodes is not None
+        return {
+            "node": self.node,
+            "hostname": self.hostname,
+            "topic_name": self.topic_name,
+            "depth": self.depth,
+            "memory_depth": self.memory_depth,
+            "backend_depth": self.backend_depth,
+            "message_count": self.message_count,
+            "delivery_msg_count": self.delivery_msg_count,
+            **_deliveries(self),
+            "paused": self.paused,
+            "nodes": None if self.nodes is None else [node.to_json(now) for node in self.nodes],
+            "channels": [channel.to_json(now) for channel in self.channels] or None,
+            "e2e_processing_latency": self.latency.to_json(topic=self.topic_name, host="*")
+            if whole
+            else self.latency.to_json(),
+        }
+
+
+_DELIVERIES = ("zone_local_msg_count", "region_local_msg_count", "global_msg_count")
+CHANNEL_SUMS = (
+    "depth", "backend_depth", "in_flight_count", "deferred_count", "requeue_count",
+    "timeout_count", "message_count", *_DELIVERIES,
+)  # fmt: skip
+TOPIC_SUMS = ("depth", "backend_depth", "message_count", "message_bytes", *_DELIVERIES)
+
+
+def _deliveries(stats: TopicStats | ChannelStats) -> dict[str, int]:
+    return {key: value for key in _DELIVERIES if (value := getattr(stats, key))}

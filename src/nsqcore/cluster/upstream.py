@@ -1,0 +1,198 @@
+"""HTTP to nsqd and nsqlookupd: one request, its JSON or a named failure.
+
+Requests go down through `Upstream`, which bounds how many run at once, how long each may take and
+how much each may answer. Everything that goes wrong with one daemon comes back as `UpstreamError`
+with that daemon's address in it; it never ends a query over many daemons.
+"""
+
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import attrs
+import httpx
+import trio
+
+T = TypeVar("T")
+Params = Mapping[str, str]
+
+# An nsqd with 600 clients on each of 100 channels answers about 40 MB; four times that is no honest
+# answer.
+MAX_ANSWER = 160 * 1024 * 1024
+# More at once only queue up in this process: parsing 30 answers keeps one core busy.
+CONCURRENCY = 32
+
+
+class UpstreamError(Exception):
+    """One daemon did not answer, or not what was asked; the text names it."""
+
+    def __init__(self, address: str, message: str) -> None:
+        super().__init__(message)
+        self.address = address
+
+
+class AllFailed(Exception):
+    """Not one of the daemons asked has answered."""
+
+    def __init__(self, kind: str, failures: Sequence[UpstreamError]) -> None:
+        super().__init__(f"failed to query any {kind}: " + "\n".join(str(f) for f in failures))
+        self.failures = tuple(failures)
+
+
+@attrs.frozen
+class Answer(Generic[T]):
+    """What the daemons said together, and those that said nothing."""
+
+    value: T
+    failures: tuple[UpstreamError, ...] = ()
+
+
+class Upstream:
+    """A client for the HTTP APIs of the daemons; close it with ``async with``."""
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 2.0,
+        request_timeout: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> None:
+        self._tls = tls or ssl.create_default_context()
+        self._request_timeout = request_timeout
+        self._limiter = trio.Semaphore(concurrency)
+        self._https: dict[str, str] = {}  # daemons that want HTTPS: address to address
+        self._client = httpx.AsyncClient(
+            verify=self._tls,
+            trust_env=False,
+            timeout=httpx.Timeout(request_timeout, connect=connect_timeout),
+            limits=httpx.Limits(max_connections=concurrency * 2, max_keepalive_connections=100),
+            headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": "nsq-trio"},
+        )
+
+    async def __aenter__(self) -> "Upstream":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+            await self._client.aclose()
+
+    async def get(self, address: str, path: str, params: Params | None = None) -> Any:
+        """The JSON that the daemon at ``address`` answers to a GET.
+
+        Raises:
+            UpstreamError: it did not answer in time, or answered anything but 200 with JSON.
+        """
+        body = await self._request("GET", address, path, params)
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise UpstreamError(address, f"GET http://{address}{path}: no JSON: {error}") from error
+
+    async def post(self, address: str, path: str, params: Params | None = None) -> None:
+        """Do an action at the daemon at ``address``.
+
+        Raises:
+            UpstreamError: it did not answer 200.
+        """
+        await self._request("POST", address, path, params)
+
+    async def _request(self, method: str, address: str, path: str, params: Params | None) -> bytes:
+        secure = self._https.get(address)
+        status, body = await self._send(method, address, secure, path, params)
+        if status == 403 and secure is None and (port := _https_port(body)):
+            host = address.rpartition(":")[0]
+            secure = self._https[address] = f"{host}:{port}"
+            status, body = await self._send(method, address, secure, path, params)
+        if status != 200:
+            shown = body[:200].decode("utf-8", "replace")
+            raise UpstreamError(
+                address, f"{method} http://{address}{path}: got response {status} {shown!r}"
+            )
+        return body
+
+    async def _send(
+        self, method: str, address: str, secure: str | None, path: str, params: Params | None
+    ) -> tuple[int, bytes]:
+        url = f"https://{secure}{path}" if secure else f"http://{address}{path}"
+        try:
+            async with self._limiter:
+                with trio.fail_after(self._request_timeout):
+                    return await self._exchange(method, url, address, params)
+        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, ValueError, OSError) as error:
+            self._https.pop(address, None)
+            raise UpstreamError(address, f"{method} {url}: {_reason(error)}") from error
+
+    async def _exchange(
+        self, method: str, url: str, address: str, params: Params | None
+    ) -> tuple[int, bytes]:
+        async with self._client.stream(method, url, params=params) as response:
+            parts: list[bytes] = []
+            size = 0
+            async for part in response.aiter_bytes():
+                size += len(part)
+                if size > MAX_ANSWER:
+                    raise UpstreamError(address, f"{method} {url}: more than {MAX_ANSWER} bytes")
+                parts.append(part)
+            return response.status_code, b"".join(parts)
+
+
+def _https_port(body: bytes) -> int:
+    """Where a daemon that refuses plain HTTP (``--tls-required``) wants to be asked, or 0."""
+    try:
+        port = json.loads(body)["https_port"]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return port if isinstance(port, int) and 0 < port < 65536 else 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, httpx.TimeoutException | trio.TooSlowError):
+        return "no answer in time"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError | ConnectionRefusedError):
+            break
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    return str(cause or error) or type(error).__name__
+
+
+async def ask_all(
+    kind: str,
+    addresses: Sequence[str],
+    ask: Callable[[str], Awaitable[T]],
+    *,
+    need_one: bool = True,
+) -> Answer[list[tuple[str, T]]]:
+    """Every daemon's answer to the same question, with its address, in the order of ``addresses``.
+
+    Args:
+        need_one: raise `AllFailed` unless at least one answers; also if none is asked.
+    """
+    answers: dict[int, tuple[str, T]] = {}
+    failures: dict[int, UpstreamError] = {}
+
+    async def one(index: int, address: str) -> None:
+        try:
+            answers[index] = (address, await ask(address))
+        except UpstreamError as error:
+            failures[index] = error
+
+    async with trio.open_nursery() as nursery:
+        for index, address in enumerate(addresses):
+            nursery.start_soon(one, index, address)
+    ordered = tuple(failures[index] for index in sorted(failures))
+    if need_one and len(ordered) == len(addresses):
+        raise AllFailed(kind, ordered)
+    return Answer([answers[index] for index in sorted(answers)], ordered)
