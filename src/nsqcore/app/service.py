@@ -1,0 +1,152 @@
+"""The outermost frame of a daemon: command line in, exit status out.
+
+`main` loads the settings, sets up the log, and runs the daemon's own ``run(options, process)``
+under trio while it listens for signals. The daemon learns of them through its `Process`: it must
+come to an end soon after ``process.shutdown`` is set, and return with everything safe on disk.
+
+Exit status: 0 after a clean stop, 1 for settings or surroundings that do not allow to run and for a
+crash, 2 for a command line that does not parse. What is the operator's to mend is told in one line;
+only a bug gets a traceback.
+"""
+
+import logging
+import platform
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import attrs
+import trio
+
+from nsqcore.app import log, sdnotify
+from nsqcore.app.options import OptionsError, load
+from nsqcore.app.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+# The first asks for a clean stop and the second may be the same wish arriving twice (Ctrl-C reaches
+# a whole process group, then its supervisor says it again); with the third somebody means it.
+_PATIENCE = 3
+
+T = TypeVar("T", bound=log.LogOptions)
+
+
+@attrs.define(eq=False)
+class Process:
+    """This process, as its daemon sees it.
+
+    The daemon may set ``on_reload``, called at SIGHUP, and ``on_sigterm``, called at the first
+    SIGTERM in place of a shutdown (to drain first; the next SIGTERM is a shutdown).
+    """
+
+    shutdown: trio.Event = attrs.field(factory=trio.Event)
+    on_reload: Callable[[], None] | None = None
+    on_sigterm: Callable[[], None] | None = None
+    _stops: int = 0
+
+    def ready(self) -> None:
+        """Tell the supervisor that clients can be served."""
+        sdnotify.notify("READY=1")
+
+    def status(self, text: str) -> None:
+        """Tell the supervisor in a few words what is going on."""
+        sdnotify.notify(f"STATUS={text}")
+
+    def signalled(self, number: int) -> bool:
+        """Act on a signal; False when patience is at an end and the daemon is to be cancelled."""
+        name = signal.Signals(number).name
+        if number == signal.SIGHUP and self.on_reload:
+            logger.info("process(%s): reloading", name)
+            sdnotify.notify("RELOADING=1")
+            self.on_reload()
+            sdnotify.notify("READY=1")
+            return True
+        if number == signal.SIGTERM and self.on_sigterm and not self.shutdown.is_set():
+            handler, self.on_sigterm = self.on_sigterm, None
+            handler()
+            return True
+        self._stops += 1
+        logger.info("process(%s): %s", name, "stopping" if self._stops == 1 else "already stopping")
+        self.shutdown.set()
+        sdnotify.notify("STOPPING=1")
+        return self._stops < _PATIENCE
+
+
+Run = Callable[[T, Process], Awaitable[None]]
+
+
+def main(
+    program: str,
+    options_class: type[T],
+    run: Run[T],
+    *,
+    version: str = "",
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """The exit status of a daemon, after it has run.
+
+    Args:
+        version: what ``--version`` prints, where it is to tell more than usual.
+        arguments: the command line without the program; that of this process by default.
+    """
+    notes: list[str] = []
+    given = sys.argv[1:] if arguments is None else arguments
+    options = load(options_class, program, given, version=version, notes=notes)
+    log.set_up(program, options)
+    logger.info("%s v%s (built w/python%s)", program, VERSION, platform.python_version())
+    for note in notes:
+        logger.warning("settings: %s", note)
+    try:
+        trio.run(_supervise, options, run)
+    except BaseExceptionGroup as group:
+        return max(_report(error) for error in _leaves(group))
+    except (Exception, KeyboardInterrupt) as error:
+        return _report(error)
+    return 0
+
+
+async def _supervise(options: T, run: Run[T]) -> None:
+    process = Process()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, signals, process, nursery.cancel_scope)
+            if interval := sdnotify.watchdog_interval():
+                nursery.start_soon(_reassure, interval)
+            await run(options, process)
+            nursery.cancel_scope.cancel()
+
+
+async def _obey(signals: AsyncIterator[int], process: Process, scope: trio.CancelScope) -> None:
+    async for number in signals:
+        if not process.signalled(number):
+            logger.warning("process: told %d times to stop, not waiting any longer", _PATIENCE)
+            scope.cancel()
+
+
+async def _reassure(interval: float) -> None:
+    while True:
+        sdnotify.notify("WATCHDOG=1")
+        await trio.sleep(interval)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _report(error: BaseException) -> int:
+    if isinstance(error, OptionsError):
+        logger.critical("%s", error)
+        return error.status
+    if isinstance(error, OSError):  # an address in use, a directory that is not there, a full disk
+        logger.critical("%s", error)
+        logger.debug("where the last error came from", exc_info=error)
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        return 1
+    logger.critical("crashed: %s", type(error).__name__, exc_info=error)
+    return 1
