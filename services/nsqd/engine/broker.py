@@ -1,0 +1,274 @@
+"""The broker: all topics of one nsqd, and the two calls everything comes down to.
+
+``publish`` (or ``defer``) queues messages; ``pump`` gives what is queued to the
+consumers. Sessions, HTTP and timers do their part and leave the delivery to the
+next ``pump``, which the end of every turn calls once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from attrs import Factory, define, field, frozen
+
+from nsqcore.metrics.quantile import LatencyWindow
+from nsqcore.wire.names import is_ephemeral
+from nsqcore.wire.speedups import make_records
+from nsqd.engine.channel import Channel
+from nsqd.engine.deadlines import Deadlines
+from nsqd.engine.errors import Exiting
+from nsqd.engine.ids import MessageIds
+from nsqd.engine.message import new_stamp
+from nsqd.engine.queues.tiered import TieredQueue
+from nsqd.engine.topic import Topic
+
+Kind = Literal["create", "delete", "pause"]
+
+# kind, topic, channel (None: the topic itself)
+Listener = Callable[[Kind, Topic, Channel | None], None]
+
+
+@frozen(kw_only=True)
+class EngineSettings:
+    """What the engine needs to know of nsqd's options. Sizes are bytes, times ns."""
+
+    data_path: Path
+    mem_queue_size: int = 10_000
+    max_bytes_per_file: int = 100 * 1024 * 1024
+    max_msg_size: int = 1024 * 1024
+    sync_every: int = 2500
+    sync_timeout: int = 2_000_000_000
+    node_id: int = 0
+    max_channel_consumers: int = 0
+    topology_aware: bool = False
+    latency_percentiles: tuple[float, ...] = ()
+    latency_window: int = 600_000_000_000
+
+
+@define(eq=False)
+class Broker:
+    """The topics, and the clockwork that moves messages through them.
+
+    ``wall`` is added to a monotonic ``now`` to get the wall clock. ``warn`` takes
+    one line for the log about damage found on disk. Topics are created shut while
+    ``hold_new_topics`` is set; `open_topic` lets their messages through.
+    """
+
+    settings: EngineSettings
+    wall: int = 0
+    warn: Callable[[str], None] = print
+    hold_new_topics: bool = False
+
+    topics: dict[str, Topic] = Factory(dict)
+    deadlines: Deadlines = Factory(Deadlines)
+    error: OSError | None = None  # of the last write to disk; None once one worked again
+    closing: bool = False
+    _ids: MessageIds = field(init=False)
+    _listeners: list[Listener] = Factory(list)
+    _dirty: dict[Channel, None] = Factory(dict)
+    _backlogs: dict[Topic, None] = Factory(dict)
+    _blocked: dict[Channel, None] = Factory(dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._ids = MessageIds(self.settings.node_id)
+
+    @property
+    def health(self) -> str:
+        """``OK``, or what is wrong, as /ping and /stats tell it."""
+        return "OK" if self.error is None else f"NOK - {self.error}"
+
+    def on_change(self, listener: Listener) -> None:
+        """Have ``listener`` told of topics and channels that come, go, or are paused."""
+        self._listeners.append(listener)
+
+    def _changed(self, kind: Kind, topic: Topic, channel: Channel | None = None) -> None:
+        for listener in self._listeners:
+            listener(kind, topic, channel)
+
+    # ------------------------------------------------------------ topics and channels
+
+    def topic(self, name: str) -> Topic:
+        """The topic called ``name``, made if need be. Raises Exiting."""
+        topic = self.topics.get(name)
+        if topic is not None:
+            return topic
+        if self.closing:
+            raise Exiting("exiting")
+        topic = Topic(name, self._queue(name, name), self._make_channel, self.mark)
+        topic.is_open = not self.hold_new_topics
+        self.topics[name] = topic
+        self._changed("create", topic)
+        return topic
+
+    def open_topic(self, topic: Topic) -> None:
+        """Let the messages of a topic that was created shut go to its channels."""
+        topic.is_open = True
+        self._resume(topic)
+
+    def channel(self, topic: str, name: str) -> Channel:
+        """The channel ``topic``/``name``, both made if need be. Raises Exiting."""
+        owner = self.topic(topic)
+        channel, made = owner.get_channel(name)
+        if made:
+            self._changed("create", owner, channel)
+            self._resume(owner)
+        return channel
+
+    def _queue(self, name: str, owner: str) -> TieredQueue:
+        settings = self.settings
+        return TieredQueue(
+            name,
+            settings.data_path,
+            mem_queue_size=settings.mem_queue_size,
+            max_bytes_per_file=settings.max_bytes_per_file,
+            max_msg_size=settings.max_msg_size,
+            sync_every=settings.sync_every,
+            ephemeral=is_ephemeral(owner),
+            warn=self.warn,
+        )
+
+    def _make_channel(self, topic: str, name: str) -> Channel:
+        settings = self.settings
+        latency = None
+        if settings.latency_percentiles:
+            latency = LatencyWindow(settings.latency_percentiles, settings.latency_window)
+        return Channel(
+            topic,
+            name,
+            self._queue(f"{topic}:{name}", name),
+            self.deadlines,
+            max_consumers=settings.max_channel_consumers,
+            topology_aware=settings.topology_aware,
+            latency=latency,
+        )
+
+    def delete_topic(self, topic: Topic) -> None:
+        """Delete ``topic`` with its channels and their messages."""
+        for channel in list(topic.channels.values()):
+            self._drop_channel(topic, channel)
+        del self.topics[topic.name]
+        self._backlogs.pop(topic, None)
+        topic.delete()
+        self._changed("delete", topic)
+
+    def delete_channel(self, topic: Topic, channel: Channel) -> None:
+        """Delete ``channel``; an ephemeral topic goes with its last one."""
+        self._drop_channel(topic, channel)
+        if topic.ephemeral and not topic.channels:
+            self.delete_topic(topic)
+
+    def _drop_channel(self, topic: Topic, channel: Channel) -> None:
+        del topic.channels[channel.name]
+        self._dirty.pop(channel, None)
+        self._blocked.pop(channel, None)
+        self.deadlines.disarm(channel)
+        channel.delete()
+        self._changed("delete", topic, channel)
+
+    def consumer_left(self, channel: Channel) -> None:
+        """Look after ``channel`` once a consumer is out of it: deliver what it gave back, or
+        delete an ephemeral channel that was its last user's."""
+        if channel.deleted or self.closing:
+            return
+        if channel.ephemeral and not channel.consumers:
+            self.delete_channel(self.topics[channel.topic], channel)
+        else:
+            self.mark(channel)
+
+    def pause_topic(self, topic: Topic, paused: bool) -> None:
+        """Hold back what is published to ``topic``, or let it through."""
+        topic.paused = paused
+        self._changed("pause", topic)
+        self._resume(topic)
+
+    def pause_channel(self, topic: Topic, channel: Channel, paused: bool) -> None:
+        """Hold back what ``channel`` would deliver, or let it go on."""
+        channel.paused = paused
+        self._changed("pause", topic, channel)
+        self.mark(channel)
+
+    def _resume(self, topic: Topic) -> None:
+        if topic.backlog:
+            self._backlogs[topic] = None
+
+    # ------------------------------------------------------------ messages
+
+    def publish(self, topic: str, bodies: list[bytes], now: int) -> Topic:
+        """Queue ``bodies`` as new messages. Raises OSError or Exiting, then none was accepted."""
+        owner = self.topics.get(topic) or self.topic(topic)
+        if self.closing:
+            raise Exiting("exiting")
+        wall = now + self.wall
+        records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
+        try:
+            owner.put_many(records, sum(map(len, bodies)))
+        except OSError as error:
+            self.error = error
+            raise
+        if owner.queue.depth:
+            self._resume(owner)
+        return owner
+
+    def defer(self, topic: str, body: bytes, delay: int, now: int) -> Topic:
+        """Queue ``body`` as a new message, to be delivered ``delay`` ns from now."""
+        if delay <= 0:
+            return self.publish(topic, [body], now)
+        owner = self.topics.get(topic) or self.topic(topic)
+        if self.closing:
+            raise Exiting("exiting")
+        wall = now + self.wall
+        (record,) = make_records([body], new_stamp(wall), self._ids.take(1, wall))
+        owner.defer(record, len(body), delay, now)
+        return owner
+
+    def mark(self, channel: Channel) -> None:
+        """Have the next `pump` look at ``channel``."""
+        self._dirty[channel] = None
+
+    def pump(self, now: int) -> bool:
+        """Deliver what can be delivered; whether there is more to do right away."""
+        for topic in list(self._backlogs):
+            self._drain(topic, now)
+        if self._blocked:
+            self._dirty.update(self._blocked)
+            self._blocked.clear()
+        if self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            for channel in dirty:
+                channel.deliver(now)
+                if channel.depth and any(consumer.blocked for consumer in channel.consumers):
+                    self._blocked[channel] = None
+        return bool(self._backlogs)
+
+    def _drain(self, topic: Topic, now: int) -> None:
+        try:
+            if topic.backlog:
+                topic.drain(now)
+        except OSError as error:
+            self.error = error
+            self.warn(f"TOPIC({topic.name}): failed to move messages to its channels - {error}")
+            del self._backlogs[topic]  # tried again with the next message or change
+            return
+        if not topic.backlog:
+            del self._backlogs[topic]
+
+    def expire(self, now: int) -> None:
+        """Act on every deadline up to ``now``."""
+        for channel in self.deadlines.expire(now):
+            if isinstance(channel, Channel):
+                self.mark(channel)
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Put everything on disk. Every queue is tried; raises the first OSError at the end."""
+        self.closing = True
+        failure: OSError | None = None
+        for topic in self.topics.values():
+            for queue in (topic, *topic.channels.values()):
+                try:
+                    queue.close()
+                except OSError as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure

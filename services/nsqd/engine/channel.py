@@ -1,0 +1,238 @@
+"""A channel: one copy of a topic's messages, shared by its consumers.
+
+A message is queued, in flight, or deferred, and leaves by FIN, by `empty`, by
+deletion, by a consumer's sampling, or (ephemeral channels) because memory is
+full. `deliver` moves from the queue to consumers, `expire` moves back what timed
+out or came due.
+"""
+
+from heapq import heappop, heappush
+from itertools import count
+
+from attrs import Factory, define, field
+
+from nsqcore.metrics.quantile import LatencyWindow
+from nsqcore.wire.names import is_ephemeral
+from nsqd.engine.consumer import Consumer
+from nsqd.engine.deadlines import Deadlines
+from nsqd.engine.errors import NotInFlight, NotOwner, TooManyConsumers
+from nsqd.engine.message import requeued, timestamp
+from nsqd.engine.queues.tiered import TieredQueue
+
+# A slice is one frame run to one consumer. Past a few hundred messages nothing is saved per
+# message, and past a socket buffer's worth of bytes the others only wait longer.
+MAX_SLICE = 500
+MAX_SLICE_BYTES = 256 * 1024
+
+
+@define(eq=False)
+class Channel:
+    """The queue and the consumers of ``topic``/``name``; made by its topic."""
+
+    topic: str
+    name: str
+    queue: TieredQueue
+    deadlines: Deadlines
+    max_consumers: int = 0  # 0: any number
+    topology_aware: bool = False
+    latency: LatencyWindow | None = None
+
+    paused: bool = False
+    deleted: bool = False
+    consumers: list[Consumer] = Factory(list)
+    message_count: int = 0
+    requeue_count: int = 0
+    timeout_count: int = 0
+    local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
+    _deferred: list[tuple[int, int, bytes]] = Factory(list)
+    _order: count[int] = Factory(count)
+    _turn: int = 0
+    _slice: int = MAX_SLICE
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether the channel is never stored, and goes with its last consumer."""
+        return is_ephemeral(self.name)
+
+    @property
+    def depth(self) -> int:
+        """Messages queued, in memory and on disk."""
+        return self.queue.depth
+
+    @property
+    def backend_depth(self) -> int:
+        """Messages queued on disk."""
+        return self.queue.backend_depth
+
+    @property
+    def in_flight_count(self) -> int:
+        """Messages that consumers hold."""
+        return sum(len(consumer.in_flight) for consumer in self.consumers)
+
+    @property
+    def deferred_count(self) -> int:
+        """Messages that wait for their time."""
+        return len(self._deferred)
+
+    # ------------------------------------------------------------ messages in
+
+    def put_many(self, records: list[bytes]) -> None:
+        """Queue new ``records``. Raises OSError, with none of them queued."""
+        self.queue.put_many(records)
+        self.message_count += len(records)
+
+    def defer(self, record: bytes, due: int) -> None:
+        """Queue a new ``record`` at ``due``, not before."""
+        self.message_count += 1
+        self._defer(record, due)
+
+    def _defer(self, record: bytes, due: int) -> None:
+        heappush(self._deferred, (due, next(self._order), record))
+        self.deadlines.arm(self, due)
+
+    # ------------------------------------------------------------ consumers
+
+    def add(self, consumer: Consumer) -> None:
+        """Let ``consumer`` share the channel. Raises TooManyConsumers."""
+        if self.max_consumers and len(self.consumers) >= self.max_consumers:
+            raise TooManyConsumers(
+                f"consumers for {self.topic}:{self.name} exceeds limit of {self.max_consumers}"
+            )
+        self.consumers.append(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """Take ``consumer`` out; what it held is queued again."""
+        self.consumers.remove(consumer)
+        records = consumer.give_back_all()
+        if records and not self.deleted:
+            self.requeue_count += len(records)
+            self.queue.put_back([requeued(record) for record in records])
+
+    # ------------------------------------------------------------ messages out
+
+    def deliver(self, now: int) -> None:
+        """Give what is queued to the consumers that have room, taking turns."""
+        if self.paused:
+            return
+        queue = self.queue
+        while depth := queue.depth:
+            ready = self._ready(depth)
+            if not ready:
+                return
+            share = max(1, min(self._slice, depth // len(ready)))
+            for consumer in ready:
+                records = queue.take_many(min(share, consumer.room))
+                if not records:
+                    return
+                consumer.deliver(records, now)
+                self.local_counts[consumer.locality] += len(records)
+                self.deadlines.arm(self, now + consumer.msg_timeout)
+            size = len(records[0])
+            self._slice = max(1, min(MAX_SLICE, MAX_SLICE_BYTES // size))
+
+    def _ready(self, wanted: int) -> list[Consumer]:
+        """Up to ``wanted`` consumers with room, going on after those of the last turn."""
+        consumers = self.consumers
+        total = len(consumers)
+        if self._turn >= total:
+            self._turn = 0
+        ready: list[Consumer] = []
+        turn = self._turn
+        for consumer in consumers[turn:] + consumers[:turn] if turn else consumers:
+            turn += 1
+            if consumer.room:
+                ready.append(consumer)
+                if len(ready) == wanted and not self.topology_aware:
+                    break
+        if self.topology_aware and ready:
+            nearest = min(consumer.locality for consumer in ready)
+            ready = [consumer for consumer in ready if consumer.locality == nearest][:wanted]
+        self._turn = turn % total if total else 0
+        return ready
+
+    def finish(self, consumer: Consumer, ids: list[bytes], wall: int) -> list[bytes]:
+        """Let ``consumer`` be done with ``ids``; returns those not in flight to it.
+
+        ``wall`` is the wall clock in ns, for the latency statistics.
+        """
+        if self.latency is not None:
+            held = consumer.in_flight
+            for id in ids:
+                if id in held:
+                    self.latency.add(wall - timestamp(held[id]), wall)
+        return consumer.finish(ids)
+
+    def requeue(self, consumer: Consumer, id: bytes, delay: int, now: int) -> None:
+        """Queue ``id`` again after ``delay`` ns. Raises NotInFlight or NotOwner."""
+        record = consumer.give_back(id)
+        if record is None:
+            raise self.not_held(id)
+        self.requeue_count += 1
+        if delay > 0:
+            self._defer(requeued(record), now + delay)
+        else:
+            self.queue.put_back([requeued(record)])
+
+    def touch(self, consumer: Consumer, id: bytes, now: int) -> None:
+        """Start the timeout of ``id`` anew. Raises NotInFlight or NotOwner."""
+        if not consumer.touch(id, now):
+            raise self.not_held(id)
+
+    def not_held(self, id: bytes) -> NotInFlight | NotOwner:
+        """Why ``id`` is not a consumer's: nobody holds it, or another does."""
+        if any(id in consumer.in_flight for consumer in self.consumers):
+            return NotOwner("client does not own message")
+        return NotInFlight("ID not in flight")
+
+    # ------------------------------------------------------------ time
+
+    def expire(self, now: int) -> bool:
+        """Queue what came due or timed out; whether there was any. Arms the next deadline."""
+        back: list[bytes] = []
+        while self._deferred and self._deferred[0][0] <= now:
+            back.append(heappop(self._deferred)[2])
+        for consumer in self.consumers:
+            deadline = consumer.next_deadline
+            if deadline is not None and deadline <= now and (late := consumer.expire(now)):
+                self.timeout_count += len(late)
+                back += [requeued(record) for record in late]
+        if back:
+            self.queue.put_back(back)
+        pending = [self._deferred[0][0]] if self._deferred else []
+        for consumer in self.consumers:
+            deadline = consumer.next_deadline
+            if deadline is not None:
+                pending.append(deadline)
+        if pending:
+            self.deadlines.arm(self, min(pending))
+        return bool(back)
+
+    # ------------------------------------------------------------ the whole
+
+    def empty(self) -> None:
+        """Drop every message: queued, deferred, in flight."""
+        self.queue.empty()
+        self._deferred.clear()
+        for consumer in self.consumers:
+            consumer.drop_all()
+
+    def delete(self) -> None:
+        """Drop everything, files too, and let go of the consumers."""
+        self.deleted = True
+        for consumer in list(self.consumers):
+            consumer.gone()
+        self._deferred.clear()
+        self.queue.delete()
+
+    def close(self) -> None:
+        """Put everything not finished on disk, deferred messages without their delay.
+
+        Raises OSError if the disk would not take it.
+        """
+        back = [record for _, _, record in sorted(self._deferred)]
+        for consumer in self.consumers:
+            back += [requeued(record) for record in consumer.give_back_all()]
+        self._deferred.clear()
+        if back and not self.ephemeral:
+            self.queue.put_back(back)
+        self.queue.close()

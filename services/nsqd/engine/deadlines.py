@@ -1,0 +1,57 @@
+"""When which channel has to look at its clocks again.
+
+A heap of (deadline, channel), one live entry a channel. Arming earlier than what
+is armed adds an entry and makes the old one stale; stale entries are skipped when
+they surface. Nothing is scanned.
+"""
+
+from heapq import heappop, heappush
+from typing import Protocol
+
+from attrs import Factory, define
+
+
+class Expiring(Protocol):
+    """What has deadlines."""
+
+    def expire(self, now: int) -> bool:
+        """Act on everything due at ``now``, arm the next deadline, tell whether there was any."""
+
+
+@define(eq=False)
+class Deadlines:
+    """The deadlines of all channels, in monotonic ns."""
+
+    _heap: list[tuple[int, int, Expiring]] = Factory(list)
+    _armed: dict[Expiring, int] = Factory(dict)
+    _entries: int = 0
+
+    @property
+    def next(self) -> int | None:
+        """The first deadline; what is behind it may have been finished meanwhile."""
+        heap = self._heap
+        while heap and self._armed.get(heap[0][2]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def arm(self, channel: Expiring, deadline: int) -> None:
+        """Have ``channel`` expire at ``deadline``, or before if it is armed for earlier."""
+        armed = self._armed.get(channel)
+        if armed is None or deadline < armed:
+            self._armed[channel] = deadline
+            self._entries += 1
+            heappush(self._heap, (deadline, self._entries, channel))
+
+    def disarm(self, channel: Expiring) -> None:
+        """Forget ``channel``."""
+        self._armed.pop(channel, None)
+
+    def expire(self, now: int) -> list[Expiring]:
+        """Let every channel that is due act; returns those in which something happened."""
+        changed = []
+        while (first := self.next) is not None and first <= now:
+            _, _, channel = heappop(self._heap)
+            del self._armed[channel]
+            if channel.expire(now):
+                changed.append(channel)
+        return changed

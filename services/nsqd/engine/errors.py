@@ -1,0 +1,19 @@
+"""What the engine refuses, and why; the session turns it into the protocol's errors."""
+
+from nsqcore.wire.errors import NsqError
+
+
+class NotInFlight(NsqError):
+    """No consumer of the channel holds the message."""
+
+
+class NotOwner(NsqError):
+    """Another consumer of the channel holds the message."""
+
+
+class TooManyConsumers(NsqError):
+    """The channel has all the consumers it may have."""
+
+
+class Exiting(NsqError):
+    """The topic or channel is gone, or the broker is closing."""

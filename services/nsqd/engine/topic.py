@@ -1,0 +1,146 @@
+"""A topic: what is published, copied to every channel at once.
+
+Records go straight into the channels' queues. The topic's own queue is used only
+while there is no channel, the topic is paused, or it is not open yet (a new
+topic first learns which channels other nsqd have of it); it drains in bounded
+steps, so that a large backlog does not hold up anybody.
+"""
+
+from collections.abc import Callable
+
+from attrs import Factory, define
+
+from nsqcore.wire.names import is_ephemeral
+from nsqd.engine.channel import Channel
+from nsqd.engine.errors import Exiting
+from nsqd.engine.queues.tiered import TieredQueue
+
+# Records moved to the channels in one step: some milliseconds' work.
+DRAIN_STEP = 5000
+
+
+@define(eq=False)
+class Topic:
+    """The channels of ``name`` and the messages that wait for one; made by the broker.
+
+    ``make_channel`` makes a channel by name; ``dirty`` is told of every channel
+    that has something to deliver.
+    """
+
+    name: str
+    queue: TieredQueue
+    make_channel: Callable[[str, str], Channel]
+    dirty: Callable[[Channel], None]
+
+    is_open: bool = True
+    paused: bool = False
+    deleted: bool = False
+    channels: dict[str, Channel] = Factory(dict)
+    message_count: int = 0
+    message_bytes: int = 0
+    _deferred: list[tuple[bytes, int]] = Factory(list)  # record, delay from when it is let through
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether the topic is never stored, and goes with its last channel."""
+        return is_ephemeral(self.name)
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait for a channel or for the end of a pause."""
+        return self.queue.depth + len(self._deferred)
+
+    @property
+    def backend_depth(self) -> int:
+        """Of these, the ones on disk."""
+        return self.queue.backend_depth
+
+    @property
+    def flowing(self) -> bool:
+        """Whether messages pass through to channels."""
+        return self.is_open and not self.paused and bool(self.channels)
+
+    @property
+    def backlog(self) -> bool:
+        """Whether there is something `drain` can move now."""
+        return self.depth > 0 and self.flowing
+
+    # ------------------------------------------------------------ messages
+
+    def put_many(self, records: list[bytes], size: int) -> None:
+        """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
+
+        Raises OSError; what is refused may then be on some of several channels,
+        so a publisher that tries again causes a second copy there, never a loss.
+        """
+        if self.deleted:
+            raise Exiting("exiting")
+        if self.flowing and not self.queue.depth:
+            self._spread(records)
+        else:
+            self.queue.put_many(records)
+        self.message_count += len(records)
+        self.message_bytes += size
+
+    def defer(self, record: bytes, size: int, delay: int, now: int) -> None:
+        """Queue one new ``record`` that every channel holds back for ``delay`` ns."""
+        if self.deleted:
+            raise Exiting("exiting")
+        if self.flowing:
+            for channel in self.channels.values():
+                channel.defer(record, now + delay)
+        else:
+            self._deferred.append((record, delay))
+        self.message_count += 1
+        self.message_bytes += size
+
+    def drain(self, now: int) -> None:
+        """Move a step of the topic's own queue to the channels. Raises OSError, losing nothing."""
+        for record, delay in self._deferred:
+            for channel in self.channels.values():
+                channel.defer(record, now + delay)
+        self._deferred.clear()
+        records = self.queue.take_many(DRAIN_STEP)
+        if not records:
+            return
+        try:
+            self._spread(records)
+        except OSError:
+            self.queue.put_back(records)
+            raise
+
+    def _spread(self, records: list[bytes]) -> None:
+        # every channel may keep the list, none may change it
+        for channel in self.channels.values():
+            channel.put_many(records)
+            self.dirty(channel)
+
+    # ------------------------------------------------------------ channels
+
+    def get_channel(self, name: str) -> tuple[Channel, bool]:
+        """The channel called ``name``, and whether it had to be made."""
+        if self.deleted:
+            raise Exiting("exiting")
+        channel = self.channels.get(name)
+        if channel is not None:
+            return channel, False
+        channel = self.channels[name] = self.make_channel(self.name, name)
+        return channel, True
+
+    def empty(self) -> None:
+        """Drop the messages that wait in the topic."""
+        self.queue.empty()
+        self._deferred.clear()
+
+    def delete(self) -> None:
+        """Drop everything, files too."""
+        self.deleted = True
+        self._deferred.clear()
+        self.queue.delete()
+
+    def close(self) -> None:
+        """Put what waits in the topic on disk. Raises OSError if the disk would not take it."""
+        if self._deferred and not self.ephemeral:
+            self.queue.put_back([record for record, _ in self._deferred])
+        self._deferred.clear()
+        self.queue.close()
