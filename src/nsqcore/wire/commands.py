@@ -4,8 +4,8 @@ Hot commands are plural: a run of FINs, or of PUBs to one topic, is *one* value
 carrying a list. The parser groups, the engine works on lists, and nothing in
 between loops over single messages. PUB is an MPUB of one body.
 
-Numbers that the protocol sends as text (RDY's count, delays) stay text here:
-whether they are even looked at depends on the session's state.
+RDY's count and REQ's delay stay text here: whether they are even looked at
+depends on the session's state.
 """
 
 from attrs import define, frozen
@@ -25,11 +25,11 @@ class Publish:
 
 @frozen
 class PublishDeferred:
-    """DPUB: one body, to be delivered after ``delay`` (text, milliseconds)."""
+    """DPUB: one body, to be delivered after ``delay`` ms."""
 
     topic: str
     body: bytes
-    delay: bytes
+    delay: int
 
 
 @frozen

@@ -57,12 +57,15 @@ class CommandParser:
     """Turns the bytes of one V2 client into commands.
 
     Feed it whatever was received, cut anywhere; it keeps the unfinished tail.
-    ``max_msg_size`` and ``max_body_size`` are in bytes.
+    ``max_msg_size`` and ``max_body_size`` are in bytes, ``max_delay`` in ms. While
+    ``tls_missing`` is set every command but IDENTIFY is a fault.
     """
 
-    def __init__(self, max_msg_size: int, max_body_size: int) -> None:
+    def __init__(self, max_msg_size: int, max_body_size: int, max_delay: int) -> None:
         self.max_msg_size = max_msg_size
         self.max_body_size = max_body_size
+        self.max_delay = max_delay
+        self.tls_missing = False
         self._pieces: list[bytes] = []  # the unfinished tail
         self._held = 0  # its size
         self._need = 1  # the size at which it is worth another look
@@ -110,7 +113,8 @@ class CommandParser:
     # ------------------------------------------------------------ one buffer
 
     def _parse(self, buffer: bytes) -> list[Command]:
-        self._commands = commands = []
+        commands: list[Command] = []
+        self._commands = commands
         self._at, self._cut, self._need = 0, None, 1
         name = b"MPUB"
         try:
@@ -118,7 +122,11 @@ class CommandParser:
                 self._read_many(buffer, self._many)
             while (newline := buffer.find(b"\n", self._at)) >= 0:
                 start = self._at
-                if buffer.startswith(b"FIN ", start) and (run := FIN_RUN.match(buffer, start)):
+                if (
+                    buffer.startswith(b"FIN ", start)
+                    and not self.tls_missing
+                    and (run := FIN_RUN.match(buffer, start))
+                ):
                     self._at = run.end()
                     commands.append(Finish(split_fin_run(buffer, start, self._at)))
                     continue
@@ -146,6 +154,8 @@ class CommandParser:
 
     def _read(self, buffer: bytes, name: bytes, params: list[bytes], start: int) -> None:
         """Read one command, whose line ended at ``start``; moves ``_at`` past it."""
+        if self.tls_missing and name != b"IDENTIFY":
+            raise Invalid(f"cannot {as_text(name)} in current state (TLS required)")
         match name:
             case b"PUB":
                 self._read_publish_run(buffer, params, start)
@@ -157,8 +167,9 @@ class CommandParser:
                 if len(params) < 2:
                     raise Invalid("DPUB insufficient number of parameters")
                 topic = _topic("DPUB", params)
+                delay = self._delay(params[1])
                 body = self._message_body(buffer, "DPUB", start)
-                command: Command = PublishDeferred(topic, body, params[1])
+                command: Command = PublishDeferred(topic, body, delay)
                 start += 4 + len(body)
             case b"IDENTIFY":
                 body = self._command_body(buffer, "IDENTIFY", start)
@@ -239,6 +250,15 @@ class CommandParser:
             raise BadMessage(f"MPUB message too big {size} > {self.max_msg_size}")
         raise _Unfinished(position + 4 + size, BadMessage("MPUB failed to read message body"))
 
+    def _delay(self, text: bytes) -> int:
+        """DPUB's delay in ms."""
+        delay = parse_number(text)
+        if delay is None:
+            raise Invalid(f"DPUB could not parse timeout {as_text(text)}")
+        if delay > self.max_delay:
+            raise Invalid(f"DPUB timeout {delay} out of range 0-{self.max_delay}")
+        return delay
+
     # ------------------------------------------------------------ bodies
 
     def _message_body(self, buffer: bytes, name: str, start: int) -> bytes:
@@ -271,6 +291,14 @@ class CommandParser:
         if size > self.max_body_size:
             raise BadBody(f"{name} body too big {size} > {self.max_body_size}")
         return int(size)
+
+
+def parse_number(text: bytes) -> int | None:
+    """A number as the protocol writes it, decimal digits only; nothing at all is 0."""
+    if not text:
+        return 0
+    # more digits than a 64-bit number has are out of every range anyway
+    return int(text[:20]) if text.isdigit() else None
 
 
 def _line_command(name: bytes, params: list[bytes]) -> Command:

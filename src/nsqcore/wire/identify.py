@@ -1,0 +1,208 @@
+"""IDENTIFY: what a client says of itself, what it asks for, and the answer.
+
+The body is a JSON object; keys this server does not know are ignored, a known one
+of the wrong type fails the whole (spec: "IDENTIFY"). Times here are milliseconds,
+as on the wire.
+"""
+
+import json
+from typing import Any
+
+from attrs import evolve, frozen
+
+from nsqcore.wire.errors import BadBody, IdentifyFailed
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What a server allows a client to ask for. Times in ms, sizes in bytes."""
+
+    max_heartbeat_interval: int = 60_000
+    max_output_buffer_size: int = 64 * 1024
+    min_output_buffer_timeout: int = 25
+    max_output_buffer_timeout: int = 30_000
+    output_buffer_timeout: int = 250
+    msg_timeout: int = 60_000
+    max_msg_timeout: int = 900_000
+    max_rdy_count: int = 2500
+    tls: bool = False
+    deflate: bool = True
+    max_deflate_level: int = 6
+    snappy: bool = True
+    auth_required: bool = False
+    topology_region: str = ""
+    topology_zone: str = ""
+    version: str = ""
+
+
+@frozen(kw_only=True)
+class Request:
+    """The fields of an IDENTIFY body, with their defaults."""
+
+    client_id: str = ""
+    hostname: str = ""
+    heartbeat_interval: int = 0
+    output_buffer_size: int = 0
+    output_buffer_timeout: int = 0
+    feature_negotiation: bool = False
+    tls_v1: bool = False
+    deflate: bool = False
+    deflate_level: int = 0
+    snappy: bool = False
+    sample_rate: int = 0
+    user_agent: str = ""
+    msg_timeout: int = 0
+    topology_region: str = ""
+    topology_zone: str = ""
+
+
+@frozen(kw_only=True)
+class Identity:
+    """Who a client is and what was agreed with it. Times in ms; 0 is off."""
+
+    client_id: str
+    hostname: str
+    user_agent: str = ""
+    heartbeat_interval: int = 30_000
+    output_buffer_size: int = 16 * 1024
+    output_buffer_timeout: int = 250
+    msg_timeout: int = 60_000
+    sample_rate: int = 0
+    topology_region: str = ""
+    topology_zone: str = ""
+    tls: bool = False
+    deflate: bool = False
+    deflate_level: int = 0
+    snappy: bool = False
+
+
+_KNOWN: dict[str, type] = dict(Request.__annotations__)
+
+
+def parse_request(body: bytes) -> Request:
+    """The request in an IDENTIFY's body. Raises BadBody."""
+    try:
+        decoded = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadBody("IDENTIFY failed to decode JSON body") from error
+    if decoded is None:
+        return Request()
+    if not isinstance(decoded, dict):
+        raise BadBody("IDENTIFY failed to decode JSON body")
+    values: dict[str, Any] = {}
+    for key, value in decoded.items():
+        kind = _KNOWN.get(key) or _KNOWN.get(key := key.lower())  # keys match in any case
+        if kind is None or value is None:
+            continue
+        if type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
+            raise BadBody("IDENTIFY failed to decode JSON body")
+        values[key] = value
+    return Request(**values)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
+    """What ``identity`` becomes by ``request``. Raises BadBody, IdentifyFailed."""
+    tls = limits.tls and request.tls_v1
+    deflate = limits.deflate and request.deflate
+    snappy = limits.snappy and request.snappy
+    agreed = evolve(
+        identity,
+        client_id=request.client_id,
+        hostname=request.hostname,
+        user_agent=request.user_agent,
+        topology_region=request.topology_region,
+        topology_zone=request.topology_zone,
+        heartbeat_interval=_heartbeat(request, identity, limits),
+        output_buffer_size=_buffer_size(request, identity, limits),
+        output_buffer_timeout=_buffer_timeout(request, identity, limits),
+        sample_rate=_sample_rate(request),
+        msg_timeout=_msg_timeout(request, identity, limits),
+    )
+    if not request.feature_negotiation:
+        return agreed
+    if deflate and snappy:
+        raise IdentifyFailed("cannot enable both deflate and snappy compression")
+    level = request.deflate_level if deflate and request.deflate_level > 0 else 6
+    return evolve(
+        agreed,
+        tls=tls,
+        deflate=deflate,
+        deflate_level=min(level, limits.max_deflate_level),
+        snappy=snappy,
+    )
+
+
+def reply(identity: Identity, limits: Limits) -> bytes:
+    """The JSON answer to an IDENTIFY with ``feature_negotiation``."""
+    return json.dumps(
+        {
+            "max_rdy_count": limits.max_rdy_count,
+            "version": limits.version,
+            "max_msg_timeout": limits.max_msg_timeout,
+            "msg_timeout": identity.msg_timeout,
+            "tls_v1": identity.tls,
+            "deflate": identity.deflate,
+            "deflate_level": identity.deflate_level,
+            "max_deflate_level": limits.max_deflate_level,
+            "snappy": identity.snappy,
+            "sample_rate": identity.sample_rate,
+            "auth_required": limits.auth_required,
+            "output_buffer_size": identity.output_buffer_size,
+            "output_buffer_timeout": identity.output_buffer_timeout,
+            "topology_region": limits.topology_region,
+            "topology_zone": limits.topology_zone,
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _heartbeat(request: Request, identity: Identity, limits: Limits) -> int:
+    wanted = request.heartbeat_interval
+    if wanted == -1:
+        return 0
+    if wanted == 0:
+        return identity.heartbeat_interval
+    if 1000 <= wanted <= limits.max_heartbeat_interval:
+        return wanted
+    raise BadBody(f"IDENTIFY heartbeat interval ({wanted}) is invalid")
+
+
+def _buffer_size(request: Request, identity: Identity, limits: Limits) -> int:
+    wanted = request.output_buffer_size
+    if wanted == -1:
+        return 1
+    if wanted == 0:
+        return identity.output_buffer_size
+    if 64 <= wanted <= limits.max_output_buffer_size:
+        return wanted
+    raise BadBody(f"IDENTIFY output buffer size ({wanted}) is invalid")
+
+
+def _buffer_timeout(request: Request, identity: Identity, limits: Limits) -> int:
+    wanted = request.output_buffer_timeout
+    if wanted == -1 or (wanted == 0 and request.output_buffer_size == -1):
+        return 0
+    if wanted == 0:
+        return identity.output_buffer_timeout
+    if limits.min_output_buffer_timeout <= wanted <= limits.max_output_buffer_timeout:
+        return wanted
+    raise BadBody(f"IDENTIFY output buffer timeout ({wanted}) is invalid")
+
+
+def _sample_rate(request: Request) -> int:
+    if 0 <= request.sample_rate <= 99:
+        return request.sample_rate
+    raise BadBody(f"IDENTIFY sample rate ({request.sample_rate}) is invalid")
+
+
+def _msg_timeout(request: Request, identity: Identity, limits: Limits) -> int:
+    wanted = request.msg_timeout
+    if wanted == 0:
+        return identity.msg_timeout
+    if 1000 <= wanted <= limits.max_msg_timeout:
+        return wanted
+    raise BadBody(f"IDENTIFY msg timeout ({wanted}) is invalid")
