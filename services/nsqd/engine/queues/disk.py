@@ -1,0 +1,202 @@
+"""A queue of records in files, in go-diskqueue's format.
+
+A queue NAME is a run of files ``NAME.diskqueue.NNNNNN.dat``. Records are appended to
+the last one; before it would outgrow ``max_bytes_per_file`` the next is begun. Reading
+goes through the first one and removes it at its end. ``NAME.diskqueue.meta.dat`` says
+where both are. The modules: `records` (what a record looks like), `writer`, `reader`,
+`positions` (the meta file), `recovery` (opening), `store` (settings, and what is left
+to a thread).
+
+A batch is one write, and reading takes large blocks: nothing is done to the system per
+record. Nothing here calls fsync but the job that `sync_job` returns.
+"""
+
+import math
+import os
+from contextlib import suppress
+
+from attrs import define, field
+
+from nsqd.engine.queues import positions
+from nsqd.engine.queues.positions import Positions
+from nsqd.engine.queues.reader import Reader
+from nsqd.engine.queues.records import RECORD_HEADER
+from nsqd.engine.queues.recovery import find_positions
+from nsqd.engine.queues.store import DiskStore, Job
+from nsqd.engine.queues.writer import Writer
+
+_DELETED = math.inf  # a version that no later meta file has
+
+
+@define(eq=False, init=False)
+class DiskQueue:
+    """Records, first in, first out. There are no files before the first record is put."""
+
+    name: str
+    changes: int  # records put or taken since the last sync
+    _store: DiskStore
+    _reader: Reader
+    _writer: Writer
+    _count: int
+    _noted: bool = field()  # there is a meta file
+    _version: int  # of the positions
+    _written_version: float  # of the positions in the meta file
+
+    def __init__(self, name: str, store: DiskStore) -> None:
+        """Open the queue ``name``, where it was left or new."""
+        self.name, self._store = name, store
+        at, self._noted = find_positions(name, store)
+        self._writer = Writer(name, at.write_number, at.write_position, store)
+        self._reader = Reader(name, at.read_number, at.read_position, self._writer, store)
+        self._count = max(at.depth, 0)
+        self.changes = self._version = 0
+        self._written_version = 0
+
+    @property
+    def depth(self) -> int:
+        """How many records there are; after a crash an estimate, but 0 only if there are none."""
+        return self._count or (1 if self._reader.has_more() else 0)
+
+    def put_many(self, records: list[bytes]) -> None:
+        """Append ``records``, all or none.
+
+        Raises:
+            OSError: they can't be written now.
+            ValueError: a record is larger or smaller than records may be.
+        """
+        if not records:
+            return
+        sizes = list(map(len, records))
+        if max(sizes) > self._store.max_record_size or min(sizes) < RECORD_HEADER:
+            raise ValueError(
+                f"a record's size is not between {RECORD_HEADER} and {self._store.max_record_size}"
+            )
+        number = self._writer.number
+        self._writer.put_many(records, sizes)
+        self._count += len(records)
+        self._changed(len(records))
+        if self._writer.number != number or not self._noted:
+            self._note_positions()
+
+    def take_many(self, limit: int) -> list[bytes]:
+        """The oldest records, at most ``limit``.
+
+        Fewer if there are no more, or if the system fails to read just now.
+        """
+        steps = self._reader.steps
+        taken = self._reader.take_many(limit)
+        self._count = max(self._count - len(taken), 0)
+        if taken or self._reader.steps != steps:
+            self._changed(len(taken) or 1)
+        if self._count and not self._reader.has_more():
+            self._store.warn(f"DISKQUEUE({self.name}): lacks {self._count} of the messages noted")
+            self._count = 0
+        return taken
+
+    def empty(self) -> None:
+        """Drop all records."""
+        if not self._noted and not self.depth:
+            return
+        self._drop_all()
+        self._changed(1)
+        self._note_positions()
+
+    def delete(self) -> None:
+        """Remove the queue with all its files. It must not be used afterwards."""
+        self._store.forget(self)
+        with self._store.lock:
+            self._written_version = _DELETED
+            with suppress(OSError):
+                os.unlink(self._store.meta_path(self.name))
+        self._drop_all()
+
+    def close(self) -> None:
+        """Note the positions and give descriptor and buffer back.
+
+        All is on the disk once the store's `finish` job has run. Raises OSError if the
+        positions can't be written; the records are in their files all the same.
+        """
+        self.rest()
+        if self.changes or not self._noted:
+            self._write_positions(self._positions(), self._next_version(), sync=False)
+
+    def rest(self) -> None:
+        """Give back descriptor and buffer until they are needed again."""
+        self._writer.close()
+        self._reader.rest()
+
+    def sync_job(self) -> Job:
+        """What to run in a thread to have all that was put and taken so far on the disk.
+
+        The job raises OSError if that fails; the next job then tries it again.
+        """
+        now_at, version = self._positions(), self._next_version()
+        numbers = list(self._writer.unsynced)
+        self._writer.unsynced.clear()
+        self.changes = 0
+
+        def sync() -> None:
+            try:
+                for number in numbers:
+                    self._sync_file(number, written_to=number == now_at.write_number)
+                self._write_positions(now_at, version, sync=True)
+            except OSError:
+                self._writer.unsynced.update(numbers)
+                self.changes += 1
+                raise
+
+        return sync
+
+    def _drop_all(self) -> None:
+        old = range(self._reader.number, self._writer.number + 1)
+        self.rest()
+        self._writer.skip_to(old.stop)
+        self._reader.skip_to(old.stop)
+        self._count = 0
+        self._store.remove_files(self.name, old)
+
+    def _changed(self, count: int) -> None:
+        self.changes += count
+        self._store.note_change(self)
+
+    def _positions(self) -> Positions:
+        reader, writer = self._reader, self._writer
+        return Positions(
+            self._count, reader.number, reader.position, writer.number, writer.position
+        )
+
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
+
+    def _note_positions(self) -> None:
+        """Write the meta file without waiting for the disk; if that fails, the next sync does."""
+        try:
+            self._write_positions(self._positions(), self._next_version(), sync=False)
+        except OSError as error:
+            self._store.warn(f"DISKQUEUE({self.name}): failed to note positions - {error}")
+
+    def _write_positions(self, now_at: Positions, version: int, *, sync: bool) -> None:
+        path = self._store.meta_path(self.name)
+        suffix = "sync" if sync else "loop"  # a job and the loop may be here at once
+        temporary = positions.prepare(path, now_at, suffix=suffix, sync=sync)
+        with self._store.lock:
+            if version > self._written_version:
+                os.replace(temporary, path)
+                self._written_version = version
+                self._noted = True
+            else:
+                os.unlink(temporary)
+
+    def _sync_file(self, number: int, *, written_to: bool) -> None:
+        try:
+            descriptor = os.open(self._store.path(self.name, number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # A file that was read to its end is gone by now. The one written to should be
+            # there: somebody removed it, and what is written next must not go after it.
+            self._writer.check_file = self._writer.check_file or written_to
+            return
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

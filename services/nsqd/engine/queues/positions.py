@@ -1,0 +1,86 @@
+"""The meta file of a disk queue: where reading and writing go on.
+
+Three lines of text, as the original has them::
+
+    depth
+    read file number,read position
+    write file number,write position
+
+It is replaced by rename, so there is always a whole one. It may be older than the
+files: a crash loses what was not yet noted, and the queue then looks at the files.
+"""
+
+import os
+import re
+from contextlib import suppress
+
+from attrs import frozen
+
+_LINES = re.compile(r"(-?\d{1,19})\n(\d{1,19}),(\d{1,19})\n(\d{1,19}),(\d{1,19})\n?")
+# More files than any disk holds; a wider span is garbage that would be walked number by number.
+WIDEST_SPAN = 10_000_000
+LONGEST = 128  # bytes of a meta file: five numbers of 19 digits and their separators
+
+
+class BadPositions(Exception):
+    """The meta file is not one."""
+
+
+@frozen
+class Positions:
+    """What a meta file says. ``depth`` counts records; positions are bytes in a file."""
+
+    depth: int = 0
+    read_number: int = 0
+    read_position: int = 0
+    write_number: int = 0
+    write_position: int = 0
+
+    def encode(self) -> bytes:
+        """The file's content."""
+        return (
+            f"{self.depth}\n"
+            f"{self.read_number},{self.read_position}\n"
+            f"{self.write_number},{self.write_position}\n"
+        ).encode()
+
+
+def load(path: str) -> Positions | None:
+    """What the meta file at ``path`` says, or None if there is none.
+
+    Raises:
+        BadPositions: it says nothing sensible.
+        OSError: it can't be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LONGEST + 1)
+    except FileNotFoundError:
+        return None
+    match = _LINES.fullmatch(content.decode("latin-1"))
+    if match is None:
+        raise BadPositions(f"meta file {path} is not three lines of numbers")
+    positions = Positions(*map(int, match.groups()))
+    if positions.write_number - positions.read_number > WIDEST_SPAN:
+        raise BadPositions(f"meta file {path} spans too many files")
+    return positions
+
+
+def prepare(path: str, positions: Positions, *, suffix: str, sync: bool) -> str:
+    """The path of a temporary file with ``positions``, to be renamed to ``path``.
+
+    Two writers at once need different suffixes. Raises OSError, and leaves nothing then.
+    """
+    temporary = f"{path}.{suffix}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, positions.encode())
+        if sync:
+            os.fsync(fd)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    return temporary

@@ -1,0 +1,70 @@
+"""Where a disk queue goes on when it is opened: its meta file, checked against its files.
+
+After a clean stop the meta file is right. After a crash it is behind: the file written
+to is longer than noted, or files exist that are not noted. Nothing in them is given up:
+they are read to their real ends, and writing begins in a new file. The depth is then
+that of the meta file, too low until the queue has been read.
+"""
+
+import os
+
+from attrs import evolve
+
+from nsqd.engine.queues import positions
+from nsqd.engine.queues.positions import BadPositions, Positions
+from nsqd.engine.queues.store import DiskStore
+
+
+def find_positions(name: str, store: DiskStore) -> tuple[Positions, bool]:
+    """Where the queue ``name`` goes on, and whether it has a meta file."""
+    path = store.meta_path(name)
+    try:
+        noted = positions.load(path)
+    except BadPositions as error:
+        store.warn(f"DISKQUEUE({name}): {error}, setting it aside and looking at the files")
+        store.set_aside(name, path)
+        return _from_files(name, store), False
+    if noted is not None:
+        return _checked(name, store, noted), True
+    if store.size(name, 0) is not None:
+        return _from_files(name, store), False
+    return _at(store.first_number(name)), False
+
+
+def _checked(name: str, store: DiskStore, noted: Positions) -> Positions:
+    number, position = noted.write_number, noted.write_position
+    size = store.size(name, number)
+    nothing_to_read = (noted.read_number, noted.read_position) == (number, position)
+    if size is None and nothing_to_read:
+        return noted if position == 0 else _at(number + 1)
+    found = size or 0
+    if found != position:
+        store.warn(
+            f"DISKQUEUE({name}): file {number} has {found} bytes and not {position} as noted,"
+            " reading to its end and writing to a new file"
+        )
+        noted = evolve(noted, write_number=_first_free(name, store, number + 1), write_position=0)
+    reading = (noted.read_number, noted.read_position)
+    if reading > (noted.write_number, noted.write_position):
+        store.warn(f"DISKQUEUE({name}): noted to be read further than written, starting anew")
+        return _at(_first_free(name, store, max(noted.read_number, noted.write_number) + 1))
+    return noted
+
+
+def _from_files(name: str, store: DiskStore) -> Positions:
+    numbers = store.numbers(name)
+    if not numbers:
+        return _at(store.first_number(name))
+    store.warn(f"DISKQUEUE({name}): no positions noted, reading all of {len(numbers)} files")
+    return Positions(read_number=numbers[0], write_number=numbers[-1] + 1)
+
+
+def _first_free(name: str, store: DiskStore, number: int) -> int:
+    """The first number from ``number`` on without a file; those on the way are to be read."""
+    while os.path.exists(store.path(name, number)):
+        number += 1
+    return number
+
+
+def _at(number: int) -> Positions:
+    return Positions(read_number=number, write_number=number)

@@ -1,0 +1,199 @@
+"""The disk queues of one data directory, and what they leave to a thread.
+
+A disk queue writes and reads on the loop, into and out of the page cache. What can
+take long is gathered here: fsync, and the removal of many or large files. Whoever
+owns the clock asks `DiskStore.due` for a job now and then, and runs it in a thread;
+a job may overlap with writes, reads and file rolls of the same queues.
+
+No thread, no clock and no log of its own: `now` is an argument, and what an operator
+should read goes to ``warn``.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from attrs import define, field
+
+# An unlink of a file up to this size costs microseconds: no need for the thread.
+SMALL_FILE = 1 << 20
+# The original's defaults: --max-bytes-per-file, --max-msg-size plus a record's header,
+# --sync-every, --sync-timeout.
+MAX_BYTES_PER_FILE = 100 << 20
+MAX_RECORD_SIZE = (1 << 20) + 26
+SYNC_EVERY = 2500
+SYNC_TIMEOUT = 2.0
+
+SECOND = 1_000_000_000
+
+Job = Callable[[], None]
+
+
+class Syncable(Protocol):
+    """A queue with something to sync."""
+
+    @property
+    def changes(self) -> int:
+        """Records put or taken since the last sync."""
+
+    def sync_job(self) -> Job:
+        """What to run in a thread to have all that was put so far on the disk."""
+
+    def rest(self) -> None:
+        """Give back descriptor and buffer until they are needed again."""
+
+
+def _nothing() -> None:
+    return
+
+
+@define(eq=False)
+class DiskStore:
+    """Settings of the disk queues in ``directory``, and their chores.
+
+    Sizes are bytes, ``sync_timeout`` is seconds. ``warn`` gets one line for what an
+    operator should know; it may be called from the thread of a job. ``wake`` is called
+    when a queue has seen ``sync_every`` records since its last sync, and `due` should
+    be asked soon.
+    """
+
+    directory: str
+    max_bytes_per_file: int = field(default=MAX_BYTES_PER_FILE, kw_only=True)
+    max_record_size: int = field(default=MAX_RECORD_SIZE, kw_only=True)
+    sync_every: int = field(default=SYNC_EVERY, kw_only=True)
+    sync_timeout: float = field(default=SYNC_TIMEOUT, kw_only=True)
+    warn: Callable[[str], None] = field(kw_only=True)
+    wake: Job = field(default=_nothing, kw_only=True)
+    lock: threading.Lock = field(factory=threading.Lock, init=False)  # guards meta files' versions
+    _changed: dict[Syncable, None] = field(factory=dict, init=False)
+    _doomed: list[tuple[str, range]] = field(factory=list, init=False)
+    _reserved: dict[str, int] = field(factory=dict, init=False)
+    _last_round: int | None = field(default=None, init=False)
+
+    def path(self, name: str, number: int) -> str:
+        """Where file ``number`` of the queue ``name`` is."""
+        return f"{self.directory}/{name}.diskqueue.{number:06d}.dat"
+
+    def meta_path(self, name: str) -> str:
+        """Where the positions of the queue ``name`` are."""
+        return f"{self.directory}/{name}.diskqueue.meta.dat"
+
+    def size(self, name: str, number: int) -> int | None:
+        """How long file ``number`` of the queue ``name`` is, or None if there is none."""
+        try:
+            return os.stat(self.path(name, number)).st_size
+        except FileNotFoundError:
+            return None
+
+    def set_aside(self, name: str, path: str) -> None:
+        """Keep the file ``path`` of the queue ``name``, but out of the way."""
+        try:
+            os.replace(path, path + ".bad")
+        except OSError as error:
+            self.warn(f"DISKQUEUE({name}): failed to rename {path} - {error}")
+
+    def numbers(self, name: str) -> list[int]:
+        """The numbers of the files the queue ``name`` has, ascending. Reads the whole directory."""
+        prefix, suffix = f"{name}.diskqueue.", ".dat"
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix) and entry.name.endswith(suffix):
+                    middle = entry.name[len(prefix) : -len(suffix)]
+                    if middle.isascii() and middle.isdigit():
+                        found.append(int(middle))
+        return sorted(found)
+
+    def first_number(self, name: str) -> int:
+        """The lowest file number that a new queue ``name`` may use."""
+        return self._reserved.get(name, 0)
+
+    def note_change(self, queue: Syncable) -> None:
+        """Have ``queue`` synced in time."""
+        self._changed[queue] = None
+        if queue.changes >= self.sync_every:
+            self.wake()
+
+    def forget(self, queue: Syncable) -> None:
+        """Don't sync ``queue`` any more: it is deleted."""
+        self._changed.pop(queue, None)
+
+    def remove_files(self, name: str, numbers: range) -> None:
+        """Remove these files of the queue ``name``: at once where that is cheap, else by a job."""
+        if len(numbers) <= 2 and all(self._is_small(name, number) for number in numbers):
+            for number in numbers:
+                self._unlink(name, number)
+        elif numbers:
+            self._doomed.append((name, numbers))
+            self._reserved[name] = max(self.first_number(name), numbers.stop)
+
+    def due(self, now: int) -> Job | None:
+        """The work that is due at ``now``, for a thread; None if there is none.
+
+        The job must have ended before the next call of `due` or `finish`. It raises
+        OSError after it has done what it could; what failed is due again.
+        """
+        self._reserved = {name: numbers.stop for name, numbers in self._doomed}
+        if self._last_round is None:
+            self._last_round = now
+        everything = now - self._last_round >= self.sync_timeout * SECOND
+        if everything:
+            self._last_round = now
+            for queue in [queue for queue in self._changed if not queue.changes]:
+                del self._changed[queue]
+                queue.rest()
+        return self._job(
+            queue
+            for queue in self._changed
+            if queue.changes and (everything or queue.changes >= self.sync_every)
+        )
+
+    def finish(self) -> Job | None:
+        """All the work that is left, for the end of the process; None if there is none."""
+        return self._job(queue for queue in self._changed if queue.changes)
+
+    def _job(self, queues: Iterable[Syncable]) -> Job | None:
+        syncs = [queue.sync_job() for queue in queues]
+        doomed, self._doomed = self._doomed, []
+        if not syncs and not doomed:
+            return None
+
+        def work() -> None:
+            failure: OSError | None = None
+            for job in syncs:
+                try:
+                    job()
+                except OSError as error:
+                    failure = error  # one sick queue must not keep the others from the disk
+            if syncs:
+                self._sync_directory()
+            for name, numbers in doomed:
+                for number in numbers:
+                    self._unlink(name, number)
+            if failure is not None:
+                raise failure
+
+        return work
+
+    def _sync_directory(self) -> None:
+        with suppress(OSError):
+            fd = os.open(self.directory, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _is_small(self, name: str, number: int) -> bool:
+        with suppress(OSError):
+            return (self.size(name, number) or 0) <= SMALL_FILE
+        return True
+
+    def _unlink(self, name: str, number: int) -> None:
+        try:
+            os.unlink(self.path(name, number))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.warn(f"DISKQUEUE({name}): failed to remove file {number} - {error}")

@@ -1,0 +1,111 @@
+"""The queue of a topic or channel: memory up to a limit, the rest on disk.
+
+What memory has no room for goes to the disk in one write. Taking is memory first, then
+the two take turns, so that neither waits for the other to run dry; order between them is
+not kept, as in the original. An ephemeral queue has no disk: what finds no room is
+dropped.
+"""
+
+from attrs import define, field
+
+from nsqd.engine.queues.disk import DiskQueue
+from nsqd.engine.queues.memory import MemoryQueue
+from nsqd.engine.queues.store import DiskStore
+
+# Records moved to the disk per write at a stop: a few MB at once.
+FLUSH_BATCH = 10_000
+
+
+@define(eq=False)
+class TieredQueue:
+    """Records, about first in, first out. ``memory_limit`` of them are kept in memory.
+
+    Without a ``store`` it is ephemeral.
+    """
+
+    name: str
+    memory_limit: int
+    store: DiskStore | None
+    _memory: MemoryQueue = field(factory=MemoryQueue, init=False)
+    _disk: DiskQueue | None = field(init=False)
+    _disk_is_next: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._disk = None if self.store is None else DiskQueue(self.name, self.store)
+
+    @property
+    def depth(self) -> int:
+        """How many records there are."""
+        return self._memory.depth + (self._disk.depth if self._disk else 0)
+
+    @property
+    def backend_depth(self) -> int:
+        """How many of them are on disk."""
+        return self._disk.depth if self._disk else 0
+
+    def put_many(self, records: list[bytes], *, wanted: int = 0) -> int:
+        """Append ``records``; how many of them were dropped (only an ephemeral queue drops).
+
+        ``wanted`` is how many consumers would take at once: so many more fit into memory.
+        The list may be kept: the caller must not change it afterwards.
+
+        Raises OSError where the disk fails; none of them is queued then.
+        """
+        memory = self._memory
+        room = self.memory_limit + wanted - memory.depth
+        if len(records) <= room:
+            memory.put_many(records)
+            return 0
+        room = max(room, 0)
+        if self._disk is not None:
+            self._disk.put_many(records[room:])
+        if room:
+            memory.put_many(records[:room])
+        return 0 if self._disk else len(records) - room
+
+    def take_many(self, limit: int) -> list[bytes]:
+        """The next records, at most ``limit``; fewer if there are no more, or the disk fails."""
+        memory, disk = self._memory, self._disk
+        if disk is None or not disk.depth:
+            return memory.take_many(limit)
+        if not memory.depth:
+            return disk.take_many(limit)
+        from_disk, self._disk_is_next = self._disk_is_next, not self._disk_is_next
+        taken = disk.take_many(limit) if from_disk else memory.take_many(limit)
+        if len(taken) < limit:
+            other = memory.take_many if from_disk else disk.take_many
+            taken += other(limit - len(taken))
+        return taken
+
+    def empty(self) -> None:
+        """Drop all records."""
+        self._memory.clear()
+        if self._disk is not None:
+            self._disk.empty()
+
+    def flush(self) -> None:
+        """Move what is in memory to the disk; an ephemeral queue drops it.
+
+        Raises OSError where the disk fails; what was not moved is still in memory.
+        """
+        if self._disk is None:
+            self._memory.clear()
+            return
+        while records := self._memory.take_many(FLUSH_BATCH):
+            try:
+                self._disk.put_many(records)
+            except OSError:
+                self._memory.put_many(records)
+                raise
+
+    def close(self) -> None:
+        """`flush`, and leave the files in order. Raises OSError where the disk fails."""
+        self.flush()
+        if self._disk is not None:
+            self._disk.close()
+
+    def delete(self) -> None:
+        """Drop all records, and remove the files. The queue must not be used afterwards."""
+        self._memory.clear()
+        if self._disk is not None:
+            self._disk.delete()
