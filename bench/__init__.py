@@ -1,0 +1,1 @@
+"""Measures nsqd-compatible programs; see README.md in this folder."""

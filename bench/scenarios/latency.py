@@ -1,0 +1,48 @@
+"""Latency from publishing to receiving at a steady rate, with nothing else going on."""
+
+import math
+from functools import partial
+
+from bench import tools
+from bench.result import Result, Scenario, Side, Slices
+from bench.server import running
+
+
+def latency(
+    side: Side, result: Result, *, rate: int, ready: int = 100, buffered: bool = True
+) -> Slices:
+    """Publish ``rate`` messages a second, one by one; none may be lost or come twice."""
+    with running(side.bin_dir, "nsqd") as server:
+        server.create("bench", "ch")
+        yield
+        before = server.cpu()
+        seconds = max(2.0, side.seconds(4.0))
+        done = tools.load(
+            "latency",
+            server=server.tcp,
+            topic="bench",
+            channel="ch",
+            rate=rate,
+            seconds=seconds,
+            ready=ready,
+            buffered=buffered,
+        )
+        result.check(done["lost"] == 0, f"{done['lost']} messages lost")
+        result.check(done["twice"] == 0, f"{done['twice']} messages came twice")
+        result.check(not math.isnan(done["p50"]), "messages came")
+        for name in ("p50", "p99"):
+            result.low(name, done[name], "ms")
+        result.put("worst", done["max"], "ms")
+        result.low("OK after, p50", done["ack_p50"], "ms")
+        result.low("OK after, p99", done["ack_p99"], "ms")
+        result.put("server CPU", (server.cpu() - before) / seconds * 100, "% of a core")
+        result.put("sender late at most", done["sender_late_max"], "ms")
+
+
+SCENARIOS = [
+    Scenario("latency/100", partial(latency, rate=100), quick=True),
+    Scenario("latency/2000", partial(latency, rate=2000), quick=True),
+    Scenario("latency/100/unbuffered", partial(latency, rate=100, buffered=False)),
+    Scenario("latency/2000/unbuffered", partial(latency, rate=2000, buffered=False)),
+    Scenario("latency/100/rdy1", partial(latency, rate=100, ready=1)),
+]
