@@ -1,0 +1,88 @@
+"""One plain socket on the switchboard: its state, and how its outbox is sent.
+
+Non-blocking and synchronous throughout. The switchboard (`nsqcore.net.switchboard`) decides when;
+a line never touches the epoll set, and never calls its handler.
+"""
+
+import socket
+from collections.abc import Callable
+
+import attrs
+
+from nsqcore.net.effects import Close, Effect, Handler, Peer
+from nsqcore.net.outbox import Outbox
+
+# Pieces amounting to more than this are handed to the kernel as they are instead of being joined:
+# below it one copy is cheaper than setting up a vector.
+JOIN_LIMIT = 128 * 1024
+# Linux takes at most this many pieces in one call (UIO_MAXIOV).
+MAX_PIECES = 1024
+
+
+@attrs.define(eq=False)
+class Line:
+    """A connected socket, its session, and what is going on between them."""
+
+    socket: socket.socket
+    fd: int
+    peer: Peer
+    handler: Handler
+    outbox: Outbox
+    # Bound once: these four are looked up for every chunk.
+    recv_into: Callable[..., int]
+    send: Callable[..., int]
+    received: Callable[[bytes], Effect | None]
+    #: What it is registered for; 0 when it is not in the epoll set.
+    mask: int = 0
+    #: An effect is being performed: nothing is read.
+    waiting: bool = False
+    #: The kernel did not take everything: EPOLLOUT goes on with it.
+    blocked: bool = False
+    #: The outbox is over its limit: nothing is read until it has drained.
+    full: bool = False
+    #: The peer has sent everything it will.
+    at_end: bool = False
+    #: Set once the session has asked for the end.
+    ending: Close | None = None
+    #: Everything is sent; the peer's remaining input is thrown away until it closes.
+    lingering: bool = False
+    #: When an ending line that makes no progress is cut, on trio's clock.
+    deadline: float = 0.0
+
+    def send_pending(self) -> bool:
+        """Whether the kernel took all that may be sent now; what it did not stays in the outbox.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        outbox = self.outbox
+        parts = outbox.parts
+        while parts:
+            try:
+                if len(parts) > 1 and outbox.size > JOIN_LIMIT:
+                    wanted = sum(map(len, parts[:MAX_PIECES]))
+                    count = self.socket.sendmsg(parts[:MAX_PIECES])
+                else:
+                    data = outbox.peek()
+                    wanted = len(data)
+                    count = self.send(data)
+            except BlockingIOError:
+                return False
+            outbox.sent(count)
+            if count < wanted:
+                return False
+        return True
+
+
+def open_line(sock: socket.socket, peer: Peer, handler: Handler) -> Line:
+    """A line for a connected, non-blocking socket."""
+    return Line(
+        sock,
+        sock.fileno(),
+        peer,
+        handler,
+        handler.outbox,
+        sock.recv_into,
+        sock.send,
+        handler.received,
+    )

@@ -1,0 +1,565 @@
+"""All plain sockets of a daemon, driven by one trio task over its own epoll set.
+
+A *turn*: every readable socket is read once, into one shared buffer, and its session fed; then
+``end_turn`` is called once (the engine moves messages into outboxes); then every outbox with
+something new is sent once. What the kernel does not take waits for EPOLLOUT. The cost is thus per
+wake-up, not per message, and batches form by themselves under load.
+
+trio sees one descriptor, the epoll set's: a task switch and a system call per socket are what a
+task per connection would pay. Under full load the task steps aside every few milliseconds.
+
+Fairness: one read a turn each, and the kernel's ready list goes round, so a peer that fills the
+buffer is not read again before everybody else was. The more are ready, the less each may send.
+
+Connections that upgrade leave for a task of their own (`nsqcore.net.transport`). Where there is no
+epoll all connections are served that way.
+"""
+
+import errno
+import logging
+import select
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import attrs
+import trio
+from trio import TaskStatus
+
+from nsqcore.net.addresses import print_socket_address
+from nsqcore.net.effects import Close, Effect, Handler, Peer, Upgrade, Wait
+from nsqcore.net.line import Line, open_line
+from nsqcore.net.listeners import Listener
+from nsqcore.net.outbox import Outbox
+from nsqcore.net.transport import (
+    CONNECTION_ERRORS,
+    MAX_OUTBOX,
+    ByteStream,
+    close_stream,
+    end_handler,
+    serve_stream,
+)
+
+logger = logging.getLogger(__name__)
+
+# As much as Linux keeps for a socket by default; larger reads gain nothing.
+BUFFER_SIZE = 256 * 1024
+# What each of many busy peers may still send per turn: a few hundred small messages, well under a
+# millisecond of work.
+FAIR_READ = 32 * 1024
+# Sockets looked at per turn: bounds a turn's length, and the kernel goes round among them.
+MAX_EVENTS = 256
+# Connections accepted per listener and turn, so that a storm of them does not hold up the others.
+MAX_ACCEPTS = 64
+# Seconds the task may run before timers and other tasks get their turn.
+SLICE = 0.003
+# Seconds without accepting when the process is out of descriptors or memory.
+ACCEPT_PAUSE = 0.5
+# Seconds between looks at the connections that are closing.
+REAP_EVERY = 0.1
+OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+EPOLLIN, EPOLLOUT = 1, 4  # the same numbers on every Linux; `select` lacks them elsewhere
+
+Wrap = Callable[[trio.SocketStream], Awaitable[ByteStream]]
+
+
+@attrs.frozen(eq=False)
+class _Door:
+    """A listener and what becomes of those who come in."""
+
+    listener: Listener
+    make_handler: Callable[[Peer], Handler]
+    wrap: Wrap | None
+    is_unix: bool
+
+
+def _nothing() -> None:
+    """The waker of an outbox whose connection has left."""
+
+
+def _discard(_data: bytes) -> Effect | None:
+    """What an ending line does with its input."""
+
+
+@attrs.define(eq=False)
+class Switchboard:
+    """Drives every plain connection of a daemon; `run` is its one task.
+
+    ``end_turn`` is called once per turn, after all sessions were fed and before anything is sent.
+    A session whose outbox holds more than ``max_outbox`` bytes is not read from until half has
+    drained.
+    """
+
+    end_turn: Callable[[], None]
+    max_outbox: int = attrs.field(default=MAX_OUTBOX, kw_only=True)
+    use_epoll: bool = attrs.field(default=hasattr(select, "epoll"), kw_only=True)
+    _epoll: "select.epoll | None" = attrs.field(default=None, init=False)
+    _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
+    _buffer: memoryview = attrs.field(init=False)
+    _doors: dict[int, _Door] = attrs.field(factory=dict, init=False)
+    _lines: dict[int, Line] = attrs.field(factory=dict, init=False)
+    _dirty: list[Line] = attrs.field(factory=list, init=False)
+    #: A session has ended since the turn's ``end_turn``.
+    _stirred: bool = attrs.field(default=False, init=False)
+    #: Lines that are to end, with a deadline each; `_reap` runs while there are any.
+    _ending: set[Line] = attrs.field(factory=set, init=False)
+    _reaping: bool = attrs.field(default=False, init=False)
+    #: Connections served by a task of their own.
+    _streams: dict[Outbox, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _emptied: trio.Event | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._lines) + len(self._streams)
+
+    def listen(
+        self,
+        listener: Listener,
+        make_handler: Callable[[Peer], Handler],
+        *,
+        wrap: Wrap | None = None,
+    ) -> None:
+        """Serve everybody who connects to ``listener`` with a handler of their own.
+
+        With ``wrap`` (a TLS handshake) the connection is served over ``await wrap(stream)`` by a
+        task of its own. The listener is closed by `stop_accepting` or at the end of `run`.
+        """
+        door = _Door(listener, make_handler, wrap, listener.path is not None)
+        self._doors[listener.socket.fileno()] = door
+        if self._nursery is not None:
+            self._open_door(door)
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then listeners and connections are closed."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                if self.use_epoll:
+                    self._epoll = select.epoll()
+                for door in self._doors.values():
+                    self._open_door(door)
+                task_status.started()
+                if self._epoll is None:
+                    await trio.sleep_forever()
+                else:
+                    await self._serve(self._epoll)
+            finally:
+                self._shut()
+
+    def finish_turn(self) -> None:
+        """End a turn at once: call ``end_turn``, send every outbox that has something new.
+
+        For timers and other tasks, after they have changed what sessions are to say.
+        """
+        self._stirred = False
+        self.end_turn()
+        if self._dirty:
+            self._flush()
+        while self._stirred:  # a session that ended in between has left something to do
+            self._stirred = False
+            self.end_turn()
+            self._flush()
+
+    def stop_accepting(self) -> None:
+        """Close the listeners; who is connected stays so."""
+        for door in self._doors.values():
+            if self._epoll is None and door.listener.socket.fileno() >= 0:
+                trio.lowlevel.notify_closing(door.listener.socket)
+            door.listener.close()  # which takes it out of the epoll set
+        self._doors.clear()
+
+    async def close_clients(self, grace: float) -> None:
+        """Close every connection once what waits for it is sent, or after ``grace`` seconds."""
+        self._emptied = trio.Event()
+        for line in list(self._lines.values()):
+            if line.lingering:
+                self._drop(line)
+            else:
+                self._close(line, Close("shutting down", linger=grace))
+        for outbox in self._streams:
+            outbox.close("shutting down")
+        self.finish_turn()
+        self._note_gone()
+        with trio.move_on_after(grace):
+            await self._emptied.wait()
+        for line in list(self._lines.values()):
+            self._lose(line, None)
+        self.finish_turn()
+        for scope in self._streams.values():
+            scope.cancel()
+        # They end at their next checkpoint, TLS connections after a parting word (`close_stream`).
+        await self._emptied.wait()
+
+    # The turn.
+
+    async def _serve(self, epoll: "select.epoll") -> None:
+        poll, fileno = epoll.poll, epoll.fileno()
+        # The task's own slice of real time, whatever clock trio runs on.
+        clock = time.perf_counter
+        since = clock()
+        while True:
+            events = poll(0, MAX_EVENTS)
+            if events:
+                self._turn(events)
+                if clock() - since < SLICE:
+                    continue
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(fileno)
+            since = clock()
+
+    def _turn(self, events: list[tuple[int, int]]) -> None:
+        lines, buffer = self._lines, self._buffer
+        limit = BUFFER_SIZE // len(events)
+        if limit < FAIR_READ:
+            limit = FAIR_READ
+        for fd, event in events:
+            line = lines.get(fd)
+            if line is None:
+                self._accept(fd)
+                continue
+            if event != EPOLLIN:
+                if line.blocked:
+                    line.blocked = False
+                    self._dirty.append(line)
+                if event == EPOLLOUT or not line.mask & EPOLLIN:
+                    continue
+            try:
+                count = line.recv_into(buffer, limit)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._lose(line, error)
+                continue
+            if not count:
+                self._at_end(line)
+                continue
+            try:
+                effect = line.received(bytes(buffer[:count]))
+            except Exception as error:  # a supervisor: only this connection is lost
+                self._fault(line, error)
+                continue
+            if effect is not None:
+                self._perform(line, effect)
+        self.finish_turn()
+
+    def _flush(self) -> None:
+        """Send every outbox that has something new, once."""
+        dirty = self._dirty
+        for line in dirty:  # it may grow meanwhile: what a lost session stirs up is sent too
+            if line.blocked or line.fd < 0:
+                continue
+            outbox = line.outbox
+            parts = outbox.parts
+            try:
+                if len(parts) == 1:
+                    count = line.send(parts[0])
+                    if count == outbox.size:
+                        parts.clear()
+                        outbox.size = 0
+                    else:
+                        outbox.sent(count)
+                elif parts:
+                    line.send_pending()
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._lose(line, error)
+                continue
+            if outbox.size or line.mask != EPOLLIN or outbox.closing is not None:
+                self._settle(line)
+        dirty.clear()
+
+    # What happens to a line.
+
+    def _perform(self, line: Line, effect: Effect) -> None:
+        assert self._nursery is not None
+        if isinstance(effect, Close):
+            self._close(line, effect)
+        elif isinstance(effect, Wait):
+            line.waiting = True
+            self._watch(line)
+            self._nursery.start_soon(self._wait, line, effect)
+        else:
+            self._leave(line)
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(line.socket))
+            self._nursery.start_soon(self._upgrade, line.handler, stream, effect)
+
+    def _close(self, line: Line, effect: Close) -> None:
+        """Begin the end: what comes in is thrown away, what is pending is sent."""
+        if line.ending is None:
+            line.ending = effect
+            line.outbox.closing = effect.reason or ""
+            line.received = _discard
+            self._expire(line)
+            self._dirty.append(line)
+
+    def _expire(self, line: Line) -> None:
+        """Cut ``line`` if it makes no progress for as long as its closing may linger."""
+        assert self._nursery is not None
+        assert line.ending is not None
+        line.deadline = trio.current_time() + line.ending.linger
+        self._ending.add(line)
+        if not self._reaping:
+            self._reaping = True
+            self._nursery.start_soon(self._reap)
+
+    async def _reap(self) -> None:
+        """Cut the ending lines whose time is up, while there are any."""
+        while self._ending:
+            await trio.sleep(REAP_EVERY)
+            now = trio.current_time()
+            late = [line for line in self._ending if line.deadline <= now]
+            for line in late:
+                self._lose(line, None)
+            if late:
+                self.finish_turn()
+        self._reaping = False
+
+    def _settle(self, line: Line) -> None:
+        """Adapt to what a flush left: wait for room, hold back the peer, or close."""
+        outbox = line.outbox
+        line.blocked = bool(outbox.parts)
+        line.full = outbox.size > (self.max_outbox // 2 if line.full else self.max_outbox)
+        if outbox.closing is not None:
+            self._close(line, Close(outbox.closing))
+            if not line.blocked and not line.waiting:
+                self._sent_all(line)
+                return
+            self._expire(line)
+        self._watch(line)
+
+    def _sent_all(self, line: Line) -> None:
+        """An ending line has sent everything: half-close it, and wait for the peer to go."""
+        assert line.ending is not None
+        if line.lingering:
+            return
+        self._stirred = True
+        end_handler(line.handler, None)
+        if line.at_end or not line.ending.linger or self._emptied is not None:
+            self._drop(line)
+            return
+        try:
+            line.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(line)
+            return
+        line.lingering = True
+        self._expire(line)
+        self._watch(line)
+
+    def _at_end(self, line: Line) -> None:
+        """The peer has sent everything it will; it may still want its answers."""
+        line.at_end = True
+        if line.lingering:
+            self._drop(line)
+            return
+        if line.ending is None:
+            try:
+                effect = line.received(b"")
+            except Exception as error:  # a supervisor: only this connection is lost
+                self._fault(line, error)
+                return
+            self._perform(line, effect or Close())
+        self._watch(line)
+
+    async def _wait(self, line: Line, effect: Wait) -> None:
+        try:
+            await effect.run()
+            line.waiting = False
+            if line.fd < 0:
+                return
+            after = line.handler.resumed()  # type: ignore[attr-defined]
+        except Exception as error:  # a supervisor: only this connection is lost
+            self._fault(line, error)
+            return
+        if after is None and line.at_end:
+            after = Close()
+        if after is not None and line.ending is None:
+            self._perform(line, after)
+        self._watch(line)
+        self._dirty.append(line)
+        self.finish_turn()
+
+    async def _upgrade(self, handler: Handler, stream: trio.SocketStream, effect: Upgrade) -> None:
+        outbox = handler.outbox
+        error: Exception | None = None
+        with trio.CancelScope() as scope:
+            self._streams[outbox] = scope
+            try:
+                while outbox.parts:
+                    await stream.send_all(outbox.take())
+                await effect.run(stream)
+            except CONNECTION_ERRORS as broken:
+                error = broken
+            except Exception as fault:  # a supervisor: only this connection is lost
+                logger.exception("connection: upgrade failed")
+                error = fault
+            finally:
+                end_handler(handler, error)
+                with trio.CancelScope(shield=True):
+                    await close_stream(stream)
+                self._stream_gone(outbox)
+
+    def _watch(self, line: Line) -> None:
+        """Register ``line`` for what it can use, and nothing else: epoll repeats itself."""
+        if self._epoll is None or line.fd < 0:
+            return
+        deaf = line.waiting or line.at_end or (line.full and line.ending is None)
+        mask = (0 if deaf else EPOLLIN) | (EPOLLOUT if line.blocked else 0)
+        if mask == line.mask:
+            return
+        if not line.mask:
+            self._epoll.register(line.fd, mask)
+        elif not mask:
+            self._epoll.unregister(line.fd)
+        else:
+            self._epoll.modify(line.fd, mask)
+        line.mask = mask
+
+    def _fault(self, line: Line, error: Exception) -> None:
+        """A session raised: its connection is lost, and the log says why."""
+        logger.error("client(%s): session failed", line.peer.address, exc_info=error)
+        self._lose(line, error)
+
+    def _lose(self, line: Line, error: Exception | None) -> None:
+        """The connection is broken, or cut: nothing more is sent."""
+        if line.fd >= 0:
+            self._drop(line)
+            self._stirred = True
+            end_handler(line.handler, error)
+
+    def _leave(self, line: Line) -> None:
+        """Take ``line`` off the switchboard; its socket stays open."""
+        if line.mask and self._epoll is not None:
+            self._epoll.unregister(line.fd)
+        del self._lines[line.fd]
+        line.fd = -1
+        line.mask = 0
+        line.outbox.wake = _nothing
+        self._ending.discard(line)
+
+    def _drop(self, line: Line) -> None:
+        self._leave(line)
+        line.socket.close()
+        self._note_gone()
+
+    def _note_gone(self) -> None:
+        if self._emptied is not None and not self._lines and not self._streams:
+            self._emptied.set()
+
+    def _stream_gone(self, outbox: Outbox) -> None:
+        del self._streams[outbox]
+        self._note_gone()
+        self.finish_turn()
+
+    def _shut(self) -> None:
+        """Close everything that is left."""
+        self.stop_accepting()
+        for line in list(self._lines.values()):
+            self._lose(line, None)
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+
+    # Those who come in.
+
+    def _open_door(self, door: _Door) -> None:
+        assert self._nursery is not None
+        if self._epoll is None:
+            self._nursery.start_soon(self._accept_alone, door)
+        else:
+            self._epoll.register(door.listener.socket.fileno(), EPOLLIN)
+
+    def _accept(self, fd: int) -> None:
+        """Take in those who wait at one listener, within reason."""
+        door = self._doors.get(fd)
+        if door is None:
+            return  # an event of a socket that an earlier event of this turn has closed
+        accept = door.listener.socket.accept
+        for _ in range(MAX_ACCEPTS):
+            try:
+                sock, address = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    self._pause(fd, door, error)
+                    return
+                continue  # the peer was gone before it was accepted
+            self._welcome(door, sock, address)
+
+    def _welcome(self, door: _Door, sock: socket.socket, address: object) -> None:
+        """Give a new connection its handler and its place."""
+        assert self._nursery is not None
+        try:
+            sock.setblocking(False)
+            if door.is_unix:
+                peer = Peer(print_socket_address(address), is_unix=True)
+            else:
+                # Replies are sent once per turn, complete: waiting for more never pays.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer = Peer(print_socket_address(address))
+            handler = door.make_handler(peer)
+        except OSError:
+            sock.close()
+            return
+        except Exception:  # a supervisor: only this connection is lost
+            logger.exception("client(%s): refused", print_socket_address(address))
+            sock.close()
+            return
+        if door.wrap is not None or self._epoll is None:
+            self._nursery.start_soon(self._serve_alone, door, sock, handler)
+            return
+        line = open_line(sock, peer, handler)
+        self._lines[line.fd] = line
+        line.outbox.wake = partial(self._dirty.append, line)
+        self._watch(line)
+        if line.outbox.size or line.outbox.closing is not None:
+            self._dirty.append(line)
+
+    def _pause(self, fd: int, door: _Door, error: OSError) -> None:
+        """Stop accepting for a moment: there is nothing to serve a connection with."""
+        assert self._nursery is not None
+        logger.error("listener(%s): accept: %s; pausing", door.listener.address, error.strerror)
+        if self._epoll is not None:
+            self._epoll.unregister(fd)
+            self._nursery.start_soon(self._reopen, fd, door)
+
+    async def _reopen(self, fd: int, door: _Door) -> None:
+        await trio.sleep(ACCEPT_PAUSE)
+        if self._doors.get(fd) is door:
+            self._open_door(door)
+
+    async def _serve_alone(self, door: _Door, sock: socket.socket, handler: Handler) -> None:
+        """Serve a connection from this task: a wrapped one, or any where there is no epoll."""
+        with trio.CancelScope() as scope:
+            self._streams[handler.outbox] = scope
+            plain = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            try:
+                stream = plain if door.wrap is None else await door.wrap(plain)
+                await serve_stream(
+                    stream, handler, end_turn=self.finish_turn, max_outbox=self.max_outbox
+                )
+            except CONNECTION_ERRORS as error:
+                end_handler(handler, error)
+            finally:
+                end_handler(handler, None)
+                sock.close()
+                self._stream_gone(handler.outbox)
+
+    async def _accept_alone(self, door: _Door) -> None:
+        """Accept without an epoll set, until the listener is closed."""
+        fd = door.listener.socket.fileno()
+        while door.listener.socket.fileno() >= 0:
+            try:
+                await trio.lowlevel.wait_readable(fd)
+            except trio.ClosedResourceError:
+                return
+            self._accept(fd)
