@@ -19,6 +19,8 @@ from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
+from nsqd.engine.queues.records import RECORD_HEADER
+from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.tiered import TieredQueue
 from nsqd.engine.topic import Topic
 
@@ -63,6 +65,7 @@ class Broker:
     deadlines: Deadlines = Factory(Deadlines)
     error: OSError | None = None  # of the last write to disk; None once one worked again
     closing: bool = False
+    store: DiskStore = field(init=False)
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _dirty: dict[Channel, None] = Factory(dict)
@@ -70,7 +73,16 @@ class Broker:
     _blocked: dict[Channel, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
-        self._ids = MessageIds(self.settings.node_id)
+        settings = self.settings
+        self._ids = MessageIds(settings.node_id)
+        self.store = DiskStore(
+            str(settings.data_path),
+            max_bytes_per_file=settings.max_bytes_per_file,
+            max_record_size=settings.max_msg_size + RECORD_HEADER,
+            sync_every=settings.sync_every,
+            sync_timeout=settings.sync_timeout / 1e9,
+            warn=self.warn,
+        )
 
     @property
     def health(self) -> str:
@@ -115,17 +127,8 @@ class Broker:
         return channel
 
     def _queue(self, name: str, owner: str) -> TieredQueue:
-        settings = self.settings
-        return TieredQueue(
-            name,
-            settings.data_path,
-            mem_queue_size=settings.mem_queue_size,
-            max_bytes_per_file=settings.max_bytes_per_file,
-            max_msg_size=settings.max_msg_size,
-            sync_every=settings.sync_every,
-            ephemeral=is_ephemeral(owner),
-            warn=self.warn,
-        )
+        store = None if is_ephemeral(owner) else self.store
+        return TieredQueue(name, self.settings.mem_queue_size, store)
 
     def _make_channel(self, topic: str, name: str) -> Channel:
         settings = self.settings

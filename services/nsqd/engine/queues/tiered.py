@@ -2,8 +2,8 @@
 
 What memory has no room for goes to the disk in one write. Taking is memory first, then
 the two take turns, so that neither waits for the other to run dry; order between them is
-not kept, as in the original. An ephemeral queue has no disk: what finds no room is
-dropped.
+not kept, as in the original. An ephemeral queue has no disk: what is new and finds no
+room is dropped.
 """
 
 from attrs import define, field
@@ -62,6 +62,20 @@ class TieredQueue:
         if room:
             memory.put_many(records[:room])
         return 0 if self._disk else len(records) - room
+
+    def put_back(self, records: list[bytes]) -> None:
+        """Append ``records`` that were taken before.
+
+        They are neither dropped nor refused: where the disk fails, or there is none,
+        memory takes them over its limit.
+        """
+        if self._disk is None:
+            self._memory.put_many(records)
+            return
+        try:
+            self.put_many(records)
+        except OSError:
+            self._memory.put_many(records)
 
     def take_many(self, limit: int) -> list[bytes]:
         """The next records, at most ``limit``; fewer if there are no more, or the disk fails."""
