@@ -1,7 +1,7 @@
 """`python -m bench.compare --base REV`: this tree against another revision, in one run.
 
-The revision is checked out beside (a git worktree) and installed into an environment of its own; then
-both are measured in turn, slice by slice. Nothing of the working tree is touched.
+The revision is checked out beside (a git worktree) and installed into an environment of its own;
+then both are measured in turn, slice by slice. Nothing of the working tree is touched.
 """
 
 import argparse
