@@ -6,20 +6,19 @@ next ``pump``, which the end of every turn calls once.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from attrs import Factory, define, field, frozen
 
-from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.names import is_ephemeral
 from nsqcore.wire.speedups import make_records
-from nsqd.engine.channel import Channel
+from nsqd.engine.channel import Channel, Latency
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
 from nsqd.engine.queues.records import RECORD_HEADER
+from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.tiered import TieredQueue
 from nsqd.engine.topic import Topic
@@ -32,34 +31,28 @@ Listener = Callable[[Kind, Topic, Channel | None], None]
 
 @frozen(kw_only=True)
 class EngineSettings:
-    """What the engine needs to know of nsqd's options. Sizes are bytes, times ns."""
+    """What the engine needs to know of nsqd's options, apart from the disk's (`DiskStore`)."""
 
-    data_path: Path
     mem_queue_size: int = 10_000
-    max_bytes_per_file: int = 100 * 1024 * 1024
-    max_msg_size: int = 1024 * 1024
-    sync_every: int = 2500
-    sync_timeout: int = 2_000_000_000
     node_id: int = 0
     max_channel_consumers: int = 0
     topology_aware: bool = False
-    latency_percentiles: tuple[float, ...] = ()
-    latency_window: int = 600_000_000_000
 
 
 @define(eq=False)
 class Broker:
     """The topics, and the clockwork that moves messages through them.
 
-    ``wall`` is added to a monotonic ``now`` to get the wall clock. ``warn`` takes
-    one line for the log about damage found on disk. Topics are created shut while
-    ``hold_new_topics`` is set; `open_topic` lets their messages through.
+    ``wall`` is added to a monotonic ``now`` to get the wall clock. Topics are
+    created shut while ``hold_new_topics`` is set; `open_topic` lets their messages
+    through. ``make_latency`` makes what keeps a channel's latencies, where wanted.
     """
 
     settings: EngineSettings
+    store: DiskStore
     wall: int = 0
-    warn: Callable[[str], None] = print
     hold_new_topics: bool = False
+    make_latency: Callable[[], Latency] | None = None
 
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
@@ -131,18 +124,14 @@ class Broker:
         return TieredQueue(name, self.settings.mem_queue_size, store)
 
     def _make_channel(self, topic: str, name: str) -> Channel:
-        settings = self.settings
-        latency = None
-        if settings.latency_percentiles:
-            latency = LatencyWindow(settings.latency_percentiles, settings.latency_window)
         return Channel(
             topic,
             name,
             self._queue(f"{topic}:{name}", name),
             self.deadlines,
-            max_consumers=settings.max_channel_consumers,
-            topology_aware=settings.topology_aware,
-            latency=latency,
+            max_consumers=self.settings.max_channel_consumers,
+            topology_aware=self.settings.topology_aware,
+            latency=self.make_latency() if self.make_latency else None,
         )
 
     def delete_topic(self, topic: Topic) -> None:
@@ -203,11 +192,14 @@ class Broker:
             raise Exiting("exiting")
         wall = now + self.wall
         records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
+        on_disk = None if self.error is None else owner.on_disk
         try:
             owner.put_many(records, sum(map(len, bodies)))
         except OSError as error:
             self.error = error
             raise
+        if on_disk is not None and owner.on_disk > on_disk:
+            self.error = None
         if owner.queue.depth:
             self._resume(owner)
         return owner
@@ -249,7 +241,9 @@ class Broker:
                 topic.drain(now)
         except OSError as error:
             self.error = error
-            self.warn(f"TOPIC({topic.name}): failed to move messages to its channels - {error}")
+            self.store.warn(
+                f"TOPIC({topic.name}): failed to move messages to its channels - {error}"
+            )
             del self._backlogs[topic]  # tried again with the next message or change
             return
         if not topic.backlog:
@@ -268,9 +262,9 @@ class Broker:
         self.closing = True
         failure: OSError | None = None
         for topic in self.topics.values():
-            for queue in (topic, *topic.channels.values()):
+            for close in (topic.close, *(channel.close for channel in topic.channels.values())):
                 try:
-                    queue.close()
+                    close()
                 except OSError as error:
                     failure = failure or error
         if failure is not None:

@@ -8,10 +8,10 @@ out or came due.
 
 from heapq import heappop, heappush
 from itertools import count
+from typing import Protocol
 
 from attrs import Factory, define, field
 
-from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.names import is_ephemeral
 from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
@@ -25,6 +25,13 @@ MAX_SLICE = 500
 MAX_SLICE_BYTES = 256 * 1024
 
 
+class Latency(Protocol):
+    """What keeps the end-to-end latencies of a channel."""
+
+    def add(self, latency: int, now: int) -> None:
+        """Count one ``latency``, in ns, seen at ``now``, wall-clock ns."""
+
+
 @define(eq=False)
 class Channel:
     """The queue and the consumers of ``topic``/``name``; made by its topic."""
@@ -35,7 +42,7 @@ class Channel:
     deadlines: Deadlines
     max_consumers: int = 0  # 0: any number
     topology_aware: bool = False
-    latency: LatencyWindow | None = None
+    latency: Latency | None = None
 
     paused: bool = False
     deleted: bool = False
@@ -46,13 +53,12 @@ class Channel:
     local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
     _deferred: list[tuple[int, int, bytes]] = Factory(list)
     _order: count[int] = Factory(count)
+    ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
     _turn: int = 0
     _slice: int = MAX_SLICE
 
-    @property
-    def ephemeral(self) -> bool:
-        """Whether the channel is never stored, and goes with its last consumer."""
-        return is_ephemeral(self.name)
+    def __attrs_post_init__(self) -> None:
+        self.ephemeral = is_ephemeral(self.name)
 
     @property
     def depth(self) -> int:
@@ -78,7 +84,10 @@ class Channel:
 
     def put_many(self, records: list[bytes]) -> None:
         """Queue new ``records``. Raises OSError, with none of them queued."""
-        self.queue.put_many(records)
+        wanted = 0
+        if self.ephemeral:  # what consumers wait for is not dropped, however small the memory
+            wanted = sum(consumer.room for consumer in self.consumers)
+        self.queue.put_many(records, wanted=wanted)
         self.message_count += len(records)
 
     def defer(self, record: bytes, due: int) -> None:

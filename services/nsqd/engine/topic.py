@@ -56,6 +56,11 @@ class Topic:
         return self.queue.backend_depth
 
     @property
+    def on_disk(self) -> int:
+        """Messages on disk, here and in the channels."""
+        return self.queue.backend_depth + sum(c.backend_depth for c in self.channels.values())
+
+    @property
     def flowing(self) -> bool:
         """Whether messages pass through to channels."""
         return self.is_open and not self.paused and bool(self.channels)

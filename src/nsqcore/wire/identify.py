@@ -94,7 +94,7 @@ def parse_request(body: bytes) -> Request:
         kind = _KNOWN.get(key) or _KNOWN.get(key := key.lower())  # keys match in any case
         if kind is None or value is None:
             continue
-        if type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
+        if type(value) is not kind or (isinstance(value, int) and not -(2**63) <= value < 2**63):
             raise BadBody("IDENTIFY failed to decode JSON body")
         values[key] = value
     return Request(**values)

@@ -1,0 +1,109 @@
+"""What nsqd knows of one V2 client. State only: `dispatch` changes it."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+
+from nsqcore.net.effects import Effect, Peer
+from nsqcore.net.outbox import Outbox
+from nsqcore.wire.commands import Command
+from nsqcore.wire.identify import Identity, Limits
+from nsqd.client.permissions import Permissions
+from nsqd.engine.broker import Broker
+from nsqd.engine.channel import Channel
+from nsqd.engine.consumer import Consumer
+
+
+class State(IntEnum):
+    """Where a client is; the numbers are those of /stats."""
+
+    INIT = 0
+    DISCONNECTED = 1
+    CONNECTED = 2
+    SUBSCRIBED = 3
+    CLOSING = 4
+
+
+@frozen(kw_only=True)
+class ClientSettings:
+    """What a session needs to know of nsqd's options. Sizes are bytes, times ns."""
+
+    limits: Limits
+    max_msg_size: int = 1024 * 1024
+    max_body_size: int = 5 * 1024 * 1024
+    max_req_timeout: int = 3_600_000_000_000
+    max_msg_timeout: int = 900_000_000_000
+    tls_required: bool = False
+
+
+class Timer(Protocol):
+    """A call to come."""
+
+    def cancel(self) -> None:
+        """Forget it."""
+
+
+@frozen(kw_only=True)
+class Services:
+    """What all clients of one nsqd share.
+
+    ``upgrade`` and ``authorize`` make the effects that do the I/O a session cannot.
+    ``draining`` tells whether publishes are to be refused.
+    """
+
+    broker: Broker
+    settings: ClientSettings
+    now: Callable[[], int]
+    call_at: Callable[[int, Callable[[], None]], Timer]
+    upgrade: Callable[["Client"], Effect]
+    authorize: Callable[["Client"], Effect]
+    draining: Callable[[], bool] = lambda: False
+
+
+@frozen(kw_only=True)
+class TlsState:
+    """What /stats tells of a client's TLS."""
+
+    version: str
+    cipher_suite: str
+    negotiated_protocol: str = ""
+    negotiated_protocol_is_mutual: bool = False
+    common_name: str = ""
+
+
+@define(eq=False)
+class Client:
+    """One connected client. ``connected_at`` is wall-clock ns."""
+
+    services: Services
+    peer: Peer
+    connected_at: int
+    identity: Identity
+    outbox: Outbox = Factory(Outbox)
+    state: State = State.INIT
+    tls: TlsState | None = None
+    secret: bytes | None = None  # of the AUTH that was sent
+    permissions: Permissions | None = None
+    authed: bool = False  # the AUTH was answered
+    auth_failure: Exception | None = None  # why there are no permissions
+    channel: Channel | None = None
+    consumer: Consumer | None = None
+    pub_counts: dict[str, int] = field(factory=dict)  # messages by topic
+    pending: list[Command] = Factory(list)  # commands behind one that waits for I/O
+
+    @property
+    def name(self) -> str:
+        """The client's address, as log lines show it."""
+        return self.peer.address
+
+    @property
+    def host(self) -> str:
+        """The address without its port."""
+        return host_of(self.peer)
+
+
+def host_of(peer: Peer) -> str:
+    """The address of ``peer`` without its port."""
+    return peer.address.rpartition(":")[0] or peer.address

@@ -1,0 +1,347 @@
+"""What each command does. One table, one function a command.
+
+A function raises a `ProtocolError` to refuse; `execute` turns it into the error
+frame. It returns an effect where I/O is needed; the commands behind it then wait
+in ``client.pending``.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from nsqcore.net.effects import Close, Effect
+from nsqcore.wire import identify
+from nsqcore.wire.commands import (
+    Auth,
+    Command,
+    CreateTopic,
+    Fault,
+    Finish,
+    Identify,
+    Nop,
+    Publish,
+    PublishDeferred,
+    Ready,
+    Requeue,
+    StartClose,
+    Subscribe,
+    Touch,
+)
+from nsqcore.wire.errors import (
+    AuthDisabled,
+    AuthFailed,
+    AuthFirst,
+    DpubFailed,
+    FinFailed,
+    Invalid,
+    MpubFailed,
+    ProtocolError,
+    PubFailed,
+    ReqFailed,
+    SubFailed,
+    TouchFailed,
+    Unauthorized,
+)
+from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
+from nsqcore.wire.names import as_text, quote
+from nsqcore.wire.parser import parse_number
+from nsqd.client.client import Client, State
+from nsqd.client.permissions import PUBLISH, SUBSCRIBE
+from nsqd.engine.channel import Channel
+from nsqd.engine.consumer import Consumer
+from nsqd.engine.errors import Exiting, NotInFlight, NotOwner, TooManyConsumers
+
+logger = logging.getLogger(__name__)
+
+MS = 1_000_000  # ns
+
+HOLDING = (State.SUBSCRIBED, State.CLOSING)
+
+# The states in which a command is read at all; the others may come at any time.
+STATES: dict[bytes, tuple[State, ...]] = {
+    b"IDENTIFY": (State.INIT,),
+    b"AUTH": (State.INIT,),
+    b"SUB": (State.INIT,),
+    b"RDY": HOLDING,
+    b"FIN": HOLDING,
+    b"REQ": HOLDING,
+    b"TOUCH": HOLDING,
+    b"CLS": (State.SUBSCRIBED,),
+}
+
+
+def execute(client: Client, commands: list[Command]) -> Effect | None:
+    """Act on ``commands``; stops at the first that needs I/O or ends the connection."""
+    for done, command in enumerate(commands, 1):
+        try:
+            effect = HANDLERS[type(command)](client, command)
+        except _AskAgain:
+            client.pending = commands[done - 1 :]
+            return client.services.authorize(client)
+        except ProtocolError as error:
+            refuse(client, error)
+            if error.fatal:
+                return Close()
+            continue
+        if effect is not None:
+            client.pending = commands[done:]
+            return effect
+    return None
+
+
+def refuse(client: Client, error: ProtocolError) -> None:
+    """Tell the client of ``error``, and the log."""
+    cause = f" - {error.__cause__}" if error.__cause__ else ""
+    level = logging.ERROR if error.fatal else logging.WARNING
+    logger.log(level, "client(%s): %s %s%s", client.name, error.code, error, cause)
+    client.outbox.add(error_frame(error))
+
+
+def _check_state(client: Client, name: bytes) -> None:
+    allowed = STATES.get(name)
+    if allowed is not None and client.state not in allowed:
+        raise Invalid(f"cannot {name.decode()} in current state")
+
+
+# ------------------------------------------------------------------ publishing
+
+
+def publish(client: Client, command: Publish) -> None:
+    """PUB and MPUB."""
+    topic, bodies = command.topic, command.bodies
+    services = client.services
+    name = "MPUB" if command.many else "PUB"
+    if services.settings.limits.auth_required:
+        _check_permission(client, name, topic, "", PUBLISH)
+    failed = MpubFailed if command.many else PubFailed
+    try:
+        if services.draining():
+            raise Exiting("draining")
+        services.broker.publish(topic, bodies, services.now())
+    except (OSError, Exiting) as error:
+        raise failed(f"{name} failed {error}") from error
+    counts = client.pub_counts
+    counts[topic] = counts.get(topic, 0) + len(bodies)
+    client.outbox.add(OK_FRAME * command.replies)
+
+
+def publish_deferred(client: Client, command: PublishDeferred) -> None:
+    """DPUB."""
+    services = client.services
+    if services.settings.limits.auth_required:
+        _check_permission(client, "DPUB", command.topic, "", PUBLISH)
+    try:
+        if services.draining():
+            raise Exiting("draining")
+        services.broker.defer(command.topic, command.body, command.delay * MS, services.now())
+    except (OSError, Exiting) as error:
+        raise DpubFailed(f"DPUB failed {error}") from error
+    client.pub_counts[command.topic] = client.pub_counts.get(command.topic, 0) + 1
+    client.outbox.add(OK_FRAME)
+
+
+def create_topic(client: Client, command: CreateTopic) -> None:
+    """The topic of a faulty MPUB."""
+    if client.services.settings.limits.auth_required and (
+        client.permissions is None or not client.permissions.allow(command.topic, "", PUBLISH)
+    ):
+        return
+    try:
+        client.services.broker.topic(command.topic)
+    except Exiting as error:
+        logger.debug("client(%s): %s", client.name, error)
+
+
+# ------------------------------------------------------------------ consuming
+
+
+def subscribe(client: Client, command: Subscribe) -> None:
+    """SUB."""
+    _check_state(client, b"SUB")
+    if client.identity.heartbeat_interval <= 0:
+        raise Invalid("cannot SUB with heartbeats disabled")
+    services = client.services
+    if services.settings.limits.auth_required:
+        _check_permission(client, "SUB", command.topic, command.channel, SUBSCRIBE)
+    identity = client.identity
+    consumer = Consumer(
+        send=client.outbox.add,
+        waiting=lambda: client.outbox.size,
+        gone=lambda: client.outbox.close("channel deleted"),
+        msg_timeout=identity.msg_timeout * MS,
+        max_msg_timeout=services.settings.max_msg_timeout,
+        sample_rate=identity.sample_rate,
+        locality=_locality(client),
+        info=client,
+    )
+    try:
+        channel = services.broker.channel(command.topic, command.channel)
+        channel.add(consumer)
+    except TooManyConsumers as error:
+        raise SubFailed(f"SUB failed {error}") from error
+    except Exiting as error:
+        raise SubFailed("SUB failed to deal with exiting topic/channel") from error
+    client.channel, client.consumer = channel, consumer
+    client.state = State.SUBSCRIBED
+    client.outbox.add(OK_FRAME)
+
+
+def _locality(client: Client) -> int:
+    ours, theirs = client.services.settings.limits, client.identity
+    if not ours.topology_region or ours.topology_region != theirs.topology_region:
+        return 2
+    return 0 if ours.topology_zone and ours.topology_zone == theirs.topology_zone else 1
+
+
+def _subscription(client: Client, name: bytes) -> tuple[Channel, Consumer]:
+    _check_state(client, name)
+    assert client.channel is not None
+    assert client.consumer is not None
+    return client.channel, client.consumer
+
+
+def ready(client: Client, command: Ready) -> None:
+    """RDY."""
+    channel, consumer = _subscription(client, b"RDY")
+    if client.state is State.CLOSING:
+        return  # whatever it says: nothing more is sent
+    count = 1 if command.count is None else parse_number(command.count)
+    if count is None:
+        raise Invalid(f"RDY could not parse count {as_text(command.count or b'')}")
+    most = client.services.settings.limits.max_rdy_count
+    if count > most:
+        raise Invalid(f"RDY count {count} out of range 0-{most}")
+    consumer.ready = count
+    client.services.broker.mark(channel)
+
+
+def finish(client: Client, command: Finish) -> None:
+    """FIN."""
+    channel, consumer = _subscription(client, b"FIN")
+    services = client.services
+    wall = services.now() + services.broker.wall
+    for id in channel.finish(consumer, command.ids, wall):
+        refuse(client, FinFailed(f"FIN {as_text(id)} failed {channel.not_held(id)}"))
+    services.broker.mark(channel)
+
+
+def requeue(client: Client, command: Requeue) -> None:
+    """REQ."""
+    channel, consumer = _subscription(client, b"REQ")
+    services = client.services
+    delay = parse_number(command.delay)
+    if delay is None:
+        raise Invalid(f"REQ could not parse timeout {as_text(command.delay)}")
+    longest = services.settings.max_req_timeout
+    if delay * MS > longest:
+        logger.info("client(%s): REQ timeout %d ms clamped", client.name, delay)
+    try:
+        channel.requeue(consumer, command.id, min(delay * MS, longest), services.now())
+    except (NotInFlight, NotOwner) as error:
+        raise ReqFailed(f"REQ {as_text(command.id)} failed {error}") from None
+    services.broker.mark(channel)
+
+
+def touch(client: Client, command: Touch) -> None:
+    """TOUCH."""
+    channel, consumer = _subscription(client, b"TOUCH")
+    try:
+        channel.touch(consumer, command.id, client.services.now())
+    except (NotInFlight, NotOwner) as error:
+        raise TouchFailed(f"TOUCH {as_text(command.id)} failed {error}") from None
+
+
+def start_close(client: Client, command: StartClose) -> None:
+    """CLS."""
+    _, consumer = _subscription(client, b"CLS")
+    consumer.closing = True
+    consumer.ready = 0
+    client.state = State.CLOSING
+    client.outbox.add(CLOSE_WAIT_FRAME)
+
+
+# ------------------------------------------------------------------ the session itself
+
+
+def introduce(client: Client, command: Identify) -> Effect | None:
+    """IDENTIFY."""
+    _check_state(client, b"IDENTIFY")
+    limits = client.services.settings.limits
+    request = identify.parse_request(command.body)
+    identity = identify.negotiate(request, client.identity, limits)
+    client.identity = identity
+    if not request.feature_negotiation:
+        client.outbox.add(OK_FRAME)
+        return None
+    client.outbox.add(response_frame(identify.reply(identity, limits)))
+    if identity.tls or identity.deflate or identity.snappy:
+        return client.services.upgrade(client)
+    return None
+
+
+def authenticate(client: Client, command: Auth) -> Effect | None:
+    """AUTH: has the auth server asked; `authenticated` is what comes after."""
+    _check_state(client, b"AUTH")
+    if client.permissions is not None:
+        raise Invalid("AUTH already set")
+    if not client.services.settings.limits.auth_required:
+        raise AuthDisabled("AUTH disabled")
+    client.secret = command.secret
+    return client.services.authorize(client)
+
+
+def authenticated(client: Client) -> None:
+    """Take in what the auth server said. Raises AuthFailed, Unauthorized."""
+    if client.permissions is None:
+        raise AuthFailed("AUTH failed") from client.auth_failure
+    if not client.permissions.authorizations:
+        raise Unauthorized("AUTH no authorizations found")
+    if not client.authed:
+        client.authed = True
+        client.outbox.add(response_frame(client.permissions.reply()))
+
+
+class _AskAgain(Exception):
+    """The permissions have run out: the auth server is to be asked, then the command tried anew."""
+
+
+def _check_permission(client: Client, name: str, topic: str, channel: str, permission: str) -> None:
+    permissions = client.permissions
+    if permissions is None:
+        raise AuthFirst(f"AUTH required before {name}")
+    if permissions.expires <= client.services.now():
+        raise _AskAgain
+    if not permissions.allow(topic, channel, permission):
+        raise Unauthorized(f"AUTH failed for {name} on {quote(topic)} {quote(channel)}")
+
+
+def nop(client: Client, command: Nop) -> None:
+    """NOP: receiving anything at all was its point."""
+
+
+def fault(client: Client, command: Fault) -> Effect | None:
+    """Bytes that were not the protocol."""
+    if command.command == b"RDY" and client.state is State.CLOSING:
+        return None
+    _check_state(client, command.command)
+    if command.silent:
+        logger.error("client(%s): %s", client.name, command.error)
+        return Close()
+    raise command.error
+
+
+HANDLERS: dict[type, Callable[[Client, Any], Effect | None]] = {
+    Publish: publish,
+    PublishDeferred: publish_deferred,
+    Finish: finish,
+    Requeue: requeue,
+    Touch: touch,
+    Ready: ready,
+    Subscribe: subscribe,
+    Identify: introduce,
+    Auth: authenticate,
+    StartClose: start_close,
+    Nop: nop,
+    CreateTopic: create_topic,
+    Fault: fault,
+}

@@ -1,0 +1,156 @@
+"""The session of one V2 client: a handler in the sense of `nsqcore.net.effects`.
+
+A chunk becomes commands (`nsqcore.wire.parser`), each command a call of a
+function in `nsqd.client.dispatch`; replies and messages gather in the outbox. No
+trio, no sockets: the clock and the timers are functions of ``services``.
+"""
+
+import logging
+from collections.abc import Callable
+
+from attrs import define, field
+
+from nsqcore.net.effects import Close, Effect, Peer
+from nsqcore.net.outbox import Outbox
+from nsqcore.wire.commands import Command
+from nsqcore.wire.errors import BadProtocol, ProtocolError
+from nsqcore.wire.frames import HEARTBEAT_FRAME
+from nsqcore.wire.identify import Identity
+from nsqcore.wire.parser import CommandParser
+from nsqd.client.client import Client, Services, Timer, host_of
+from nsqd.client.dispatch import MS, authenticated, execute, refuse
+
+logger = logging.getLogger(__name__)
+
+MAGIC_V2 = b"  V2"
+
+
+@define(eq=False)
+class Session:
+    """Serves one client; ``on_closed`` is called once, when it is gone."""
+
+    client: Client
+    parser: CommandParser
+    on_closed: Callable[["Session"], None]
+    outbox: Outbox = field(init=False)
+    _magic: bytes | None = b""  # what has come of it; None once it is complete
+    _heard: int = 0  # when something last came
+    _heartbeat: Timer | None = None
+    _interval: int = 0  # ns; of the heartbeat that is running
+
+    def __attrs_post_init__(self) -> None:
+        self.outbox = self.client.outbox
+        self._heard = self.client.services.now()
+        self._start_heartbeat()
+
+    # ------------------------------------------------------------ the handler's contract
+
+    def received(self, data: bytes) -> Effect | None:
+        """Act on a chunk; b"" is the end of what the client sends."""
+        self._heard = self.client.services.now()
+        if self._magic is not None:
+            if not data:
+                return Close()
+            data = self._magic + data
+            if len(data) < len(MAGIC_V2):
+                self._magic = data
+                return None
+            if not data.startswith(MAGIC_V2):
+                refuse(self.client, BadProtocol())
+                return Close()
+            self._magic = None
+            data = data[len(MAGIC_V2) :]
+            if not data:
+                return None
+        if data:
+            return self._run(self.parser.feed(data))
+        return execute(self.client, self.parser.finish()) or Close()
+
+    def resumed(self) -> Effect | None:
+        """Go on after the auth server was asked."""
+        client = self.client
+        try:
+            authenticated(client)
+        except ProtocolError as error:
+            refuse(client, error)
+            return Close()
+        return self.go_on()
+
+    def go_on(self) -> Effect | None:
+        """Act on what had to wait for I/O to be done."""
+        pending, self.client.pending = self.client.pending, []
+        return self._run(pending or self.parser.resume())
+
+    def closed(self, error: Exception | None) -> None:
+        """Give everything back that the client held."""
+        client = self.client
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        if error is not None:
+            logger.debug("client(%s): %s", client.name, error)
+        logger.debug("client(%s): closing", client.name)
+        channel, consumer = client.channel, client.consumer
+        if channel is not None and consumer is not None:
+            client.channel = client.consumer = None
+            channel.remove(consumer)
+            client.services.broker.consumer_left(channel)
+        self.on_closed(self)
+
+    # ------------------------------------------------------------ commands
+
+    def _run(self, commands: list[Command]) -> Effect | None:
+        """Act on ``commands``, and on those that had to wait behind an IDENTIFY among them."""
+        while commands:
+            effect = execute(self.client, commands)
+            if self.client.identity.heartbeat_interval * MS != self._interval:
+                self._start_heartbeat()
+            if effect is not None:
+                return effect
+            commands = self.parser.resume()
+        return None
+
+    # ------------------------------------------------------------ heartbeats
+
+    def _start_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        self._interval = self.client.identity.heartbeat_interval * MS
+        if self._interval:
+            services = self.client.services
+            self._heartbeat = services.call_at(services.now() + self._interval, self._beat)
+
+    def _beat(self) -> None:
+        """Send a heartbeat, or end a connection that gave no sign for two of them."""
+        services = self.client.services
+        now = services.now()
+        if now - self._heard >= 2 * self._interval:
+            logger.warning("client(%s): heartbeats unanswered, closing", self.client.name)
+            self.outbox.close("heartbeats unanswered")
+            return
+        self.outbox.add(HEARTBEAT_FRAME)
+        self._heartbeat = services.call_at(now + self._interval, self._beat)
+
+
+def open_session(
+    services: Services, wall: int, on_closed: Callable[[Session], None], peer: Peer
+) -> Session:
+    """A session for a connection that was just accepted, at ``wall`` ns of the wall clock."""
+    settings = services.settings
+    limits = settings.limits
+    host = host_of(peer)
+    identity = Identity(
+        client_id=host,
+        hostname=host,
+        heartbeat_interval=min(30_000, limits.max_heartbeat_interval),
+        output_buffer_timeout=limits.output_buffer_timeout,
+        msg_timeout=limits.msg_timeout,
+    )
+    parser = CommandParser(
+        settings.max_msg_size, settings.max_body_size, settings.max_req_timeout // MS
+    )
+    parser.tls_missing = settings.tls_required
+    client = Client(services, peer, wall, identity)
+    logger.info("TCP: new client(%s)", peer.address)
+    return Session(client, parser, on_closed)
