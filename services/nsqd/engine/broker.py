@@ -17,8 +17,6 @@ from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
-from nsqd.engine.queues.records import RECORD_HEADER
-from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.tiered import TieredQueue
 from nsqd.engine.topic import Topic
@@ -58,7 +56,6 @@ class Broker:
     deadlines: Deadlines = Factory(Deadlines)
     error: OSError | None = None  # of the last write to disk; None once one worked again
     closing: bool = False
-    store: DiskStore = field(init=False)
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _dirty: dict[Channel, None] = Factory(dict)
@@ -66,16 +63,7 @@ class Broker:
     _blocked: dict[Channel, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
-        settings = self.settings
-        self._ids = MessageIds(settings.node_id)
-        self.store = DiskStore(
-            str(settings.data_path),
-            max_bytes_per_file=settings.max_bytes_per_file,
-            max_record_size=settings.max_msg_size + RECORD_HEADER,
-            sync_every=settings.sync_every,
-            sync_timeout=settings.sync_timeout / 1e9,
-            warn=self.warn,
-        )
+        self._ids = MessageIds(self.settings.node_id)
 
     @property
     def health(self) -> str:
