@@ -1,0 +1,129 @@
+"""Everything here runs on the pure module and, where it is built, on the compiled one."""
+
+import importlib
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nsqcore.wire import speedups
+
+# The fixture holds a module, which no example changes.
+same_module = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+STAMP = struct.pack(">qH", 1_700_000_000_000_000_000, 1)
+IDS = b"0123456789abcdef" + b"fedcba9876543210"
+
+
+@pytest.fixture(params=["hot", "_hot"], ids=["pure", "compiled"])
+def hot(request):
+    try:
+        return importlib.import_module(f"nsqcore.wire.{request.param}")
+    except ImportError:
+        pytest.skip("the compiled module is not built")
+
+
+def record(body, id=b"0123456789abcdef"):
+    return STAMP + id + body
+
+
+def test_speedups_offers_every_function_of_the_module():
+    for name in speedups.__all__:
+        assert getattr(speedups, name) is not None
+    assert isinstance(speedups.compiled, bool)
+
+
+def test_message_frames_stand_one_after_the_other(hot):
+    one, empty = record(b"one"), record(b"")
+    assert hot.encode_messages([one, empty]) == (
+        b"\0\0\0\x21\0\0\0\x02" + one + b"\0\0\0\x1e\0\0\0\x02" + empty
+    )
+    assert hot.encode_messages([]) == b""
+
+
+def test_messages_of_thousands_of_lengths_are_framed_alike(hot):
+    # more lengths than are remembered, each seen twice
+    for _ in range(2):
+        for length in range(0, 5000, 7):
+            one = record(bytes(length))
+            assert hot.encode_messages([one])[:8] == struct.pack(">ii", length + 30, 2)
+    lengths = range(5000)
+    frames = hot.encode_messages([record(bytes(length)) for length in lengths])
+    assert len(frames) == sum(length + 34 for length in lengths)
+
+
+def test_new_records_are_stamp_id_and_body(hot):
+    assert hot.make_records([b"a"], STAMP, IDS[:16]) == [record(b"a")]
+    assert hot.make_records([b"a", b""], STAMP, IDS) == [record(b"a"), record(b"", IDS[16:])]
+    assert hot.make_records([], STAMP, b"") == []
+
+
+def test_too_few_ids_are_refused(hot):
+    with pytest.raises(ValueError):  # noqa: PT011 - the wording is the interpreter's
+        hot.make_records([b"a", b"b", b"c"], STAMP, IDS)
+
+
+def test_held_records_are_found_by_id_until_released(hot):
+    first, second = record(b"1"), record(b"2", IDS[16:])
+    in_flight = {}
+    hot.hold([first, second], in_flight)
+    assert in_flight == {IDS[:16]: first, IDS[16:]: second}
+    assert hot.release([IDS[:16]], in_flight) == []
+    assert in_flight == {IDS[16:]: second}
+
+
+def test_release_tells_what_was_not_held_in_order_and_frees_the_rest(hot):
+    in_flight = {}
+    hot.hold([record(b"1")], in_flight)
+    held, strange = IDS[:16], b"x" * 16
+    assert hot.release([strange, held, held, IDS[16:]], in_flight) == [strange, held, IDS[16:]]
+    assert in_flight == {}
+    assert hot.release([], in_flight) == []
+
+
+def test_a_run_of_fins_is_split_into_ids(hot):
+    lines = b"FIN " + IDS[:16] + b"\nFIN " + IDS[16:] + b"\n"
+    buffer = b"NOP\n" + lines + b"FIN"
+    assert hot.split_fin_run(buffer, 4, 4 + len(lines)) == [IDS[:16], IDS[16:]]
+    assert hot.split_fin_run(buffer, 4, 25) == [IDS[:16]]
+    assert hot.split_fin_run(buffer, 4, 4) == []
+
+
+def sized(*bodies):
+    return b"".join(struct.pack(">i", len(body)) + body for body in bodies)
+
+
+def test_bodies_are_split_up_to_the_count_wanted(hot):
+    buffer = b"head" + sized(b"a", b"bcd", b"ef")
+    bodies = [b"before"]
+    assert hot.split_bodies(buffer, 4, len(buffer), 2, 10, bodies) == 4 + 5 + 7
+    assert bodies == [b"before", b"a", b"bcd"]
+
+
+@pytest.mark.parametrize(
+    "bad", [struct.pack(">i", size) for size in (0, -1, -(2**31), 11, 2**31 - 1)]
+)
+def test_splitting_stops_at_an_impossible_size(hot, bad):
+    buffer, bodies = sized(b"good") + bad + bytes(100), []
+    assert hot.split_bodies(buffer, 0, len(buffer), 9, 10, bodies) == 8
+    assert bodies == [b"good"]
+
+
+def test_splitting_stops_at_the_first_body_that_is_not_whole(hot):
+    buffer = sized(b"abc", b"defg")
+    for end in range(len(buffer) + 1):
+        bodies = []
+        stop = hot.split_bodies(buffer, 0, end, 9, 10, bodies)
+        whole = (end >= 7) + (end >= 15)
+        assert bodies == [b"abc", b"defg"][:whole]
+        assert stop == [0, 7, 15][whole]
+
+
+@same_module
+@given(bodies=st.lists(st.binary(min_size=1, max_size=30)), extra=st.binary(max_size=3))
+def test_bodies_of_any_content_come_out_as_they_went_in(hot, bodies, extra):
+    buffer, found = sized(*bodies) + extra, []
+    stop = hot.split_bodies(buffer, 0, len(buffer), len(bodies) + 1, 30, found)
+    assert found == bodies
+    assert buffer[stop:] == extra
