@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 # a whole process group, then its supervisor says it again); with the third somebody means it.
 _PATIENCE = 3
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 T = TypeVar("T", bound=log.LogOptions)
 
 
@@ -97,19 +99,27 @@ def main(
     logger.info("%s v%s (built w/python%s)", program, VERSION, platform.python_version())
     for note in notes:
         logger.warning("settings: %s", note)
+    early: list[int] = []
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: early.append(number))
     try:
-        trio.run(_supervise, options, run)
+        trio.run(_supervise, options, run, early)
     except BaseExceptionGroup as group:
         return max(_report(error) for error in _leaves(group))
     except (Exception, KeyboardInterrupt) as error:
         return _report(error)
+    finally:
+        # One that comes a moment after the end must not turn the status into "killed".
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 
-async def _supervise(options: T, run: Run[T]) -> None:
+async def _supervise(options: T, run: Run[T], early: Sequence[int]) -> None:
     process = Process()
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    with trio.open_signal_receiver(*numbers) as signals:
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
+        for number in early:
+            process.signalled(number)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, process, nursery.cancel_scope)
             if interval := sdnotify.watchdog_interval():
