@@ -50,7 +50,7 @@ class Services:
     """What all clients of one nsqd share.
 
     ``upgrade`` and ``authorize`` make the effects that do the I/O a session cannot.
-    ``draining`` tells whether publishes are to be refused.
+    ``stir`` asks for another turn; ``draining`` tells whether publishes are refused.
     """
 
     broker: Broker
@@ -59,6 +59,7 @@ class Services:
     call_at: Callable[[int, Callable[[], None]], Timer]
     upgrade: Callable[["Client"], Effect]
     authorize: Callable[["Client"], Effect]
+    stir: Callable[[], None]
     draining: Callable[[], bool] = lambda: False
 
 

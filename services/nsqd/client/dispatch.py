@@ -7,6 +7,7 @@ in ``client.pending``.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nsqcore.net.effects import Close, Effect
@@ -167,6 +168,7 @@ def subscribe(client: Client, command: Subscribe) -> None:
     consumer = Consumer(
         send=client.outbox.add,
         waiting=lambda: client.outbox.size,
+        when_drained=partial(_when_drained, client),
         gone=lambda: client.outbox.close("channel deleted"),
         msg_timeout=identity.msg_timeout * MS,
         max_msg_timeout=services.settings.max_msg_timeout,
@@ -184,6 +186,14 @@ def subscribe(client: Client, command: Subscribe) -> None:
     client.channel, client.consumer = channel, consumer
     client.state = State.SUBSCRIBED
     client.outbox.add(OK_FRAME)
+
+
+def _when_drained(client: Client, call: Callable[[], None]) -> None:
+    def drained() -> None:
+        call()
+        client.services.stir()
+
+    client.outbox.drained = drained
 
 
 def _locality(client: Client) -> int:

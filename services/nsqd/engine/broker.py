@@ -6,6 +6,7 @@ next ``pump``, which the end of every turn calls once.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from attrs import Factory, define, field, frozen
@@ -60,7 +61,6 @@ class Broker:
     _listeners: list[Listener] = Factory(list)
     _dirty: dict[Channel, None] = Factory(dict)
     _backlogs: dict[Topic, None] = Factory(dict)
-    _blocked: dict[Channel, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         self._ids = MessageIds(self.settings.node_id)
@@ -140,7 +140,6 @@ class Broker:
     def _drop_channel(self, topic: Topic, channel: Channel) -> None:
         del topic.channels[channel.name]
         self._dirty.pop(channel, None)
-        self._blocked.pop(channel, None)
         self.deadlines.disarm(channel)
         channel.delete()
         self._changed("delete", topic, channel)
@@ -212,16 +211,19 @@ class Broker:
         """Deliver what can be delivered; whether there is more to do right away."""
         for topic in list(self._backlogs):
             self._drain(topic, now)
-        if self._blocked:
-            self._dirty.update(self._blocked)
-            self._blocked.clear()
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             for channel in dirty:
                 channel.deliver(now)
-                if channel.depth and any(consumer.blocked for consumer in channel.consumers):
-                    self._blocked[channel] = None
+                if channel.depth:
+                    self._await_drained(channel)
         return bool(self._backlogs)
+
+    def _await_drained(self, channel: Channel) -> None:
+        """Go on with ``channel`` when consumers with too much unread output have read some."""
+        for consumer in channel.consumers:
+            if consumer.blocked:
+                consumer.when_drained(partial(self.mark, channel))
 
     def _drain(self, topic: Topic, now: int) -> None:
         try:

@@ -23,13 +23,17 @@ STALE_HOLDS = 64
 MAX_WAITING = 1 << 20
 
 
+def _never(call: Callable[[], None]) -> None:
+    """For a client whose output is never stuck."""
+
+
 @define(eq=False)
 class Consumer:
     """A subscribed client, as the engine sees it.
 
     ``send`` takes encoded frames; ``waiting`` tells how many bytes it has not
-    got rid of; ``gone`` is called when the channel is deleted under the client.
-    Timeouts are in ns, ``sample_rate`` is 0..99 percent (0: everything).
+    got rid of, ``when_drained`` calls back once most of them are; ``gone`` is called
+    when the channel is deleted under the client. Timeouts are in ns, ``sample_rate`` is 0..99 percent (0: everything).
     """
 
     send: Callable[[bytes], None]
@@ -39,6 +43,7 @@ class Consumer:
     max_msg_timeout: int
     sample_rate: int = 0
     locality: int = 2  # 0 same zone, 1 same region, 2 anywhere
+    when_drained: Callable[[Callable[[], None]], None] = _never
     info: object = None  # whose consumer this is, for the statistics
 
     ready: int = 0
@@ -60,7 +65,7 @@ class Consumer:
     @property
     def blocked(self) -> bool:
         """Whether only its unread output keeps this consumer from getting messages."""
-        return not self.closing and self.waiting() >= MAX_WAITING
+        return self.ready > len(self.in_flight) and self.waiting() >= MAX_WAITING
 
     @property
     def next_deadline(self) -> int | None:

@@ -15,6 +15,10 @@ from collections.abc import Callable, Iterable
 import attrs
 
 
+# Half of what the engine lets pile up for a consumer.
+DRAINED = 512 * 1024
+
+
 def _nobody() -> None:
     """The waker of an outbox that no driver serves yet."""
 
@@ -34,6 +38,8 @@ class Outbox:
     parts: list[bytes | memoryview] = attrs.field(factory=list, init=False)
     #: Why the connection is to end once everything is sent; None while it goes on.
     closing: str | None = attrs.field(default=None, init=False)
+    #: Called once, and forgotten, when less than `DRAINED` bytes are left.
+    drained: Callable[[], None] | None = attrs.field(default=None, init=False)
     #: The handler has been told that the connection is gone. Set by the driver.
     ended: bool = attrs.field(default=False, init=False)
     _tail: list[bytes | memoryview] = attrs.field(init=False)
@@ -99,6 +105,8 @@ class Outbox:
     def sent(self, count: int) -> None:
         """Forget the first ``count`` bytes: they are on their way."""
         self.size -= count
+        if self.drained is not None:
+            self.tell_drained()
         parts = self.parts
         done = 0
         for part in parts:
@@ -115,4 +123,13 @@ class Outbox:
         data = b"".join(self.parts)
         self.parts.clear()
         self.size -= len(data)
+        if self.drained is not None:
+            self.tell_drained()
         return data
+
+    def tell_drained(self) -> None:
+        """Call ``drained`` if it is time. For the driver only."""
+        tell = self.drained
+        if tell is not None and self.size < DRAINED:
+            self.drained = None
+            tell()

@@ -22,10 +22,10 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import attrs
 import trio
-from trio import TaskStatus
 
 from nsqcore.net.addresses import print_socket_address
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Upgrade, Wait
@@ -103,6 +103,7 @@ class Switchboard:
     _dirty: list[Line] = attrs.field(factory=list, init=False)
     #: A session has ended since the turn's ``end_turn``.
     _stirred: bool = attrs.field(default=False, init=False)
+    _ending_turn: bool = attrs.field(default=False, init=False)
     #: Lines that are to end, with a deadline each; `_reap` runs while there are any.
     _ending: set[Line] = attrs.field(factory=set, init=False)
     _reaping: bool = attrs.field(default=False, init=False)
@@ -135,7 +136,7 @@ class Switchboard:
         if self._nursery is not None:
             self._open_door(door)
 
-    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -157,20 +158,30 @@ class Switchboard:
 
         For timers and other tasks, after they have changed what sessions are to say.
         """
-        self._stirred = False
-        self.end_turn()
-        if self._dirty:
-            self._flush()
-        while self._stirred:  # a session that ended in between has left something to do
+        self._ending_turn = True
+        try:
             self._stirred = False
             self.end_turn()
-            self._flush()
+            if self._dirty:
+                self._flush()
+            while self._stirred:  # somebody ended or drained meanwhile, and left something to do
+                self._stirred = False
+                self.end_turn()
+                self._flush()
+        finally:
+            self._ending_turn = False
+
+    def stir(self) -> None:
+        """End another turn, now or right after the one that is being ended."""
+        self._stirred = True
+        if not self._ending_turn:
+            self.finish_turn()
 
     def stop_accepting(self) -> None:
         """Close the listeners; who is connected stays so."""
         for door in self._doors.values():
             if self._epoll is None and door.listener.socket.fileno() >= 0:
-                trio.lowlevel.notify_closing(door.listener.socket)
+                trio.lowlevel.notify_closing(door.listener.socket.fileno())
             door.listener.close()  # which takes it out of the epoll set
         self._doors.clear()
 
@@ -263,6 +274,8 @@ class Switchboard:
                     if count == outbox.size:
                         parts.clear()
                         outbox.size = 0
+                        if outbox.drained is not None:
+                            outbox.tell_drained()
                     else:
                         outbox.sent(count)
                 elif parts:
