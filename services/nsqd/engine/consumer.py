@@ -33,7 +33,8 @@ class Consumer:
 
     ``send`` takes encoded frames; ``waiting`` tells how many bytes it has not
     got rid of, ``when_drained`` calls back once most of them are; ``gone`` is called
-    when the channel is deleted under the client. Timeouts are in ns, ``sample_rate`` is 0..99 percent (0: everything).
+    when the channel is deleted under the client. Timeouts are in ns, ``sample_rate``
+    is 0..99 percent (0: everything).
     """
 
     send: Callable[[bytes], None]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-
 # Half of what the engine lets pile up for a consumer.
 DRAINED = 512 * 1024
 
