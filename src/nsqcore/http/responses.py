@@ -1,0 +1,109 @@
+"""What is answered to an HTTP request, ready for the wire.
+
+A response is rendered once, when it is made, head and body in one piece. One that never changes
+(``OK``) is best made once and returned again and again.
+
+JSON and plain text carry the header by which NSQ's clients recognise the API's version, unless
+told otherwise.
+"""
+
+import json as _json
+from http import HTTPStatus
+from typing import Any
+
+import attrs
+
+from nsqcore.wire.errors import NsqError
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+_VERSION_LINE = b"X-NSQ-Content-Type: nsq; version=1.0\r\n"
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+# Heads up to the length, by status, type and version; a few dozen in all.
+_heads: dict[tuple[int, str, bool], bytes] = {}
+
+
+@attrs.define(eq=False)
+class Response:
+    """Status, headers and body. ``wire`` is the whole of it, as HTTP/1.1.
+
+    ``versioned`` adds NSQ's version header. ``headers`` are further ones; names and values must
+    not hold line breaks.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = ""
+    versioned: bool = attrs.field(default=True, kw_only=True)
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
+    wire: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        head = _heads.get((self.status, self.content_type, self.versioned))
+        if head is None:
+            head = _render_head(self.status, self.content_type, self.versioned)
+        if self.headers:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+            head = head.replace(b"\r\n", b"\r\n" + lines.encode("latin-1", "replace"), 1)
+        self.wire = b"%sContent-Length: %d\r\n\r\n%s" % (head, len(self.body), self.body)
+
+    def render(self, *, head_only: bool, keep_alive: bool, old: bool) -> bytes:
+        """The bytes for a request out of the ordinary.
+
+        That is HEAD (``head_only``), the last one of a connection, or one of HTTP/1.0 (``old``).
+        """
+        head = self.wire[: len(self.wire) - len(self.body) - 2]
+        if old:
+            head = b"HTTP/1.0" + head[8:]
+            if keep_alive:
+                head += b"Connection: keep-alive\r\n"
+        if not keep_alive:
+            head += b"Connection: close\r\n"
+        return head + b"\r\n" + (b"" if head_only else self.body)
+
+
+def _render_head(status: int, content_type: str, versioned: bool) -> bytes:
+    head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n".encode()
+    if content_type:
+        head += f"Content-Type: {content_type}\r\n".encode()
+    if versioned:
+        head += _VERSION_LINE
+    if len(_heads) < 256:  # statuses and types come from the code, never from a peer
+        _heads[status, content_type, versioned] = head
+    return head
+
+
+def text(body: str | bytes, status: int = 200, *, versioned: bool = True) -> Response:
+    """Plain text."""
+    if isinstance(body, str):
+        body = body.encode("utf-8", "replace")
+    return Response(status, body, TEXT, versioned=versioned)
+
+
+def json(value: Any, status: int = 200, *, versioned: bool = True) -> Response:
+    """``value`` as compact JSON."""
+    body = _json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Response(status, body.encode("utf-8", "replace"), JSON, versioned=versioned)
+
+
+class HttpError(NsqError):
+    """A request that is refused, with a status and the message clients look for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.message}"
+
+    def response(self) -> Response:
+        """``{"message": …}`` with the status."""
+        return json({"message": self.message}, self.status)
+
+
+#: The answer to most successful requests that return nothing.
+OK = text("OK")
+EMPTY = Response()

@@ -1,0 +1,296 @@
+"""HTTP/1.1, the server's side, without I/O: one more handler on the switchboard.
+
+Chunks go into httptools' parser, whose callbacks gather one request at a time; when it is complete
+its route answers, and the answer goes to the outbox in one piece. Requests that were sent ahead are
+answered in order, and an asynchronous answer holds up those behind it.
+
+A request that comes in one chunk, as nearly all do, is checked when it is complete. Only for one
+that does not, the head is looked at early: for a declared length over the route's limit, for
+``Expect: 100-continue``. Whatever is refused before all of it was read ends the connection.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import httptools
+
+from nsqcore.http.request import Request
+from nsqcore.http.responses import TEXT, HttpError, Response
+from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
+from nsqcore.net.effects import Close, Effect, Peer, Wait
+from nsqcore.net.outbox import Outbox
+from nsqcore.net.timers import Timer, Timers
+
+logger = logging.getLogger(__name__)
+
+# A head that is still growing after this many bytes is refused. Other servers allow 8 to 64 KiB.
+MAX_HEAD = 64 * 1024
+# After an answer that refuses what is still coming: long enough for a client to send the rest and
+# only then look.
+LINGER = 1.0
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HEAD_TOO_BIG = Response(431, b"431 Request Header Fields Too Large", TEXT, versioned=False)
+TOO_SLOW = Response(408, b"408 Request Timeout", TEXT, versioned=False)
+INTERNAL_ERROR = HttpError(500, "INTERNAL_ERROR").response()
+
+
+@attrs.frozen
+class Timeouts:
+    """Seconds a connection may be idle, and a request may take to arrive; checked now and then."""
+
+    timers: Timers
+    idle: float = 900.0
+    request: float = 60.0
+
+
+@attrs.define(eq=False)
+class HttpSession:
+    """One client of an HTTP API. ``context`` is passed on in each request."""
+
+    router: Router
+    peer: Peer
+    context: Any = None
+    timeouts: Timeouts | None = attrs.field(default=None, kw_only=True)
+    #: Called when the connection is gone, for whoever keeps count.
+    on_closed: Callable[[], None] | None = attrs.field(default=None, kw_only=True)
+    outbox: Outbox = attrs.field(factory=Outbox, init=False)
+    _parser: Any = attrs.field(init=False)
+    # The request that is being read.
+    _in_request: bool = attrs.field(default=False, init=False)
+    _head_done: bool = attrs.field(default=False, init=False)
+    _url: bytes = attrs.field(default=b"", init=False)
+    _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
+    _body: bytes | bytearray = attrs.field(default=b"", init=False)
+    #: Bytes of its head in chunks that did not complete it.
+    _head_size: int = attrs.field(default=0, init=False)
+    #: Where it is going; None until somebody had to look.
+    _route: Route | None = attrs.field(default=None, init=False)
+    # The answers.
+    #: The request whose answer is awaited; those that came after it are `_ahead`.
+    _awaited: Request | None = attrs.field(default=None, init=False)
+    _answer: Response = attrs.field(default=INTERNAL_ERROR, init=False)
+    _ahead: deque[tuple[Route, Request]] = attrs.field(factory=deque, init=False)
+    _effect: Effect | None = attrs.field(default=None, init=False)
+    #: The connection ends with what has been answered.
+    _last: bool = attrs.field(default=False, init=False)
+    # Timeouts.
+    _timer: Timer | None = attrs.field(default=None, init=False)
+    _progress: int = attrs.field(default=0, init=False)
+    _seen: int = attrs.field(default=0, init=False)
+    _still: float = attrs.field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        if self.timeouts is not None:
+            self._rearm(self.timeouts)
+
+    # The contract of a connection.
+
+    def received(self, data: bytes) -> Effect | None:
+        """Take a chunk, cut anywhere."""
+        if self._last or not data:
+            return Close(linger=LINGER)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # We speak nothing else, and the parser cannot go on; the request itself was answered.
+            self._last = True
+        except httptools.HttpParserError as error:
+            if not self._last:
+                logger.debug("http(%s): bad request: %s", self.peer.address, error)
+                self._refuse(BAD_REQUEST)
+        if self._in_request and not self._last:
+            self._look_at_unfinished(len(data))
+        return self._next_effect()
+
+    def resumed(self) -> Effect | None:
+        """Go on after an asynchronous answer."""
+        request, self._awaited = self._awaited, None
+        if request is not None:
+            self._respond(request, self._answer)
+        while self._ahead and self._awaited is None and not self._last:
+            self._serve(*self._ahead.popleft())
+        return self._next_effect()
+
+    def closed(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        if error is not None:
+            logger.debug("http(%s): connection lost: %s", self.peer.address, error)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._parser = None  # it refers back to us
+        if self.on_closed is not None:
+            self.on_closed()
+
+    # What the parser calls.
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target; the first one begins a request."""
+        if self._in_request:
+            self._url += url
+        else:
+            self._in_request = True
+            self._url = url
+            self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, complete."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The body is next."""
+        self._head_done = True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        body = self._body
+        if not body:
+            self._body = data
+        elif isinstance(body, bytearray):
+            body += data
+        else:
+            self._body = bytearray(body)
+            self._body += data
+
+    def on_message_complete(self) -> None:
+        """A request is complete: answer it, or put it behind those that are being answered."""
+        if self._last:
+            return
+        body = self._body
+        request = self._request(body if body.__class__ is bytes else bytes(body))
+        self._in_request = self._head_done = False
+        self._body = b""
+        self._route = None
+        self._head_size = 0
+        self._progress += 1
+        route = self.router.find(request)
+        if self._awaited is None:
+            self._serve(route, request)
+        else:
+            self._ahead.append((route, request))
+
+    def _request(self, body: bytes) -> Request:
+        parser = self._parser
+        target, _, query = self._url.partition(b"?")
+        return Request(
+            parser.get_method().decode(),
+            target,
+            query,
+            body,
+            self.peer,
+            self._headers,
+            self.context,
+            parser.should_keep_alive(),
+            parser.get_http_version() == "1.0",
+        )
+
+    # Answering.
+
+    def _serve(self, route: Route, request: Request) -> None:
+        """Answer one request, or begin to."""
+        if len(request.body) > route.max_body:
+            answer: Any = HttpError(413, route.too_big).response()
+        else:
+            try:
+                answer = route.handler(request)
+            except HttpError as error:
+                answer = error.response()
+            except Exception:  # a supervisor: one request's fault is not the daemon's
+                logger.exception("http(%s): %s failed", self.peer.address, request)
+                answer = INTERNAL_ERROR
+        if answer.__class__ is Response:
+            self._respond(request, answer)
+        else:
+            self._awaited = request
+            self._effect = Wait(partial(self._await, request, answer))
+
+    async def _await(self, request: Request, answer: Awaitable[Response]) -> None:
+        try:
+            self._answer = await answer
+        except HttpError as error:
+            self._answer = error.response()
+        except Exception:  # a supervisor: one request's fault is not the daemon's
+            logger.exception("http(%s): %s failed", self.peer.address, request)
+            self._answer = INTERNAL_ERROR
+
+    def _respond(self, request: Request, response: Response) -> None:
+        if request.keep_alive and not request.old and request.method != "HEAD":
+            self.outbox.add(response.wire)
+        else:
+            self._last = not request.keep_alive
+            self.outbox.add(
+                response.render(
+                    head_only=request.method == "HEAD",
+                    keep_alive=request.keep_alive,
+                    old=request.old,
+                )
+            )
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("http(%s): %d %s", self.peer.address, response.status, request)
+
+    def _refuse(self, response: Response) -> None:
+        """Answer a request that is not complete, and nothing after it."""
+        request = Request("", self._url, b"", b"", self.peer, [], self.context, keep_alive=False)
+        self._in_request = False
+        if self._awaited is None:
+            self._respond(request, response)
+        else:
+            self._ahead.append((constant_route(response), request))
+
+    def _next_effect(self) -> Effect | None:
+        effect, self._effect = self._effect, None
+        if effect is None and self._last:
+            return Close(linger=LINGER)
+        return effect
+
+    # Requests that take more than one chunk.
+
+    def _look_at_unfinished(self, count: int) -> None:
+        """Refuse what will be too big, before it is all here."""
+        if not self._head_done:
+            # The first chunk may hold earlier requests; its size is bounded by the reader.
+            self._head_size = self._head_size + count if self._head_size else 1
+            if self._head_size > MAX_HEAD:
+                self._refuse(HEAD_TOO_BIG)
+            return
+        self._progress += 1
+        if self._route is None:
+            self._look_at_head()
+        elif len(self._body) > self._route.max_body:
+            self._refuse(HttpError(413, self._route.too_big).response())
+
+    def _look_at_head(self) -> None:
+        """The head is here, the body is not: check what is declared, tell the client to go on."""
+        request = self._request(b"")
+        route = self._route = self.router.find(request)
+        declared = int(request.header("Content-Length") or 0)
+        if max(declared, len(self._body)) > route.max_body:
+            self._refuse(HttpError(413, route.too_big).response())
+        elif self._awaited is None and not self._body:
+            if (request.header("Expect") or "").lower() == "100-continue":
+                self.outbox.add(CONTINUE)
+
+    # Timeouts.
+
+    def _rearm(self, timeouts: Timeouts) -> None:
+        interval = min(timeouts.idle, timeouts.request) / 2
+        when = timeouts.timers.now() + int(interval * 1e9)
+        self._timer = timeouts.timers.call_at(when, partial(self._check, timeouts, interval))
+
+    def _check(self, timeouts: Timeouts, interval: float) -> None:
+        """End a connection on which nothing has moved for too long."""
+        if self._progress != self._seen or self._awaited is not None:
+            self._seen, self._still = self._progress, 0.0
+        else:
+            self._still += interval
+        if self._still < (timeouts.request if self._in_request else timeouts.idle):
+            self._rearm(timeouts)
+            return
+        if self._in_request:
+            self._refuse(TOO_SLOW)
+        self.outbox.close("timeout")
