@@ -11,9 +11,10 @@ from typing import Literal
 
 from attrs import Factory, define, field, frozen
 
+from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.names import is_ephemeral
 from nsqcore.wire.speedups import make_records
-from nsqd.engine.channel import Channel, Latency
+from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.ids import MessageIds
@@ -51,7 +52,7 @@ class Broker:
     store: DiskStore
     wall: int = 0
     hold_new_topics: bool = False
-    make_latency: Callable[[], Latency] | None = None
+    make_latency: Callable[[], LatencyWindow] | None = None
 
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)

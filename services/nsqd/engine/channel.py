@@ -8,10 +8,10 @@ out or came due.
 
 from heapq import heappop, heappush
 from itertools import count
-from typing import Protocol
 
 from attrs import Factory, define, field
 
+from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.names import is_ephemeral
 from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
@@ -25,13 +25,6 @@ MAX_SLICE = 500
 MAX_SLICE_BYTES = 256 * 1024
 
 
-class Latency(Protocol):
-    """What keeps the end-to-end latencies of a channel."""
-
-    def add(self, latency: int, now: int) -> None:
-        """Count one ``latency``, in ns, seen at ``now``, wall-clock ns."""
-
-
 @define(eq=False)
 class Channel:
     """The queue and the consumers of ``topic``/``name``; made by its topic."""
@@ -42,7 +35,7 @@ class Channel:
     deadlines: Deadlines
     max_consumers: int = 0  # 0: any number
     topology_aware: bool = False
-    latency: Latency | None = None
+    latency: LatencyWindow | None = None
 
     paused: bool = False
     deleted: bool = False
@@ -52,7 +45,7 @@ class Channel:
     timeout_count: int = 0
     local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
     _deferred: list[tuple[int, int, bytes]] = Factory(list)
-    _order: count[int] = Factory(count)
+    _order: "count[int]" = Factory(count)
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
     _turn: int = 0
     _slice: int = MAX_SLICE
