@@ -55,8 +55,8 @@ class DiskStore:
 
     Sizes are bytes, ``sync_timeout`` is seconds. ``warn`` gets one line for what an
     operator should know; it may be called from the thread of a job. ``wake`` is called
-    when a queue has seen ``sync_every`` records since its last sync, and `due` should
-    be asked soon.
+    when there is work that should not wait for the sync timeout: a queue has seen
+    ``sync_every`` records since its last sync, or many files are to be removed.
     """
 
     directory: str
@@ -128,6 +128,7 @@ class DiskStore:
         elif numbers:
             self._doomed.append((name, numbers))
             self._reserved[name] = max(self.first_number(name), numbers.stop)
+            self.wake()
 
     def due(self, now: int) -> Job | None:
         """The work that is due at ``now``, for a thread; None if there is none.

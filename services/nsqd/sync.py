@@ -1,0 +1,48 @@
+"""Runs the chores of the disk queues: has a thread do what their store says is due.
+
+The store (`nsqd.engine.queues.store`) decides; here are the clock, the thread and the log.
+A disk that fails is logged and tried again; it never stops the queues.
+"""
+
+import logging
+
+import trio
+
+from nsqd.engine.queues.store import DiskStore, Job
+
+log = logging.getLogger(__name__)
+
+NANOSECONDS = 1_000_000_000
+# --sync-timeout=0 must not become a loop that does nothing else.
+SHORTEST_TIMEOUT = 0.01
+
+
+async def keep_synced(store: DiskStore) -> None:
+    """Sync the queues of ``store`` every ``sync_timeout``, and when they ask for it.
+
+    Ends only by cancellation, after the job at hand. What is then left is for `finish`.
+    """
+    next_round = trio.current_time()
+    while True:
+        asked = trio.Event()
+        store.wake = asked.set
+        if (job := store.due(int(trio.current_time() * NANOSECONDS))) is not None:
+            await _run(job)
+        if trio.current_time() >= next_round:
+            next_round = trio.current_time() + max(store.sync_timeout, SHORTEST_TIMEOUT)
+        with trio.move_on_at(next_round):
+            await asked.wait()
+
+
+async def finish(store: DiskStore) -> None:
+    """Do all that is left, once the queues are closed. Can't be cancelled half-way."""
+    with trio.CancelScope(shield=True):
+        if (job := store.finish()) is not None:
+            await _run(job)
+
+
+async def _run(job: Job) -> None:
+    try:
+        await trio.to_thread.run_sync(job)
+    except OSError as error:
+        log.error("DISKQUEUE: failed to sync - %s", error)

@@ -1,0 +1,77 @@
+import os
+import struct
+
+import pytest
+import trio
+import trio.testing
+
+from nsqd.engine.queues.disk import DiskQueue
+from nsqd.engine.queues.store import DiskStore
+from nsqd.sync import finish, keep_synced
+
+
+def record(number: int) -> bytes:
+    return struct.pack(">qH", number, 1) + b"%016x" % number + b"body"
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Counts what reaches fsync, by file name."""
+    names: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        names.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return names
+
+
+async def until(condition) -> None:
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.001)
+
+
+async def test_queue_is_synced_after_the_timeout(tmp_path, nursery, synced):
+    store = DiskStore(str(tmp_path), warn=print, sync_timeout=0.01)
+    nursery.start_soon(keep_synced, store)
+    queue = DiskQueue("t", store)
+    queue.put_many([record(1)])
+
+    await until(lambda: "t.diskqueue.meta.dat.sync.tmp" in synced)
+    assert "t.diskqueue.000000.dat" in synced
+
+
+async def test_busy_queue_is_synced_before_the_timeout(tmp_path, nursery, synced):
+    store = DiskStore(str(tmp_path), warn=print, sync_timeout=3600, sync_every=2)
+    nursery.start_soon(keep_synced, store)
+    await trio.testing.wait_all_tasks_blocked()
+    queue = DiskQueue("t", store)
+    queue.put_many([record(1), record(2)])
+
+    await until(lambda: "t.diskqueue.000000.dat" in synced)
+
+
+async def test_what_is_left_at_the_end_is_synced(tmp_path, synced):
+    store = DiskStore(str(tmp_path), warn=print)
+    queue = DiskQueue("t", store)
+    queue.put_many([record(1)])
+    queue.close()
+    await finish(store)
+
+    assert "t.diskqueue.000000.dat" in synced
+
+
+async def test_failing_disk_is_logged_and_tried_again(tmp_path, nursery, synced, caplog):
+    store = DiskStore(str(tmp_path), warn=print, sync_timeout=0.01)
+    obstacle = tmp_path / "t.diskqueue.meta.dat.sync.tmp"
+    obstacle.mkdir()
+    queue = DiskQueue("t", store)
+    queue.put_many([record(1)])
+    nursery.start_soon(keep_synced, store)
+    await until(lambda: "failed to sync" in caplog.text)
+
+    obstacle.rmdir()
+    await until(lambda: "t.diskqueue.meta.dat.sync.tmp" in synced)
