@@ -6,6 +6,7 @@ import attrs
 
 from nsqcore.app.log import format_option, level_option, prefix_option
 from nsqcore.app.options import option
+from nsqcore.app.values import address
 
 
 @attrs.frozen(kw_only=True)
@@ -18,8 +19,10 @@ class NsqlookupdOptions:
     log_format: str = format_option()
     verbose: bool = option(False, "has no effect, use --log-level", deprecated=True)
 
-    tcp_address: str = option("0.0.0.0:4160", "<addr>:<port> to listen on for nsqd")
-    http_address: str = option("0.0.0.0:4161", "<addr>:<port> to listen on for HTTP clients")
+    tcp_address: str = option("0.0.0.0:4160", "<addr>:<port> to listen on for nsqd", check=address)
+    http_address: str = option(
+        "0.0.0.0:4161", "<addr>:<port> to listen on for HTTP clients", check=address
+    )
     broadcast_address: str = option(
         socket.gethostname, "address of this nsqlookupd, told to nsqd", shown="the host name"
     )

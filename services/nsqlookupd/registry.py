@@ -25,6 +25,7 @@ class Producer:
     id: str  # the remote address
     peer: Peer
     seen: int  # when it last pinged
+    described: str = attrs.field(default="", init=False, repr=False)  # kept by who answers lookups
     topics: "dict[Topic, None]" = attrs.field(factory=dict, init=False, repr=False)
 
     @property

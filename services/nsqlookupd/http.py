@@ -1,0 +1,263 @@
+"""The HTTP API of nsqlookupd: questions about the registry, and a few changes to it.
+
+What consumers ask again and again (/lookup) is put together from texts made once per producer. The
+two answers that tell everything (/nodes, /debug) are made a piece at a time, so that others are
+served meanwhile. Each request's ``context`` is the `Lookupd` it is about.
+"""
+
+import json as _json
+from collections.abc import Callable, Iterable
+
+import attrs
+import trio
+
+from nsqcore.app import diagnose
+from nsqcore.app.version import VERSION
+from nsqcore.http.request import Request
+from nsqcore.http.responses import EMPTY, JSON, HttpError, Response, json, text
+from nsqcore.http.router import Router
+from nsqcore.wire.names import is_valid_name
+from nsqlookupd.registry import Producer, Registry, Topic
+
+router = Router()
+
+_PONG = text("OK", versioned=False)
+_INFO = json({"version": VERSION})
+
+# /debug repeats a producer for each of its topics and channels; 200 000 lines are 50 MB.
+_MAX_DEBUG_LINES = 200_000
+
+# What Go prints for a time that was never set, as nanoseconds; the original shows it where there is
+# no tombstone.
+_NEVER = -6795364578871345152
+
+
+@attrs.frozen(eq=False)
+class Lookupd:
+    """What requests are about. Clocks, in nanoseconds: ``now`` monotonic, ``wall`` of the day."""
+
+    registry: Registry
+    now: Callable[[], int]
+    wall: Callable[[], int]
+
+
+def _lookupd(request: Request) -> Lookupd:
+    context = request.context
+    assert isinstance(context, Lookupd)
+    return context
+
+
+def _needed(request: Request, name: str) -> str:
+    value = request.arg(name)
+    if value is None:
+        raise HttpError(400, f"MISSING_ARG_{name.upper()}")
+    return value
+
+
+def _valid(request: Request, name: str) -> str:
+    value = _needed(request, name)
+    if not is_valid_name(value):
+        raise HttpError(400, f"INVALID_ARG_{name.upper()}")
+    return value
+
+
+def _listed(names: Iterable[str]) -> str:
+    # Names in the registry hold nothing that JSON would escape: they are checked when they come in.
+    inside = '","'.join(names)
+    return f'["{inside}"]' if inside else "[]"
+
+
+def _raw(body: str) -> Response:
+    return Response(200, body.encode("utf-8", "replace"), JSON)
+
+
+def _described(producer: Producer) -> str:
+    """The fields that consumers are told of, as JSON without its closing brace."""
+    if not producer.described:
+        peer = producer.peer
+        fields = {
+            "remote_address": producer.id,
+            "hostname": peer.hostname,
+            "broadcast_address": peer.broadcast_address,
+            "tcp_port": peer.tcp_port,
+            "http_port": peer.http_port,
+            "version": peer.version,
+            "topology_zone": peer.topology_zone,
+            "topology_region": peer.topology_region,
+        }
+        producer.described = _json.dumps(fields, separators=(",", ":"))[:-1]
+    return producer.described
+
+
+@router.get("/ping")
+def ping(_request: Request) -> Response:
+    """OK."""
+    return _PONG
+
+
+@router.get("/info")
+def info(_request: Request) -> Response:
+    """The version."""
+    return _INFO
+
+
+@router.get("/topics")
+def topics(request: Request) -> Response:
+    """The names of all topics."""
+    return _raw(f'{{"topics":{_listed(_lookupd(request).registry.topics)}}}')
+
+
+@router.get("/channels")
+def channels(request: Request) -> Response:
+    """The names of a topic's channels; none for an unknown topic."""
+    topic = _lookupd(request).registry.topics.get(_needed(request, "topic"))
+    return _raw(f'{{"channels":{_listed(topic.channels if topic else ())}}}')
+
+
+@router.get("/lookup")
+def lookup(request: Request) -> Response:
+    """A topic's channels, and the producers that consumers are to connect to."""
+    lookupd = _lookupd(request)
+    topic = lookupd.registry.topics.get(_needed(request, "topic"))
+    if topic is None:
+        raise HttpError(404, "TOPIC_NOT_FOUND")
+    active = lookupd.registry.active_producers(topic, now=lookupd.now())
+    producers = "},".join([_described(producer) for producer in active])
+    end = "}" if producers else ""
+    return _raw(f'{{"channels":{_listed(topic.channels)},"producers":[{producers}{end}]}}')
+
+
+@router.get("/nodes")
+async def nodes(request: Request) -> Response:
+    """Every producer with its topics, tombstoned ones marked."""
+    lookupd = _lookupd(request)
+    registry = lookupd.registry
+    described = []
+    for producer in list(registry.producers):
+        now = lookupd.now()
+        if not registry.is_active(producer, now=now):
+            continue
+        names = _listed(topic.name for topic in producer.topics)
+        marks = ",".join(
+            "true" if t.tombstones and registry.is_tombstoned(t, producer, now=now) else "false"
+            for t in producer.topics
+        )
+        described.append(f'{_described(producer)},"tombstones":[{marks}],"topics":{names}}}')
+        await trio.lowlevel.checkpoint()
+    return _raw(f'{{"producers":[{",".join(described)}]}}')
+
+
+@router.get("/debug")
+async def debug(request: Request) -> Response:
+    """Every registration: ``client``, ``topic`` or ``channel``, with its producers."""
+    lookupd = _lookupd(request)
+    registry = lookupd.registry
+    sections: dict[str, list[str]] = {}
+    lines = 0
+    if registry.producers:
+        sections["client::"] = [
+            _debugged(lookupd, producer, None) for producer in registry.producers
+        ]
+    for topic in list(registry.topics.values()):
+        groups = {f"topic:{topic.name}:": topic.producers}
+        groups |= {f"channel:{topic.name}:{name}": found for name, found in topic.channels.items()}
+        for key, producers in groups.items():
+            lines += len(producers)
+            if lines > _MAX_DEBUG_LINES:
+                raise HttpError(503, "TOO_MANY_REGISTRATIONS")
+            if producers:
+                shown = topic if key.startswith("topic:") else None
+                sections[key] = [_debugged(lookupd, producer, shown) for producer in producers]
+        await trio.lowlevel.checkpoint()
+    body = ",".join(f'"{key}":[{",".join(found)}]' for key, found in sections.items())
+    return _raw(f"{{{body}}}")
+
+
+def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
+    since = topic.tombstones.get(producer) if topic else None
+    offset = lookupd.wall() - lookupd.now()
+    peer = producer.peer
+    fields = {
+        "id": producer.id,
+        "hostname": peer.hostname,
+        "broadcast_address": peer.broadcast_address,
+        "tcp_port": peer.tcp_port,
+        "http_port": peer.http_port,
+        "version": peer.version,
+        "topology_zone": peer.topology_zone,
+        "topology_region": peer.topology_region,
+        "last_update": producer.seen + offset,
+        "tombstoned": since is not None,
+        "tombstoned_at": _NEVER if since is None else since + offset,
+    }
+    return _json.dumps(fields, separators=(",", ":"))
+
+
+@router.post("/topic/create")
+def create_topic(request: Request) -> Response:
+    """Make a topic known, without producers."""
+    _lookupd(request).registry.create(_valid(request, "topic"))
+    return EMPTY
+
+
+@router.post("/topic/delete")
+def delete_topic(request: Request) -> Response:
+    """Forget a topic and its channels until somebody registers it again."""
+    _lookupd(request).registry.delete_topic(_needed(request, "topic"))
+    return EMPTY
+
+
+@router.post("/topic/tombstone")
+def tombstone(request: Request) -> Response:
+    """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while."""
+    topic, node = _needed(request, "topic"), _needed(request, "node")
+    lookupd = _lookupd(request)
+    lookupd.registry.tombstone(topic, node, now=lookupd.now())
+    return EMPTY
+
+
+@router.post("/channel/create")
+def create_channel(request: Request) -> Response:
+    """Make a channel known, and its topic."""
+    topic, channel = _valid(request, "topic"), _valid(request, "channel")
+    _lookupd(request).registry.create(topic, channel)
+    return EMPTY
+
+
+@router.post("/channel/delete")
+def delete_channel(request: Request) -> Response:
+    """Forget a channel until somebody registers it again."""
+    topic, channel = _valid(request, "topic"), _valid(request, "channel")
+    if not _lookupd(request).registry.delete_channel(topic, channel):
+        raise HttpError(404, "CHANNEL_NOT_FOUND")
+    return EMPTY
+
+
+def _plain(make: Callable[[], str]) -> Callable[[Request], Response]:
+    return lambda _request: text(make(), versioned=False)
+
+
+for _path, _make in (
+    ("", lambda: diagnose.INDEX),
+    ("/", lambda: diagnose.INDEX),
+    ("/cmdline", diagnose.cmdline),
+    ("/symbol", diagnose.symbol),
+    ("/goroutine", diagnose.tasks),
+    ("/heap", diagnose.heap),
+    ("/block", diagnose.threads),
+    ("/threadcreate", diagnose.threads),
+):
+    router.add("GET", f"/debug/pprof{_path}", _plain(_make))
+router.add("POST", "/debug/pprof/symbol", _plain(diagnose.symbol))
+
+
+@router.get("/debug/pprof/profile")
+async def profile(request: Request) -> Response:
+    """Where the time goes, for ``seconds`` (30)."""
+    try:
+        seconds = float(request.arg("seconds") or "30")
+        return text(await diagnose.profile(seconds), versioned=False)
+    except ValueError as error:
+        raise HttpError(400, "INVALID_SECONDS") from error
+    except RuntimeError as error:
+        raise HttpError(503, "PROFILE_IN_PROGRESS") from error

@@ -1,0 +1,84 @@
+"""One running nsqlookupd: listeners and sessions over one registry, and how they stop.
+
+The only module here that reads a clock.
+"""
+
+import logging
+import socket
+import time
+
+import trio
+
+from nsqcore.app.options import OptionsError
+from nsqcore.app.service import Process
+from nsqcore.app.version import VERSION
+from nsqcore.http.session import HttpSession, Timeouts
+from nsqcore.net.addresses import AddressError
+from nsqcore.net.effects import Handler, Peer
+from nsqcore.net.listeners import Listener, open_listener
+from nsqcore.net.switchboard import Switchboard
+from nsqcore.net.timers import Timers
+from nsqlookupd.dispatch import LookupSession
+from nsqlookupd.http import Lookupd, router
+from nsqlookupd.options import NsqlookupdOptions
+from nsqlookupd.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+SECOND = 1_000_000_000
+
+# Time for answers that are on their way when the daemon stops. There is nothing else to wait for.
+GRACE = 1.0
+
+
+async def run(options: NsqlookupdOptions, process: Process) -> None:
+    """Serve until ``process.shutdown`` is set.
+
+    Raises:
+        OptionsError: an address cannot be listened on.
+    """
+    tcp, http = _listen(options.tcp_address), _listen(options.http_address)
+    registry = Registry(
+        round(options.inactive_producer_timeout * SECOND),
+        round(options.tombstone_lifetime * SECOND),
+    )
+    lookupd = Lookupd(registry, time.monotonic_ns, time.time_ns)
+    about = {
+        "tcp_port": tcp.port,
+        "http_port": http.port,
+        "version": VERSION,
+        "hostname": socket.gethostname(),
+        "broadcast_address": options.broadcast_address,
+    }
+    switchboard = Switchboard(lambda: None)
+    timeouts = Timeouts(Timers(time.monotonic_ns, switchboard.finish_turn))
+
+    def make_session(peer: Peer) -> Handler:
+        logger.info("TCP: new client(%s)", peer.address)
+        return LookupSession(peer, registry, lambda: about, time.monotonic_ns)
+
+    def make_http_session(peer: Peer) -> Handler:
+        return HttpSession(router, peer, lookupd, timeouts=timeouts)
+
+    async with trio.open_nursery() as nursery:
+        switchboard.listen(tcp, make_session)
+        switchboard.listen(http, make_http_session)
+        await nursery.start(switchboard.run)
+        nursery.start_soon(timeouts.timers.run)
+        logger.info("TCP: listening on %s", tcp.address)
+        logger.info("HTTP: listening on %s", http.address)
+        process.ready()
+        await process.shutdown.wait()
+        logger.info("TCP: closing %s", tcp.address)
+        logger.info("HTTP: closing %s", http.address)
+        switchboard.stop_accepting()
+        await switchboard.close_clients(GRACE)
+        nursery.cancel_scope.cancel()
+
+
+def _listen(address: str) -> Listener:
+    try:
+        return open_listener(address)
+    except (OSError, AddressError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionsError(f"listen ({address}) failed - {reason}") from error
