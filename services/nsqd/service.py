@@ -25,6 +25,7 @@ from nsqcore.net.listeners import open_listener
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timer, Timers
 from nsqcore.wire.identify import Limits
+from nsqd import sync
 from nsqd.client.client import Client, ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
@@ -157,7 +158,7 @@ class Nsqd:
         try:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self.timers.run)
-                helpers.start_soon(keep_disk, self.broker.store)
+                helpers.start_soon(sync.keep_synced, self.broker.store)
                 await helpers.start(self._run_switchboard)
                 self.process.ready()
                 await self.process.shutdown.wait()
@@ -167,6 +168,7 @@ class Nsqd:
         finally:
             logger.info("NSQ: closing topics")
             self.broker.close()
+            await sync.finish(self.broker.store)
 
     async def _run_switchboard(self, task_status: Any) -> None:
         await self.switchboard.run(task_status=task_status)
@@ -174,18 +176,6 @@ class Nsqd:
 
 def _again() -> None:
     """Nothing but the turn that ends after it."""
-
-
-async def keep_disk(store: DiskStore) -> None:
-    """Do the disk queues' chores in a thread, as they fall due."""
-    while True:
-        await trio.sleep(store.sync_timeout / 4)
-        job = store.due(time.monotonic_ns())
-        if job is not None:
-            try:
-                await trio.to_thread.run_sync(job)
-            except OSError as error:
-                logger.error("DISKQUEUE: failed to sync - %s", error)
 
 
 async def run(options: NsqdOptions, process: Process) -> None:
