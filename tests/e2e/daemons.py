@@ -1,0 +1,182 @@
+"""Real nsqd and nsqlookupd processes for tests: started on free ports, stopped, started again.
+
+The programs come from the environment that runs the tests; `NSQ_BIN` names another folder. Ports
+are chosen by the kernel and read from the log; a daemon started again gets the same ports and
+directory. Everything here blocks: trio tests call it in a thread.
+"""
+
+import http.client
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+BIN = Path(os.environ.get("NSQ_BIN") or sysconfig.get_path("scripts"))
+LISTENING = re.compile(r"(TCP|HTTP): listening on 127\.0\.0\.1:(\d+)")
+PATIENCE = 30.0  # seconds; many times what anything here takes on a busy two-core machine
+
+
+def wait_until(
+    condition: Callable[[], object], what: str = "it happens", *, timeout: float = PATIENCE
+) -> None:
+    """Return as soon as ``condition`` holds; fail when it does not within ``timeout``."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout:.0f} s until {what}"
+        select.select([], [], [], 0.01)
+
+
+@define(eq=False)
+class Daemon:
+    """One program with its flags and its folder; `start` gives it a process."""
+
+    program: str
+    folder: Path
+    flags: list[str] = field(factory=list)
+    tcp_port: int = 0
+    http_port: int = 0
+    limits: Callable[[], None] | None = None  # called in the child, to set resource limits
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    @property
+    def tcp(self) -> str:
+        """Its TCP address."""
+        return f"127.0.0.1:{self.tcp_port}"
+
+    @property
+    def http(self) -> str:
+        """Its HTTP address."""
+        return f"127.0.0.1:{self.http_port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running daemon."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def data(self) -> Path:
+        """The data directory of an nsqd."""
+        return self.folder / "data"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the latest start."""
+        return self.folder / f"log-{self.starts}"
+
+    def log(self) -> str:
+        """What it has logged since its latest start."""
+        return self.log_path.read_text(errors="replace")
+
+    def command(self) -> list[str]:
+        """The command line; the ports are 0 until the first start has chosen them."""
+        command = [
+            str(BIN / self.program),
+            f"--tcp-address=127.0.0.1:{self.tcp_port}",
+            f"--http-address=127.0.0.1:{self.http_port}",
+            "--broadcast-address=127.0.0.1",
+        ]
+        if self.program == "nsqd":
+            command.append(f"--data-path={self.data}")
+        return command + self.flags
+
+    def spawn(self) -> None:
+        """Start the process, without waiting for it to be ready."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.starts += 1
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self.limits,
+            )
+
+    def start(self) -> "Daemon":
+        """Start it and wait until it answers."""
+        self.spawn()
+        wait_until(self._is_up, f"{self.program} is up")
+        return self
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.program} ended at once:\n{self.log()}"
+        ports = {kind: int(port) for kind, port in LISTENING.findall(self.log())}
+        if len(ports) < 2:
+            return False
+        self.tcp_port, self.http_port = ports["TCP"], ports["HTTP"]
+        return self.request("GET", "/ping") == (200, b"OK")
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL; the exit status."""
+        return self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def clean_up(self) -> None:
+        """End it if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of an HTTP request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: bytes = b"") -> bytes:
+        """The body of a POST that succeeds."""
+        status, content = self.request("POST", path, body)
+        assert status == 200, f"POST {path}: {status} {content!r}"
+        return content
+
+    def get(self, path: str) -> Any:
+        """The JSON of a GET that succeeds."""
+        status, content = self.request("GET", path)
+        assert status == 200, f"GET {path}: {status} {content!r}"
+        return json.loads(content)
+
+    def channel(self, topic: str, channel: str) -> dict[str, Any]:
+        """The counters of a channel; empty when there is none."""
+        topics = self.get(f"/stats?format=json&topic={topic}&channel={channel}")["topics"] or []
+        found = [c for t in topics for c in t["channels"] if c["channel_name"] == channel]
+        return dict(found[0]) if found else {}
+
+    def create(self, topic: str, *channels: str) -> None:
+        """Make a topic and its channels."""
+        self.post(f"/topic/create?topic={topic}")
+        for channel in channels:
+            self.post(f"/channel/create?topic={topic}&channel={channel}")
+
+    def open_files(self) -> int:
+        """How many file descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident(self) -> int:
+        """Bytes of resident memory."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
