@@ -48,7 +48,7 @@ class _Unfinished(Exception):
     ``cut`` says what it means if the stream ends first.
     """
 
-    def __init__(self, end: int, cut: ProtocolError | None = None) -> None:
+    def __init__(self, end: int, cut: ProtocolError) -> None:
         self.end = end
         self.cut = cut
 
@@ -141,8 +141,7 @@ class CommandParser:
                     return [*commands, _too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
-            if unfinished.cut is not None:
-                self._cut = Fault(unfinished.cut, name)
+            self._cut = Fault(unfinished.cut, name)
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))
@@ -205,27 +204,30 @@ class CommandParser:
                 return
 
     def _open_many(self, buffer: bytes, params: list[bytes], start: int) -> None:
-        """The head of an MPUB: topic, body size, count. The size is only checked: the
-        messages themselves say where the body ends."""
-        topic = _topic("MPUB", params)
-        self._many = many = Publish(topic, [], 1, many=True)
-        try:
-            self._body_size(buffer, "MPUB", start)
-            if len(buffer) < start + 8:
-                raise _Unfinished(start + 8, BadBody("MPUB failed to read message count"))
-        except _Unfinished:
-            self._many = None  # the head is read again, from its start
-            raise
+        """The line of an MPUB. From here on its topic exists, whatever becomes of the rest."""
+        self._many = many = Publish(_topic("MPUB", params), [], 1, many=True)
+        self._missing = 0  # until the head is there
+        self._at = start
+        self._read_many(buffer, many)
+
+    def _read_many_head(self, buffer: bytes) -> None:
+        """Body size and count of the open MPUB. The size is only checked: the messages
+        themselves say where the body ends."""
+        start = self._at
+        self._body_size(buffer, "MPUB", start)
+        if len(buffer) < start + 8:
+            raise _Unfinished(start + 8, BadBody("MPUB failed to read message count"))
         (count,) = _unpack_size(buffer, start + 4)
         # a message takes at least five bytes of the body
         if not 0 < count <= (self.max_body_size - 4) // 5:
             raise BadBody(f"MPUB invalid message count {count}")
         self._missing = count
         self._at = start + 8
-        self._read_many(buffer, many)
 
     def _read_many(self, buffer: bytes, many: Publish) -> None:
         """What ``buffer`` holds of the messages that the open MPUB still lacks."""
+        if not self._missing:
+            self._read_many_head(buffer)
         bodies, end = many.bodies, len(buffer)
         had = len(bodies)
         position = split_bodies(buffer, self._at, end, self._missing, self.max_msg_size, bodies)
@@ -298,7 +300,7 @@ def parse_number(text: bytes) -> int | None:
     if not text:
         return 0
     # more digits than a 64-bit number has are out of every range anyway
-    return int(text[:20]) if text.isdigit() else None
+    return int(text.lstrip(b"0")[:20] or b"0") if text.isdigit() else None
 
 
 def _line_command(name: bytes, params: list[bytes]) -> Command:
