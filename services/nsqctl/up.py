@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -174,8 +174,9 @@ async def up(options: UpOptions) -> None:
     chart = plan(options)
     running: dict[str, trio.Process] = {}
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        failure: list[str] = []
         async with trio.open_nursery() as nursery:
-            failure: list[str] = []
+            nursery.start_soon(_obey, signals, nursery.cancel_scope)
             try:
                 for member in chart.members:
                     process = await _start(member, nursery)
@@ -184,15 +185,18 @@ async def up(options: UpOptions) -> None:
                     await _wait_listening(member)
                 for line in summary(chart, options):
                     print(line, flush=True)
-                async for _ in signals:
-                    break
+                await trio.sleep_forever()
             finally:
-                nursery.cancel_scope.shield = True
-                await _stop(running)
-                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await _stop(running)
     if failure:
         raise UpFailed(failure[0])
     print("Stopped.", flush=True)
+
+
+async def _obey(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
 
 
 async def _start(member: Member, nursery: trio.Nursery) -> trio.Process:
