@@ -271,9 +271,10 @@ class HttpSession:
         declared = int(request.header("Content-Length") or 0)
         if max(declared, len(self._body)) > route.max_body:
             self._refuse(HttpError(413, route.too_big).response())
-        elif self._awaited is None and not self._body:
-            if (request.header("Expect") or "").lower() == "100-continue":
-                self.outbox.add(CONTINUE)
+            return
+        expected = (request.header("Expect") or "").lower()
+        if expected == "100-continue" and self._awaited is None and not self._body:
+            self.outbox.add(CONTINUE)
 
     # Timeouts.
 

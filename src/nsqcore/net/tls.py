@@ -1,0 +1,198 @@
+"""TLS: contexts from the files and policies an operator names, and streams made with them.
+
+A server's `ServerTls` can read its files again while it serves; connections keep what they began
+with. Handshakes have a deadline.
+"""
+
+import ssl
+import warnings
+from typing import Any, cast
+
+import attrs
+import trio
+
+from nsqcore.net.anycert import any_certificate_context
+from nsqcore.net.ciphers import suite_name, version_name
+from nsqcore.net.transport import ByteStream
+from nsqcore.wire.errors import NsqError
+
+# As the original.
+HANDSHAKE_TIMEOUT = 5.0
+
+#: The numbers by which TLS itself names its versions.
+TLS1_0, TLS1_1, TLS1_2, TLS1_3 = 0x301, 0x302, 0x303, 0x304
+
+NO_CLIENT_CERTIFICATE, ANY_CLIENT_CERTIFICATE, VERIFIED = "", "require", "require-verify"
+
+
+# A `trio.SSLStream`, whose methods of the `ssl.SSLObject` inside are invisible to type checkers.
+TlsStream = Any
+
+
+class TlsError(NsqError):
+    """TLS settings that cannot work, or a handshake that did not."""
+
+
+@attrs.frozen
+class TlsFacts:
+    """What a connection agreed on, in the words of the statistics."""
+
+    version: str = ""
+    cipher_suite: str = ""
+    negotiated_protocol: str = ""
+    #: The common name of the peer's certificate; "" without one.
+    common_name: str = ""
+
+
+@attrs.define(eq=False)
+class ServerTls:
+    """How a server does TLS. Made by `load`; ``policy`` is what is asked of clients.
+
+    ``require`` takes any certificate unverified, ``require-verify`` those of ``root_ca`` (or of
+    the system's authorities); anything else asks for none.
+    """
+
+    cert: str
+    key: str
+    policy: str = NO_CLIENT_CERTIFICATE
+    root_ca: str = ""
+    min_version: int = TLS1_0
+    _context: Any = attrs.field(default=None, init=False)
+
+    def load(self) -> None:
+        """Read the files, for connections from now on; if that fails all stays as it was.
+
+        Raises:
+            TlsError: a file is missing or not what it should be.
+        """
+        if not self.cert or not self.key:
+            raise TlsError("TLS needs both a certificate and a key")
+        try:
+            if self.root_ca:
+                # Read whatever the policy is: a wrong path is an error in any case.
+                _authorities(self.root_ca)
+            if self.policy == ANY_CLIENT_CERTIFICATE:
+                self._context = any_certificate_context(
+                    self.cert, self.key, min_version=self.min_version
+                )
+            else:
+                self._context = self._verifying_context()
+        except OSError as error:  # ssl.SSLError is one
+            raise TlsError(f"TLS ({self.cert}, {self.key}, {self.root_ca}): {error}") from error
+
+    def _verifying_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _set_min_version(context, self.min_version)
+        context.load_cert_chain(self.cert, self.key)
+        if self.policy == VERIFIED:
+            context.verify_mode = ssl.CERT_REQUIRED
+            if self.root_ca:
+                context.load_verify_locations(cadata=_authorities(self.root_ca))
+            else:
+                context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        return context
+
+    async def accept(self, stream: ByteStream) -> TlsStream:
+        """``stream`` with TLS, after the handshake.
+
+        Raises:
+            TlsError: the handshake failed or took too long; the stream is closed.
+        """
+        return await _shake_hands(stream, self._context, server_side=True)
+
+
+def client_context(
+    *,
+    root_ca: str = "",
+    cert: str = "",
+    key: str = "",
+    verify: bool = True,
+    min_version: int = TLS1_2,
+) -> ssl.SSLContext:
+    """How a client does TLS: whom it trusts, and the certificate it shows if asked.
+
+    Raises:
+        TlsError: a file is missing or not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        _set_min_version(context, min_version)
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif root_ca:
+            context.load_verify_locations(cadata=_authorities(root_ca))
+        else:
+            context.load_default_certs()
+        if cert:
+            context.load_cert_chain(cert, key or None)
+    except OSError as error:
+        raise TlsError(f"TLS ({root_ca}, {cert}, {key}): {error}") from error
+    return context
+
+
+async def connect(stream: ByteStream, context: ssl.SSLContext, server_name: str) -> TlsStream:
+    """``stream`` with TLS as a client of ``server_name``, after the handshake.
+
+    Raises:
+        TlsError: the handshake failed or took too long; the stream is closed.
+    """
+    return await _shake_hands(stream, context, server_side=False, server_name=server_name)
+
+
+async def _shake_hands(
+    stream: ByteStream, context: Any, *, server_side: bool, server_name: str | None = None
+) -> TlsStream:
+    # With https_compatible a connection may end without a parting word from the peer: the framing
+    # of NSQ's protocol and of HTTP shows what was cut short.
+    wrapped = trio.SSLStream(
+        cast("trio.abc.Stream", stream),
+        context,
+        server_hostname=server_name,
+        server_side=server_side,
+        https_compatible=True,
+    )
+    try:
+        with trio.fail_after(HANDSHAKE_TIMEOUT):
+            await wrapped.do_handshake()
+    except (trio.BrokenResourceError, trio.TooSlowError) as error:
+        await trio.aclose_forcefully(cast("trio.abc.Stream", stream))
+        reason = error.__cause__ or error
+        raise TlsError(f"TLS handshake: {reason or type(reason).__name__}") from error
+    return wrapped
+
+
+def facts(stream: TlsStream) -> TlsFacts:
+    """What the connection of ``stream``, whose handshake is done, agreed on."""
+    cipher = stream.cipher()
+    subject = (stream.getpeercert() or {}).get("subject", ())
+    common_names = [value for names in subject for name, value in names if name == "commonName"]
+    return TlsFacts(
+        version_name(stream.version()),
+        suite_name(cipher[0]) if cipher else "",
+        stream.selected_alpn_protocol() or "",
+        common_names[-1] if common_names else "",
+    )
+
+
+def _authorities(path: str) -> str:
+    """The certificates of a file, as text.
+
+    Raises:
+        OSError: it cannot be read, or holds none.
+    """
+    with open(path, encoding="ascii", errors="replace") as file:
+        found = file.read()
+    if "-----BEGIN CERTIFICATE-----" not in found:
+        raise ssl.SSLError(f"no certificate in {path}")
+    return found
+
+
+def _set_min_version(context: ssl.SSLContext, version: int) -> None:
+    with warnings.catch_warnings():
+        # TLS 1.0 is what the operator may ask for, and the original's default.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion(max(version, TLS1_0))
+    if version < TLS1_2:
+        # OpenSSL 3 refuses the signatures of TLS 1.0 and 1.1 above this level.
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
