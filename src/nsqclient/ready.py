@@ -1,0 +1,235 @@
+"""Sharing one ``max_in_flight`` among connections.
+
+RDY n tells an nsqd that up to n messages may be in flight on a connection.
+`ReadyBudget` decides each connection's n so that the sum of what *may* be in
+flight never exceeds the budget, at any moment, also while shares are moved:
+
+* A share that shrinks is not free at once. nsqd does not confirm an RDY, so
+  messages it sent under the old one may still be under way; they stay counted
+  (``in_transit``) for `SETTLE_TIME`, and those that came until they are answered.
+* A share grows only by what is free then. `plan` says when to look again.
+
+With fewer messages than connections the connections take turns: RDY 1 moves on
+from one that brings nothing, or has had it long, to the one waiting longest.
+
+No clock, no I/O: ``now`` is an argument, in seconds.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+from attrs import Factory, define, field, validators
+
+# A message sent under an old RDY arrives within this time, or the network is in trouble.
+SETTLE_TIME = 0.5
+
+# The original clients move RDY 1 on from a connection idle for 10 s, or having had it for 30 s;
+# idle ones may go sooner here: moving costs two small commands.
+IDLE_TURN = 2.0
+LONGEST_TURN = 30.0
+
+# How often shares by rate are computed anew, and how much of the old rate is kept then.
+RATE_INTERVAL = 5.0
+RATE_MEMORY = 0.5
+
+Strategy = Callable[[int, Sequence[float]], Sequence[int]]
+"""From the budget and each connection's messages per second to each one's RDY.
+
+Called only with a budget of at least one message a connection. Whatever it
+returns is cut so that each gets at least 1 and the sum fits the budget.
+"""
+
+
+def equal(budget: int, rates: Sequence[float]) -> list[int]:
+    """The same for every connection, as the original clients do it."""
+    return [budget // len(rates)] * len(rates)
+
+
+def by_rate(budget: int, rates: Sequence[float]) -> list[int]:
+    """More for connections that bring more; half of the budget is shared equally.
+
+    The equal half lets a quiet connection show that it has become busy.
+    """
+    count, total = len(rates), sum(rates)
+    if not total:
+        return equal(budget, rates)
+    base = max(1, budget // 2 // count)
+    rest = budget - base * count
+    return [base + int(rest * rate / total) for rate in rates]
+
+
+STRATEGIES: dict[str, Strategy] = {"equal": equal, "by_rate": by_rate}
+
+
+@define(eq=False)
+class Share:
+    """One connection's part of the budget.
+
+    ``ready`` is the RDY last sent, ``in_flight`` counts messages held here,
+    ``in_transit`` those that may still come under an earlier, higher RDY.
+    """
+
+    limit: int = 2500
+    ready: int = 0
+    in_flight: int = 0
+    in_transit: int = 0
+    settles: float = 0.0
+    rate: float = 0.0
+    _brought: int = 0
+    _turn_began: float = -math.inf
+    _last_message: float = -math.inf
+
+    @property
+    def exposure(self) -> int:
+        """How many messages may be in flight on this connection at worst."""
+        return max(self.ready, self.in_flight + self.in_transit)
+
+    def received(self, count: int, now: float) -> None:
+        """Count messages that arrived."""
+        self.in_flight += count
+        self._brought += count
+        self._last_message = now
+        if self.in_transit:
+            self.in_transit = max(0, self.in_transit - count)
+
+    def answered(self, count: int = 1) -> None:
+        """Count messages that were finished, requeued, or timed out."""
+        self.in_flight -= count
+
+    def _lower(self, ready: int, now: float) -> None:
+        self.in_transit = max(0, self.exposure - self.in_flight)
+        self.ready = ready
+        self.settles = now + SETTLE_TIME
+
+    def _raise(self, ready: int, now: float) -> None:
+        if not self.ready:
+            self._turn_began = now
+        self.ready = ready
+
+    def _measure(self, elapsed: float) -> None:
+        self.rate = self.rate * RATE_MEMORY + self._brought / elapsed * (1 - RATE_MEMORY)
+        self._brought = 0
+
+
+@define(eq=False)
+class ReadyBudget:
+    """Shares of one ``max_in_flight``.
+
+    ``expected`` counts connections that are about to join; room is kept for
+    them, so that those that come first need not shrink again. ``ceiling`` caps
+    the whole for a while: 0 stops intake, 1 lets one message through.
+    """
+
+    max_in_flight: int = field(validator=validators.ge(1))
+    strategy: Strategy = equal
+    ceiling: int | None = None
+    expected: int = 0
+    shares: list[Share] = Factory(list)
+    wanting: bool = False
+    _measured: float = -math.inf
+
+    def join(self, share: Share) -> None:
+        """Take a connection in, at the end of the line."""
+        self.shares.append(share)
+
+    def leave(self, share: Share) -> None:
+        """Let a connection go; what it held is nsqd's again."""
+        self.shares.remove(share)
+
+    def plan(self, now: float) -> tuple[list[Share], float]:
+        """The shares whose RDY changed and has to be sent, and when to plan again.
+
+        Lowered ones come first. Calling it early or late does no harm.
+        """
+        for share in self.shares:
+            if share.in_transit and now >= share.settles:
+                share.in_transit = 0
+        targets = self._targets(now)
+        changed = [s for s, target in zip(self.shares, targets, strict=True) if target < s.ready]
+        for share, target in zip(self.shares, targets, strict=True):
+            if target < share.ready:
+                share._lower(target, now)
+        changed += self._raise(targets, now)
+        return changed, self._next_look(now)
+
+    def _targets(self, now: float) -> list[int]:
+        shares = self.shares
+        budget = self.max_in_flight
+        if self.ceiling is not None:
+            budget = min(budget, self.ceiling)
+        if not budget or not shares:
+            return [0] * len(shares)
+        if budget < len(shares):
+            return self._turns(budget, now)
+        if budget < len(shares) + self.expected:
+            return [1] * len(shares)
+        self._measure(now)
+        rates = [share.rate for share in shares] + [0.0] * self.expected
+        wanted = self.strategy(budget, rates)[: len(shares)]
+        # Whatever a strategy says: one each at least, none over its limit, all within the budget.
+        spare = budget - len(shares)
+        targets = []
+        for share, count in zip(shares, wanted, strict=True):
+            if abs(count - share.ready) <= share.ready // 10:
+                count = share.ready  # not worth a command
+            more = min(max(0, min(int(count), share.limit) - 1), spare)
+            spare -= more
+            targets.append(1 + more)
+        return targets
+
+    def _measure(self, now: float) -> None:
+        if self._measured == -math.inf:
+            self._measured = now
+        elapsed = now - self._measured
+        if elapsed >= RATE_INTERVAL:
+            for share in self.shares:
+                share._measure(elapsed)
+            self._measured = now
+
+    def _turns(self, budget: int, now: float) -> list[int]:
+        """RDY 1 for ``budget`` of the shares: those that may keep it, then who waits longest."""
+        keep = [s for s in self.shares if s.ready and not self._turn_is_over(s, now)]
+        keep.sort(key=lambda share: share._last_message, reverse=True)
+        over = [s for s in self.shares if s.ready and s not in keep]
+        waiting = [s for s in self.shares if not s.ready]
+        waiting.sort(key=lambda share: share._turn_began)
+        over.sort(key=lambda share: share._turn_began)
+        chosen = (keep + waiting + over)[:budget]
+        for share in over:
+            if share in chosen:  # nobody waits for its place: another turn
+                share._turn_began = now
+        return [int(share in chosen) for share in self.shares]
+
+    def _turn_is_over(self, share: Share, now: float) -> bool:
+        idle = now - max(share._last_message, share._turn_began)
+        if not share.in_flight and idle >= IDLE_TURN:
+            return True
+        return now - share._turn_began >= LONGEST_TURN
+
+    def _raise(self, targets: list[int], now: float) -> list[Share]:
+        free = self.max_in_flight - sum(share.exposure for share in self.shares)
+        changed = []
+        self.wanting = False
+        for share, target in zip(self.shares, targets, strict=True):
+            if target <= share.ready:
+                continue
+            before = share.exposure
+            ready = min(target, before + free)
+            # Not for a trickle: a share on its way up takes a quarter of its goal at least.
+            if ready < target and ready - share.ready < max(1, target // 4):
+                self.wanting = True
+                continue
+            share._raise(ready, now)
+            free -= share.exposure - before
+            changed.append(share)
+            self.wanting = self.wanting or ready < target
+        return changed
+
+    def _next_look(self, now: float) -> float:
+        looks = [share.settles for share in self.shares if share.in_transit]
+        budget = self.max_in_flight if self.ceiling is None else self.ceiling
+        if 0 < budget < len(self.shares):
+            looks.append(now + IDLE_TURN / 4)
+        elif self.strategy is not equal:
+            looks.append(now + RATE_INTERVAL)
+        return min(looks, default=math.inf)
