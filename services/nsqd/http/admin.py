@@ -1,0 +1,119 @@
+"""/topic/… and /channel/…: create, delete, empty, pause, unpause.
+
+Which of them check a name and which only look it up is as in the original: clients tell a 400 from
+a 404.
+"""
+
+import logging
+from functools import partial
+
+from nsqcore.http.request import Request
+from nsqcore.http.responses import EMPTY, HttpError, Response
+from nsqcore.http.router import Router
+from nsqd.engine.channel import Channel
+from nsqd.engine.errors import Exiting
+from nsqd.engine.topic import Topic
+from nsqd.http.arguments import existing_topic, new_topic_name, topic_and_channel
+from nsqd.http.context import NsqdApi
+
+logger = logging.getLogger(__name__)
+
+
+def add_routes(router: Router, api: NsqdApi) -> None:
+    """Add the actions on topics and channels to ``router``."""
+    router.add("POST", "/topic/create", partial(create_topic, api))
+    router.add("POST", "/topic/delete", partial(delete_topic, api))
+    router.add("POST", "/topic/empty", partial(empty_topic, api))
+    router.add("POST", "/topic/pause", partial(pause_topic, api, True))
+    router.add("POST", "/topic/unpause", partial(pause_topic, api, False))
+    router.add("POST", "/channel/create", partial(create_channel, api))
+    router.add("POST", "/channel/delete", partial(delete_channel, api))
+    router.add("POST", "/channel/empty", partial(empty_channel, api))
+    router.add("POST", "/channel/pause", partial(pause_channel, api, True))
+    router.add("POST", "/channel/unpause", partial(pause_channel, api, False))
+
+
+def create_topic(api: NsqdApi, request: Request) -> Response:
+    """POST /topic/create."""
+    name = new_topic_name(api.broker, request)
+    try:
+        api.broker.topic(name)
+    except Exiting as error:
+        raise HttpError(503, "EXITING") from error
+    return EMPTY
+
+
+def delete_topic(api: NsqdApi, request: Request) -> Response:
+    """POST /topic/delete."""
+    topic = existing_topic(api.broker, request)
+    try:
+        api.broker.delete_topic(topic)
+    except OSError as error:
+        raise _failed(f"TOPIC({topic.name}): failed to delete", error) from error
+    return EMPTY
+
+
+def empty_topic(api: NsqdApi, request: Request) -> Response:
+    """POST /topic/empty: drops what waits in the topic itself."""
+    topic = existing_topic(api.broker, request, checked=True)
+    try:
+        topic.empty()
+    except OSError as error:
+        raise _failed(f"TOPIC({topic.name}): failed to empty", error) from error
+    return EMPTY
+
+
+def pause_topic(api: NsqdApi, paused: bool, request: Request) -> Response:
+    """POST /topic/pause, /topic/unpause."""
+    api.broker.pause_topic(existing_topic(api.broker, request), paused)
+    return EMPTY
+
+
+def create_channel(api: NsqdApi, request: Request) -> Response:
+    """POST /channel/create; its topic has to exist."""
+    topic, name = topic_and_channel(api.broker, request)
+    try:
+        api.broker.channel(topic.name, name)
+    except Exiting as error:
+        raise HttpError(503, "EXITING") from error
+    return EMPTY
+
+
+def delete_channel(api: NsqdApi, request: Request) -> Response:
+    """POST /channel/delete."""
+    topic, channel = _channel(api, request)
+    try:
+        api.broker.delete_channel(topic, channel)
+    except OSError as error:
+        raise _failed(f"CHANNEL({channel.name}): failed to delete", error) from error
+    return EMPTY
+
+
+def empty_channel(api: NsqdApi, request: Request) -> Response:
+    """POST /channel/empty: drops what is queued, deferred and in flight."""
+    _, channel = _channel(api, request)
+    try:
+        channel.empty()
+    except OSError as error:
+        raise _failed(f"CHANNEL({channel.name}): failed to empty", error) from error
+    return EMPTY
+
+
+def pause_channel(api: NsqdApi, paused: bool, request: Request) -> Response:
+    """POST /channel/pause, /channel/unpause."""
+    topic, channel = _channel(api, request)
+    api.broker.pause_channel(topic, channel, paused)
+    return EMPTY
+
+
+def _channel(api: NsqdApi, request: Request) -> tuple[Topic, Channel]:
+    topic, name = topic_and_channel(api.broker, request)
+    channel = topic.channels.get(name)
+    if channel is None:
+        raise HttpError(404, "CHANNEL_NOT_FOUND")
+    return topic, channel
+
+
+def _failed(what: str, error: OSError) -> HttpError:
+    logger.error("%s - %s", what, error)
+    return HttpError(500, "INTERNAL_ERROR")

@@ -1,0 +1,25 @@
+"""The whole HTTP API of an nsqd, as a router."""
+
+from nsqcore.http.request import Request
+from nsqcore.http.responses import Response, json
+from nsqcore.http.router import Router
+from nsqd.http import admin, config, debug, info, publish, stats
+from nsqd.http.context import NsqdApi
+
+
+def build_router(api: NsqdApi) -> Router:
+    """Every endpoint."""
+    router = Router()
+    for module in (publish, info, stats, admin, config):
+        module.add_routes(router, api)
+    debug.add_routes(router)
+    return router
+
+
+def build_refusing_router(api: NsqdApi) -> Router:
+    """What a plain listener answers where TLS is required: where to go instead."""
+
+    def refuse(_request: Request) -> Response:
+        return json({"message": "TLS_REQUIRED", "https_port": api.https_port}, 403)
+
+    return Router(fallback=refuse)

@@ -1,0 +1,47 @@
+"""/ping and /info: whether this nsqd is well, and who it is."""
+
+import socket
+from functools import partial
+
+from nsqcore.app.version import VERSION
+from nsqcore.http.request import Request
+from nsqcore.http.responses import Response, json, text
+from nsqcore.http.router import Router
+from nsqd.http.context import NsqdApi
+
+WELL = text("OK", versioned=False)
+
+
+def add_routes(router: Router, api: NsqdApi) -> None:
+    """Add /ping and /info to ``router``."""
+    router.add("GET", "/ping", partial(ping, api))
+    router.add("GET", "/info", partial(info, api))
+
+
+def ping(api: NsqdApi, _request: Request) -> Response:
+    """GET /ping: ``OK``, or 500 and what is wrong with the disk."""
+    if api.broker.error is None:
+        return WELL
+    return text(api.broker.health, 500, versioned=False)
+
+
+def info(api: NsqdApi, _request: Request) -> Response:
+    """GET /info. Durations are ns; ``draining`` is there only while it is true."""
+    options = api.options
+    fields = {
+        "version": VERSION,
+        "broadcast_address": options.broadcast_address,
+        "hostname": socket.gethostname(),
+        "http_port": api.http_port,
+        "tcp_port": api.tcp_port,
+        "start_time": api.started // 1_000_000_000,
+        "max_heartbeat_interval": round(options.max_heartbeat_interval * 1e9),
+        "max_output_buffer_size": options.max_output_buffer_size,
+        "max_output_buffer_timeout": round(options.max_output_buffer_timeout * 1e9),
+        "max_deflate_level": options.max_deflate_level,
+        "topology_zone": options.topology_zone,
+        "topology_region": options.topology_region,
+    }
+    if api.draining():
+        fields["draining"] = True
+    return json(fields)

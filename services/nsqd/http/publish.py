@@ -1,0 +1,112 @@
+"""/pub and /mpub: a main road into the broker, so the way from body to queue is short.
+
+The body is the message, or many; what type it claims to have does not matter. Delivery follows at
+the end of the turn.
+"""
+
+import logging
+import re
+from functools import partial
+
+from nsqcore.http.request import Request
+from nsqcore.http.responses import OK, HttpError, Response
+from nsqcore.http.router import Router
+from nsqcore.wire.speedups import split_bodies
+from nsqd.engine.errors import Exiting
+from nsqd.http.arguments import boolean, new_topic_name
+from nsqd.http.context import NsqdApi
+
+logger = logging.getLogger(__name__)
+
+MS = 1_000_000  # ns
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+
+# Of a binary body: the count, then at least a size and one byte each.
+_COUNT_SIZE = 4
+_SMALLEST = 5
+
+
+def add_routes(router: Router, api: NsqdApi) -> None:
+    """Add /pub and /mpub to ``router``."""
+    options = api.options
+    router.add(
+        "POST", "/pub", partial(pub, api), max_body=options.max_msg_size, too_big="MSG_TOO_BIG"
+    )
+    router.add(
+        "POST", "/mpub", partial(mpub, api), max_body=options.max_body_size, too_big="BODY_TOO_BIG"
+    )
+
+
+def pub(api: NsqdApi, request: Request) -> Response:
+    """POST /pub: the body is one message; ``defer=`` holds it back for so many milliseconds."""
+    if not request.body:
+        raise HttpError(400, "MSG_EMPTY")
+    topic = new_topic_name(api.broker, request)
+    if "defer" in request.args():
+        return _pub_deferred(api, topic, request)
+    return _publish(api, topic, [request.body])
+
+
+def _publish(api: NsqdApi, topic: str, bodies: list[bytes]) -> Response:
+    try:
+        if api.draining():
+            raise Exiting("draining")
+        if bodies:
+            api.broker.publish(topic, bodies, api.now())
+        else:
+            api.broker.topic(topic)
+    except (OSError, Exiting) as error:
+        logger.error("http: failed to publish to topic(%s) - %s", topic, error)
+        raise HttpError(503, "EXITING") from error
+    return OK
+
+
+def _pub_deferred(api: NsqdApi, topic: str, request: Request) -> Response:
+    _publish(api, topic, [])  # even a bad delay makes the topic, as in the original
+    delay = request.arg("defer") or ""
+    if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= _longest_delay(api):
+        raise HttpError(400, "INVALID_DEFER")
+    try:
+        api.broker.defer(topic, request.body, int(delay) * MS, api.now())
+    except (OSError, Exiting) as error:
+        logger.error("http: failed to publish to topic(%s) - %s", topic, error)
+        raise HttpError(503, "EXITING") from error
+    return OK
+
+
+def _longest_delay(api: NsqdApi) -> int:
+    return round(api.options.max_req_timeout * 1e9)
+
+
+def mpub(api: NsqdApi, request: Request) -> Response:
+    """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
+    topic = new_topic_name(api.broker, request)
+    _publish(api, topic, [])  # even a bad body makes the topic, as in the original
+    binary = request.arg("binary")
+    if binary is not None and boolean(binary, default=True):
+        bodies = read_binary(request.body, api.options.max_msg_size, api.options.max_body_size)
+    else:
+        bodies = read_lines(request.body, api.options.max_msg_size)
+    return _publish(api, topic, bodies) if bodies else OK
+
+
+def read_lines(body: bytes, max_msg_size: int) -> list[bytes]:
+    """The lines of ``body`` that are not empty. Raises HttpError."""
+    lines = [line for line in body.split(b"\n") if line]
+    if lines and max(map(len, lines)) > max_msg_size:
+        raise HttpError(413, "MSG_TOO_BIG")
+    return lines
+
+
+def read_binary(body: bytes, max_msg_size: int, max_body_size: int) -> list[bytes]:
+    """The sized messages in ``body``; whatever follows them is ignored. Raises HttpError."""
+    count = int.from_bytes(body[:_COUNT_SIZE], "big", signed=True)
+    most = (max_body_size - _COUNT_SIZE) // _SMALLEST
+    if len(body) < _COUNT_SIZE or not 0 < count <= most:
+        raise HttpError(413, "BAD_BODY")
+    bodies: list[bytes] = []
+    split_bodies(body, _COUNT_SIZE, len(body), count, max_msg_size, bodies)
+    if len(bodies) < count:
+        raise HttpError(413, "BAD_MESSAGE")
+    return bodies

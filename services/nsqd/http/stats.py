@@ -1,0 +1,199 @@
+"""/stats: what is in the queues and who is connected, as JSON or as text for people.
+
+``topic=`` and ``channel=`` narrow the answer, ``include_clients=false`` and ``include_mem=false``
+leave things out. Both forms are made piece by piece, in slices if there is much to tell.
+"""
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from json.encoder import encode_basestring_ascii as quoted
+
+from attrs import frozen
+
+from nsqcore.app.values import duration_text
+from nsqcore.app.version import VERSION, version_line
+from nsqcore.http.request import Request
+from nsqcore.http.responses import JSON, TEXT, Response
+from nsqcore.http.router import Answer, Router
+from nsqcore.metrics.quantile import LatencySummary
+from nsqcore.wire import speedups
+from nsqd.client.client import Client
+from nsqd.engine.channel import Channel
+from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics
+from nsqd.http.arguments import boolean
+from nsqd.http.clients import ClientStats
+from nsqd.http.context import NsqdApi
+from nsqd.http.slices import answer_in_slices
+
+# Clients told of between two chances to step aside: below a millisecond.
+CLIENT_STEP = 100
+
+
+def add_routes(router: Router, api: NsqdApi) -> None:
+    """Add /stats to ``router``."""
+    router.add("GET", "/stats", partial(stats, api))
+
+
+@frozen
+class Question:
+    """What a request wants to know. Empty names stand for all."""
+
+    topic: str
+    channel: str
+    clients: bool
+    memory: bool
+
+
+def stats(api: NsqdApi, request: Request) -> Answer:
+    """GET /stats."""
+    question = Question(
+        topic=request.arg("topic") or "",
+        channel=request.arg("channel") or "",
+        clients=boolean(request.arg("include_clients"), default=True),
+        memory=boolean(request.arg("include_mem"), default=True),
+    )
+    as_json = request.arg("format") == "json"
+    pieces = json_pieces(api, question) if as_json else text_pieces(api, question)
+    content_type = JSON if as_json else TEXT
+    return answer_in_slices(pieces, partial(_response, content_type), api.now)
+
+
+def _response(content_type: str, body: str) -> Response:
+    return Response(200, body.encode("utf-8", "replace"), content_type)
+
+
+def producers(api: NsqdApi) -> list[Client]:
+    """The connected clients that have published something."""
+    return [session.client for session in api.sessions if session.client.pub_counts]
+
+
+# ------------------------------------------------------------------ JSON
+
+
+def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
+    """The JSON form, in pieces."""
+    yield (
+        f'{{"version":"{VERSION}","health":{quoted(api.broker.health)}'
+        f',"start_time":{api.started // 1_000_000_000},"topics":'
+    )
+    yield from _topics_json(api, question)
+    if question.memory:
+        yield f',"memory":{json.dumps(api.gc_watch.take().to_json())}'
+    publishing = producers(api) if question.clients else []
+    clients = yield from _clients_json(publishing, question.topic)
+    yield f',"producers":{clients if publishing else "null"}}}'
+
+
+def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
+    topics, wall = select_topics(api.broker, question.topic), api.wall
+    if topics is None:
+        yield "null"
+        return
+    yield "["
+    separator = ""
+    for topic in topics:
+        channels = select_channels(topic, question.channel)
+        if channels is None:
+            continue
+        rendered = []
+        for channel in channels:
+            clients = "null"
+            if question.clients:
+                clients = yield from _clients_json(_consumers(channel), question.topic)
+            rendered.append(ChannelStats.of(channel, wall).to_json(clients))
+            yield ""
+        yield separator + TopicStats.of(topic, wall).to_json(f"[{','.join(rendered)}]")
+        separator = ","
+    yield "]"
+
+
+def _consumers(channel: Channel) -> list[Client]:
+    owners = [consumer.info for consumer in channel.consumers]
+    return [owner for owner in owners if isinstance(owner, Client)]
+
+
+def _clients_json(clients: list[Client], topic: str) -> Generator[str, None, str]:
+    """A list of clients; the generator's value, so that it may be stopped on the way."""
+    rendered = []
+    for number, client in enumerate(clients, 1):
+        rendered.append(ClientStats.of(client, topic).to_json())
+        if not number % CLIENT_STEP:
+            yield ""
+    return f"[{','.join(rendered)}]"
+
+
+# ------------------------------------------------------------------ text
+
+
+def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
+    """The form for people, in pieces."""
+    started = datetime.fromtimestamp(api.started // 1_000_000_000).astimezone()
+    yield (
+        f"{version_line('nsqd', speedups=speedups.compiled)}\n"
+        f"start_time {started.isoformat().replace('+00:00', 'Z')}\n"
+        f"uptime {duration_text((api.wall - api.started) / 1e9)}\n"
+        f"\nHealth: {api.broker.health}\n"
+    )
+    if question.memory:
+        memory = api.gc_watch.take().to_json()
+        yield "\nMemory:\n" + "".join(f"   {name:<25}\t{memory[name]}\n" for name in memory)
+    yield from _topics_text(api, question)
+    publishing = producers(api) if question.clients else []
+    yield "\nProducers:\n" if publishing else "\nProducers: None\n"
+    yield from _clients_text(publishing, question.topic, api.wall, indent=3)
+
+
+def _topics_text(api: NsqdApi, question: Question) -> Iterator[str]:
+    wall = api.wall
+    heading = "\nTopics:"
+    for topic in select_topics(api.broker, question.topic) or []:
+        channels = select_channels(topic, question.channel)
+        if channels is None:
+            continue
+        yield f"{heading}\n{_topic_line(TopicStats.of(topic, wall))}"
+        heading = ""
+        for channel in channels:
+            yield _channel_line(ChannelStats.of(channel, wall))
+            if question.clients:
+                yield from _clients_text(_consumers(channel), question.topic, wall, indent=8)
+    if heading:
+        yield "\nTopics: None\n"
+
+
+def _topic_line(topic: TopicStats) -> str:
+    return (
+        f"{'*P ' if topic.paused else '   '}[{topic.topic_name:<15}]"
+        f" depth: {topic.depth:<5} be-depth: {topic.backend_depth:<5}"
+        f" msgs: {topic.message_count:<8} e2e%: {_latency_text(topic.latency)}\n"
+    )
+
+
+def _channel_line(channel: ChannelStats) -> str:
+    return (
+        f"{'   *P ' if channel.paused else '      '}[{channel.channel_name:<25}]"
+        f" depth: {channel.depth:<5} be-depth: {channel.backend_depth:<5}"
+        f" inflt: {channel.in_flight_count:<4} def: {channel.deferred_count:<4}"
+        f" re-q: {channel.requeue_count:<5} timeout: {channel.timeout_count:<5}"
+        f" msgs: {channel.message_count:<8} e2e%: {_latency_text(channel.latency)}\n"
+    )
+
+
+def _clients_text(
+    clients: Iterable[Client], topic: str, wall: int, *, indent: int
+) -> Iterator[str]:
+    for client in clients:
+        yield f"{'':{indent}}{ClientStats.of(client, topic).to_text(wall)}\n"
+
+
+def _latency_text(latency: LatencySummary) -> str:
+    return ", ".join(human_duration(value) for _, value in latency.percentiles or ())
+
+
+def human_duration(nanoseconds: float) -> str:
+    """A duration in the largest unit of which there is more than one: ``1.5ms``."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds > size:
+            return f"{nanoseconds / size:.1f}{unit}"
+    return f"{nanoseconds:.1f}ns"
