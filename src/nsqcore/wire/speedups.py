@@ -1,18 +1,32 @@
 """Chooses between the compiled and the pure form of `nsqcore.wire.hot`.
 
-``NSQ_PURE=1`` in the environment turns the compiled one off.
+The compiled one is used where it was built; ``NSQ_PURE=1`` in the environment
+turns it off.
 """
+
+import os
+from types import ModuleType
 
 from nsqcore.wire import hot as pure
 
-compiled = False
+hot: ModuleType = pure
+try:
+    if os.environ.get("NSQ_PURE", "") not in ("", "0"):
+        raise ImportError("NSQ_PURE is set")
+    from nsqcore.wire import _hot
 
-encode_messages = pure.encode_messages
-make_records = pure.make_records
-hold = pure.hold
-release = pure.release
-split_fin_run = pure.split_fin_run
-split_bodies = pure.split_bodies
+    hot = _hot
+except ImportError:
+    pass
+
+compiled = hot is not pure
+
+encode_messages = hot.encode_messages
+make_records = hot.make_records
+hold = hot.hold
+release = hot.release
+split_fin_run = hot.split_fin_run
+split_bodies = hot.split_bodies
 
 __all__ = [
     "compiled",

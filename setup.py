@@ -1,0 +1,52 @@
+"""The optional part of the build: `nsqcore.wire.hot`, compiled.
+
+Everything else is in pyproject.toml. Without a C compiler, or with NSQ_PURE=1 in
+the environment, the build goes through all the same and the package stays pure.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+SOURCE = Path("src/nsqcore/wire")
+BUILD = Path("build/cython/nsqcore/wire")
+
+
+def hot_extension() -> list[Extension]:
+    """``nsqcore.wire._hot``, made from the same file as `nsqcore.wire.hot`."""
+    if os.environ.get("NSQ_PURE", "") not in ("", "0"):
+        print("nsq-trio: NSQ_PURE is set, leaving out the compiled speed-ups", file=sys.stderr)
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        print("nsq-trio: no Cython, leaving out the compiled speed-ups", file=sys.stderr)
+        return []
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for package in (BUILD, BUILD.parent):
+        (package / "__init__.py").touch()
+    for suffix in (".py", ".pxd"):
+        shutil.copyfile(SOURCE / f"hot{suffix}", BUILD / f"_hot{suffix}")
+    extension = Extension(
+        "nsqcore.wire._hot",
+        [str(BUILD / "_hot.py")],
+        extra_compile_args=["-O3"],
+        optional=True,  # a compiler that is missing or fails only costs the speed
+    )
+    return cythonize(
+        [extension],
+        include_path=["build/cython"],
+        language_level=3,
+        compiler_directives={
+            "annotation_typing": False,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+        },
+    )
+
+
+setup(ext_modules=hot_extension())
