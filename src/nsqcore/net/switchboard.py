@@ -15,31 +15,24 @@ Connections that upgrade leave for a task of their own (`nsqcore.net.transport`)
 epoll all connections are served that way.
 """
 
-import errno
 import logging
 import select
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import attrs
 import trio
 
-from nsqcore.net.addresses import print_socket_address
-from nsqcore.net.effects import Close, Effect, Handler, Peer, Upgrade, Wait
+from nsqcore.net.doors import Door, Doors, Wrap
+from nsqcore.net.effects import Close, Effect, Handler, Peer, Wait
+from nsqcore.net.endings import Endings
 from nsqcore.net.line import Line, open_line
 from nsqcore.net.listeners import Listener
-from nsqcore.net.outbox import Outbox
-from nsqcore.net.transport import (
-    CONNECTION_ERRORS,
-    MAX_OUTBOX,
-    ByteStream,
-    close_stream,
-    end_handler,
-    serve_stream,
-)
+from nsqcore.net.streams import StreamTasks
+from nsqcore.net.transport import MAX_OUTBOX, end_handler
 
 logger = logging.getLogger(__name__)
 
@@ -50,29 +43,10 @@ BUFFER_SIZE = 256 * 1024
 FAIR_READ = 32 * 1024
 # Sockets looked at per turn: bounds a turn's length, and the kernel goes round among them.
 MAX_EVENTS = 256
-# Connections accepted per listener and turn, so that a storm of them does not hold up the others.
-MAX_ACCEPTS = 64
 # Seconds the task may run before timers and other tasks get their turn.
 SLICE = 0.003
-# Seconds without accepting when the process is out of descriptors or memory.
-ACCEPT_PAUSE = 0.5
-# Seconds between looks at the connections that are closing.
-REAP_EVERY = 0.1
-OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 EPOLLIN, EPOLLOUT = 1, 4  # the same numbers on every Linux; `select` lacks them elsewhere
-
-Wrap = Callable[[trio.SocketStream], Awaitable[ByteStream]]
-
-
-@attrs.frozen(eq=False)
-class _Door:
-    """A listener and what becomes of those who come in."""
-
-    listener: Listener
-    make_handler: Callable[[Peer], Handler]
-    wrap: Wrap | None
-    is_unix: bool
 
 
 def _nothing() -> None:
@@ -98,21 +72,22 @@ class Switchboard:
     _epoll: "select.epoll | None" = attrs.field(default=None, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _buffer: memoryview = attrs.field(init=False)
-    _doors: dict[int, _Door] = attrs.field(factory=dict, init=False)
+    _doors: Doors = attrs.field(init=False)
     _lines: dict[int, Line] = attrs.field(factory=dict, init=False)
     _dirty: list[Line] = attrs.field(factory=list, init=False)
     #: A session has ended since the turn's ``end_turn``.
     _stirred: bool = attrs.field(default=False, init=False)
     _ending_turn: bool = attrs.field(default=False, init=False)
-    #: Lines that are to end, with a deadline each; `_reap` runs while there are any.
-    _ending: set[Line] = attrs.field(factory=set, init=False)
-    _reaping: bool = attrs.field(default=False, init=False)
+    _endings: Endings = attrs.field(init=False)
     #: Connections served by a task of their own.
-    _streams: dict[Outbox, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _streams: StreamTasks = attrs.field(init=False)
     _emptied: trio.Event | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._doors = Doors(self._admit)
+        self._endings = Endings(self._cut)
+        self._streams = StreamTasks(self.finish_turn, self._note_gone, self.max_outbox)
 
     @property
     def connections(self) -> int:
@@ -131,10 +106,7 @@ class Switchboard:
         With ``wrap`` (a TLS handshake) the connection is served over ``await wrap(stream)`` by a
         task of its own. The listener is closed by `stop_accepting` or at the end of `run`.
         """
-        door = _Door(listener, make_handler, wrap, listener.path is not None)
-        self._doors[listener.socket.fileno()] = door
-        if self._nursery is not None:
-            self._open_door(door)
+        self._doors.add(Door(listener, make_handler, wrap))
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
@@ -143,8 +115,7 @@ class Switchboard:
             try:
                 if self.use_epoll:
                     self._epoll = select.epoll()
-                for door in self._doors.values():
-                    self._open_door(door)
+                self._doors.open(nursery, self._epoll)
                 task_status.started()
                 if self._epoll is None:
                     await trio.sleep_forever()
@@ -179,11 +150,7 @@ class Switchboard:
 
     def stop_accepting(self) -> None:
         """Close the listeners; who is connected stays so."""
-        for door in self._doors.values():
-            if self._epoll is None and door.listener.socket.fileno() >= 0:
-                trio.lowlevel.notify_closing(door.listener.socket.fileno())
-            door.listener.close()  # which takes it out of the epoll set
-        self._doors.clear()
+        self._doors.close()
 
     async def close_clients(self, grace: float) -> None:
         """Close every connection once what waits for it is sent, or after ``grace`` seconds."""
@@ -193,17 +160,13 @@ class Switchboard:
                 self._drop(line)
             else:
                 self._close(line, Close("shutting down", linger=grace))
-        for outbox in self._streams:
-            outbox.close("shutting down")
+        self._streams.close("shutting down")
         self.finish_turn()
         self._note_gone()
         with trio.move_on_after(grace):
             await self._emptied.wait()
-        for line in list(self._lines.values()):
-            self._lose(line, None)
-        self.finish_turn()
-        for scope in self._streams.values():
-            scope.cancel()
+        self._cut(list(self._lines.values()))
+        self._streams.cancel()
         # They end at their next checkpoint, TLS connections after a parting word (`close_stream`).
         await self._emptied.wait()
 
@@ -233,7 +196,7 @@ class Switchboard:
         for fd, event in events:
             line = lines.get(fd)
             if line is None:
-                self._accept(fd)
+                self._doors.accept(fd)
                 continue
             if event != EPOLLIN:
                 if line.blocked:
@@ -301,8 +264,10 @@ class Switchboard:
             self._nursery.start_soon(self._wait, line, effect)
         else:
             self._leave(line)
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(line.socket))
-            self._nursery.start_soon(self._upgrade, line.handler, stream, effect)
+            scope = self._streams.expect(line.handler)
+            self._nursery.start_soon(
+                self._streams.upgrade, line.socket, line.handler, effect, scope
+            )
 
     def _close(self, line: Line, effect: Close) -> None:
         """Begin the end: what comes in is thrown away, what is pending is sent."""
@@ -317,23 +282,13 @@ class Switchboard:
         """Cut ``line`` if it makes no progress for as long as its closing may linger."""
         assert self._nursery is not None
         assert line.ending is not None
-        line.deadline = trio.current_time() + line.ending.linger
-        self._ending.add(line)
-        if not self._reaping:
-            self._reaping = True
-            self._nursery.start_soon(self._reap)
+        self._endings.expect(line, line.ending.linger, self._nursery)
 
-    async def _reap(self) -> None:
-        """Cut the ending lines whose time is up, while there are any."""
-        while self._ending:
-            await trio.sleep(REAP_EVERY)
-            now = trio.current_time()
-            late = [line for line in self._ending if line.deadline <= now]
-            for line in late:
-                self._lose(line, None)
-            if late:
-                self.finish_turn()
-        self._reaping = False
+    def _cut(self, lines: list[Line]) -> None:
+        """Drop lines at once, whatever waits for them."""
+        for line in lines:
+            self._lose(line, None)
+        self.finish_turn()
 
     def _settle(self, line: Line) -> None:
         """Adapt to what a flush left: wait for room, hold back the peer, or close."""
@@ -400,26 +355,6 @@ class Switchboard:
         self._dirty.append(line)
         self.finish_turn()
 
-    async def _upgrade(self, handler: Handler, stream: trio.SocketStream, effect: Upgrade) -> None:
-        outbox = handler.outbox
-        error: Exception | None = None
-        with trio.CancelScope() as scope:
-            self._streams[outbox] = scope
-            try:
-                while outbox.parts:
-                    await stream.send_all(outbox.take())
-                await effect.run(stream)
-            except CONNECTION_ERRORS as broken:
-                error = broken
-            except Exception as fault:  # a supervisor: only this connection is lost
-                logger.exception("connection: upgrade failed")
-                error = fault
-            finally:
-                end_handler(handler, error)
-                with trio.CancelScope(shield=True):
-                    await close_stream(stream)
-                self._stream_gone(outbox)
-
     def _watch(self, line: Line) -> None:
         """Register ``line`` for what it can use, and nothing else: epoll repeats itself."""
         if self._epoll is None or line.fd < 0:
@@ -456,7 +391,7 @@ class Switchboard:
         line.fd = -1
         line.mask = 0
         line.outbox.wake = _nothing
-        self._ending.discard(line)
+        self._endings.forget(line)
 
     def _drop(self, line: Line) -> None:
         self._leave(line)
@@ -467,10 +402,19 @@ class Switchboard:
         if self._emptied is not None and not self._lines and not self._streams:
             self._emptied.set()
 
-    def _stream_gone(self, outbox: Outbox) -> None:
-        del self._streams[outbox]
-        self._note_gone()
-        self.finish_turn()
+    def _admit(self, door: Door, sock: socket.socket, peer: Peer, handler: Handler) -> None:
+        """Give a new connection its place."""
+        assert self._nursery is not None
+        if door.wrap is not None or self._epoll is None:
+            scope = self._streams.expect(handler)
+            self._nursery.start_soon(self._streams.serve, sock, handler, door.wrap, scope)
+            return
+        line = open_line(sock, peer, handler)
+        self._lines[line.fd] = line
+        line.outbox.wake = partial(self._dirty.append, line)
+        self._watch(line)
+        if line.outbox.size or line.outbox.closing is not None:
+            self._dirty.append(line)
 
     def _shut(self) -> None:
         """Close everything that is left."""
@@ -480,99 +424,3 @@ class Switchboard:
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None
-
-    # Those who come in.
-
-    def _open_door(self, door: _Door) -> None:
-        assert self._nursery is not None
-        if self._epoll is None:
-            self._nursery.start_soon(self._accept_alone, door)
-        else:
-            self._epoll.register(door.listener.socket.fileno(), EPOLLIN)
-
-    def _accept(self, fd: int) -> None:
-        """Take in those who wait at one listener, within reason."""
-        door = self._doors.get(fd)
-        if door is None:
-            return  # an event of a socket that an earlier event of this turn has closed
-        accept = door.listener.socket.accept
-        for _ in range(MAX_ACCEPTS):
-            try:
-                sock, address = accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in OUT_OF_RESOURCES:
-                    self._pause(fd, door, error)
-                    return
-                continue  # the peer was gone before it was accepted
-            self._welcome(door, sock, address)
-
-    def _welcome(self, door: _Door, sock: socket.socket, address: object) -> None:
-        """Give a new connection its handler and its place."""
-        assert self._nursery is not None
-        try:
-            sock.setblocking(False)
-            if door.is_unix:
-                peer = Peer(print_socket_address(address), is_unix=True)
-            else:
-                # Replies are sent once per turn, complete: waiting for more never pays.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                peer = Peer(print_socket_address(address))
-            handler = door.make_handler(peer)
-        except OSError:
-            sock.close()
-            return
-        except Exception:  # a supervisor: only this connection is lost
-            logger.exception("client(%s): refused", print_socket_address(address))
-            sock.close()
-            return
-        if door.wrap is not None or self._epoll is None:
-            self._nursery.start_soon(self._serve_alone, door, sock, handler)
-            return
-        line = open_line(sock, peer, handler)
-        self._lines[line.fd] = line
-        line.outbox.wake = partial(self._dirty.append, line)
-        self._watch(line)
-        if line.outbox.size or line.outbox.closing is not None:
-            self._dirty.append(line)
-
-    def _pause(self, fd: int, door: _Door, error: OSError) -> None:
-        """Stop accepting for a moment: there is nothing to serve a connection with."""
-        assert self._nursery is not None
-        logger.error("listener(%s): accept: %s; pausing", door.listener.address, error.strerror)
-        if self._epoll is not None:
-            self._epoll.unregister(fd)
-            self._nursery.start_soon(self._reopen, fd, door)
-
-    async def _reopen(self, fd: int, door: _Door) -> None:
-        await trio.sleep(ACCEPT_PAUSE)
-        if self._doors.get(fd) is door:
-            self._open_door(door)
-
-    async def _serve_alone(self, door: _Door, sock: socket.socket, handler: Handler) -> None:
-        """Serve a connection from this task: a wrapped one, or any where there is no epoll."""
-        with trio.CancelScope() as scope:
-            self._streams[handler.outbox] = scope
-            plain = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-            try:
-                stream = plain if door.wrap is None else await door.wrap(plain)
-                await serve_stream(
-                    stream, handler, end_turn=self.finish_turn, max_outbox=self.max_outbox
-                )
-            except CONNECTION_ERRORS as error:
-                end_handler(handler, error)
-            finally:
-                end_handler(handler, None)
-                sock.close()
-                self._stream_gone(handler.outbox)
-
-    async def _accept_alone(self, door: _Door) -> None:
-        """Accept without an epoll set, until the listener is closed."""
-        fd = door.listener.socket.fileno()
-        while door.listener.socket.fileno() >= 0:
-            try:
-                await trio.lowlevel.wait_readable(fd)
-            except trio.ClosedResourceError:
-                return
-            self._accept(fd)
