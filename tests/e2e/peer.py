@@ -5,11 +5,13 @@ Written without the code under test, so that a fault in our frames cannot hide b
 
 import socket
 import struct
+import time
 
 from attrs import define, field, frozen
 
 RESPONSE, ERROR, MESSAGE = 0, 1, 2
 HEARTBEAT = b"_heartbeat_"
+PATIENCE = 30.0  # seconds to wait for a frame; heartbeats do not count
 
 
 def body(data: bytes) -> bytes:
@@ -36,7 +38,7 @@ class Peer:
     @classmethod
     def connect(cls, port: int) -> "Peer":
         """A new connection to ``port`` on this machine."""
-        sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+        sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         sock.sendall(b"  V2")
         return cls(sock)
 
@@ -47,6 +49,7 @@ class Peer:
 
     def frame(self) -> tuple[int, bytes]:
         """The next frame that is no heartbeat; EOFError when the connection is closed."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             if len(self._buffer) >= 8:
                 size, kind = struct.unpack_from(">II", self._buffer)
@@ -57,6 +60,7 @@ class Peer:
                         self.sock.sendall(b"NOP\n")
                         continue
                     return kind, data
+            self.sock.settimeout(max(0.001, deadline - time.monotonic()))
             more = self.sock.recv(1 << 16)
             if not more:
                 raise EOFError

@@ -1,6 +1,6 @@
 """What real processes do when peers, disks and operators misbehave."""
 
-import errno
+import contextlib
 import os
 import random
 import resource
@@ -154,12 +154,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill_up(filler: Path) -> None:
     """Write ``filler`` until its file system has no room for a message."""
     with filler.open("wb", buffering=0) as file:
-        try:
+        with contextlib.suppress(OSError):
             while file.write(b"\0" * 1024):
                 pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-        file.truncate(max(0, file.tell() - 65536))
+        file.truncate(file.tell() - 65536)
 
 
 def publish_until_refused(publisher: Peer) -> list[bytes]:
@@ -268,7 +266,7 @@ class TestSilentClients:
         for first in range(0, 10_000, 500):
             assert publisher.publish("topic", *bodies[first : first + 500]) == b"OK"
         assert {message.body for message in lively.consume(10_000)} == set(bodies)
-        # ten megabytes of messages: queued once, and at most twice more on the way to the silent one
+        # ten megabytes of messages: queued once, and at most twice more on their way out
         assert nsqd.resident() - before < 100_000_000
 
         silent.reset()
