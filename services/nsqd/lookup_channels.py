@@ -1,0 +1,36 @@
+"""Asks nsqlookupd over HTTP which channels a topic has.
+
+The HTTP client takes a tenth of a second to import, and its TLS settings as long to load: this
+module is to be imported, and its client made, in a thread, and only where there is somebody to ask.
+"""
+
+from attrs import frozen
+
+from nsqcore.cluster.lookupd import lookupd_channels
+from nsqcore.cluster.upstream import AllFailed, Upstream
+
+
+@frozen
+class ChannelsClient:
+    """A connection pool to any number of nsqlookupd."""
+
+    _upstream: Upstream
+
+    async def ask(self, topic: str, lookupds: list[str]) -> tuple[list[str], list[str]]:
+        """The channels of ``topic`` that any of ``lookupds`` knows, and who failed how."""
+        try:
+            answer = await lookupd_channels(self._upstream, lookupds, topic)
+        except AllFailed as error:
+            return [], [str(failure) for failure in error.failures]
+        return answer.value, [str(failure) for failure in answer.failures]
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._upstream.__aexit__(None, None, None)
+
+
+def open_client(connect_timeout: float, request_timeout: float) -> ChannelsClient:
+    """A client with these timeouts, in seconds. Loads TLS settings."""
+    return ChannelsClient(
+        Upstream(connect_timeout=connect_timeout, request_timeout=request_timeout)
+    )

@@ -1,0 +1,443 @@
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+import trio
+import trio.testing
+
+from nsqcore.wire.lookup import (
+    OK_REPLY,
+    IdentifyProducer,
+    LookupParser,
+    Ping,
+    Register,
+    Unregister,
+    reply,
+)
+from nsqd.lookup import LookupRegistrar
+
+IDENTITY = {
+    "broadcast_address": "me",
+    "hostname": "myhost",
+    "tcp_port": 4150,
+    "http_port": 4151,
+    "version": "1.3.0",
+    "topology_zone": "z",
+    "topology_region": "r",
+}
+
+
+def topic(name: str, *channels: str) -> SimpleNamespace:
+    return SimpleNamespace(name=name, channels={c: SimpleNamespace(name=c) for c in channels})
+
+
+class FakeLookupd:
+    """An nsqlookupd at the other end of memory streams."""
+
+    def __init__(self, name: str = "lk") -> None:
+        self.name = name
+        self.identities: list[dict] = []
+        self.registered: set[tuple[str, str]] = set()
+        self.pings = 0
+        self.mute = False
+        self.refuse = False
+        self.error = b""
+        self.connections: list[trio.abc.Stream] = []
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        parser = LookupParser()
+        self.connections.append(stream)
+        try:
+            async for data in stream:
+                for command in parser.feed(bytes(data)):
+                    answer = self.answer(command)
+                    if not self.mute:
+                        await stream.send_all(answer)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        self.connections.remove(stream)
+        if not self.connections:
+            self.registered.clear()
+
+    def answer(self, command: object) -> bytes:
+        if self.error:
+            return reply(self.error)
+        match command:
+            case IdentifyProducer(body):
+                self.identities.append(json.loads(body))
+                fields = {"broadcast_address": self.name, "hostname": self.name}
+                fields |= {"tcp_port": 4160, "http_port": 4161, "version": "1.3.0"}
+                return reply(json.dumps(fields).encode())
+            case Register(topic, channel):
+                self.registered.add((topic, channel))
+            case Unregister(topic, channel):
+                self.registered.discard((topic, channel))
+            case Ping():
+                self.pings += 1
+        return OK_REPLY
+
+    async def forget_all(self) -> None:
+        """As if it had been killed."""
+        for stream in self.connections:
+            await trio.aclose_forcefully(stream)
+
+
+class Network:
+    """Connects to fakes by address."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.nursery = nursery
+        self.hosts: dict[tuple[str, int], FakeLookupd] = {}
+        self.names: dict[str, list[tuple[str, int]]] = {}
+        self.attempts = 0
+
+    def add(self, host: str, port: int = 4160, name: str | None = None) -> FakeLookupd:
+        fake = self.hosts[host, port] = FakeLookupd(name or host)
+        return fake
+
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        self.attempts += 1
+        fake = self.hosts.get((host, port))
+        if fake is None or fake.refuse:
+            raise ConnectionRefusedError("connection refused")
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.nursery.start_soon(fake.serve, theirs)
+        return ours
+
+    async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
+        await trio.lowlevel.checkpoint()
+        if host not in self.names:
+            raise OSError("Name or service not known")
+        return self.names[host]
+
+
+class FakeSource:
+    """Answers what channels there are."""
+
+    def __init__(self) -> None:
+        self.channels: list[str] = []
+        self.failures: list[str] = []
+        self.asked: list[tuple[str, list[str]]] = []
+        self.closed = False
+
+    async def ask(self, topic: str, lookupds: list[str]) -> tuple[list[str], list[str]]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((topic, lookupds))
+        return self.channels, self.failures
+
+    async def close(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.closed = True
+
+
+@pytest.fixture
+def network(nursery):
+    return Network(nursery)
+
+
+@pytest.fixture
+def source():
+    return FakeSource()
+
+
+@pytest.fixture
+def topics():
+    return {}
+
+
+@pytest.fixture
+def registrar(network, source, topics, nursery):
+    def start(*addresses: str) -> LookupRegistrar:
+        registrar = LookupRegistrar(
+            IDENTITY,
+            topics,
+            addresses,
+            connect=network.connect,
+            resolve=network.resolve,
+            open_source=lambda *_: source,
+        )
+        nursery.start_soon(registrar.run)
+        return registrar
+
+    return start
+
+
+async def settle() -> None:
+    """Virtual time enough for any exchange, not for a ping or a second try."""
+    await trio.sleep(0.1)
+
+
+# ---------------------------------------------------------------- registration
+
+
+async def test_nsqd_tells_who_it_is_and_registers_all_it_has(
+    autojump_clock, network, registrar, topics
+):
+    lookupd = network.add("1.1.1.1")
+    topics.update(bare=topic("bare"), full=topic("full", "a", "b"))
+    found = registrar("1.1.1.1:4160")
+    await settle()
+
+    assert lookupd.identities == [IDENTITY]
+    assert lookupd.registered == {("bare", ""), ("full", "a"), ("full", "b")}
+    assert [(s.address, s.state, s.error) for s in found.states()] == [
+        ("1.1.1.1:4160", "connected", "")
+    ]
+
+
+async def test_what_comes_and_goes_is_told_to_every_nsqlookupd(autojump_clock, network, registrar):
+    lookupds = [network.add("1.1.1.1"), network.add("2.2.2.2")]
+    found = registrar("1.1.1.1:4160", "2.2.2.2:4160")
+    await settle()
+    one = topic("t", "c", "tmp#ephemeral")
+    found.changed("create", one, None)
+    for channel in one.channels.values():
+        found.changed("create", one, channel)
+    found.changed("pause", one, None)
+    found.changed("delete", one, one.channels["tmp#ephemeral"])
+    await settle()
+
+    assert [fake.registered for fake in lookupds] == [{("t", ""), ("t", "c")}] * 2
+
+
+async def test_thousands_of_topics_are_registered_in_one_go(
+    autojump_clock, network, registrar, topics
+):
+    lookupd = network.add("1.1.1.1")
+    topics.update({f"t{n}": topic(f"t{n}", "c") for n in range(2000)})
+    registrar("1.1.1.1:4160")
+    before = trio.current_time()
+    with trio.fail_after(5):
+        while len(lookupd.registered) < 2000:
+            await trio.testing.wait_all_tasks_blocked()
+
+    assert trio.current_time() == before  # not one round trip each
+
+
+async def test_connection_is_kept_alive_even_while_there_is_news(
+    autojump_clock, network, registrar
+):
+    lookupd = network.add("1.1.1.1")
+    found = registrar("1.1.1.1:4160")
+    for n in range(31):
+        await trio.sleep(1)
+        found.changed("create", topic(f"t{n}"), None)
+
+    assert lookupd.pings == 2
+    assert len(lookupd.identities) == 1
+
+
+# ---------------------------------------------------------------- trouble
+
+
+async def test_restarted_nsqlookupd_is_told_everything_anew(
+    autojump_clock, network, registrar, topics
+):
+    lookupd = network.add("1.1.1.1")
+    topics["t"] = topic("t", "c")
+    registrar("1.1.1.1:4160")
+    await trio.sleep(20)
+    lookupd.refuse = True
+    await lookupd.forget_all()
+    await trio.sleep(60)
+    assert lookupd.registered == set()
+    topics["later"] = topic("later")
+    lookupd.refuse = False
+    await trio.sleep(16)
+
+    assert lookupd.registered == {("t", "c"), ("later", "")}
+
+
+async def test_dead_nsqlookupd_does_not_keep_others_from_being_told(
+    autojump_clock, network, registrar, topics
+):
+    lookupd = network.add("2.2.2.2")
+    topics["t"] = topic("t")
+    found = registrar("1.1.1.1:4160", "2.2.2.2:4160")
+    await settle()
+
+    assert lookupd.registered == {("t", "")}
+    assert [(s.state, s.error) for s in found.states()] == [
+        ("waiting", "connection refused"),
+        ("connected", ""),
+    ]
+
+
+async def test_mute_nsqlookupd_is_given_up_and_tried_again(
+    autojump_clock, network, registrar, topics
+):
+    lookupd = network.add("1.1.1.1")
+    found = registrar("1.1.1.1:4160")
+    await settle()
+    lookupd.mute = True
+    found.changed("create", topic("t"), None)
+    await trio.sleep(11)
+    assert found.states()[0].error == "no answer in time"
+
+    lookupd.mute = False
+    topics["t"] = topic("t")
+    await trio.sleep(30)
+    assert found.states()[0].state == "connected"
+    assert lookupd.registered == {("t", "")}
+
+
+async def test_dead_nsqlookupd_is_tried_ever_more_rarely_and_logged_once(
+    autojump_clock, network, registrar, caplog
+):
+    registrar("1.1.1.1:4160")
+    await trio.sleep(600)
+
+    assert 40 < network.attempts < 100
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+
+
+async def test_refusing_nsqlookupd_is_not_flooded(autojump_clock, network, registrar):
+    lookupd = network.add("1.1.1.1")
+    lookupd.error = b"E_INVALID go away"
+    found = registrar("1.1.1.1:4160")
+    await trio.sleep(600)
+
+    assert network.attempts < 100
+    assert found.states()[0].error == "E_INVALID go away"
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host:port", "host:0", "1.1.1.1", "nowhere:4160"])
+async def test_address_that_leads_nowhere_is_reported_and_harms_nobody(
+    autojump_clock, address, network, registrar, caplog
+):
+    lookupd = network.add("1.1.1.1")
+    found = registrar(address, "1.1.1.1:4160")
+    await trio.sleep(60)
+
+    assert [state.state for state in found.states()] == ["waiting", "connected"]
+    assert found.states()[0].error
+    assert lookupd.identities
+    assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+
+
+# ---------------------------------------------------------------- addresses
+
+
+async def test_addresses_can_be_exchanged_at_run_time(autojump_clock, network, registrar, topics):
+    first, second = network.add("1.1.1.1"), network.add("2.2.2.2")
+    topics["t"] = topic("t", "c")
+    found = registrar("1.1.1.1:4160")
+    await settle()
+    found.set_addresses(["2.2.2.2:4160", "2.2.2.2:4160"])
+    await settle()
+
+    assert first.connections == []
+    assert second.registered == {("t", "c")}
+    assert len(found.states()) == 1
+    found.set_addresses([])
+    await settle()
+    assert second.connections == []
+    assert found.states() == []
+
+
+async def test_name_of_many_addresses_stands_for_all_of_them(
+    autojump_clock, network, registrar, topics
+):
+    fakes = [network.add(f"10.0.0.{n}") for n in range(3)]
+    network.names["lookupd"] = [("10.0.0.0", 4160), ("10.0.0.1", 4160)]
+    topics["t"] = topic("t")
+    found = registrar("lookupd:4160")
+    await settle()
+    assert [bool(fake.connections) for fake in fakes] == [True, True, False]
+
+    network.names["lookupd"] = [("10.0.0.1", 4160), ("10.0.0.2", 4160)]
+    await trio.sleep(31)
+    assert [bool(fake.connections) for fake in fakes] == [False, True, True]
+    assert fakes[2].registered == {("t", "")}
+    assert len(fakes[1].identities) == 1
+    assert sorted(s.address for s in found.states()) == ["10.0.0.1:4160", "10.0.0.2:4160"]
+
+
+async def test_name_that_no_longer_resolves_keeps_its_connections(
+    autojump_clock, network, registrar
+):
+    lookupd = network.add("lookupd")
+    network.names["lookupd"] = [("lookupd", 4160)]
+    registrar("lookupd:4160")
+    await settle()
+    del network.names["lookupd"]
+    await trio.sleep(300)
+
+    assert len(lookupd.identities) == 1
+    assert lookupd.connections
+
+
+async def test_nsqlookupd_with_two_addresses_is_told_once(autojump_clock, network, registrar):
+    lookupd = network.add("10.0.0.1", name="same")
+    network.hosts["10.0.0.2", 4160] = lookupd
+    network.names["lookupd"] = [("10.0.0.1", 4160), ("10.0.0.2", 4160)]
+    found = registrar("lookupd:4160")
+    await settle()
+
+    assert len(lookupd.connections) == 1
+    assert sorted(s.state for s in found.states()) == ["connected", "waiting"]
+
+
+# ---------------------------------------------------------------- channels of a new topic
+
+
+async def test_new_topic_gets_the_durable_channels_others_have(
+    autojump_clock, network, registrar, source
+):
+    network.add("1.1.1.1", name="lk1")
+    source.channels = ["a", "b", "tmp#ephemeral", "bad name"]
+    found = registrar("1.1.1.1:4160", "2.2.2.2:4160")
+
+    assert await found.existing_channels("t") == ["a", "b"]
+    assert source.asked == [("t", ["lk1:4161"])]
+
+
+async def test_failing_questions_are_logged_and_mean_no_channels(
+    autojump_clock, network, registrar, source, caplog
+):
+    network.add("1.1.1.1")
+    source.failures = ["lk1:4161 is silent"]
+    found = registrar("1.1.1.1:4160")
+    await settle()
+
+    assert await found.existing_channels("t") == []
+    assert "pre-create for topic t - lk1:4161 is silent" in caplog.text
+
+
+async def test_new_topic_does_not_wait_for_dead_nsqlookupd(
+    autojump_clock, network, registrar, source, caplog
+):
+    found = registrar("1.1.1.1:4160")
+    before = trio.current_time()
+
+    assert await found.existing_channels("t") == []
+    assert trio.current_time() - before <= 1
+    assert source.asked == []
+    assert "no available nsqlookupd to query" in caplog.text
+
+
+async def test_without_nsqlookupd_nobody_is_asked(autojump_clock, registrar, source, caplog):
+    found = registrar()
+
+    assert await found.existing_channels("t") == []
+    assert not caplog.records
+
+
+async def test_its_questions_are_closed_with_it(autojump_clock, network, source):
+    network.add("1.1.1.1")
+    async with trio.open_nursery() as own:
+        found = LookupRegistrar(
+            IDENTITY,
+            {},
+            ("1.1.1.1:4160",),
+            connect=network.connect,
+            resolve=network.resolve,
+            open_source=lambda *_: source,
+        )
+        await own.start(found.run)
+        await found.existing_channels("t")
+        own.cancel_scope.cancel()
+
+    assert source.closed
