@@ -37,7 +37,7 @@ class Codec(Protocol):
         """``data`` compressed and flushed."""
 
     def decompress(self, data: bytes) -> bytes:
-        """A bounded piece of what ``data`` completes; b"" asks for more of it, until it gives b""."""
+        """A bounded piece of what ``data`` completes; call with b"" for more, until that is b""."""
 
 
 def split_address(address: str) -> tuple[str, int]:
