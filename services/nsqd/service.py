@@ -1,7 +1,8 @@
 """One nsqd, from its options to its end.
 
 Builds the broker, opens the listeners, and runs the tasks round them: the
-switchboard, the timers, the disk's chores. The only place that reads a clock.
+switchboard, the timers, the disk's chores, registration, statsd. The only place
+that reads a clock.
 
 A stop goes inside out: no more connections, then the clients are let go (what
 they hold is queued again), then the helpers end, then everything goes to disk. A
@@ -12,110 +13,124 @@ import logging
 import os
 import time
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import trio
 from attrs import define, field
 
+from nsqcore.app import log
 from nsqcore.app.dirlock import lock_directory
+from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.version import VERSION
+from nsqcore.http.router import Router
+from nsqcore.http.session import HttpSession, Timeouts
+from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.net.effects import Peer
-from nsqcore.net.listeners import open_listener
+from nsqcore.net.listeners import Listener
+from nsqcore.net.doors import Wrap
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timer, Timers
-from nsqcore.wire.identify import Limits
+from nsqcore.net.tls import ServerTls, TlsError
 from nsqd import sync
-from nsqd.client.client import Client, ClientSettings, Services
+from nsqd.client.auth import AuthServers
+from nsqd.client.client import Services
+from nsqd.client.connection import Upgrader
 from nsqd.client.session import Session, open_session
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.broker import Broker, Kind
+from nsqd.engine.channel import Channel
 from nsqd.engine.queues.store import DiskStore
-from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
+from nsqd.engine.topic import Topic
+from nsqd.http.api import build_refusing_router, build_router
+from nsqd.http.context import NsqdApi
+from nsqd.listening import Identity, Listeners, announced, open_listeners
+from nsqd.lookup import LookupRegistrar
+from nsqd.options import NsqdOptions, TLSRequired
+from nsqd.settings import auth_settings, client_settings, engine_settings, server_tls
 
 logger = logging.getLogger(__name__)
-
-MS = 1_000_000  # ns
 
 # How long clients may take to read what is on its way to them when nsqd stops.
 GRACE = 1.0
 
+# New topics whose channels are asked for at the same time.
+MAX_QUESTIONS = 16
 
-def engine_settings(options: NsqdOptions) -> EngineSettings:
-    """The engine's part of the options."""
-    return EngineSettings(
-        mem_queue_size=options.mem_queue_size,
-        node_id=options.id,
-        max_channel_consumers=options.max_channel_consumers,
-        topology_aware=TOPOLOGY_AWARE_CONSUMPTION in options.enable_experiment,
-    )
+# How often the lag of the loop is measured, in seconds.
+LAG_INTERVAL = 0.5
 
-
-def client_settings(options: NsqdOptions) -> ClientSettings:
-    """The V2 sessions' part of the options."""
-    limits = Limits(
-        max_heartbeat_interval=_ms(options.max_heartbeat_interval),
-        max_output_buffer_size=options.max_output_buffer_size,
-        min_output_buffer_timeout=_ms(options.min_output_buffer_timeout),
-        max_output_buffer_timeout=_ms(options.max_output_buffer_timeout),
-        output_buffer_timeout=_ms(options.output_buffer_timeout),
-        msg_timeout=_ms(options.msg_timeout),
-        max_msg_timeout=_ms(options.max_msg_timeout),
-        max_rdy_count=options.max_rdy_count,
-        tls=bool(options.tls_cert),
-        deflate=options.deflate,
-        max_deflate_level=options.max_deflate_level,
-        snappy=options.snappy,
-        auth_required=bool(options.auth_http_addresses),
-        topology_region=options.topology_region,
-        topology_zone=options.topology_zone,
-        version=VERSION,
-    )
-    return ClientSettings(
-        limits=limits,
-        max_msg_size=options.max_msg_size,
-        max_body_size=options.max_body_size,
-        max_req_timeout=_ms(options.max_req_timeout) * MS,
-        max_msg_timeout=_ms(options.max_msg_timeout) * MS,
-        tls_required=options.tls_required is not TLSRequired.NO,
-    )
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-def _no_upgrade(client: Client) -> NoReturn:
-    raise NotImplementedError
+# How often a draining nsqd looks whether consumers are done, in ns.
+DRAIN_INTERVAL = 100_000_000
 
 
 @define(eq=False)
 class Nsqd:
-    """The parts of one nsqd, and the tasks that run them."""
+    """The parts of one nsqd, and the tasks that run them. Listeners are closed by `serve`."""
 
-    options: NsqdOptions
     process: Process
     broker: Broker
+    api: NsqdApi
+    listeners: Listeners
+    identity: Identity
+    tls: ServerTls | None
     switchboard: Switchboard = field(init=False)
     timers: Timers = field(init=False)
     services: Services = field(init=False)
+    registrar: LookupRegistrar = field(init=False)
     sessions: dict[Session, None] = field(factory=dict, init=False)
     draining: bool = False
+    loop_lag: float = 0.0  # seconds
+    _questions: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(MAX_QUESTIONS))
+    _nursery: trio.Nursery | None = None
     _expiry: Timer | None = None
     _expiry_at: int = 0
 
     def __attrs_post_init__(self) -> None:
+        options, identity = self.api.options, self.identity
         self.switchboard = Switchboard(self.end_turn)
         self.timers = Timers(time.monotonic_ns, self.switchboard.finish_turn)
+        upgrader = Upgrader(self.tls, self.switchboard.finish_turn)
         self.services = Services(
             broker=self.broker,
-            settings=client_settings(self.options),
+            settings=client_settings(options),
             now=time.monotonic_ns,
             call_at=self.timers.call_at,
-            upgrade=_no_upgrade,
-            authorize=_no_upgrade,
+            upgrade=upgrader.upgrade,
+            authorize=AuthServers(auth_settings(options), time.monotonic_ns).authorize,
             stir=self.switchboard.stir,
             draining=lambda: self.draining,
         )
+        self.registrar = LookupRegistrar(
+            {
+                "version": VERSION,
+                "tcp_port": identity.tcp_port,
+                "http_port": identity.http_port,
+                "hostname": identity.hostname,
+                "broadcast_address": identity.broadcast_address,
+                "topology_region": options.topology_region,
+                "topology_zone": options.topology_zone,
+            },
+            self.broker.topics,
+            options.nsqlookupd_tcp_addresses,
+            connect_timeout=options.http_client_connect_timeout,
+            request_timeout=options.http_client_request_timeout,
+        )
+        self.broker.hold_new_topics = bool(options.nsqlookupd_tcp_addresses)
+        self.broker.on_change(self._changed)
+        self._fill_in_api()
+
+    def _fill_in_api(self) -> None:
+        """Tell the HTTP API how to reach this nsqd."""
+        api, listeners = self.api, self.listeners
+        api.sessions = self.sessions.keys()
+        api.tcp_port = listeners.tcp.port
+        api.http_port = listeners.http.port if listeners.http else -1
+        api.https_port = listeners.https.port if listeners.https else -1
+        api.reconfigure = self._reconfigure
+        api.draining = lambda: self.draining
+        api.drain = self.drain
+        api.loop_lag = lambda: self.loop_lag
+        api.checks = {"lookupd": self._registration_trouble}
 
     # ------------------------------------------------------------ turns and deadlines
 
@@ -141,31 +156,120 @@ class Nsqd:
     def accept(self, peer: Peer) -> Session:
         """The session of a V2 client that has just connected."""
         wall = time.monotonic_ns() + self.broker.wall
-        session = open_session(self.services, wall, self._closed, peer)
+        session = open_session(self.services, wall, self._session_closed, peer)
         self.sessions[session] = None
         return session
 
-    def _closed(self, session: Session) -> None:
+    def _session_closed(self, session: Session) -> None:
         self.sessions.pop(session, None)
+
+    def _listen(self) -> None:
+        """Open the doors: whoever comes in is served from the next turn on."""
+        listeners, router = self.listeners, build_router(self.api)
+        self.switchboard.listen(listeners.tcp, self.accept)
+        if listeners.http is not None:
+            required = self.api.options.tls_required is TLSRequired.YES
+            plain = build_refusing_router(self.api) if required else router
+            self._listen_http(listeners.http, plain)
+        if listeners.https is not None and self.tls is not None:
+            self._listen_http(listeners.https, router, wrap=self.tls.accept)
+
+    def _listen_http(self, listener: Listener, router: Router, *, wrap: Wrap | None = None) -> None:
+        timeouts = Timeouts(self.timers)
+
+        def make_session(peer: Peer) -> HttpSession:
+            return HttpSession(router, peer, self.api, timeouts=timeouts)
+
+        self.switchboard.listen(listener, make_session, wrap=wrap)
+
+    # ------------------------------------------------------------ topics come and go
+
+    def _changed(self, kind: Kind, topic: Topic, channel: Channel | None) -> None:
+        self.registrar.changed(kind, topic, channel)
+        if kind == "create" and channel is None and not topic.is_open:
+            if self._nursery is None:
+                self.broker.open_topic(topic)
+            else:
+                self._nursery.start_soon(self._open_topic, topic)
+
+    async def _open_topic(self, topic: Topic) -> None:
+        """Give a new topic the channels it has elsewhere, before its messages go anywhere."""
+        async with self._questions:
+            names = await self.registrar.existing_channels(topic.name)
+        if topic.deleted:
+            return
+        for name in names:
+            self.broker.channel(topic.name, name)
+        self.broker.open_topic(topic)
+        self.switchboard.finish_turn()
+
+    def _registration_trouble(self) -> str:
+        """Which nsqlookupd this nsqd is not registered with, if that is all of them."""
+        states = self.registrar.states()
+        if not states or any(state.state == "connected" for state in states):
+            return ""
+        return "not registered with " + ", ".join(state.address for state in states)
+
+    def _reconfigure(self, options: NsqdOptions) -> None:
+        """Act on settings that were changed over HTTP."""
+        log.set_level(options.log_level)
+        self.broker.hold_new_topics = bool(options.nsqlookupd_tcp_addresses)
+        self.registrar.set_addresses(options.nsqlookupd_tcp_addresses)
+
+    # ------------------------------------------------------------ signals
+
+    def reload(self) -> None:
+        """Read the certificates again, for connections from now on."""
+        if self.tls is not None:
+            try:
+                self.tls.load()
+            except TlsError as error:
+                logger.error("TLS: keeping the certificates in use - %s", error)
+            else:
+                logger.info("TLS: certificates read again")
+
+    def drain(self) -> None:
+        """Refuse publishes, let consumers empty the queues, then stop."""
+        if self.draining or self._nursery is None:
+            return
+        self.draining = True
+        logger.info("NSQ: draining")
+        self.process.status("draining")
+        self._look_drained()
+
+    def _look_drained(self) -> None:
+        if any(_consumed(topic) for topic in self.broker.topics.values()):
+            self.timers.call_at(time.monotonic_ns() + DRAIN_INTERVAL, self._look_drained)
+            return
+        left = sum(_left(topic) for topic in self.broker.topics.values())
+        logger.info("NSQ: drained, %d messages without a consumer stay on disk", left)
+        self.process.shutdown.set()
 
     # ------------------------------------------------------------ running
 
     async def serve(self) -> None:
         """Run until the process is told to stop, or a task crashes."""
-        listener = open_listener(self.options.tcp_address)
-        self.switchboard.listen(listener, self.accept)
-        logger.info("TCP: listening on %s", listener.address)
         try:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self.timers.run)
                 helpers.start_soon(sync.keep_synced, self.broker.store)
+                helpers.start_soon(self._measure_lag)
                 await helpers.start(self._run_switchboard)
+                await helpers.start(self._run_registrar)
+                self._nursery = helpers
+                self._listen()
+                self.process.on_reload = self.reload
+                if self.api.options.sigterm == "drain":
+                    self.process.on_sigterm = self.drain
                 self.process.ready()
                 await self.process.shutdown.wait()
                 self.switchboard.stop_accepting()
                 await self.switchboard.close_clients(GRACE)
+                self._nursery = None
                 helpers.cancel_scope.cancel()
         finally:
+            self._nursery = None
+            self.listeners.close()
             logger.info("NSQ: closing topics")
             self.broker.close()
             await sync.finish(self.broker.store)
@@ -173,18 +277,43 @@ class Nsqd:
     async def _run_switchboard(self, task_status: Any) -> None:
         await self.switchboard.run(task_status=task_status)
 
+    async def _run_registrar(self, task_status: Any) -> None:
+        await self.registrar.run(task_status=task_status)
+
+    async def _measure_lag(self) -> None:
+        while True:
+            began = trio.current_time()
+            await trio.sleep(LAG_INTERVAL)
+            self.loop_lag = max(trio.current_time() - began - LAG_INTERVAL, 0.0)
+
 
 def _again() -> None:
     """Nothing but the turn that ends after it."""
 
 
+def _consumed(topic: Topic) -> bool:
+    """Whether consumers still have something to do for ``topic``."""
+    return any(
+        channel.consumers and (channel.depth or channel.in_flight_count or channel.deferred_count)
+        for channel in topic.channels.values()
+    )
+
+
+def _left(topic: Topic) -> int:
+    return topic.depth + sum(channel.depth for channel in topic.channels.values())
+
+
 async def run(options: NsqdOptions, process: Process) -> None:
     """Run one nsqd until ``process.shutdown`` is set.
 
-    Raises DirectoryLocked, or OSError where a listener cannot be had or the queues
-    cannot be written at the end.
+    Raises DirectoryLocked, OptionsError where the options do not allow to run, or
+    OSError where the queues cannot be written at the end.
     """
     path = options.data_path or os.getcwd()
+    try:
+        tls = server_tls(options)
+    except TlsError as error:
+        raise OptionsError(str(error), status=1) from error
     with lock_directory(path):
         store = DiskStore(
             path,
@@ -194,5 +323,18 @@ async def run(options: NsqdOptions, process: Process) -> None:
             sync_timeout=options.sync_timeout,
             warn=partial(logger.warning, "%s"),
         )
-        broker = Broker(engine_settings(options), store, time.time_ns() - time.monotonic_ns())
-        await Nsqd(options, process, broker).serve()
+        wall = time.time_ns() - time.monotonic_ns()
+        broker = Broker(engine_settings(options), store, wall)
+        if options.e2e_processing_latency_percentiles:
+            window = round(options.e2e_processing_latency_window_time * 1e9)
+            quantiles = options.e2e_processing_latency_percentiles
+            broker.make_latency = partial(LatencyWindow, quantiles, window)
+        api = NsqdApi(
+            broker=broker,
+            options=options,
+            now=time.monotonic_ns,
+            started=time.time_ns(),
+        )
+        listeners = open_listeners(options)
+        identity = announced(options, listeners)
+        await Nsqd(process, broker, api, listeners, identity, tls).serve()

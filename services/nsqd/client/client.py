@@ -1,8 +1,8 @@
 """What nsqd knows of one V2 client. State only: `dispatch` changes it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import Factory, define, field, frozen
 
@@ -38,6 +38,11 @@ class ClientSettings:
     tls_required: bool = False
 
 
+@frozen
+class UpgradeNow:
+    """What a command returns to have the stream under its session upgraded."""
+
+
 class Timer(Protocol):
     """A call to come."""
 
@@ -49,7 +54,8 @@ class Timer(Protocol):
 class Services:
     """What all clients of one nsqd share.
 
-    ``upgrade`` and ``authorize`` make the effects that do the I/O a session cannot.
+    ``authorize`` makes the effect that has the auth servers asked; ``upgrade`` is
+    given a session and the bare stream to upgrade.
     ``stir`` asks for another turn; ``draining`` tells whether publishes are refused.
     """
 
@@ -57,7 +63,7 @@ class Services:
     settings: ClientSettings
     now: Callable[[], int]
     call_at: Callable[[int, Callable[[], None]], Timer]
-    upgrade: Callable[["Client"], Effect]
+    upgrade: Callable[[Any, Any], Awaitable[None]]
     authorize: Callable[["Client"], Effect]
     stir: Callable[[], None]
     draining: Callable[[], bool] = lambda: False

@@ -46,7 +46,7 @@ from nsqcore.wire.errors import (
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
 from nsqcore.wire.names import as_text, quote
 from nsqcore.wire.parser import parse_number
-from nsqd.client.client import Client, State
+from nsqd.client.client import Client, State, UpgradeNow
 from nsqd.client.permissions import PUBLISH, SUBSCRIBE
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import Consumer
@@ -71,7 +71,7 @@ STATES: dict[bytes, tuple[State, ...]] = {
 }
 
 
-def execute(client: Client, commands: list[Command]) -> Effect | None:
+def execute(client: Client, commands: list[Command]) -> Effect | UpgradeNow | None:
     """Act on ``commands``; stops at the first that needs I/O or ends the connection."""
     for done, command in enumerate(commands, 1):
         try:
@@ -273,7 +273,7 @@ def start_close(client: Client, command: StartClose) -> None:
 # ------------------------------------------------------------------ the session itself
 
 
-def introduce(client: Client, command: Identify) -> Effect | None:
+def introduce(client: Client, command: Identify) -> UpgradeNow | None:
     """IDENTIFY."""
     _check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
@@ -285,7 +285,7 @@ def introduce(client: Client, command: Identify) -> Effect | None:
         return None
     client.outbox.add(response_frame(identify.reply(identity, limits)))
     if identity.tls or identity.deflate or identity.snappy:
-        return client.services.upgrade(client)
+        return UpgradeNow()
     return None
 
 
@@ -340,7 +340,7 @@ def fault(client: Client, command: Fault) -> Effect | None:
     raise command.error
 
 
-HANDLERS: dict[type, Callable[[Client, Any], Effect | None]] = {
+HANDLERS: dict[type, Callable[[Client, Any], Effect | UpgradeNow | None]] = {
     Publish: publish,
     PublishDeferred: publish_deferred,
     Finish: finish,

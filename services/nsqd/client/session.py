@@ -7,17 +7,18 @@ trio, no sockets: the clock and the timers are functions of ``services``.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field
 
-from nsqcore.net.effects import Close, Effect, Peer
+from nsqcore.net.effects import Close, Effect, Peer, Upgrade
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME
 from nsqcore.wire.identify import Identity
 from nsqcore.wire.parser import CommandParser
-from nsqd.client.client import Client, Services, Timer, host_of
+from nsqd.client.client import Client, Services, Timer, UpgradeNow, host_of
 from nsqd.client.dispatch import MS, authenticated, execute, refuse
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class Session:
                 return None
         if data:
             return self._run(self.parser.feed(data))
-        return execute(self.client, self.parser.finish()) or Close()
+        self._run(self.parser.finish())
+        return Close()
 
     def resumed(self) -> Effect | None:
         """Go on after the auth server was asked."""
@@ -105,6 +107,8 @@ class Session:
             effect = execute(self.client, commands)
             if self.client.identity.heartbeat_interval * MS != self._interval:
                 self._start_heartbeat()
+            if isinstance(effect, UpgradeNow):
+                return Upgrade(partial(self.client.services.upgrade, self))
             if effect is not None:
                 return effect
             commands = self.parser.resume()

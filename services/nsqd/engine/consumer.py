@@ -92,7 +92,7 @@ class Consumer:
 
     def finish(self, ids: list[bytes]) -> list[bytes]:
         """Let go of ``ids`` for good; returns those that are not in flight here."""
-        missing = release(ids, self.in_flight)
+        missing: list[bytes] = release(ids, self.in_flight)
         if self._touched:
             for id in ids:
                 self._touched.pop(id, None)

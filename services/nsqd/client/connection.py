@@ -1,0 +1,55 @@
+"""Upgrades of a V2 connection: TLS, then deflate or snappy, as IDENTIFY agreed.
+
+The session stays the same; only the stream under it changes. Each layer is
+announced by an OK inside it (spec: "IDENTIFY").
+"""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from nsqcore.net import tls
+from nsqcore.net.transport import ByteStream, Codec, CodecStream, PrependedStream, serve_stream
+from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.wire.frames import OK_FRAME
+from nsqcore.wire.snappy import SnappyCodec
+from nsqd.client.client import TlsState
+from nsqd.client.session import Session
+
+
+@frozen
+class Upgrader:
+    """Performs upgrades; ``server_tls`` is None where there is no certificate."""
+
+    server_tls: tls.ServerTls | None
+    end_turn: Callable[[], None]
+
+    async def upgrade(self, session: Session, stream: ByteStream) -> None:
+        """Serve ``session`` over ``stream``, upgraded, until the connection ends.
+
+        Raises TlsError, or what the stream raises, where the upgrade fails.
+        """
+        client = session.client
+        identity = client.identity
+        if leftover := session.parser.leftover():
+            stream = PrependedStream(stream, leftover)
+        if identity.tls and self.server_tls is not None:
+            stream = await self.server_tls.accept(stream)
+            found = tls.facts(stream)
+            client.tls = TlsState(
+                version=found.version,
+                cipher_suite=found.cipher_suite,
+                negotiated_protocol=found.negotiated_protocol,
+                common_name=found.common_name,
+            )
+            session.parser.tls_missing = False
+            await stream.send_all(OK_FRAME)
+        codec: Codec | None = None
+        if identity.snappy:
+            codec = SnappyCodec()
+        elif identity.deflate:
+            codec = DeflateCodec(identity.deflate_level)
+        if codec is not None:
+            stream = CodecStream(stream, codec)
+            await stream.send_all(OK_FRAME)
+        await serve_stream(stream, session, end_turn=self.end_turn)
