@@ -1,0 +1,165 @@
+"""An nsqd's HTTP API in one process: real broker, real sessions, no sockets."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from nsqcore.http.session import HttpSession
+from nsqcore.net.effects import Peer, Wait
+from nsqcore.wire.identify import Limits
+from nsqd.client.client import ClientSettings, Services
+from nsqd.client.session import Session, open_session
+from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.queues.store import DiskStore
+from nsqd.http.api import build_router
+from nsqd.http.context import NsqdApi
+from nsqd.options import NsqdOptions
+
+SECOND = 1_000_000_000
+WALL = 1_700_000_000 * SECOND  # the wall clock when the monotonic one is 0
+
+
+@define
+class Answer:
+    """A response, taken apart."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """The status and the message of an error."""
+        assert self.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert self.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+        assert list(self.json) == ["message"]
+        return self.status, self.json["message"]
+
+
+class NoTimer:
+    """A timer that never rings."""
+
+    def cancel(self) -> None:
+        pass
+
+
+@define(eq=False)
+class Nsqd:
+    """A broker, its API, and what a service would keep; ``time`` is its monotonic clock."""
+
+    broker: Broker
+    api: NsqdApi
+    time: list[int]
+    sessions: dict[Session, None] = field(factory=dict)
+    reconfigured: list[NsqdOptions] = field(factory=list)
+    waits: int = 0  # answers that were not made at once
+    effect: object = None
+
+    def start(self, path: str, method: str = "GET", body: bytes = b"") -> HttpSession:
+        """A connection over which one request has come."""
+        session = HttpSession(build_router(self.api), Peer("127.0.0.1:9"))
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.effect = session.received(head.encode() + body)
+        return session
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
+        """The answer to one request; then what it stirred up is delivered."""
+        session = self.start(path, method, body)
+        if isinstance(self.effect, Wait):
+            self.waits += 1
+            await self.effect.run()
+            session.resumed()
+        self.broker.pump(self.time[0])
+        return take(session)
+
+    async def get(self, path: str) -> Answer:
+        return await self.ask("GET", path)
+
+    async def post(self, path: str, body: bytes = b"") -> Answer:
+        return await self.ask("POST", path, body)
+
+    async def put(self, path: str, body: bytes = b"") -> Answer:
+        return await self.ask("PUT", path, body)
+
+    async def stats(self, query: str = "") -> Any:
+        answer = await self.get(f"/stats?format=json{query}")
+        assert answer.status == 200
+        return answer.json
+
+    def connect(self, commands: bytes = b"", port: int = 1) -> Session:
+        """A V2 client that has sent ``commands``."""
+        services = Services(
+            broker=self.broker,
+            settings=ClientSettings(limits=Limits()),
+            now=lambda: self.time[0],
+            call_at=lambda when, call: NoTimer(),
+            upgrade=unwanted,
+            authorize=unwanted,
+            stir=lambda: None,
+        )
+        session = open_session(
+            services, self.api.wall, lambda session: None, Peer(f"127.0.0.1:{port}")
+        )
+        self.sessions[session] = None
+        session.received(b"  V2" + commands)
+        self.broker.pump(self.time[0])
+        return session
+
+
+def unwanted(_client: object) -> Any:
+    raise AssertionError("no I/O in these tests")
+
+
+def take(session: HttpSession) -> Answer:
+    """The one response in the outbox of ``session``."""
+    head, _, body = session.outbox.take().partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert len(body) == int(headers["Content-Length"])
+    return Answer(int(first.split()[1]), headers, body)
+
+
+@pytest.fixture
+def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
+    """A function that makes an nsqd with the given options."""
+
+    def make(*, latency=None, **options: Any) -> Nsqd:
+        settings = NsqdOptions(**{"broadcast_address": "me", **options})
+        time = [5 * SECOND]
+        broker = Broker(
+            EngineSettings(mem_queue_size=settings.mem_queue_size),
+            DiskStore(str(tmp_path), warn=print),
+            WALL,
+            make_latency=latency,
+        )
+        api = NsqdApi(
+            broker=broker,
+            options=settings,
+            now=lambda: time[0],
+            started=WALL,
+            tcp_port=4150,
+            http_port=4151,
+        )
+        nsqd = Nsqd(broker, api, time)
+        api.sessions = nsqd.sessions
+        api.reconfigure = nsqd.reconfigured.append
+        return nsqd
+
+    return make
+
+
+@pytest.fixture
+def nsqd(make_nsqd) -> Nsqd:
+    """An nsqd with default options."""
+    return make_nsqd()

@@ -1,0 +1,37 @@
+"""The router as a whole."""
+
+import pytest
+
+from nsqcore.http.session import HttpSession
+from nsqcore.net.effects import Peer
+from nsqd.http.api import build_refusing_router
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "refusal"),
+    [
+        ("GET", "/nowhere", (404, "NOT_FOUND")),
+        ("POST", "/nowhere", (404, "NOT_FOUND")),
+        ("GET", "/pub?topic=x", (405, "METHOD_NOT_ALLOWED")),
+        ("POST", "/ping", (405, "METHOD_NOT_ALLOWED")),
+        ("PUT", "/stats", (405, "METHOD_NOT_ALLOWED")),
+        ("DELETE", "/topic/delete?topic=x", (405, "METHOD_NOT_ALLOWED")),
+        ("GET", "/topic/create?topic=x", (405, "METHOD_NOT_ALLOWED")),
+    ],
+)
+async def test_what_is_not_there_is_refused(nsqd, method, path, refusal):
+    assert (await nsqd.ask(method, path)).refusal == refusal
+
+
+async def test_options_names_the_methods(nsqd):
+    answer = await nsqd.ask("OPTIONS", "/pub")
+    assert (answer.status, answer.headers["Allow"]) == (200, "OPTIONS, POST")
+
+
+async def test_everything_is_refused_where_tls_is_required(nsqd):
+    nsqd.api.https_port = 4152
+    session = HttpSession(build_refusing_router(nsqd.api), Peer("127.0.0.1:9"))
+    session.received(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    head, _, body = session.outbox.take().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403 ")
+    assert body == b'{"message":"TLS_REQUIRED","https_port":4152}'
