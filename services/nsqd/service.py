@@ -26,9 +26,9 @@ from nsqcore.app.version import VERSION
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.metrics.quantile import LatencyWindow
+from nsqcore.net.doors import Wrap
 from nsqcore.net.effects import Peer
 from nsqcore.net.listeners import Listener
-from nsqcore.net.doors import Wrap
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timer, Timers
 from nsqcore.net.tls import ServerTls, TlsError
