@@ -17,11 +17,11 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from nsqd.engine.queues import positions
 from nsqd.engine.queues.positions import Positions
 from nsqd.engine.queues.reader import Reader
 from nsqd.engine.queues.records import RECORD_HEADER
 from nsqd.engine.queues.recovery import find_positions
+from nsqd.engine.queues.replacing import prepare
 from nsqd.engine.queues.store import DiskStore, Job
 from nsqd.engine.queues.writer import Writer
 
@@ -179,7 +179,7 @@ class DiskQueue:
     def _write_positions(self, now_at: Positions, version: int, *, sync: bool) -> None:
         path = self._store.meta_path(self.name)
         suffix = "sync" if sync else "loop"  # a job and the loop may be here at once
-        temporary = positions.prepare(path, now_at, suffix=suffix, sync=sync)
+        temporary = prepare(path, now_at.encode(), suffix=suffix, sync=sync)
         with self._store.lock:
             if version > self._written_version:
                 os.replace(temporary, path)

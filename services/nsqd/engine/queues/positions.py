@@ -10,9 +10,7 @@ It is replaced by rename, so there is always a whole one. It may be older than t
 files: a crash loses what was not yet noted, and the queue then looks at the files.
 """
 
-import os
 import re
-from contextlib import suppress
 
 from attrs import frozen
 
@@ -64,23 +62,3 @@ def load(path: str) -> Positions | None:
     if positions.write_number - positions.read_number > WIDEST_SPAN:
         raise BadPositions(f"meta file {path} spans too many files")
     return positions
-
-
-def prepare(path: str, positions: Positions, *, suffix: str, sync: bool) -> str:
-    """The path of a temporary file with ``positions``, to be renamed to ``path``.
-
-    Two writers at once need different suffixes. Raises OSError, and leaves nothing then.
-    """
-    temporary = f"{path}.{suffix}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, positions.encode())
-        if sync:
-            os.fsync(fd)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    finally:
-        os.close(fd)
-    return temporary

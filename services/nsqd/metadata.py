@@ -1,0 +1,199 @@
+"""``nsqd.dat``: which topics and channels there are, and which of them are paused.
+
+The file is the original's JSON, without what is ephemeral. `load` and `restore` read it at the
+start; afterwards the broker's changes come to `MetadataFile.changed`, and the file is replaced
+whole. Creations gather: however many there are, the file is written ten times a second at most,
+in a thread. A pause is written before its caller is answered, as users of the original rely on.
+"""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from nsqcore.wire.names import is_ephemeral, is_valid_name
+from nsqd.engine.broker import Broker, Kind
+from nsqd.engine.channel import Channel
+from nsqd.engine.queues.replacing import prepare
+from nsqd.engine.topic import Topic
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "nsqd.dat"
+
+# A write costs milliseconds with thousands of topics; this keeps it to a few per cent of the time.
+INTERVAL = 0.1
+RETRY = 1.0
+
+_JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
+
+
+class BadMetadata(Exception):
+    """The file is there, but is not what it should be."""
+
+
+@frozen
+class ChannelMetadata:
+    """A channel, as the file has it."""
+
+    name: str
+    paused: bool = False
+
+
+@frozen
+class TopicMetadata:
+    """A topic, as the file has it."""
+
+    name: str
+    paused: bool = False
+    channels: tuple[ChannelMetadata, ...] = ()
+
+
+def encode(topics: Mapping[str, Topic], version: str) -> bytes:
+    """The content of the file for ``topics``."""
+    listed = [_topic_json(topic) for topic in topics.values() if not topic.ephemeral]
+    return json.dumps(
+        {"topics": listed or None, "version": version}, separators=(",", ":")
+    ).encode()
+
+
+def _topic_json(topic: Topic) -> dict[str, Any]:
+    channels = [
+        {"name": channel.name, "paused": channel.paused}
+        for channel in topic.channels.values()
+        if not channel.ephemeral
+    ]
+    return {"name": topic.name, "paused": topic.paused, "channels": channels or None}
+
+
+def load(directory: str) -> list[TopicMetadata]:
+    """What ``nsqd.dat`` in ``directory`` lists; nothing if there is none. Bad names are skipped.
+
+    Raises:
+        BadMetadata: it can't be understood.
+        OSError: it can't be read.
+    """
+    path = os.path.join(directory, FILE_NAME)
+    try:
+        with open(path, "rb") as file:
+            content = json.loads(file.read().decode())
+        return [
+            TopicMetadata(name, paused, tuple(_channels(item)))
+            for name, paused, item in _items(content, "topics")
+        ]
+    except FileNotFoundError:
+        return []
+    except (ValueError, RecursionError) as error:
+        raise BadMetadata(f"failed to parse metadata in {path} - {error}") from error
+
+
+def _channels(topic: object) -> list[ChannelMetadata]:
+    return [ChannelMetadata(name, paused) for name, paused, _ in _items(topic, "channels")]
+
+
+def _items(owner: object, key: str) -> list[tuple[str, bool, dict[str, Any]]]:
+    """(name, paused, all of it) for each object in the list ``key``. Raises ValueError."""
+    found = []
+    for item in _typed(_typed(owner, dict, "content").get(key), list, key):
+        name = _typed(_typed(item, dict, key).get("name"), str, f"{key}: name")
+        paused = _typed(item.get("paused"), bool, f"{key}: paused of {name}")
+        if is_valid_name(name):
+            found.append((name, paused, item))
+        else:
+            logger.warning("skipping creation of invalid %s %s", key[:-1], name)
+    return found
+
+
+def _typed(value: Any, wanted: type, what: str) -> Any:
+    if value is None:
+        return wanted()
+    if not isinstance(value, wanted):
+        raise ValueError(f"{what} is not {_JSON_TYPES[wanted]}")
+    return value
+
+
+def restore(broker: Broker, topics: list[TopicMetadata]) -> None:
+    """Make ``topics`` with their channels, and let the messages flow where nothing is paused."""
+    for listed in topics:
+        topic = broker.topic(listed.name)
+        if listed.paused:
+            broker.pause_topic(topic, True)
+        for item in listed.channels:
+            channel = broker.channel(listed.name, item.name)
+            if item.paused:
+                broker.pause_channel(topic, channel, True)
+        if not topic.is_open:
+            broker.open_topic(topic)
+
+
+@define(eq=False)
+class MetadataFile:
+    """Keeps ``nsqd.dat`` in ``directory`` up to date with ``topics``."""
+
+    directory: str
+    topics: Mapping[str, Topic]
+    version: str
+    _dirty: trio.Event = field(factory=trio.Event, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _number: int = field(default=0, init=False)  # of the newest content
+    _written: int = field(default=0, init=False)  # of the content in the file
+    _error: str = field(default="", init=False)
+
+    def changed(self, kind: Kind, topic: Topic, channel: Channel | None) -> None:
+        """Take note of a topic or channel that came, went, or was paused or unpaused."""
+        if topic.ephemeral or (channel is not None and is_ephemeral(channel.name)):
+            return
+        self._dirty.set()  # for the sync, where the next line does the rest
+        if kind == "pause":
+            self._try(lambda: self._write(self._next(), suffix="loop", sync=False))
+
+    def save(self) -> None:
+        """Write the file now, and wait for the disk. Raises OSError."""
+        self._write(self._next(), suffix="loop", sync=True)
+
+    async def run(self) -> None:
+        """Write what changes until cancelled; what changed last is for `save`."""
+        while True:
+            await self._dirty.wait()
+            self._dirty = trio.Event()
+            content = self._next()
+            if await trio.to_thread.run_sync(self._try_in_thread, content):
+                await trio.sleep(INTERVAL)
+            else:
+                self._dirty.set()
+                await trio.sleep(RETRY)
+
+    def _try_in_thread(self, content: tuple[int, bytes]) -> bool:
+        return self._try(lambda: self._write(content, suffix="thread", sync=True))
+
+    def _next(self) -> tuple[int, bytes]:
+        self._number += 1
+        return self._number, encode(self.topics, self.version)
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except OSError as error:
+            if str(error) != self._error:
+                self._error = str(error)
+                logger.error("failed to persist metadata - %s", error)
+            return False
+        self._error = ""
+        return True
+
+    def _write(self, content: tuple[int, bytes], *, suffix: str, sync: bool) -> None:
+        number, data = content
+        path = os.path.join(self.directory, FILE_NAME)
+        logger.info("NSQ: persisting topic/channel metadata to %s", path)
+        temporary = prepare(path, data, suffix=suffix, sync=sync)
+        with self._lock:
+            if number > self._written:
+                os.replace(temporary, path)
+                self._written = number
+            else:
+                os.unlink(temporary)
