@@ -177,8 +177,10 @@ class Channel:
 
     def touch(self, consumer: Consumer, id: bytes, now: int) -> None:
         """Start the timeout of ``id`` anew. Raises NotInFlight or NotOwner."""
-        if not consumer.touch(id, now):
+        deadline = consumer.touch(id, now)
+        if deadline is None:
             raise self.not_held(id)
+        self.deadlines.arm(self, deadline)
 
     def not_held(self, id: bytes) -> NotInFlight | NotOwner:
         """Why ``id`` is not a consumer's: nobody holds it, or another does."""

@@ -120,16 +120,19 @@ class Consumer:
         self._held = 0
         self._touched.clear()
 
-    def touch(self, id: bytes, now: int) -> bool:
-        """Start the timeout of ``id`` anew, up to the longest one allowed; False if not held."""
+    def touch(self, id: bytes, now: int) -> int | None:
+        """When ``id`` times out now that its timeout starts anew; None if it is not held.
+
+        All in all it lasts no longer than the longest timeout allowed.
+        """
         record = self.in_flight.get(id)
         if record is None:
-            return False
+            return None
         touched = self._touched.get(id)
         delivered_at = touched[0] if touched else self._delivered_at(record)
         deadline = min(now + self.msg_timeout, delivered_at + self.max_msg_timeout)
         self._touched[id] = (delivered_at, deadline)
-        return True
+        return deadline
 
     def expire(self, now: int) -> list[bytes]:
         """The records whose time is up, which are in flight no longer."""

@@ -1,0 +1,155 @@
+"""What the tests of the engine share: brokers in one directory, and clients that remember."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from attrs import Factory, define, field
+
+from nsqcore.wire.frames import FrameParser, Message, Messages, parse_record
+from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.channel import Channel
+from nsqd.engine.consumer import Consumer
+from nsqd.engine.deadlines import Deadlines
+from nsqd.engine.ids import MessageIds
+from nsqd.engine.message import new_stamp
+from nsqd.engine.queues.store import DiskStore
+from nsqd.engine.queues.tiered import TieredQueue
+
+SECOND = 1_000_000_000
+
+
+@define(eq=False)
+class Client:
+    """What is behind a consumer: takes the frames, and may be slow to read them."""
+
+    consumer: Consumer = field(init=False)
+    unread: int = 0  # bytes
+    is_gone: bool = False
+    when_read: Callable[[], None] | None = None
+    _frames: FrameParser = Factory(FrameParser)
+    _messages: list[Message] = Factory(list)
+    _sizes: list[int] = Factory(list)
+
+    def send(self, data: bytes) -> None:
+        self._sizes.append(len(data))
+        for frame in self._frames.feed(data):
+            assert isinstance(frame, Messages)
+            self._messages += map(parse_record, frame.records)
+
+    def on_drained(self, call: Callable[[], None]) -> None:
+        self.when_read = call
+
+    def gone(self) -> None:
+        self.is_gone = True
+
+    def messages(self) -> list[Message]:
+        """What came since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def bodies(self) -> list[bytes]:
+        return [message.body for message in self.messages()]
+
+    def ids(self) -> list[bytes]:
+        return [message.id for message in self.messages()]
+
+    def sizes(self) -> list[int]:
+        """How many bytes came at a time, since the last call."""
+        sizes, self._sizes = self._sizes, []
+        return sizes
+
+
+def new_client(
+    ready: int = 1,
+    *,
+    msg_timeout: float = 60,
+    max_msg_timeout: float = 900,
+    sample_rate: int = 0,
+    locality: int = 2,
+) -> Client:
+    client = Client()
+    client.consumer = Consumer(
+        send=client.send,
+        waiting=lambda: client.unread,
+        when_drained=client.on_drained,
+        gone=client.gone,
+        msg_timeout=int(msg_timeout * SECOND),
+        max_msg_timeout=int(max_msg_timeout * SECOND),
+        sample_rate=sample_rate,
+        locality=locality,
+    )
+    client.consumer.ready = ready
+    return client
+
+
+@pytest.fixture(name="new_client")
+def new_client_fixture() -> Callable[..., Client]:
+    """Makes a client; its consumer is not yet on a channel."""
+    return new_client
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """The data directory."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    """What the engine would have logged."""
+    return []
+
+
+@pytest.fixture
+def new_broker(directory: Path, warnings: list[str]) -> Callable[..., Broker]:
+    """Opens a broker on the data directory; the arguments are settings."""
+
+    def make(**settings: object) -> Broker:
+        store = DiskStore(str(directory), warn=warnings.append)
+        return Broker(EngineSettings(**settings), store)
+
+    return make
+
+
+@pytest.fixture
+def broker(new_broker: Callable[..., Broker]) -> Broker:
+    return new_broker()
+
+
+@pytest.fixture
+def deadlines() -> Deadlines:
+    return Deadlines()
+
+
+@pytest.fixture
+def new_channel(directory: Path, deadlines: Deadlines, warnings: list[str]):
+    """Makes channels; ``memory`` is how many messages one keeps in memory."""
+
+    def make(name: str = "c", memory: int = 1000, **settings: object) -> Channel:
+        store = None
+        if not name.endswith("#ephemeral"):
+            store = DiskStore(str(directory), warn=warnings.append)
+        return Channel("t", name, TieredQueue(f"t:{name}", memory, store), deadlines, **settings)
+
+    return make
+
+
+@pytest.fixture
+def channel(new_channel: Callable[..., Channel]) -> Channel:
+    return new_channel()
+
+
+@pytest.fixture
+def records():
+    """Makes new records: of the bodies given, or of so many numbers."""
+    ids = MessageIds(1)
+
+    def make(bodies: int | list[bytes]) -> list[bytes]:
+        if isinstance(bodies, int):
+            bodies = [b"%d" % number for number in range(bodies)]
+        return [new_stamp(7) + ids.take(1, 7) + body for body in bodies]
+
+    return make
