@@ -149,6 +149,7 @@ class Channel:
         if self.topology_aware and ready:
             nearest = min(consumer.locality for consumer in ready)
             ready = [consumer for consumer in ready if consumer.locality == nearest][:wanted]
+            turn = consumers.index(ready[-1]) + 1
         self._turn = turn % total if total else 0
         return ready
 

@@ -2,8 +2,7 @@ import random
 
 import pytest
 
-from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.engine.channel import MAX_SLICE, MAX_SLICE_BYTES
+from nsqd.engine.channel import MAX_SLICE
 from nsqd.engine.consumer import MAX_WAITING
 from nsqd.engine.errors import NotInFlight, NotOwner, TooManyConsumers
 
@@ -134,6 +133,19 @@ def test_nearest_consumers_with_room_come_first(new_channel, new_client, records
         channel.deliver(now=0)
     assert [client.bodies() for client in clients] == [[b"4"], [b"0", b"1"], [b"2", b"3"]]
     assert channel.local_counts == [2, 2, 1]
+
+
+def test_equally_near_consumers_take_turns(new_channel, new_client, records):
+    channel = new_channel(topology_aware=True)
+    far = new_client(ready=100, locality=2)
+    near = [new_client(ready=100, locality=0) for _ in range(3)]
+    for client in (near[0], far, *near[1:]):
+        channel.add(client.consumer)
+    for record in records(9):
+        channel.put_many([record])
+        channel.deliver(now=0)
+    assert far.bodies() == []
+    assert [len(client.bodies()) for client in near] == [3, 3, 3]
 
 
 def test_locality_makes_no_difference_unless_asked_for(channel, join, records):
