@@ -160,7 +160,7 @@ class Channel:
         """
         if self.latency is not None:
             held = consumer.in_flight
-            for id in ids:
+            for id in set(ids):
                 if id in held:
                     self.latency.add(wall - timestamp(held[id]), wall)
         return consumer.finish(ids)

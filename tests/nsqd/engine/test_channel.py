@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from nsqcore.metrics.quantile import LatencyWindow
 from nsqd.engine.channel import MAX_SLICE
 from nsqd.engine.consumer import MAX_WAITING
 from nsqd.engine.errors import NotInFlight, NotOwner, TooManyConsumers
@@ -192,6 +193,22 @@ def test_message_that_nobody_holds_cannot_be_finished_requeued_or_touched(channe
     with pytest.raises(NotInFlight, match="ID not in flight"):
         channel.touch(client.consumer, id, now=0)
     assert (channel.requeue_count, client.consumer.requeue_count) == (0, 0)
+
+
+def test_latency_from_publish_to_finish_is_kept_once_for_each_message(
+    new_channel, new_client, records
+):
+    channel = new_channel(latency=LatencyWindow((0.5,), 600 * SECOND))
+    client = new_client(ready=5)
+    channel.add(client.consumer)
+    channel.put_many(records(2))  # their timestamp is 7
+    channel.deliver(now=0)
+    first, second = client.ids()
+    channel.finish(client.consumer, [first, first, b"x" * 16], wall=1007)
+    channel.finish(client.consumer, [second], wall=1007)
+    summary = channel.latency.summary(1007)
+    assert summary.count == 2
+    assert summary.percentiles[0][1] == pytest.approx(1000, rel=0.02)
 
 
 # ------------------------------------------------------------------ requeue
