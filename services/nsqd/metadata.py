@@ -133,11 +133,16 @@ def restore(broker: Broker, topics: list[TopicMetadata]) -> None:
 
 @define(eq=False)
 class MetadataFile:
-    """Keeps ``nsqd.dat`` in ``directory`` up to date with ``topics``."""
+    """Keeps ``nsqd.dat`` in ``directory`` up to date with ``topics``.
+
+    Writes are at least ``interval`` seconds apart, and ``retry`` seconds after one that failed.
+    """
 
     directory: str
     topics: Mapping[str, Topic]
     version: str
+    interval: float = field(default=INTERVAL, kw_only=True)
+    retry: float = field(default=RETRY, kw_only=True)
     _dirty: trio.Event = field(factory=trio.Event, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _number: int = field(default=0, init=False)  # of the newest content
@@ -163,10 +168,10 @@ class MetadataFile:
             self._dirty = trio.Event()
             content = self._next()
             if await trio.to_thread.run_sync(self._try_in_thread, content):
-                await trio.sleep(INTERVAL)
+                await trio.sleep(self.interval)
             else:
                 self._dirty.set()
-                await trio.sleep(RETRY)
+                await trio.sleep(self.retry)
 
     def _try_in_thread(self, content: tuple[int, bytes]) -> bool:
         return self._try(lambda: self._write(content, suffix="thread", sync=True))
