@@ -6,8 +6,9 @@ full. `deliver` moves from the queue to consumers, `expire` moves back what time
 out or came due.
 """
 
+from bisect import bisect_right
 from heapq import heappop, heappush
-from itertools import count
+from itertools import accumulate, count
 
 from attrs import Factory, define, field
 
@@ -48,7 +49,7 @@ class Channel:
     _order: "count[int]" = Factory(count)
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
     _turn: int = 0
-    _slice: int = MAX_SLICE
+    _slice: int = 1
 
     def __attrs_post_init__(self) -> None:
         self.ephemeral = is_ephemeral(self.name)
@@ -123,14 +124,31 @@ class Channel:
                 return
             share = max(1, min(self._slice, depth // len(ready)))
             for consumer in ready:
-                records = queue.take_many(min(share, consumer.room))
+                records = self._take_slice(min(share, consumer.room))
                 if not records:
                     return
                 consumer.deliver(records, now)
                 self.local_counts[consumer.locality] += len(records)
                 self.deadlines.arm(self, now + consumer.msg_timeout)
-            size = len(records[0])
-            self._slice = max(1, min(MAX_SLICE, MAX_SLICE_BYTES // size))
+
+    def _take_slice(self, limit: int) -> list[bytes]:
+        """Up to ``limit`` messages for one consumer, fewer if they are large.
+
+        The next slice goes by the size of this one's messages, so that as a rule none has
+        to be cut; only what follows on smaller messages has.
+        """
+        records = self.queue.take_many(limit)
+        if not records:
+            return records
+        size = sum(map(len, records))
+        self._slice = max(
+            1, min(MAX_SLICE, 2 * self._slice, MAX_SLICE_BYTES * len(records) // size)
+        )
+        if size > 2 * MAX_SLICE_BYTES and len(records) > 1:
+            fitting = max(1, bisect_right(list(accumulate(map(len, records))), MAX_SLICE_BYTES))
+            self.queue.put_back(records[fitting:])
+            del records[fitting:]
+        return records
 
     def _ready(self, wanted: int) -> list[Consumer]:
         """Up to ``wanted`` consumers with room, going on after those of the last turn."""

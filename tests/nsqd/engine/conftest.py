@@ -48,6 +48,11 @@ class Client:
         messages, self._messages = self._messages, []
         return messages
 
+    @property
+    def received(self) -> int:
+        """How many bytes came since the last call of `sizes`."""
+        return sum(self._sizes)
+
     def bodies(self) -> list[bytes]:
         return [message.body for message in self.messages()]
 
@@ -140,6 +145,18 @@ def new_channel(directory: Path, deadlines: Deadlines, warnings: list[str]):
 @pytest.fixture
 def channel(new_channel: Callable[..., Channel]) -> Channel:
     return new_channel()
+
+
+@pytest.fixture
+def join(channel: Channel) -> Callable[..., Client]:
+    """Puts a new client on the channel."""
+
+    def make(*args: int, **settings: float) -> Client:
+        client = new_client(*args, **settings)
+        channel.add(client.consumer)
+        return client
+
+    return make
 
 
 @pytest.fixture
