@@ -398,6 +398,7 @@ def test_ten_million_records_open_at_once(store, files, make_record, make_stored
 # ---------------------------------------------------------------- the whole, against a model
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

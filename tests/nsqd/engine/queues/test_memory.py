@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_cleared_queue_is_empty_and_usable(make_record):
     assert queue.take_many(5) == [make_record(1)]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(
