@@ -5,6 +5,7 @@ another version, or one that is not a daemon at all, must never bring a page dow
 I/O.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def count(raw: Json, key: str) -> int:
     value = raw.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return int(value)
+    return int(value) if math.isfinite(value) else 0
 
 
 def flag(raw: Json, key: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from nsqcore.cluster.fields import Json, count, text, texts
+from nsqcore.net.addresses import join_host_port
 
 # Semantic Versioning 2.0.0; build metadata does not order versions.
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
@@ -88,11 +89,6 @@ class Producer:
             if value := getattr(self, key):
                 shown[key] = value
         return shown
-
-
-def join_host_port(host: str, port: int) -> str:
-    """``host:port``, with brackets round an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def version_key(version: str) -> VersionKey:

@@ -1,0 +1,137 @@
+"""Users of ``--auth-file``: names, roles, hashed passwords.
+
+The file has one user per line, ``name:role:hash``; blank lines and lines that begin with ``#`` do
+not count. A hash is what ``nsqadmin --hash-password`` prints: scrypt with its parameters and salt,
+so that these can be raised later without a new format. The file is read again when it has changed.
+Passwords are never kept or logged.
+"""
+
+import base64
+import contextlib
+import enum
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+
+import attrs
+
+from nsqcore.app.options import OptionsError
+
+# RFC 7914 scrypt at the cost OWASP's password storage cheat sheet recommends (2**16, r=8, p=2 is
+# equivalent to 2**17, p=1): 64 MB and about 0.3 s per try.
+_COST, _BLOCK, _PARALLEL = 2**16, 8, 2
+_MAX_MEMORY = 256 * 1024 * 1024  # refuses hashes whose parameters would need more
+_MAX_PASSWORD = 1024
+# Stands in for who is unknown: a guess takes as long with a wrong name as with a right one.
+_NOBODY = f"scrypt${_COST}${_BLOCK}${_PARALLEL}$AAAAAAAAAAAAAAAAAAAAAA==${'A' * 43}="
+
+
+class Role(enum.IntEnum):
+    """What a user may do; each may do what those below may."""
+
+    VIEWER = 1  # read
+    OPERATOR = 2  # pause, unpause, empty, create
+    ADMIN = 3  # delete, tombstone
+
+
+@attrs.frozen
+class Account:
+    """One line of the file."""
+
+    name: str
+    role: Role
+    hash: str = attrs.field(repr=False)
+
+
+def hash_password(password: str) -> str:
+    """The hash of a password, for the file; takes a third of a second."""
+    salt = secrets.token_bytes(16)
+    digest = _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)
+    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${_text(salt)}${_text(digest)}"
+
+
+def verify_password(password: str, hashed: str) -> bool:
+    """Whether ``password`` is the one that was hashed; takes as long as hashing."""
+    try:
+        scheme, cost, block, parallel, salt, digest = hashed.split("$")
+        if scheme != "scrypt" or len(password) > _MAX_PASSWORD:
+            return False
+        computed = _scrypt(password, base64.b64decode(salt), int(cost), int(block), int(parallel))
+        return hmac.compare_digest(computed, base64.b64decode(digest))
+    except ValueError:
+        return False
+
+
+def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
+    data = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(
+        data, salt=salt, n=cost, r=block, p=parallel, maxmem=_MAX_MEMORY, dklen=32
+    )
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def parse_accounts(content: str, source: str) -> dict[str, Account]:
+    """The accounts in a file's content.
+
+    Raises:
+        OptionsError: naming ``source`` and the line.
+    """
+    accounts: dict[str, Account] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, _, rest = line.partition(":")
+        role, _, hashed = rest.partition(":")
+        roles = {item.name.lower(): item for item in Role}
+        if not name or role not in roles or not hashed.startswith("scrypt$"):
+            raise OptionsError(
+                f"{source}, line {number}: expected name:viewer|operator|admin:hash,"
+                " with a hash from nsqadmin --hash-password"
+            )
+        if name in accounts:
+            raise OptionsError(f"{source}, line {number}: {name!r} is there twice")
+        accounts[name] = Account(name, roles[role], hashed)
+    return accounts
+
+
+@attrs.define
+class Accounts:
+    """The accounts of a file, as it is now."""
+
+    path: Path
+    _stamp: tuple[int, int] = (0, 0)
+    _accounts: dict[str, Account] = attrs.field(factory=dict, repr=False)
+
+    def get(self, name: str) -> Account | None:
+        """The account of ``name`` as the file has it now.
+
+        A file that cannot be read any more, or is broken, leaves the last good accounts in force.
+        """
+        with contextlib.suppress(OptionsError, OSError):
+            self.load()
+        return self._accounts.get(name)
+
+    def load(self) -> None:
+        """Read the file if it has changed.
+
+        Raises:
+            OptionsError: a line is not what it should be.
+            OSError: it cannot be read.
+        """
+        stat = self.path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if stamp != self._stamp:
+            content = self.path.read_text(encoding="utf-8")
+            self._accounts = parse_accounts(content, str(self.path))
+            self._stamp = stamp
+
+    def verify(self, name: str, password: str) -> Account | None:
+        """The account, if the password is right. Slow on purpose: run it in a thread."""
+        account = self.get(name)
+        hashed = account.hash if account else _NOBODY
+        return account if verify_password(password, hashed) and account else None

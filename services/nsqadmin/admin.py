@@ -1,0 +1,120 @@
+"""One running nsqadmin: its settings and the parts that requests share.
+
+Made once by the service and handed to everything that answers requests. The settings can be
+exchanged at run time (`PUT /config`); who needs them asks here each time.
+"""
+
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import attrs
+
+from nsqadmin.accounts import Accounts
+from nsqadmin.collector import Collector
+from nsqadmin.history import History
+from nsqadmin.notify import Notifier
+from nsqadmin.options import NsqadminOptions
+from nsqadmin.record import record_history
+from nsqadmin.sessions import Sessions
+from nsqadmin.snapshot import Snapshot
+from nsqcore.app.options import OptionsError
+from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.upstream import Upstream
+
+
+@attrs.define(eq=False)
+class Admin:
+    """The state of this process."""
+
+    options: NsqadminOptions
+    upstream: Upstream
+    collector: Collector
+    notifier: Notifier
+    sessions: Sessions
+    accounts: Accounts | None
+    history: History = attrs.field(factory=History)
+    hostname: str = attrs.field(factory=socket.gethostname)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that the settings name at this moment."""
+        return cluster_of(self.options, self.upstream)
+
+    def on_round(self, snapshot: Snapshot) -> None:
+        """Put what the collector has just seen into the history."""
+        record_history(self.history, snapshot)
+
+    @staticmethod
+    def now() -> int:
+        """Nanoseconds of the monotonic clock."""
+        return time.monotonic_ns()
+
+    @staticmethod
+    def wall() -> int:
+        """Unix time in nanoseconds."""
+        return time.time_ns()
+
+
+def cluster_of(options: NsqadminOptions, upstream: Upstream) -> Cluster:
+    """The cluster that ``options`` name."""
+    return Cluster(upstream, options.nsqlookupd_http_addresses, options.nsqd_http_addresses)
+
+
+def make_admin(options: NsqadminOptions) -> Admin:
+    """An nsqadmin with these settings, not running yet.
+
+    Raises:
+        OptionsError: a file they name cannot be used.
+    """
+    upstream = Upstream(
+        connect_timeout=options.http_client_connect_timeout,
+        request_timeout=options.http_client_request_timeout,
+        tls=client_tls(options),
+    )
+    accounts = None
+    if options.auth_file:
+        accounts = Accounts(Path(options.auth_file))
+        try:
+            accounts.load()
+        except (OSError, ValueError) as error:
+            raise OptionsError(f"failed to read --auth-file: {error}") from error
+
+    def cluster() -> Cluster:
+        return cluster_of(admin.options, upstream)
+
+    admin = Admin(
+        options=options,
+        upstream=upstream,
+        collector=Collector(
+            cluster=cluster,
+            monotonic=time.monotonic_ns,
+            wall=time.time_ns,
+            live=options.collect_interval,
+            idle=max(options.idle_interval, options.collect_interval),
+        ),
+        notifier=Notifier(options.notification_http_endpoint),
+        sessions=Sessions(options.session_lifetime),
+        accounts=accounts,
+    )
+    return admin
+
+
+def client_tls(options: NsqadminOptions) -> ssl.SSLContext:
+    """How HTTPS to nsqd and nsqlookupd is verified, and what we show them.
+
+    Raises:
+        OptionsError: a certificate or key cannot be read.
+    """
+    ca = options.http_client_tls_root_ca_file or None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if options.http_client_tls_cert:
+            context.load_cert_chain(options.http_client_tls_cert, options.http_client_tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise OptionsError(f"failed to load the HTTP client's TLS files: {error}") from error
+    if options.http_client_tls_insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

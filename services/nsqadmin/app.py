@@ -1,0 +1,130 @@
+"""The web application: all routes, and what happens before and after each request.
+
+Before: who sends it, and whether it comes from another site. After: security headers and
+compression. Errors are JSON for scripts and pages for browsers; an error nobody expected is logged
+with its traceback and told as INTERNAL_ERROR.
+"""
+
+import logging
+from urllib.parse import quote
+
+from quart import Response, g, redirect, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as Redirect
+
+from nsqadmin.access import Viewer
+from nsqadmin.actions import Refused
+from nsqadmin.admin import Admin
+from nsqadmin.api import make_api
+from nsqadmin.asgi import AdminApp
+from nsqadmin.config_api import make_config_api
+from nsqadmin.events import add_events
+from nsqadmin.forms import add_forms
+from nsqadmin.graphite_api import add_graphite
+from nsqadmin.headers import add_security, compress, content_policy
+from nsqadmin.login import add_login
+from nsqadmin.pages import Pages, add_pages
+from nsqadmin.requests import Identity, check_origin, respond, wants_page
+from nsqadmin.static import add_static
+
+logger = logging.getLogger(__name__)
+
+# As in the original for /config; forms and actions are far smaller.
+MAX_BODY = 1024 * 1024
+# Open without a login: how supervisors look after us, and what the login page is made of.
+_OPEN = ("/ping", "/static/", "/fonts/", "/login")
+_TITLES = {403: "Not allowed", 404: "Not found", 502: "The cluster does not answer"}
+
+
+def make_app(admin: Admin) -> AdminApp:
+    """The application of ``admin``."""
+    app = AdminApp("nsqadmin", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    pages, identity = Pages(admin), Identity(admin)
+    base = admin.options.base_path.rstrip("/")
+
+    @app.get(f"{base}/ping")
+    async def ping() -> Response:
+        return Response("OK", content_type="text/plain; charset=utf-8")
+
+    app.register_blueprint(make_api(admin), url_prefix=f"{base}/api")
+    app.register_blueprint(make_config_api(admin), url_prefix=f"{base}/config")
+    add_graphite(app, admin)
+    add_static(app, admin)
+    add_events(app, admin, pages, identity)
+    add_forms(app, admin, pages)
+    if admin.accounts is not None:
+        add_login(app, admin, pages, identity)
+    add_pages(app, admin, pages)
+    _add_frame(app, admin, identity)
+    _add_errors(app, admin, pages)
+    return app
+
+
+def _add_frame(app: AdminApp, admin: Admin, identity: Identity) -> None:
+    base = admin.options.base_path.rstrip("/")
+    policy = content_policy(admin.options)
+
+    @app.before_request
+    async def enter() -> Response | Redirect | None:
+        g.peer = identity.peer(request)
+        nobody = Viewer("", None, g.peer.address, g.peer.scheme, g.peer.host)
+        g.viewer = nobody
+        check_origin(request, g.peer)
+        path = request.path[len(base) :] if request.path.startswith(base) else request.path
+        is_open = path.startswith(_OPEN)
+        if is_open and path != "/login":
+            return None
+        g.viewer = await identity.viewer(request, g.peer)
+        if g.viewer.role is not None or is_open:
+            return None
+        if wants_page(request):
+            asked = quote(request.full_path.rstrip("?"), safe="")
+            return redirect(f"{base}/login?next={asked}", 303)
+        response = respond("UNAUTHORIZED", 401)
+        response.headers["WWW-Authenticate"] = 'Basic realm="nsqadmin"'
+        return response
+
+    @app.after_request
+    async def leave(response: Response) -> Response:
+        add_security(response, policy, secure=g.get("viewer") and g.viewer.scheme == "https")
+        await compress(request, response)
+        logger.debug(
+            "http(%s): %d %s %s", g.viewer.address if "viewer" in g else "-",
+            response.status_code, request.method, request.path,
+        )  # fmt: skip
+        return response
+
+
+def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
+    base = admin.options.base_path.rstrip("/")
+
+    def tell(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+        is_api = request.path.startswith((f"{base}/api/", f"{base}/config/"))
+        if is_api or not wants_page(request) or "viewer" not in g or g.viewer.role is None:
+            response = respond(message, status)
+        else:
+            view = pages.view(g.viewer, "/", {})
+            title = _TITLES.get(status, "This did not work")
+            response = pages.error(view, status, title, message)
+        response.headers.update(headers or {})
+        return response
+
+    @app.errorhandler(Refused)
+    async def refused(error: Refused) -> Response:
+        return tell(error.status, str(error))
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        named = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "INVALID_VALUE"}
+        message = named.get(status) or (error.name or "INTERNAL_ERROR").upper().replace(" ", "_")
+        allowed = getattr(error, "valid_methods", None) if status == 405 else None
+        return tell(status, message, {"Allow": ", ".join(sorted(allowed))} if allowed else None)
+
+    @app.errorhandler(Exception)
+    async def crashed(error: Exception) -> Response:
+        logger.error("http: %s %s crashed", request.method, request.path, exc_info=error)
+        return tell(500, "INTERNAL_ERROR")

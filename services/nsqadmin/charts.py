@@ -1,0 +1,136 @@
+"""Charts as SVG, drawn by the server: sparklines for rows, larger ones for pages.
+
+They carry classes and no colours: the stylesheet gives them those of the theme. A gap in what is
+known is a gap in the line. Values are drawn from zero, so that a small change never looks like a
+large one. The larger charts carry their points in ``data-points`` for the script that shows values
+under the pointer; they are complete without it.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+from nsqadmin.formats import short
+from nsqadmin.history import Point
+
+WIDTH, HEIGHT = 120, 26
+_LARGE_WIDTH, _LARGE_HEIGHT = 640, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 22
+_GRID_LINES = 3
+
+
+def sparkline(values: Sequence[float], kind: str, label: str) -> Markup:
+    """A line of ``values`` in the room of a table cell; ``label`` is for who cannot see it."""
+    known = [value for value in values if not math.isnan(value)]
+    if len(known) < 2:
+        return Markup('<svg class="spark" viewBox="0 0 {} {}" aria-hidden="true"></svg>').format(
+            WIDTH, HEIGHT
+        )
+    top = max(*known, 1e-9)
+    step = WIDTH / max(1, len(values) - 1)
+    runs = _runs(values, lambda i: i * step, lambda v: HEIGHT - 2 - v / top * (HEIGHT - 4))
+    text = f"{label}: now {short(round(known[-1], 1))}, peak {short(round(top, 1))} in 30 minutes"
+    return Markup(
+        '<svg class="spark spark-{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}"><title>{}</title>{}</svg>'
+    ).format(kind, WIDTH, HEIGHT, text, text, _paths(runs, HEIGHT))
+
+
+def _runs(
+    values: Sequence[float], x: Callable[[int], float], y: Callable[[float], float]
+) -> list[list[tuple[float, float]]]:
+    runs: list[list[tuple[float, float]]] = [[]]
+    for index, value in enumerate(values):
+        if math.isnan(value):
+            if runs[-1]:
+                runs.append([])
+        else:
+            runs[-1].append((x(index), y(value)))
+    return [run for run in runs if run]
+
+
+def _paths(runs: list[list[tuple[float, float]]], floor: float) -> Markup:
+    parts = Markup("")
+    for run in runs:
+        if len(run) == 1:
+            run = [run[0], (run[0][0] + 1, run[0][1])]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
+        area = f"{run[0][0]:.1f},{floor} {line} {run[-1][0]:.1f},{floor}"
+        parts += Markup('<polygon class="area" points="{}"/>').format(area)
+        parts += Markup('<polyline class="line" points="{}"/>').format(line)
+    return parts
+
+
+def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
+    """A chart with axes; ``points`` are as `History.points` gives them."""
+    known = [value for _, value in points if not math.isnan(value)]
+    if not known:
+        return Markup('<p class="chart-empty">Nothing recorded yet.</p>')
+    top = nice_top(max(known))
+    width = _LARGE_WIDTH - _LEFT - _RIGHT
+    height = _LARGE_HEIGHT - _TOP - _BOTTOM
+    step = width / max(1, len(points) - 1)
+    floor = _TOP + height
+
+    runs = _runs(
+        [value for _, value in points],
+        lambda index: _LEFT + index * step,
+        lambda value: floor - value / top * height,
+    )
+    text = (
+        f"{title}: now {short(round(known[-1], 2))}{unit}, peak {short(round(max(known), 2))}{unit}"
+    )
+    data = [[at, None if math.isnan(value) else round(value, 2)] for at, value in points]
+    return Markup(
+        '<svg class="chart chart-{}" viewBox="0 0 {} {}" role="img" aria-label="{}"'
+        ' data-points="{}" data-unit="{}" data-left="{}" data-right="{}" data-top="{}"'
+        ' data-bottom="{}" data-max="{}">{}{}{}</svg>'
+    ).format(
+        kind, _LARGE_WIDTH, _LARGE_HEIGHT, text, json.dumps(data), unit, _LEFT,
+        _LARGE_WIDTH - _RIGHT, _TOP, floor, top, _grid(top, unit), _times(points, step),
+        _paths(runs, floor),
+    )  # fmt: skip
+
+
+def nice_top(value: float) -> float:
+    """The upper end of an axis: 1, 1.5, 2, 3, 5 or 8 times a power of ten, not below ``value``."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    for factor in (1, 1.5, 2, 3, 5, 8, 10):
+        if value <= factor * power:
+            return float(factor * power)
+    return 10 * power
+
+
+def _grid(top: float, unit: str) -> Markup:
+    parts = Markup("")
+    height = _LARGE_HEIGHT - _TOP - _BOTTOM
+    for index in range(_GRID_LINES + 1):
+        value = top * index / _GRID_LINES
+        y = _LARGE_HEIGHT - _BOTTOM - height * index / _GRID_LINES
+        parts += Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
+            _LEFT, _LARGE_WIDTH - _RIGHT, y, y
+        )
+        shown = short(round(value, 2)) + (unit if unit != "/s" else "")
+        parts += Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
+            _LEFT - 6, y + 3.5, shown
+        )
+    return parts
+
+
+def _times(points: Sequence[Point], step: float) -> Markup:
+    parts = Markup("")
+    count = len(points)
+    for index in range(0, count, max(1, count // 6)):
+        x = _LEFT + index * step
+        if x > _LARGE_WIDTH - 40:
+            break
+        moment = datetime.fromtimestamp(points[index][0], UTC)
+        parts += Markup(
+            '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle" data-time="{}">{}</text>'
+        ).format(x, _LARGE_HEIGHT - 6, points[index][0], escape(f"{moment:%H:%M}"))
+    return parts

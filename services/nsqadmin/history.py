@@ -1,0 +1,145 @@
+"""The last 24 hours, in memory, in less detail the longer ago.
+
+Each number worth a chart (depth, rate and so on of a topic, channel, node or the cluster) is a
+`Series` of three rings: 10-second steps for half an hour, 1-minute steps for three hours, 10-minute
+steps for a day. Every value goes into all three, so nothing is ever moved from one to another.
+Depth and latency keep the peak of a step, since a spike must not vanish in an average; the rest
+keeps the mean. Times are Unix seconds, given by the caller.
+
+A series takes about 2.5 KB. `MAX_SERIES` bounds the whole at about 100 MB: enough for 80 nsqd with
+1500 topics of four channels. Beyond it the newest topics have no history, and `is_full` says so.
+"""
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+MAX_SERIES = 40_000
+# step and number of steps: half an hour, three hours, a day
+TIERS = ((10, 180), (60, 180), (600, 144))
+RANGES = {"30m": 0, "3h": 1, "24h": 2}
+PEAKS = frozenset(("depth", "latency"))
+
+Entity = tuple[
+    str, ...
+]  # ("topic", name), ("channel", topic, name), ("node", address), ("cluster",)
+Point = tuple[int, float]
+
+
+@attrs.define(eq=False)
+class Tier:
+    """One ring of steps."""
+
+    step: int
+    size: int
+    values: "array[float]"
+    newest: int = -1
+    seen: int = 0  # values that went into the newest step
+
+    @classmethod
+    def empty(cls, step: int, size: int) -> "Tier":
+        """A ring without a value."""
+        return cls(step, size, array("f", [math.nan]) * size)
+
+    def add(self, now: float, value: float, *, peak: bool) -> None:
+        """Take in a value; the clock may jump."""
+        slot = int(now // self.step)
+        at = slot % self.size
+        if slot == self.newest and self.seen:
+            old = self.values[at]
+            mean = old + (value - old) / (self.seen + 1)
+            self.values[at] = max(old, value) if peak else mean
+            self.seen += 1
+            return
+        gap = slot - self.newest
+        if not 0 < gap < self.size:
+            for index in range(self.size):
+                self.values[index] = math.nan
+        else:
+            for missed in range(self.newest + 1, slot):
+                self.values[missed % self.size] = math.nan
+        self.values[at] = value
+        self.newest, self.seen = slot, 1
+
+    def points(self, now: float) -> list[Point]:
+        """Start and value of each step up to ``now``; NaN where nothing is known."""
+        last = int(now // self.step)
+        oldest = self.newest - self.size
+        return [
+            (
+                slot * self.step,
+                self.values[slot % self.size] if oldest < slot <= self.newest else math.nan,
+            )
+            for slot in range(last - self.size + 1, last + 1)
+        ]
+
+
+@attrs.define(eq=False)
+class Series:
+    """One number over the last day."""
+
+    peak: bool
+    tiers: tuple[Tier, ...]
+    last: float = 0.0
+
+    def add(self, now: float, value: float) -> None:
+        """Take in the value at ``now``."""
+        self.last = now
+        for tier in self.tiers:
+            tier.add(now, value, peak=self.peak)
+
+
+@attrs.define(eq=False)
+class History:
+    """All series of this process."""
+
+    limit: int = MAX_SERIES
+    _series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new topics find no room any more."""
+        return len(self._series) >= self.limit
+
+    def record(self, now: float, entity: Entity, values: Mapping[str, float]) -> None:
+        """Take in the numbers of one entity at ``now``."""
+        for name, value in values.items():
+            series = self._series.get((entity, name))
+            if series is None:
+                if self.is_full:
+                    continue
+                tiers = tuple(Tier.empty(step, size) for step, size in TIERS)
+                series = self._series[entity, name] = Series(name in PEAKS, tiers)
+            series.add(now, value)
+
+    def points(self, entity: Entity, name: str, span: str, *, now: float) -> list[Point]:
+        """A number over ``span`` (a key of `RANGES`); empty if it was never recorded."""
+        series = self._series.get((entity, name))
+        return series.tiers[RANGES[span]].points(now) if series else []
+
+    def recent(self, entity: Entity, name: str, *, now: float, count: int = 60) -> list[float]:
+        """The last half hour in ``count`` values, for a sparkline."""
+        points = self.points(entity, name, "30m", now=now)
+        if not points:
+            return []
+        width = len(points) // count
+        peak = name in PEAKS
+        return [
+            _fold([value for _, value in points[start : start + width]], peak=peak)
+            for start in range(0, width * count, width)
+        ]
+
+    def prune(self, now: float) -> None:
+        """Forget what has had no value for a day."""
+        day = TIERS[-1][0] * TIERS[-1][1]
+        for key in [key for key, series in self._series.items() if series.last < now - day]:
+            del self._series[key]
+
+
+def _fold(values: Sequence[float], *, peak: bool) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return math.nan
+    return max(known) if peak else sum(known) / len(known)

@@ -1,0 +1,149 @@
+"""The settings of nsqadmin: one field per flag, config key and environment variable.
+
+The names and defaults of the original's are kept; what is ours stands at the end. Durations are
+seconds.
+"""
+
+import ipaddress
+import posixpath
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nsqcore.app.log import format_option, level_option, prefix_option
+from nsqcore.app.options import OptionsError, option
+from nsqcore.app.values import address, between
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def normal_base_path(value: str) -> str:
+    """``value`` with a leading and without a trailing slash; ``/`` for the root."""
+    return posixpath.normpath("/" + value.strip("/"))
+
+
+def parse_network(value: str) -> Network:
+    """An address or CIDR as a network; bits behind the prefix do not matter (``127.0.0.1/8``)."""
+    return ipaddress.ip_network(value, strict=False)
+
+
+def _is_network(value: str) -> None:
+    if value:
+        parse_network(value)
+
+
+def _is_file(value: str) -> None:
+    if value and not Path(value).is_file():
+        raise ValueError("is no file")
+
+
+@attrs.frozen(kw_only=True)
+class NsqadminOptions:
+    """Settings of one nsqadmin. Durations are seconds."""
+
+    config: str = option("", "path to config file")
+    log_level: str = level_option()
+    log_prefix: str = prefix_option("nsqadmin")
+    log_format: str = format_option()
+    verbose: bool = option(False, "has no effect, use --log-level", deprecated=True)
+
+    http_address: str = option(
+        "0.0.0.0:4171", "<addr>:<port> to listen on for HTTP clients", check=address
+    )
+    base_path: str = option("/", "URL base path", converter=normal_base_path)
+    dev_static_dir: str = option("", "directory to serve /static from (development use only)")
+
+    graphite_url: str = option("", "graphite HTTP address")
+    proxy_graphite: bool = option(False, "proxy HTTP requests to graphite")
+    statsd_counter_format: str = option(
+        "stats.counters.%s.count", "how statsd names the keys of counters; empty: as they come"
+    )
+    statsd_gauge_format: str = option(
+        "stats.gauges.%s", "how statsd names the keys of gauges; empty: as they come"
+    )
+    statsd_prefix: str = option(
+        "nsq.%s", "prefix of the keys sent to statsd (%s is the host; as nsqd is configured)"
+    )
+    statsd_interval: float = option(
+        60.0, "time between two pushes of nsqd to statsd (as nsqd is configured)"
+    )
+
+    notification_http_endpoint: str = option(
+        "", "URL that gets a POST for every admin action (fully qualified)"
+    )
+    http_client_connect_timeout: float = option(2.0, "timeout for HTTP connect")
+    http_client_request_timeout: float = option(5.0, "timeout for HTTP request")
+    http_client_tls_insecure_skip_verify: bool = option(
+        False, "do not verify the certificates of nsqd and nsqlookupd"
+    )
+    http_client_tls_root_ca_file: str = option("", "CA file for the HTTP client", check=_is_file)
+    http_client_tls_cert: str = option("", "certificate file for the HTTP client")
+    http_client_tls_key: str = option("", "key file for the HTTP client")
+
+    allow_config_from_cidr: str = option(
+        "127.0.0.1/8",
+        "CIDR from which /config may be used; empty: from anywhere",
+        check=_is_network,
+    )
+    acl_http_header: str = option(
+        "X-Forwarded-User", "HTTP header that names the authenticated user"
+    )
+    nsqlookupd_http_addresses: tuple[str, ...] = option(
+        (), "lookupd HTTP address (repeatable)", flag="lookupd-http-address", many=True,
+        check=address,
+    )  # fmt: skip
+    nsqd_http_addresses: tuple[str, ...] = option(
+        (), "nsqd HTTP address (repeatable)", flag="nsqd-http-address", many=True, check=address
+    )
+    admin_users: tuple[str, ...] = option(
+        (), "user, as --acl-http-header names it, who may do privileged actions; nobody else may"
+        " (repeatable)", flag="admin-user", many=True,
+    )  # fmt: skip
+
+    trusted_proxies: tuple[str, ...] = option(
+        (), "address or CIDR of a proxy whose --acl-http-header and X-Forwarded-* headers are"
+        " believed, and nobody else's; without it the ACL header is believed from anyone"
+        " (repeatable)", flag="trusted-proxy", many=True, check=_is_network,
+    )  # fmt: skip
+    auth_file: str = option(
+        "", "file of users with roles and hashed passwords; everybody has to log in", check=_is_file
+    )
+    session_lifetime: float = option(12 * 3600.0, "time after which a login ends")
+    collect_interval: float = option(
+        1.0, "time between two looks at the cluster while somebody is watching",
+        check=between(0.2, 60),
+    )  # fmt: skip
+    idle_interval: float = option(
+        10.0, "time between two looks at the cluster while nobody is watching",
+        check=between(0.2, 60),
+    )  # fmt: skip
+    hash_password: bool = option(
+        False, "ask for a password, print its hash for --auth-file, and exit"
+    )
+
+    @property
+    def trusted_networks(self) -> Sequence[Network]:
+        """The networks of ``trusted_proxies``."""
+        return [parse_network(value) for value in self.trusted_proxies]
+
+
+def check(options: NsqadminOptions) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        OptionsError: with a text for the operator.
+    """
+    if not options.nsqd_http_addresses and not options.nsqlookupd_http_addresses:
+        raise OptionsError("--nsqd-http-address or --lookupd-http-address required")
+    if options.nsqd_http_addresses and options.nsqlookupd_http_addresses:
+        raise OptionsError("use --nsqd-http-address or --lookupd-http-address not both")
+    cert, key = options.http_client_tls_cert, options.http_client_tls_key
+    if cert and not key:
+        raise OptionsError("--http-client-tls-key must be specified with --http-client-tls-cert")
+    if key and not cert:
+        raise OptionsError("--http-client-tls-cert must be specified with --http-client-tls-key")
+    if options.proxy_graphite and not options.graphite_url:
+        raise OptionsError("--proxy-graphite needs --graphite-url")
+    if options.graphite_url and not options.graphite_url.startswith(("http://", "https://")):
+        raise OptionsError(f"--graphite-url must be a http:// URL, not {options.graphite_url}")

@@ -1,0 +1,112 @@
+"""The pages of the site: which URL shows which, and how one is answered.
+
+`PAGES` is the one list: a rule and the function that makes the page. The same function serves the
+first answer, and through `nsqadmin.events` every live update.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from quart import Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+
+from nsqadmin.access import Viewer
+from nsqadmin.admin import Admin
+from nsqadmin.asgi import AdminApp
+from nsqadmin.pages_nodes import counter, lookup, node, nodes
+from nsqadmin.pages_topics import channel, topic, topics
+from nsqadmin.pages_topology import topology
+from nsqadmin.render import Renderer
+from nsqadmin.requests import wants_page
+from nsqadmin.view import NoSuchPage, Page, View
+
+PageMaker = Callable[..., Page]
+
+PAGES: tuple[tuple[str, PageMaker], ...] = (
+    ("/", topics),
+    ("/topics", topics),
+    ("/topics/<topic>", topic),
+    ("/topics/<topic>/<channel>", channel),
+    ("/nodes", nodes),
+    ("/nodes/<node>", node),
+    ("/topology", topology),
+    ("/counter", counter),
+    ("/lookup", lookup),
+)
+
+
+@attrs.define(eq=False)
+class Pages:
+    """Finds and draws pages."""
+
+    admin: Admin
+    renderer: Renderer = attrs.field(factory=Renderer)
+    _map: Map = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare to find a page by its path."""
+        self._map = Map([Rule(rule, endpoint=str(i)) for i, (rule, _) in enumerate(PAGES)])
+
+    def view(self, viewer: Viewer, path: str, arguments: Mapping[str, str]) -> View:
+        """The view of ``path`` (without the base path) at this moment."""
+        return View(self.admin, viewer, self.admin.collector.snapshot, path, arguments)
+
+    def find(self, view: View) -> Page:
+        """The page of a view.
+
+        Raises:
+            NoSuchPage: there is none.
+        """
+        try:
+            endpoint, names = self._map.bind("").match(view.path, method="GET")
+        except HTTPException as error:
+            raise NoSuchPage("There is no such page.") from error
+        return PAGES[int(endpoint)][1](view, **names)
+
+    def error(self, view: View, status: int, title: str, text: str) -> Response:
+        """A page that says what went wrong."""
+        page = Page("message.html", title, "", {"text": text})
+        return html(self.renderer.page(view, page), status)
+
+
+def html(text: str, status: int = 200) -> Response:
+    """An HTML document; its encoding is in its head, as in the original."""
+    response = Response(text, status)
+    response.headers["Content-Type"] = "text/html"
+    return response
+
+
+def add_pages(app: AdminApp, admin: Admin, pages: Pages) -> None:
+    """Route all pages below the base path."""
+    base = admin.options.base_path.rstrip("/")
+
+    async def show(**names: Any) -> Response:
+        if not wants_page(request):
+            return html(pages.renderer.plain("shell.html", **shell_values(admin)))
+        await admin.collector.fresh()
+        path = request.path[len(base) :] or "/"
+        view = pages.view(g.viewer, path, request.args.to_dict())
+        try:
+            page = pages.find(view)
+        except NoSuchPage as error:
+            return pages.error(view, 404, "Not found", str(error))
+        return html(pages.renderer.page(view, page))
+
+    for index, (rule, _) in enumerate(PAGES):
+        whole = base if rule == "/" and base else base + rule
+        app.add_url_rule(whole, f"page_{index}", show, methods=["GET"])
+
+
+def shell_values(admin: Admin) -> dict[str, Any]:
+    """What the page for scripts shows: where the API is, and the settings of Graphite."""
+    options = admin.options
+    return {
+        "base": options.base_path.rstrip("/"),
+        "graphite_url": options.graphite_url,
+        "statsd_prefix": options.statsd_prefix,
+        "statsd_counter_format": options.statsd_counter_format,
+        "statsd_gauge_format": options.statsd_gauge_format,
+        "statsd_interval": int(options.statsd_interval),
+    }

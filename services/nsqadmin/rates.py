@@ -1,0 +1,51 @@
+"""Messages per second, from counters that were read a few seconds apart.
+
+One `RateWindow` per nsqd holds the counters of the last few looks. A counter that fell has started
+anew with its
+daemon: it counts from 0. Times are nanoseconds of the monotonic clock, given by the caller.
+"""
+
+from collections import deque
+
+import attrs
+
+from nsqcore.cluster.stats import TopicStats
+
+SECOND = 1_000_000_000
+# Short enough to follow what one sees happen, long enough that a rate of 1/s is no flicker of 0 and
+# 2.
+WINDOW = 5 * SECOND
+Key = tuple[str, str]  # topic and channel; an empty channel is the topic itself
+
+
+@attrs.define(eq=False)
+class RateWindow:
+    """The message counters of one nsqd, of late."""
+
+    _looks: deque[tuple[int, dict[Key, int]]] = attrs.field(factory=deque)
+
+    def fill_in(self, topics: tuple[TopicStats, ...], *, now: int) -> None:
+        """Set ``rate`` of the topics and their channels, just read from this nsqd."""
+        counts: dict[Key, int] = {}
+        for topic in topics:
+            counts[topic.topic_name, ""] = topic.message_count
+            for channel in topic.channels:
+                counts[topic.topic_name, channel.channel_name] = channel.message_count
+        # The oldest look inside the window, or the last one if all are older.
+        while len(self._looks) > 1 and self._looks[0][0] < now - WINDOW:
+            self._looks.popleft()
+        if self._looks:
+            then, before = self._looks[0]
+            seconds = max(now - then, 1) / SECOND
+            for topic in topics:
+                topic.rate = _rate(before, counts, (topic.topic_name, ""), seconds)
+                for channel in topic.channels:
+                    key = (topic.topic_name, channel.channel_name)
+                    channel.rate = _rate(before, counts, key, seconds)
+        self._looks.append((now, counts))
+
+
+def _rate(before: dict[Key, int], after: dict[Key, int], key: Key, seconds: float) -> float:
+    count = after[key]
+    earlier = before.get(key, 0)
+    return (count - earlier if count >= earlier else count) / seconds

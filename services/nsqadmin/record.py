@@ -1,0 +1,55 @@
+"""What of a snapshot goes into the history.
+
+The names used here (`depth`, `rate`, ...) are those that charts ask for. Latency is that of the
+highest percentile that nsqd computes, in milliseconds.
+"""
+
+from nsqadmin.history import History
+from nsqadmin.snapshot import Snapshot, channels_sum, total_depth
+from nsqcore.cluster.latency import Latency
+
+
+def record_history(history: History, snapshot: Snapshot) -> None:
+    """Put the numbers of everything in ``snapshot`` into ``history``."""
+    now = snapshot.taken / 1e9
+    totals = dict.fromkeys(("depth", "in_flight", "rate", "clients"), 0.0)
+    for name, topic in snapshot.topics.items():
+        if not topic.nodes:
+            continue
+        values = {
+            "depth": float(total_depth(topic)),
+            "in_flight": float(channels_sum(topic, "in_flight_count")),
+            "rate": topic.rate,
+            "clients": float(channels_sum(topic, "client_count")),
+        }
+        for key, value in values.items():
+            totals[key] += value
+        history.record(now, ("topic", name), values | _latency(topic.latency))
+        for channel in topic.channels:
+            numbers = {
+                "depth": float(channel.depth),
+                "in_flight": float(channel.in_flight_count),
+                "rate": channel.rate,
+                "clients": float(channel.client_count),
+            }
+            entity = ("channel", name, channel.channel_name)
+            history.record(now, entity, numbers | _latency(channel.latency))
+    for node in snapshot.nodes:
+        if not node.error:
+            numbers = {
+                "depth": float(node.depth),
+                "in_flight": float(node.in_flight),
+                "rate": node.rate,
+                "clients": float(node.client_count),
+            }
+            history.record(now, ("node", node.address), numbers)
+    history.record(now, ("cluster",), totals)
+    if snapshot.version % 600 == 0:  # every ten minutes at most
+        history.prune(now)
+
+
+def _latency(latency: Latency) -> dict[str, float]:
+    if not latency.percentiles:
+        return {}
+    highest = max(latency.percentiles, key=lambda item: item.quantile)
+    return {"latency": highest.average / 1e6}

@@ -1,0 +1,312 @@
+"""The cluster as a drawing: nsqlookupd, nsqd, topics, channels and consumers, from left to right.
+
+`lay_out` chooses what is drawn and where; the template makes SVG of that. Channels give the rows; a
+topic stands in the middle of its channels, nsqd and nsqlookupd spread over the height. A big
+cluster is not drawn whole: the topics with the most traffic are, or those that a search finds, and
+how many are left out is said.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from nsqadmin.formats import rate, short
+from nsqadmin.snapshot import NodeState, Snapshot, channel_parts, topic_parts, total_depth
+from nsqcore.cluster.stats import ChannelStats, TopicStats
+
+# Beyond this a drawing is wallpaper: 90 rows of 34 px are three screens.
+MAX_ROWS = 90
+ROW, GAP, TOP = 34, 12, 44
+BOX = 26
+_COLUMNS = {  # left edge and width
+    "lookupd": (8, 150),
+    "node": (248, 190),
+    "topic": (538, 200),
+    "channel": (836, 200),
+    "consumer": (1106, 206),
+}
+WIDTH = 1320
+_TEXT = 7.0  # width of a letter of the names, on average
+
+
+@attrs.frozen(kw_only=True)
+class Box:
+    """A daemon, topic, channel or group of consumers. ``target`` is what a click leads to."""
+
+    id: str
+    kind: str
+    name: str
+    shown: str  # the name, cut to fit
+    note: str  # numbers
+    x: float
+    y: float
+    width: float
+    target: tuple[str, ...]
+    state: str = ""  # "down", "paused", "backlog", "idle"
+    title: str = ""
+
+    @property
+    def middle(self) -> float:
+        """The height at which lines meet it."""
+        return self.y + BOX / 2
+
+
+@attrs.frozen(kw_only=True)
+class Edge:
+    """A line between two boxes; ``weight`` from 0 to 4 says how much flows."""
+
+    start: str
+    end: str
+    path: str
+    weight: int = 0
+    state: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Drawing:
+    """All that is drawn."""
+
+    boxes: Sequence[Box]
+    edges: Sequence[Edge]
+    height: int
+    width: int = WIDTH
+    topics: int = 0  # drawn
+    left_out: int = 0  # topics not drawn
+    columns: Sequence[tuple[str, int]] = (
+        ("nsqlookupd", 8),
+        ("nsqd", 248),
+        ("Topics", 538),
+        ("Channels", 836),
+        ("Consumers", 1106),
+    )
+
+
+def lay_out(snapshot: Snapshot, query: str = "") -> Drawing:
+    """The drawing of a cluster, or of what fits all words of ``query``."""
+    fitting = [topic for topic in snapshot.topics.values() if _fits(topic, query)]
+    topics = _most_important(fitting)
+    hosts = {part.node for topic in topics for part in topic_parts(topic)}
+    nodes = [node for node in snapshot.nodes if not query or node.address in hosts]
+    rows = sum(max(1, len(topic.channels)) for topic in topics)
+    height = max(
+        rows * ROW + len(topics) * GAP, len(nodes) * ROW, len(snapshot.lookupds) * (ROW + GAP), 120
+    )
+    placed = _place_topics(topics, (height - rows * ROW - len(topics) * GAP) / 2)
+    placed += _place_nodes(nodes, height)
+    placed += _place_lookupds(snapshot, height)
+    boxes = {box.id: box for box in placed}
+    edges = [*_registrations(snapshot, nodes, boxes), *_flows(topics, boxes)]
+    return Drawing(
+        boxes=placed,
+        edges=edges,
+        height=int(height) + TOP + 20,
+        topics=len(topics),
+        left_out=len(fitting) - len(topics),
+    )
+
+
+def _fits(topic: TopicStats, query: str) -> bool:
+    parts = topic_parts(topic)
+    names = [topic.topic_name, *(channel.channel_name for channel in topic.channels)]
+    names += [f"{part.hostname} {part.node}" for part in parts]
+    text = " ".join(names).lower()
+    return all(word in text for word in query.lower().split())
+
+
+def _most_important(topics: Sequence[TopicStats]) -> list[TopicStats]:
+    """Those with the most traffic that fit, in the order of their names."""
+    chosen: list[TopicStats] = []
+    room = MAX_ROWS
+    for topic in sorted(topics, key=lambda item: (-item.rate, -total_depth(item), item.topic_name)):
+        rows = max(1, len(topic.channels))
+        if rows > room and chosen:
+            break
+        chosen.append(topic)
+        room -= rows
+    return sorted(chosen, key=lambda item: item.topic_name)
+
+
+def _place_topics(topics: Sequence[TopicStats], offset: float) -> list[Box]:
+    boxes: list[Box] = []
+    y = TOP + offset
+    for topic in topics:
+        top = y
+        for channel in topic.channels[:MAX_ROWS]:
+            boxes += [_channel_box(channel, y), _consumer_box(channel, y)]
+            y += ROW
+        y = max(y, top + ROW)
+        boxes.append(_topic_box(topic, (top + y - ROW) / 2))
+        y += GAP
+    return boxes
+
+
+def _box(
+    kind: str,
+    y: float,
+    key: str,
+    name: str,
+    note: str,
+    *,
+    target: tuple[str, ...],
+    title: str,
+    state: str = "",
+) -> Box:
+    x, width = _COLUMNS[kind]
+    room = int((width - 18 - len(note) * 6.2) / _TEXT)
+    return Box(
+        id=f"{kind}:{key}",
+        kind=kind,
+        name=name,
+        shown=cut(name, room),
+        note=note,
+        x=x,
+        y=y,
+        width=width,
+        target=target,
+        state=state,
+        title=title,
+    )
+
+
+def cut(name: str, room: int) -> str:
+    """``name`` in ``room`` letters; what is lost is lost in the middle."""
+    room = max(room, 5)
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 2
+    return f"{name[: room - 1 - end]}…{name[-end:]}"
+
+
+def _topic_box(topic: TopicStats, y: float) -> Box:
+    hosts = len(topic_parts(topic))
+    state = "paused" if topic.paused else "idle" if not hosts else "backlog" if topic.depth else ""
+    note = f"{rate(topic.rate)}/s" + (f" · {short(topic.depth)}" if topic.depth else "")
+    title = f"topic {topic.topic_name}: {rate(topic.rate)} messages/s, depth {topic.depth:,}"
+    return _box(
+        "topic", y, topic.topic_name, topic.topic_name, note if hosts else "no producers",
+        target=("topic", topic.topic_name), state=state, title=title + _pause_text(topic.paused),
+    )  # fmt: skip
+
+
+def _channel_box(channel: ChannelStats, y: float) -> Box:
+    key = f"{channel.topic_name}/{channel.channel_name}"
+    state = "paused" if channel.paused else "backlog" if channel.depth else ""
+    note = f"{rate(channel.rate)}/s · {short(channel.depth)}"
+    title = (
+        f"channel {key}: depth {channel.depth:,}, {channel.in_flight_count:,} in flight,"
+        f" {rate(channel.rate)} messages/s"
+    )
+    return _box(
+        "channel", y, key, channel.channel_name, note, state=state,
+        target=("channel", channel.topic_name, channel.channel_name),
+        title=title + _pause_text(channel.paused),
+    )  # fmt: skip
+
+
+def _pause_text(paused: bool) -> str:
+    return ", paused" if paused else ""
+
+
+def _consumer_box(channel: ChannelStats, y: float) -> Box:
+    key = f"{channel.topic_name}/{channel.channel_name}"
+    clients = [client for part in channel_parts(channel) for client in part.clients or ()]
+    hosts = Counter(client.hostname or client.client_id for client in clients).most_common()
+    name = hosts[0][0] if hosts else "no consumers" if not channel.client_count else "…"
+    if len(hosts) > 1:
+        name = f"{name} +{len(hosts) - 1}"
+    note = f"{channel.client_count:,}" if channel.client_count else ""
+    title = ", ".join(f"{host} ({count})" for host, count in hosts[:12]) or "no consumers"
+    return _box(
+        "consumer", y, key, name, note, title=title, state="" if channel.client_count else "none",
+        target=("channel", channel.topic_name, channel.channel_name),
+    )  # fmt: skip
+
+
+def _spread(count: int, height: float, largest: float) -> list[float]:
+    """``count`` heights spread over ``height``, no farther apart than ``largest``."""
+    step = min(largest, height / max(1, count))
+    first = TOP + (height - step * count) / 2 + (step - ROW) / 2
+    return [first + step * index for index in range(count)]
+
+
+def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
+    boxes = []
+    for node, y in zip(nodes, _spread(len(nodes), height, 90), strict=True):
+        name = node.producer.hostname or node.address
+        same = sum(other.producer.hostname == node.producer.hostname for other in nodes) > 1
+        shown = f"{name}:{node.producer.tcp_port or node.producer.http_port}" if same else name
+        depth = node.depth
+        note = "down" if node.error else f"{rate(node.rate)}/s"
+        title = f"nsqd {name} ({node.address}): " + (
+            node.error or f"{rate(node.rate)} messages/s, depth {depth:,}"
+        )
+        boxes.append(
+            _box(
+                "node",
+                y,
+                node.address,
+                shown,
+                note,
+                target=("node", node.address),
+                state="down" if node.error else "",
+                title=title,
+            )  # fmt: skip
+        )
+    return boxes
+
+
+def _place_lookupds(snapshot: Snapshot, height: float) -> list[Box]:
+    lookupds = snapshot.lookupds
+    boxes = []
+    for item, y in zip(lookupds, _spread(len(lookupds), height, 120), strict=True):
+        state, more = ("down", item.error) if item.error else ("", f"{len(item.nodes)} nsqd")
+        boxes.append(
+            _box(
+                "lookupd",
+                y,
+                item.address,
+                item.address,
+                state,
+                target=("lookup",),
+                state=state,
+                title=f"nsqlookupd {item.address}: {more}",
+            )
+        )
+    return boxes
+
+
+def _registrations(
+    snapshot: Snapshot, nodes: Sequence[NodeState], boxes: Mapping[str, Box]
+) -> Iterable[Edge]:
+    for lookupd in snapshot.lookupds:
+        for node in nodes:
+            if not lookupd.error:
+                state = "registered" if node.address in lookupd.nodes else "missing"
+                yield _edge(boxes, f"lookupd:{lookupd.address}", f"node:{node.address}", state)
+
+
+def _flows(topics: Sequence[TopicStats], boxes: Mapping[str, Box]) -> Iterable[Edge]:
+    for topic in topics:
+        target = f"topic:{topic.topic_name}"
+        for part in topic_parts(topic):
+            if f"node:{part.node}" in boxes:
+                yield _edge(boxes, f"node:{part.node}", target, "", part.rate)
+        for channel in topic.channels:
+            key = f"{topic.topic_name}/{channel.channel_name}"
+            yield _edge(boxes, target, f"channel:{key}", "", channel.rate)
+            state = "" if channel.client_count else "missing"
+            yield _edge(boxes, f"channel:{key}", f"consumer:{key}", state, channel.rate)
+
+
+def _edge(boxes: Mapping[str, Box], start: str, end: str, state: str, flow: float = 0.0) -> Edge:
+    left, right = boxes[start], boxes[end]
+    x1, x2 = left.x + left.width, right.x
+    middle = (x1 + x2) / 2
+    path = (
+        f"M{x1:.0f} {left.middle:.0f}C{middle:.0f} {left.middle:.0f}"
+        f" {middle:.0f} {right.middle:.0f} {x2:.0f} {right.middle:.0f}"
+    )
+    weight = 0 if flow < 0.05 else min(4, 1 + max(0, int(math.log10(max(flow, 1)))))
+    return Edge(start=start, end=end, path=path, weight=weight, state=state)

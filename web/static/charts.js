@@ -1,0 +1,43 @@
+// Values under the pointer of the larger charts. The points are in the drawing itself.
+const SVG = "http://www.w3.org/2000/svg";
+const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+export function startCharts() {
+  document.addEventListener("pointermove", (event) => {
+    const chart = event.target.closest?.("svg.chart");
+    for (const other of document.querySelectorAll("svg.chart .hover")) {
+      if (!chart?.contains(other)) other.remove();
+    }
+    if (chart) point(chart, event.clientX);
+  });
+}
+
+function point(chart, clientX) {
+  const box = chart.getBoundingClientRect();
+  const { left, right, top, bottom, max, unit } = chart.dataset;
+  const points = JSON.parse(chart.dataset.points);
+  const x = ((clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
+  const share = (x - left) / (right - left);
+  const index = Math.min(points.length - 1, Math.max(0, Math.round(share * (points.length - 1))));
+  const [at, value] = points[index];
+  chart.querySelector(".hover")?.remove();
+  if (value === null) return;
+  const px = Number(left) + ((right - left) * index) / (points.length - 1);
+  const py = bottom - (value / max) * (bottom - top);
+  const group = make("g", { class: "hover" });
+  const end = px > (Number(left) + Number(right)) / 2;
+  group.append(
+    make("line", { x1: px, x2: px, y1: top, y2: bottom }),
+    make("circle", { cx: px, cy: py, r: 3.5 }),
+    make("text", { x: px + (end ? -8 : 8), y: Number(top) + 8, "text-anchor": end ? "end" : "start" }),
+  );
+  group.lastChild.textContent = `${number.format(value)}${unit} · ${clock.format(new Date(at * 1000))}`;
+  chart.append(group);
+}
+
+function make(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
