@@ -39,10 +39,31 @@ def latency(
         result.put("sender late at most", done["sender_late_max"], "ms")
 
 
+def beside_publisher(side: Side, result: Result) -> Slices:
+    """Latency at 100 messages a second while another client publishes all it can."""
+    with running(side.bin_dir, "nsqd", f"--mem-queue-size={side.memory_limit}") as server:
+        server.create("bench", "ch")
+        server.create("noise", "ch")
+        yield
+        seconds = max(2.0, side.seconds(3.0))
+        where = {"server": server.tcp, "topic": "bench", "channel": "ch", "buffered": False}
+        with tools.start(
+            "publish", server=server.tcp, topic="noise", seconds=seconds + 1.5
+        ) as publisher:
+            done = tools.load("latency", rate=100, seconds=seconds, **where)
+            noise = publisher.result()
+        result.check(done["lost"] == done["twice"] == 0, "no message lost or twice")
+        result.low("p50", done["p50"], "ms")
+        result.low("p99", done["p99"], "ms")
+        result.put("worst", done["max"], "ms")
+        result.high("published beside it", noise["rate"], "msg/s")
+
+
 SCENARIOS = [
     Scenario("latency/100", partial(latency, rate=100), quick=True),
     Scenario("latency/2000", partial(latency, rate=2000), quick=True),
     Scenario("latency/100/unbuffered", partial(latency, rate=100, buffered=False)),
     Scenario("latency/2000/unbuffered", partial(latency, rate=2000, buffered=False)),
     Scenario("latency/100/rdy1", partial(latency, rate=100, ready=1)),
+    Scenario("latency/100/beside-publisher", beside_publisher),
 ]

@@ -190,3 +190,33 @@ def test_both_nsqlookupd_know_both_nsqd_and_forget_the_one_that_stops(cluster: C
     cluster.nsqds[1].terminate()
     left = {cluster.nsqds[0].tcp_port}
     wait_until(lambda: all(ports(lookupd) == left for lookupd in cluster.lookupds))
+
+
+def test_a_nsqlookupd_that_comes_and_goes_is_told_everything_again(
+    daemon: Callable[..., Daemon],
+) -> None:
+    steady, other, flapping = (daemon("nsqlookupd") for _ in range(3))
+    lookupds = [steady, other, flapping]
+    nsqd = daemon("nsqd", *(f"--lookupd-tcp-address={one.tcp}" for one in lookupds))
+    nsqd.create("before", CHANNEL)
+    for number in range(2):
+        flapping.kill()
+        nsqd.create(f"meanwhile{number}", CHANNEL)
+        topics = {"before", *(f"meanwhile{n}" for n in range(number + 1))}
+        for lookupd in (steady, other):
+            wait_until(partial(knows, lookupd, nsqd, topics))
+        flapping.start()
+        # the original notices with its next ping, up to 15 s later
+        wait_until(partial(knows, flapping, nsqd, topics), timeout=60)
+
+
+def knows(lookupd: Daemon, nsqd: Daemon, topics: set[str]) -> bool:
+    """Whether ``lookupd`` names ``nsqd`` and its channel for all of ``topics``."""
+    if set(lookupd.get("/topics")["topics"]) != topics:
+        return False
+    found = [lookupd.get(f"/lookup?topic={topic}") for topic in topics]
+    return all(
+        [p["tcp_port"] for p in answer["producers"]] == [nsqd.tcp_port]
+        and answer["channels"] == [CHANNEL]
+        for answer in found
+    )
