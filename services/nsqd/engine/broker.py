@@ -210,15 +210,16 @@ class Broker:
 
     def pump(self, now: int) -> bool:
         """Deliver what can be delivered; whether there is more to do right away."""
+        more = False
         for topic in list(self._backlogs):
-            self._drain(topic, now)
+            more |= self._drain(topic, now)
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             for channel in dirty:
                 channel.deliver(now)
                 if channel.depth:
                     self._await_drained(channel)
-        return bool(self._backlogs)
+        return more
 
     def _await_drained(self, channel: Channel) -> None:
         """Go on with ``channel`` when consumers with too much unread output have read some."""
@@ -226,19 +227,21 @@ class Broker:
             if consumer.blocked:
                 consumer.when_drained(partial(self.mark, channel))
 
-    def _drain(self, topic: Topic, now: int) -> None:
+    def _drain(self, topic: Topic, now: int) -> bool:
+        """Move a step of the backlog of ``topic``; whether there is another to move right away."""
         try:
-            if topic.backlog:
-                topic.drain(now)
+            moved = topic.backlog and topic.drain(now)
         except OSError as error:
             self.error = error
             self.store.warn(
                 f"TOPIC({topic.name}): failed to move messages to its channels - {error}"
             )
             del self._backlogs[topic]  # tried again with the next message or change
-            return
-        if not topic.backlog:
-            del self._backlogs[topic]
+            return False
+        if topic.backlog:
+            return moved  # what cannot be read just now is tried again with the next turn
+        del self._backlogs[topic]
+        return False
 
     def expire(self, now: int) -> None:
         """Act on every deadline up to ``now``."""

@@ -99,20 +99,25 @@ class Topic:
         self.message_count += 1
         self.message_bytes += size
 
-    def drain(self, now: int) -> None:
-        """Move a step of the topic's own queue to the channels. Raises OSError, losing nothing."""
+    def drain(self, now: int) -> bool:
+        """Whether a step of the topic's own queue moved to the channels; False if it can't be read.
+
+        Raises OSError, losing nothing.
+        """
+        moved = bool(self._deferred)
         for record, delay in self._deferred:
             for channel in self.channels.values():
                 channel.defer(record, now + delay)
         self._deferred.clear()
         records = self.queue.take_many(DRAIN_STEP)
         if not records:
-            return
+            return moved
         try:
             self._spread(records)
         except OSError:
             self.queue.put_back(records)
             raise
+        return True
 
     def _spread(self, records: list[bytes]) -> None:
         # every channel may keep the list, none may change it

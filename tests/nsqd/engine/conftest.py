@@ -24,12 +24,25 @@ class Client:
     """What is behind a consumer: takes the frames, and may be slow to read them."""
 
     consumer: Consumer = field(init=False)
+    channel: Channel = field(init=False)
     unread: int = 0  # bytes
     is_gone: bool = False
     when_read: Callable[[], None] | None = None
     _frames: FrameParser = Factory(FrameParser)
     _messages: list[Message] = Factory(list)
     _sizes: list[int] = Factory(list)
+
+    def join(self, broker: Broker, topic: str = "t", channel: str = "c") -> "Client":
+        """Go on a channel, as SUB and RDY do."""
+        self.channel = broker.channel(topic, channel)
+        self.channel.add(self.consumer)
+        broker.mark(self.channel)
+        return self
+
+    def leave(self, broker: Broker) -> None:
+        """Go away, as the end of a session does."""
+        self.channel.remove(self.consumer)
+        broker.consumer_left(self.channel)
 
     def send(self, data: bytes) -> None:
         self._sizes.append(len(data))

@@ -1,0 +1,160 @@
+"""The broker and its disk: failures, the end, and a new beginning."""
+
+import shutil
+
+import pytest
+
+from nsqd.engine.errors import Exiting
+
+SECOND = 1_000_000_000
+
+
+def pump_all(broker, now=0):
+    while broker.pump(now):
+        pass
+
+
+# ------------------------------------------------------------------ a disk that fails
+
+
+def test_disk_that_fails_is_reported_until_it_works_again(new_broker, directory):
+    broker = new_broker(mem_queue_size=0)
+    assert broker.health == "OK"
+    shutil.rmtree(directory)
+    with pytest.raises(OSError, match="No such file"):
+        broker.publish("t", [b"a"], now=0)
+    assert broker.health.startswith("NOK - ")
+    directory.mkdir()
+    broker.publish("t", [b"b"], now=0)
+    assert broker.health == "OK"
+    assert broker.topics["t"].depth == 1
+
+
+def test_publish_that_needs_no_disk_does_not_hide_that_it_fails(new_broker, directory):
+    broker = new_broker(mem_queue_size=1)
+    shutil.rmtree(directory)
+    with pytest.raises(OSError, match="No such file"):
+        broker.publish("t", [b"a", b"b"], now=0)
+    broker.publish("u", [b"in memory"], now=0)
+    assert broker.health.startswith("NOK - ")
+
+
+def test_what_was_accepted_before_the_disk_failed_is_delivered(new_broker, new_client, directory):
+    broker = new_broker(mem_queue_size=2)
+    client = new_client(ready=0).join(broker)
+    broker.publish("t", [b"a", b"b"], now=0)
+    directory.rmdir()
+    with pytest.raises(OSError, match="No such file"):
+        broker.publish("t", [b"refused"], now=0)
+    client.consumer.ready = 9
+    broker.mark(broker.channel("t", "c"))
+    broker.pump(now=0)
+    assert client.bodies() == [b"a", b"b"]
+
+
+def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, warnings, directory):
+    broker = new_broker(mem_queue_size=3)
+    channel = broker.channel("t", "c")
+    topic = broker.publish("t", [b"a", b"b"], now=0)
+    broker.pause_topic(topic, True)
+    broker.publish("t", [b"c", b"d"], now=0)
+    directory.rmdir()
+    broker.pause_topic(topic, False)
+    assert not broker.pump(now=0)
+    assert (topic.depth, channel.depth) == (2, 2)
+    assert broker.health.startswith("NOK - ")
+    assert [line for line in warnings if "failed to move messages" in line]
+
+    directory.mkdir()
+    broker.publish("t", [b"e"], now=0)
+    pump_all(broker)
+    assert (topic.depth, channel.depth) == (0, 5)
+
+
+def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
+    new_broker, new_client, directory
+):
+    broker = new_broker(mem_queue_size=0)
+    topic = broker.publish("t", [b"a"], now=0)
+    (file,) = directory.glob("t.diskqueue.0*.dat")
+    away = file.rename(directory / "away")
+    file.symlink_to(file)  # opening it fails, as it does when there are too many open files
+    client = new_client(ready=9).join(broker)
+    pumps = 0
+    while broker.pump(now=0) and pumps < 10:
+        pumps += 1
+    assert pumps < 10
+    assert topic.depth == 1
+
+    away.rename(file)
+    pump_all(broker)
+    assert client.bodies() == [b"a"]
+
+
+# ------------------------------------------------------------------ the end
+
+
+def test_closing_broker_takes_nothing_any_more(broker):
+    topic = broker.publish("t", [b"a"], now=0)
+    broker.channel("t", "c")
+    broker.close()
+    for refused in (
+        lambda: broker.publish("t", [b"b"], now=0),
+        lambda: broker.defer("t", b"b", 5, now=0),
+        lambda: broker.publish("new", [b"b"], now=0),
+        lambda: broker.topic("new"),
+        lambda: broker.channel("new", "c"),
+    ):
+        with pytest.raises(Exiting):
+            refused()
+    assert topic.message_count == 1
+
+
+def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_client):
+    broker = new_broker(mem_queue_size=3)
+    broker.wall = 1_700_000_000 * SECOND
+    client = new_client(ready=2).join(broker)
+    for body in (b"in flight", b"requeued later"):
+        broker.publish("t", [body], now=0)
+    broker.pump(now=0)
+    before = {message.body: message for message in client.messages()}
+    channel = broker.channel("t", "c")
+    channel.requeue(client.consumer, before[b"requeued later"].id, 1000 * SECOND, now=0)
+    client.consumer.ready = 0
+    broker.publish("t", [b"1", b"2", b"3", b"4", b"5"], now=0)
+    broker.defer("t", b"deferred", 1000 * SECOND, now=0)
+    broker.pump(now=0)
+    broker.publish("waiting", [b"6"], now=0)
+    broker.defer("waiting", b"7", 1000 * SECOND, now=0)
+    new_client(ready=9).join(broker, channel="c#ephemeral")
+    broker.close()
+    client.leave(broker)  # its session ends after the queues were closed
+
+    broker, client = new_broker(mem_queue_size=3), new_client(ready=99)
+    client.join(broker)
+    pump_all(broker)
+    after = client.messages()
+    assert {message.body: message.attempts for message in after} == {
+        b"in flight": 2,
+        b"requeued later": 2,
+        b"deferred": 1,
+    } | {b"%d" % number: 1 for number in range(1, 6)}
+    assert len(after) == 8
+    again = {message.body: message for message in after}
+    for body, message in before.items():
+        assert (again[body].id, again[body].timestamp) == (message.id, message.timestamp)
+
+    assert broker.topic("waiting").depth == 2
+    client = new_client(ready=99).join(broker, topic="waiting")
+    pump_all(broker)
+    assert sorted(client.bodies()) == [b"6", b"7"]
+
+
+def test_closing_tries_every_queue_and_tells_what_failed_first(new_broker, directory):
+    broker = new_broker()
+    for name in ("t", "u"):
+        broker.publish(name, [b"x"], now=0)
+    (directory / "t.diskqueue.000000.dat").mkdir()
+    with pytest.raises(IsADirectoryError):
+        broker.close()
+    assert new_broker().topic("u").depth == 1
