@@ -3,14 +3,14 @@
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json
 from nsqcore.http.router import Router
-from nsqd.http import admin, config, debug, info, publish, stats
+from nsqd.http import admin, config, debug, info, metrics, probes, publish, stats
 from nsqd.http.context import NsqdApi
 
 
 def build_router(api: NsqdApi) -> Router:
     """Every endpoint."""
     router = Router()
-    for module in (publish, info, stats, admin, config):
+    for module in (publish, info, stats, admin, config, metrics, probes):
         module.add_routes(router, api)
     debug.add_routes(router)
     return router

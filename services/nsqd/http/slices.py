@@ -1,7 +1,7 @@
 """Long answers, made in slices, so that messages go on moving meanwhile.
 
-An answer is an iterator of pieces. What is done within one slice is answered at once; the rest is
-made by a task that steps aside after every slice. An empty piece is a chance to step aside.
+An answer is an iterator of pieces. Whoever makes one steps aside after every slice; an empty piece
+is but a chance to do so.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,27 +14,38 @@ from nsqcore.http.router import Answer
 # ns. Well below what a client notices, and far more than a task switch costs.
 SLICE = 5_000_000
 
-Finish = Callable[[str], Response]
+Clock = Callable[[], int]
 
 
-def answer_in_slices(pieces: Iterator[str], finish: Finish, now: Callable[[], int]) -> Answer:
-    """What ``finish`` makes of all ``pieces`` together; ``now`` is a clock in ns."""
+def answer_in_slices(
+    pieces: Iterator[str], finish: Callable[[str], Response], now: Clock
+) -> Answer:
+    """What ``finish`` makes of all ``pieces``: at once if one slice is enough for them.
+
+    ``now`` is a clock in ns.
+    """
     done: list[str] = []
     if _work(pieces, done, now):
         return finish("".join(done))
-    return _go_on(pieces, done, finish, now)
+    return _finish_later(pieces, done, finish, now)
 
 
-async def _go_on(
-    pieces: Iterator[str], done: list[str], finish: Finish, now: Callable[[], int]
+async def _finish_later(
+    pieces: Iterator[str], done: list[str], finish: Callable[[str], Response], now: Clock
 ) -> Response:
+    return finish("".join(done) + await join_in_slices(pieces, now))
+
+
+async def join_in_slices(pieces: Iterator[str], now: Clock) -> str:
+    """All ``pieces`` in one; ``now`` is a clock in ns."""
+    done: list[str] = []
     await trio.lowlevel.checkpoint()
     while not _work(pieces, done, now):
         await trio.lowlevel.checkpoint()
-    return finish("".join(done))
+    return "".join(done)
 
 
-def _work(pieces: Iterator[str], done: list[str], now: Callable[[], int]) -> bool:
+def _work(pieces: Iterator[str], done: list[str], now: Clock) -> bool:
     """Make pieces for the time of a slice; whether that was all."""
     end = now() + SLICE
     for piece in pieces:

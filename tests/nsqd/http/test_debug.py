@@ -10,7 +10,7 @@ import pytest
         ("/debug/pprof/cmdline", "\0"),
         ("/debug/pprof/symbol", "num_symbols"),
         ("/debug/pprof/heap", "objects"),
-        ("/debug/pprof/goroutine", "test_debug"),
+        ("/debug/pprof/goroutine", "<init>"),
         ("/debug/pprof/block", "MainThread"),
         ("/debug/pprof/threadcreate", "MainThread"),
     ],

@@ -1,0 +1,139 @@
+"""/metrics: everything that /stats counts, as Prometheus wants it.
+
+Prometheus wants the samples of one metric together, so snapshots of all topics and channels are
+taken first, and rendered metric by metric then; both in slices, so that a scrape of 10 000
+channels does not stop delivery.
+"""
+
+import platform
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from operator import attrgetter
+from typing import TypeVar
+
+import trio
+
+from nsqcore.app.version import VERSION, release
+from nsqcore.http.request import Request
+from nsqcore.http.responses import Response
+from nsqcore.http.router import Router
+from nsqcore.metrics.prometheus import (
+    CONTENT_TYPE,
+    build_info,
+    heading,
+    labels,
+    process_metrics,
+    single,
+)
+from nsqcore.metrics.quantile import LatencySummary
+from nsqcore.wire import speedups
+from nsqd.engine.stats import (
+    ChannelStats,
+    TopicStats,
+    metrics,
+    select_channels,
+    select_topics,
+)
+from nsqd.http.context import NsqdApi
+from nsqd.http.slices import join_in_slices
+
+# Samples rendered between two chances to step aside: about a millisecond.
+STEP = 1000
+
+Stats = TypeVar("Stats", TopicStats, ChannelStats)
+# Labels, ready to stand behind a name, and what they are the labels of.
+Labelled = list[tuple[str, Stats]]
+
+
+def add_routes(router: Router, api: NsqdApi) -> None:
+    """Add /metrics to ``router``."""
+    router.add("GET", "/metrics", partial(get_metrics, api))
+
+
+async def get_metrics(api: NsqdApi, _request: Request) -> Response:
+    """GET /metrics."""
+    process = await trio.to_thread.run_sync(_process_text)
+    counted = await join_in_slices(pieces(api), api.now)
+    return Response(200, (process + counted).encode(), CONTENT_TYPE, versioned=False)
+
+
+def _process_text() -> str:
+    return process_metrics() + _build_text()
+
+
+@cache
+def _build_text() -> str:
+    return build_info(
+        "nsqd",
+        version=VERSION,
+        release=release(),
+        python=platform.python_version(),
+        speedups="compiled" if speedups.compiled else "pure",
+    )
+
+
+def pieces(api: NsqdApi) -> Iterator[str]:
+    """All that nsqd itself counts, in pieces."""
+    yield daemon_text(api)
+    topics: Labelled[TopicStats] = []
+    channels: Labelled[ChannelStats] = []
+    wall = api.wall
+    for topic in select_topics(api.broker, "") or []:
+        topics.append((labels(topic=topic.name), TopicStats.of(topic, wall)))
+        for channel in select_channels(topic, "") or []:
+            label = labels(topic=topic.name, channel=channel.name)
+            channels.append((label, ChannelStats.of(channel, wall)))
+            yield ""
+    yield from _families(TopicStats, topics)
+    yield from _latencies("nsqd_topic_e2e_latency", topics)
+    yield from _families(ChannelStats, channels)
+    yield from _latencies("nsqd_channel_e2e_latency", channels)
+
+
+def daemon_text(api: NsqdApi) -> str:
+    """The metrics of the daemon as a whole."""
+    clients = len(api.sessions)
+    publishing = sum(1 for session in api.sessions if session.client.pub_counts)
+    return "".join(
+        (
+            single("nsqd_start_time_seconds", "gauge", "When nsqd began.", api.started / 1e9),
+            single("nsqd_healthy", "gauge", "0 while the disk fails.", int(not api.broker.error)),
+            single("nsqd_draining", "gauge", "1 while nsqd drains.", int(api.draining())),
+            single("nsqd_event_loop_lag_seconds", "gauge", "Delay of a timer.", api.loop_lag()),
+            single("nsqd_clients", "gauge", "Clients connected over TCP.", clients),
+            single("nsqd_producers", "gauge", "Of these, those that published.", publishing),
+            single("nsqd_topics", "gauge", "Topics.", len(api.broker.topics)),
+        )
+    )
+
+
+def _families(snapshot: type[Stats], labelled: Labelled[Stats]) -> Iterator[str]:
+    for metric in metrics(snapshot):
+        yield heading(metric.name, metric.kind, metric.help)
+        yield from _samples(metric.name, attrgetter(metric.attribute), labelled)
+
+
+def _samples(name: str, value: Callable[[Stats], int], labelled: Labelled[Stats]) -> Iterator[str]:
+    for start in range(0, len(labelled), STEP):
+        step = labelled[start : start + STEP]
+        yield "".join([f"{name}{label} {value(stats):d}\n" for label, stats in step])
+
+
+def _latencies(name: str, labelled: Labelled[Stats]) -> Iterator[str]:
+    """End-to-end latencies, where they are tracked. Not a summary: that would need a sum."""
+    tracked = [(label, stats.latency) for label, stats in labelled if stats.latency.percentiles]
+    if not tracked:
+        return
+    yield heading(f"{name}_seconds", "gauge", "From publish to FIN, within the window.")
+    for label, latency in tracked:
+        yield _quantiles(f"{name}_seconds", label, latency)
+    yield heading(f"{name}_count", "gauge", "Messages finished within the window.")
+    for label, latency in tracked:
+        yield f"{name}_count{label} {latency.count}\n"
+
+
+def _quantiles(name: str, label: str, latency: LatencySummary) -> str:
+    return "".join(
+        f'{name}{label[:-1]},quantile="{quantile:g}"}} {value / 1e9}\n'
+        for quantile, value in latency.percentiles or ()
+    )

@@ -1,0 +1,37 @@
+"""/livez and /readyz."""
+
+
+async def test_nsqd_that_answers_is_alive_whatever_is_wrong(nsqd):
+    nsqd.broker.error = OSError("full")
+    answer = await nsqd.get("/livez")
+    assert (answer.status, answer.body) == (200, b"OK")
+
+
+async def test_nsqd_is_ready_if_all_is_well(nsqd):
+    nsqd.api.checks = {"lookupd": lambda: ""}
+    answer = await nsqd.get("/readyz")
+    assert answer.status == 200
+    assert answer.json == {
+        "status": "ready",
+        "checks": {"disk": "ok", "loop": "ok", "draining": "ok", "lookupd": "ok"},
+    }
+
+
+async def test_nsqd_is_not_ready_and_says_why(nsqd):
+    nsqd.broker.error = OSError(28, "No space left on device")
+    nsqd.api.loop_lag = lambda: 2.5
+    nsqd.api.draining = lambda: True
+    nsqd.api.checks = {"lookupd": lambda: "not registered with a:4160"}
+    answer = await nsqd.get("/readyz")
+    assert answer.status == 503
+    assert answer.json["status"] == "not ready"
+    checks = answer.json["checks"]
+    assert "No space left" in checks["disk"]
+    assert checks["loop"] == "event loop is 2.5 s behind"
+    assert checks["draining"] == "draining"
+    assert checks["lookupd"] == "not registered with a:4160"
+
+
+async def test_one_trouble_is_enough(nsqd):
+    nsqd.api.draining = lambda: True
+    assert (await nsqd.get("/readyz")).status == 503
