@@ -6,6 +6,7 @@ Prints the table as it grows; with `--base` also how many times better the first
 import argparse
 import fnmatch
 import json
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -50,10 +51,18 @@ def chosen(only: str, quick: bool) -> list[Scenario]:
     return [scenario for scenario in ALL if scenario.quick or not quick]
 
 
+def version(bin_dir: Path) -> str:
+    """What nsqd says it is: pure or compiled makes a difference worth seeing."""
+    command = [str(bin_dir / "nsqd"), "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def measure(sides: list[Side], options: argparse.Namespace) -> int:
     """Measure and print; 1 when a check failed anywhere."""
     rows = [Row(scenario.name) for scenario in chosen(options.only, options.quick)]
     scenarios = {scenario.name: scenario for scenario in ALL}
+    for side in sides:
+        print(f"{side.name}: {version(side.bin_dir)} in {side.bin_dir}", flush=True)
     header = f"{'scenario':28} {'number':26} " + " ".join(f"{side.name:>20}" for side in sides)
     for number in range(options.rounds):
         for row in rows:
