@@ -153,4 +153,4 @@ class Topic:
         if self._deferred and not self.ephemeral:
             self.queue.put_back([record for record, _ in self._deferred])
         self._deferred.clear()
-        self.queue.close()
+        self.queue.close(bypassed=self.message_count > 0)

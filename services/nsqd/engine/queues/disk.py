@@ -110,12 +110,17 @@ class DiskQueue:
                 os.unlink(self._store.meta_path(self.name))
         self._drop_all()
 
-    def close(self) -> None:
+    def close(self, *, leave_file: bool = False) -> None:
         """Note the positions and give descriptor and buffer back.
 
         All is on the disk once the store's `finish` job has run. Raises OSError if the
         positions can't be written; the records are in their files all the same.
+
+        Args:
+            leave_file: have a file to write to, even if nothing was written.
         """
+        if leave_file:
+            self._writer.open()
         self.rest()
         if self.changes or not self._noted:
             self._write_positions(self._positions(), self._next_version(), sync=False)

@@ -112,11 +112,15 @@ class TieredQueue:
                 self._memory.put_many(records)
                 raise
 
-    def close(self) -> None:
-        """`flush`, and leave the files in order. Raises OSError where the disk fails."""
+    def close(self, *, bypassed: bool = False) -> None:
+        """`flush`, and leave the files in order. Raises OSError where the disk fails.
+
+        ``bypassed`` says that messages went by without being put. In the original, where
+        there is no memory they go through a file; it is there afterwards, as it is here.
+        """
         self.flush()
         if self._disk is not None:
-            self._disk.close()
+            self._disk.close(leave_file=bypassed and not self.memory_limit)
 
     def delete(self) -> None:
         """Drop all records, and remove the files. The queue must not be used afterwards."""

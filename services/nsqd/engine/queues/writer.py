@@ -52,7 +52,7 @@ class Writer:
 
     def _append(self, encoded: bytearray) -> None:
         if self.check_file or self._descriptor < 0:
-            self._open()
+            self.open()
         rest = memoryview(encoded)
         position = self.position
         while rest:
@@ -88,8 +88,11 @@ class Writer:
             else:
                 os.unlink(self._store.path(self.name, number))
 
-    def _open(self) -> None:
-        """Open the file to write to; begin another one if it is not as it was left."""
+    def open(self) -> None:
+        """Open the file to write to; begin another one if it is not as it was left.
+
+        Raises OSError. The first write does it by itself.
+        """
         self.close()
         while self._descriptor < 0:
             path = self._store.path(self.name, self.number)

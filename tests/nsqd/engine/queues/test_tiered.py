@@ -109,6 +109,19 @@ def test_close_moves_memory_to_disk(store, make_store, files, make_record):
     assert again.take_many(100) == records_of(make_record, 50)
 
 
+@pytest.mark.parametrize(("memory", "numbers"), [(0, {0: 0}), (1, {})])
+def test_without_memory_a_queue_that_was_bypassed_leaves_an_empty_file(
+    memory, numbers, store, make_store, files, make_record
+):
+    TieredQueue("t", memory, store).close(bypassed=True)
+    assert files.sizes("t") == numbers
+
+    again = TieredQueue("t", memory, make_store())
+    assert again.depth == 0
+    again.put_many(records_of(make_record, 2))
+    assert again.take_many(5) == records_of(make_record, 2)
+
+
 def test_failed_flush_keeps_what_it_could_not_write(tmp_path, make_store, make_record):
     store = make_store()
     store.directory = str(tmp_path / "later")
