@@ -20,6 +20,7 @@ MAX_SERIES = 40_000
 # step and number of steps: half an hour, three hours, a day
 TIERS = ((10, 180), (60, 180), (600, 144))
 RANGES = {"30m": 0, "3h": 1, "24h": 2}
+SHORTEST = 30  # steps that a chart shows at least, however little is known
 PEAKS = frozenset(("depth", "latency"))
 
 Entity = tuple[
@@ -117,14 +118,15 @@ class History:
     def points(self, entity: Entity, name: str, span: str, *, now: float) -> list[Point]:
         """A number over ``span`` (a key of `RANGES`); empty if it was never recorded."""
         series = self._series.get((entity, name))
-        return series.tiers[RANGES[span]].points(now) if series else []
+        return _without_lead(series.tiers[RANGES[span]].points(now)) if series else []
 
     def recent(self, entity: Entity, name: str, *, now: float, count: int = 60) -> list[float]:
-        """The last half hour in ``count`` values, for a sparkline."""
+        """The last half hour in at most ``2 * count`` values, for a sparkline."""
         points = self.points(entity, name, "30m", now=now)
         if not points:
             return []
-        width = len(points) // count
+        width = max(1, len(points) // count)
+        count = len(points) // width
         peak = name in PEAKS
         return [
             _fold([value for _, value in points[start : start + width]], peak=peak)
@@ -136,6 +138,14 @@ class History:
         day = TIERS[-1][0] * TIERS[-1][1]
         for key in [key for key, series in self._series.items() if series.last < now - day]:
             del self._series[key]
+
+
+def _without_lead(points: list[Point]) -> list[Point]:
+    """The points without those before anything was known, as far as a chart is left."""
+    for index, (_, value) in enumerate(points):
+        if not math.isnan(value):
+            return points[min(index, len(points) - SHORTEST) :]
+    return points
 
 
 def _fold(values: Sequence[float], *, peak: bool) -> float:

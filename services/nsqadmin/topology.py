@@ -252,7 +252,7 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
                 target=("node", node.address),
                 state="down" if node.error else "",
                 title=title,
-            )  # fmt: skip
+            )
         )
     return boxes
 
