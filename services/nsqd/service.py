@@ -45,8 +45,16 @@ from nsqd.http.api import build_refusing_router, build_router
 from nsqd.http.context import NsqdApi
 from nsqd.listening import Identity, Listeners, announced, open_listeners
 from nsqd.lookup import LookupRegistrar
+from nsqd.metadata import BadMetadata, MetadataFile, load, restore
 from nsqd.options import NsqdOptions, TLSRequired
-from nsqd.settings import auth_settings, client_settings, engine_settings, server_tls
+from nsqd.settings import (
+    auth_settings,
+    client_settings,
+    engine_settings,
+    server_tls,
+    statsd_settings,
+)
+from nsqd.statsd import StatsdReporter
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +81,7 @@ class Nsqd:
     listeners: Listeners
     identity: Identity
     tls: ServerTls | None
+    metadata: MetadataFile
     switchboard: Switchboard = field(init=False)
     timers: Timers = field(init=False)
     services: Services = field(init=False)
@@ -116,6 +125,7 @@ class Nsqd:
             request_timeout=options.http_client_request_timeout,
         )
         self.broker.hold_new_topics = bool(options.nsqlookupd_tcp_addresses)
+        self.broker.on_change(self.metadata.changed)
         self.broker.on_change(self._changed)
         self._fill_in_api()
 
@@ -253,6 +263,8 @@ class Nsqd:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self.timers.run)
                 helpers.start_soon(sync.keep_synced, self.broker.store)
+                helpers.start_soon(self.metadata.run)
+                helpers.start_soon(self._push_to_statsd)
                 helpers.start_soon(self._measure_lag)
                 await helpers.start(self._run_switchboard)
                 await helpers.start(self._run_registrar)
@@ -271,6 +283,10 @@ class Nsqd:
             self._nursery = None
             self.listeners.close()
             logger.info("NSQ: closing topics")
+            try:
+                self.metadata.save()
+            except OSError as error:
+                logger.error("failed to persist metadata - %s", error)
             self.broker.close()
             await sync.finish(self.broker.store)
 
@@ -279,6 +295,13 @@ class Nsqd:
 
     async def _run_registrar(self, task_status: Any) -> None:
         await self.registrar.run(task_status=task_status)
+
+    async def _push_to_statsd(self) -> None:
+        api, options, identity = self.api, self.api.options, self.identity
+        if options.statsd_address:
+            settings = statsd_settings(options, identity.broadcast_address, identity.http_port)
+            memory = (lambda: api.gc_watch.take().to_json()) if options.statsd_mem_stats else None
+            await StatsdReporter(settings, self.broker, lambda: api.wall, memory).run()
 
     async def _measure_lag(self) -> None:
         while True:
@@ -306,8 +329,8 @@ def _left(topic: Topic) -> int:
 async def run(options: NsqdOptions, process: Process) -> None:
     """Run one nsqd until ``process.shutdown`` is set.
 
-    Raises DirectoryLocked, OptionsError where the options do not allow to run, or
-    OSError where the queues cannot be written at the end.
+    Raises DirectoryLocked, OptionsError where the options or the metadata do not allow
+    to run, or OSError where the queues cannot be written at the end.
     """
     path = options.data_path or os.getcwd()
     try:
@@ -329,6 +352,12 @@ async def run(options: NsqdOptions, process: Process) -> None:
             window = round(options.e2e_processing_latency_window_time * 1e9)
             quantiles = options.e2e_processing_latency_percentiles
             broker.make_latency = partial(LatencyWindow, quantiles, window)
+        try:
+            restore(broker, load(path))
+        except BadMetadata as error:
+            raise OptionsError(str(error), status=1) from error
+        metadata = MetadataFile(path, broker.topics, VERSION)
+        metadata.save()
         api = NsqdApi(
             broker=broker,
             options=options,
@@ -337,4 +366,4 @@ async def run(options: NsqdOptions, process: Process) -> None:
         )
         listeners = open_listeners(options)
         identity = announced(options, listeners)
-        await Nsqd(process, broker, api, listeners, identity, tls).serve()
+        await Nsqd(process, broker, api, listeners, identity, tls, metadata).serve()

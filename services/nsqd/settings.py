@@ -1,12 +1,14 @@
 """What each part of nsqd is to know of its options, in that part's units."""
 
 from nsqcore.app.version import VERSION
+from nsqcore.metrics.statsd import expand_prefix, host_key
 from nsqcore.net.tls import ServerTls
 from nsqcore.wire.identify import Limits
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
 from nsqd.engine.broker import EngineSettings
 from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
+from nsqd.statsd import StatsdSettings
 
 MS = 1_000_000  # ns
 
@@ -59,6 +61,17 @@ def auth_settings(options: NsqdOptions) -> AuthSettings:
         connect_timeout=options.http_client_connect_timeout,
         request_timeout=options.http_client_request_timeout,
         root_ca_file=options.tls_root_ca_file,
+    )
+
+
+def statsd_settings(options: NsqdOptions, host: str, http_port: int) -> StatsdSettings:
+    """What is needed to push to statsd, for an nsqd that others know as ``host``."""
+    return StatsdSettings(
+        address=options.statsd_address,
+        prefix=expand_prefix(options.statsd_prefix, host_key(host, http_port)),
+        interval=options.statsd_interval,
+        packet_size=options.statsd_udp_packet_size,
+        exclude_ephemeral=options.statsd_exclude_ephemeral,
     )
 
 
