@@ -28,7 +28,7 @@ OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 EPOLLIN = 1
 
-Wrap = Callable[[trio.SocketStream], Awaitable[ByteStream]]
+Wrap = Callable[[ByteStream], Awaitable[ByteStream]]
 
 
 class Poller(Protocol):

@@ -14,13 +14,57 @@ import trio
 from nsqcore.net.doors import Wrap
 from nsqcore.net.effects import Handler, Upgrade
 from nsqcore.net.outbox import Outbox
-from nsqcore.net.transport import CONNECTION_ERRORS, close_stream, end_handler, serve_stream
+from nsqcore.net.transport import (
+    CONNECTION_ERRORS,
+    PARTING,
+    READ_SIZE,
+    ByteStream,
+    close_stream,
+    end_handler,
+    serve_stream,
+)
 
 logger = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
     """The waker of an outbox between two drivers."""
+
+
+@attrs.define(eq=False)
+class LingeringSocket:
+    """A socket's stream that, when it is closed, waits a moment for the peer to go first.
+
+    A socket closed over unread input is reset, and the reset may overtake the last words.
+    """
+
+    stream: trio.SocketStream
+    #: Seconds; asked for when it closes.
+    linger: Callable[[], float]
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """A chunk; b"" at the end."""
+        return await self.stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes) -> None:
+        """Send ``data``."""
+        await self.stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until sending may not block."""
+        await self.stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Tell the peer that this was all, throw away what it still sends, and close."""
+        try:
+            with trio.move_on_after(self.linger()):
+                await self.stream.send_eof()
+                while await self.stream.receive_some(READ_SIZE):
+                    pass
+        except CONNECTION_ERRORS as error:
+            logger.debug("connection: lingering: %s", error)
+        finally:
+            self.stream.socket.close()
 
 
 @attrs.define(eq=False)
@@ -31,12 +75,14 @@ class StreamTasks:
     gone: Callable[[], None]
     max_outbox: int
     _scopes: dict[Outbox, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _leaving: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self._scopes)
 
     def close(self, reason: str) -> None:
-        """Ask everybody to leave once what waits for them is sent."""
+        """Ask everybody to leave once what waits for them is sent; nobody lingers any more."""
+        self._leaving = True
         for outbox in self._scopes:
             outbox.close(reason)
 
@@ -56,7 +102,7 @@ class StreamTasks:
         """Perform an upgrade on a socket that has left the switchboard."""
         outbox = handler.outbox
         outbox.wake = _nothing
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = self._open(sock)
         error: Exception | None = None
         with scope:
             try:
@@ -76,7 +122,7 @@ class StreamTasks:
         self, sock: socket.socket, handler: Handler, wrap: Wrap | None, scope: trio.CancelScope
     ) -> None:
         """Serve a new connection from this task, over ``wrap(stream)`` if it is to be wrapped."""
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        stream = self._open(sock)
         error: Exception | None = None
         with scope:
             try:
@@ -90,9 +136,11 @@ class StreamTasks:
             finally:
                 await self._end(handler, stream, error)
 
-    async def _end(
-        self, handler: Handler, stream: trio.SocketStream, error: Exception | None
-    ) -> None:
+    def _open(self, sock: socket.socket) -> LingeringSocket:
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        return LingeringSocket(stream, lambda: 0.0 if self._leaving else PARTING)
+
+    async def _end(self, handler: Handler, stream: ByteStream, error: Exception | None) -> None:
         del self._scopes[handler.outbox]
         end_handler(handler, error)
         with trio.CancelScope(shield=True):

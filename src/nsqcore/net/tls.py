@@ -143,14 +143,11 @@ async def connect(stream: ByteStream, context: ssl.SSLContext, server_name: str)
 async def _shake_hands(
     stream: ByteStream, context: Any, *, server_side: bool, server_name: str | None = None
 ) -> TlsStream:
-    # With https_compatible a connection may end without a parting word from the peer: the framing
-    # of NSQ's protocol and of HTTP shows what was cut short.
     wrapped = trio.SSLStream(
         cast("trio.abc.Stream", stream),
         context,
         server_hostname=server_name,
         server_side=server_side,
-        https_compatible=True,
     )
     try:
         with trio.fail_after(HANDSHAKE_TIMEOUT):

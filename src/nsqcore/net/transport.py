@@ -90,6 +90,8 @@ class _Drive:
     sending: int = 0
     #: The reader has come to its end: the writer is to send the rest and stop.
     finishing: bool = False
+    #: The peer is gone, without a word: sending to it cannot work, which is no error.
+    cut: bool = False
     error: Exception | None = None
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     more: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
@@ -129,7 +131,7 @@ class _Drive:
             while effect is None:
                 while self.handler.outbox.size + self.sending > self.max_outbox:
                     await self.drained.park()
-                data = bytes(await self.stream.receive_some(READ_SIZE))
+                data = await self.receive()
                 effect = self.handler.received(data)
                 self.end_turn()
                 while isinstance(effect, Wait):
@@ -141,6 +143,10 @@ class _Drive:
         except CONNECTION_ERRORS as error:
             self.fail(error)
             return Close()
+        except Exception as fault:  # a supervisor: only this connection is lost
+            logger.exception("connection: session failed")
+            self.fail(fault)
+            return Close()
         self.finishing = True
         self.more.unpark_all()
         if isinstance(effect, Close):
@@ -150,9 +156,21 @@ class _Drive:
             await self.flushed.wait()
         return effect
 
+    async def receive(self) -> bytes:
+        """A chunk; b"" at the end."""
+        try:
+            return bytes(await self.stream.receive_some(READ_SIZE))
+        except trio.BrokenResourceError as error:
+            # Many a client closes without TLS's parting word; the protocols inside show what is
+            # cut short.
+            if not isinstance(error.__cause__, ssl.SSLEOFError):
+                raise
+            self.cut = True
+            return b""
+
     def fail(self, error: Exception) -> None:
         """The connection broke: both halves stop."""
-        if self.error is None:
+        if self.error is None and not self.cut:
             self.error = error
         self.scope.cancel()
 
@@ -185,8 +203,8 @@ async def serve_stream(
             await effect.run(stream)
     except CONNECTION_ERRORS as broken:
         error = broken
-    except Exception as fault:  # a supervisor: one session's fault is not the others'
-        logger.exception("connection: session failed")
+    except Exception as fault:  # a supervisor: only this connection is lost
+        logger.exception("connection: upgrade failed")
         error = fault
     finally:
         end_handler(handler, error)

@@ -43,6 +43,8 @@ class SnappyCodec:
 
     def compress(self, data: bytes) -> bytes:
         """``data`` in chunks of its own; the first ones have the stream identifier before them."""
+        if not data:
+            return b""
         chunks = bytes(cramjam.snappy.compress(data))
         if not self._written:
             self._written = True

@@ -1,0 +1,250 @@
+"""Connections on the switchboard, over real sockets on loopback."""
+
+import errno
+import socket
+import struct
+
+import pytest
+import trio
+
+from nsqcore.net import doors
+from nsqcore.net.addresses import print_socket_address
+
+
+async def test_what_a_session_says_is_sent_at_the_end_of_the_turn(server):
+    client = await server.connect()
+    assert await server.ask(client, b"hello\n") == b"hello!\n"
+    assert server.sessions[0].peer.address == print_socket_address(client.socket.getsockname())
+
+
+async def test_a_turn_ends_once_after_all_its_sessions_were_fed(start_server):
+    turns: list[list[int]] = []
+    server = await start_server(
+        end_turn=lambda: turns.append([session.taken for session in server.sessions])
+    )
+    clients = [await server.connect() for _ in range(3)]
+    for client in clients:
+        await server.ask(client, b"hello\n")
+    turns.clear()
+    # All three are readable when the task runs next.
+    for client in clients:
+        await client.send_all(b"again\n")
+    for client in clients:
+        assert await server.line(client) == b"again!\n"
+    assert turns[-1] == [12, 12, 12]
+
+
+async def test_a_session_that_closes_has_its_last_words_delivered(server):
+    client = await server.connect()
+    await client.send_all(b"bye\nignored\n")
+
+    assert await server.rest(client) == b"goodbye\n"
+    await server.sessions[0].ended.wait()
+    assert server.sessions[0].error is None
+
+
+async def test_last_words_survive_input_that_nobody_read(server):
+    client = await server.connect()
+    await client.send_all(b"bye\n" + b"x" * 200_000)
+    assert await server.rest(client) == b"goodbye\n"
+
+
+async def test_a_client_that_has_said_everything_still_gets_its_answers(server):
+    client = await server.connect()
+    await client.send_all(b"one\ntwo\n")
+    await client.send_eof()
+    assert await server.rest(client) == b"one!\ntwo!\nend\n"
+
+
+async def test_a_reset_ends_the_session_once(server):
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.socket.close()
+
+    session = server.sessions[0]
+    await session.ended.wait()
+    await server.ask(await server.connect(), b"round trip\n")
+    assert session.ends == 1
+    assert session.error is not None
+
+
+async def test_a_session_that_raises_loses_only_its_own_connection(server, caplog):
+    bad, good = await server.connect(), await server.connect()
+    await server.ask(good, b"hello\n")
+    await bad.send_all(b"fail\n")
+
+    await server.sessions[0].ended.wait()
+    assert await server.ask(good, b"again\n") == b"again!\n"
+    assert caplog.text.count("session failed") == 1
+    assert "RuntimeError: a session's fault" in caplog.text
+
+
+async def test_nothing_is_read_while_a_session_waits_and_all_is_read_afterwards(server):
+    client = await server.connect()
+    await client.send_all(b"wait\n")
+    other = await server.connect()
+    await server.ask(other, b"round trip\n")
+    await client.send_all(b"later\n")
+    await server.ask(other, b"round trip\n")
+    session = server.sessions[0]
+    assert session.taken == len(b"wait\n")
+
+    server.gate.set()
+    assert await server.line(client) == b"resumed\n"
+    assert await server.line(client) == b"later!\n"
+
+
+async def test_the_end_of_input_during_a_wait_is_seen_after_it(server):
+    client = await server.connect()
+    await client.send_all(b"wait\n")
+    await client.send_eof()
+    await server.ask(await server.connect(), b"round trip\n")
+    server.gate.set()
+    assert await server.rest(client) == b"resumed\nend\n"
+
+
+async def test_an_upgraded_connection_goes_on_with_what_was_sent_ahead(server):
+    client = await server.connect()
+    await client.send_all(b"upgrade\nahead\n")
+    assert await server.line(client) == b"upgrading\n"
+    assert await server.line(client) == b"upgraded\n"
+    assert await server.line(client) == b"ahead!\n"
+    assert await server.ask(client, b"bye\n") == b"goodbye\n"
+    session = server.sessions[0]
+    await session.ended.wait()
+    assert session.ends == 1
+
+
+async def test_more_than_the_kernel_takes_at_once_arrives_complete(server):
+    client = await server.connect()
+    await client.send_all(b"big 8000000\nlast\n")
+    await server.skip(client, 8_000_000)
+    assert await server.line(client) == b"last!\n"
+
+
+@pytest.mark.parametrize("use_epoll", [True, False])
+async def test_a_client_that_never_reads_is_not_read_from_while_others_are(start_server, use_epoll):
+    server = await start_server(use_epoll=use_epoll, max_outbox=100_000)
+    greedy, other = await server.connect(), await server.connect()
+    await greedy.send_all(b"big 20000000\n")
+    await server.ask(other, b"hello\n")
+    await greedy.send_all(b"more\n")
+    await server.ask(other, b"hello\n")
+    assert server.sessions[0].taken == len(b"big 20000000\n")
+
+    await server.skip(greedy, 20_000_000)
+    assert await server.line(greedy) == b"more!\n"
+
+
+async def test_an_outbox_closed_from_outside_is_sent_and_the_connection_ends(server):
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    session = server.sessions[0]
+    session.outbox.add(b"too quiet\n")
+    session.outbox.close("heartbeat missed")
+    server.switchboard.finish_turn()
+
+    assert await server.rest(client) == b"too quiet\n"
+    await session.ended.wait()
+
+
+async def test_finishing_a_turn_sends_at_once_what_others_have_added(server):
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    server.sessions[0].outbox.add(b"news\n")
+    server.switchboard.finish_turn()
+    assert await server.line(client) == b"news\n"
+
+
+async def test_after_accepting_stops_nobody_gets_in_and_who_is_in_stays(server):
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    server.switchboard.stop_accepting()
+
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream("127.0.0.1", server.listener.port)
+    assert await server.ask(client, b"still here\n") == b"still here!\n"
+
+
+async def test_closing_the_clients_sends_what_waits_and_waits_for_nobody_else(server):
+    plain, upgraded = await server.connect(), await server.connect()
+    await server.ask(plain, b"hello\n")
+    await upgraded.send_all(b"upgrade\n")
+    assert await server.line(upgraded) == b"upgrading\n"
+    assert await server.line(upgraded) == b"upgraded\n"
+    for session in server.sessions:
+        session.outbox.add(b"farewell\n")
+
+    await server.switchboard.close_clients(5)
+    assert server.switchboard.connections == 0
+    assert await server.rest(plain) == b"farewell\n"
+    assert await server.rest(upgraded) == b"farewell\n"
+    assert [session.ends for session in server.sessions] == [1, 1]
+
+
+async def test_a_client_that_does_not_read_is_cut_when_the_grace_is_over(server):
+    client = await server.connect()
+    await client.send_all(b"big 20000000\n")
+    assert await client.receive_some(1)
+
+    await server.switchboard.close_clients(0.05)
+    assert server.switchboard.connections == 0
+    assert server.sessions[0].ends == 1
+
+
+async def test_running_out_of_descriptors_is_logged_and_survived(server, monkeypatch, caplog):
+    refused = [OSError(errno.EMFILE, "Too many open files")]
+    accept = socket.socket.accept
+
+    def failing(self):
+        if refused:
+            raise refused.pop()
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    monkeypatch.setattr(doors, "ACCEPT_PAUSE", 0.001)
+    client = await server.connect()
+
+    assert await server.ask(client, b"hello\n") == b"hello!\n"
+    assert "Too many open files" in caplog.text
+
+
+async def test_unix_sockets_are_served_and_their_peers_have_no_name(start_server, tmp_path):
+    server = await start_server(str(tmp_path / "x.sock"))
+    assert await server.ask(await server.connect(), b"hello\n") == b"hello!\n"
+    peer = server.sessions[0].peer
+    assert (peer.address, peer.is_unix) == ("@", True)
+
+
+@pytest.mark.slow
+async def test_many_connections_that_come_and_go_at_once_leave_nothing_behind(server):
+    async def visit() -> None:
+        client = await trio.open_tcp_stream("127.0.0.1", server.listener.port)
+        await client.send_all(b"hello\n")
+        assert await server.line(client) == b"hello!\n"
+        await client.aclose()
+
+    async with trio.open_nursery() as visitors:
+        for _ in range(300):
+            visitors.start_soon(visit)
+    for session in server.sessions:
+        await session.ended.wait()
+    assert len(server.sessions) == 300
+    assert all(session.ends == 1 for session in server.sessions)
+
+
+async def test_a_saturating_client_does_not_keep_another_waiting(server):
+    busy, quick = await server.connect(), await server.connect()
+    await server.ask(quick, b"hello\n")
+
+    async def saturate() -> None:
+        while True:
+            await busy.send_all(b"noise%s\n" % bytes(60_000))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(saturate)
+        for _ in range(20):
+            with trio.fail_after(2):
+                assert await server.ask(quick, b"ping\n") == b"ping!\n"
+        nursery.cancel_scope.cancel()
