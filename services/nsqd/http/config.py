@@ -1,8 +1,9 @@
 """/config/:opt: settings, read and changed while nsqd runs.
 
 Values have the types that the original gives them: durations are ns, the log level is a number
-from 1 (debug) to 5 (fatal). ``nsqlookupd_tcp_addresses`` and ``log_level`` can be changed.
-``drain`` is not a setting, but switched on in the same way.
+from 1 (debug) to 5 (fatal), a text is sent as it is and everything else as JSON.
+``nsqlookupd_tcp_addresses`` and ``log_level`` can be changed. ``drain`` is not a setting, but
+switched on in the same way.
 """
 
 import json as _json
@@ -16,7 +17,7 @@ from nsqcore.app.log import LEVELS, parse_level
 from nsqcore.app.options import settings
 from nsqcore.app.values import seconds
 from nsqcore.http.request import Request
-from nsqcore.http.responses import HttpError, Response, json
+from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.metrics.statsd import expand_prefix, host_key
 from nsqd.http.context import NsqdApi
@@ -49,6 +50,8 @@ def get_option(api: NsqdApi, request: Request) -> Response:
     value = getattr(_in_effect(api), setting.name)
     if setting.name == "log_level":
         return json(list(LEVELS).index(value) + 1)
+    if isinstance(value, str):
+        return text(value) if value else EMPTY
     return json(_plain(round(value * 1e9) if setting.parse is seconds else value))
 
 

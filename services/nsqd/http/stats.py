@@ -80,7 +80,8 @@ def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
     )
     yield from _topics_json(api, question)
     if question.memory:
-        yield f',"memory":{json.dumps(api.gc_watch.take().to_json())}'
+        memory = api.gc_watch.take().to_json()
+        yield f',"memory":{json.dumps(memory, separators=(",", ":"))}'
     publishing = producers(api) if question.clients else []
     clients = yield from _clients_json(publishing, question.topic)
     yield f',"producers":{clients if publishing else "null"}}}'
