@@ -1,0 +1,85 @@
+# Everything one does with this tree. Each target first makes what it needs; nothing is done twice.
+
+# The first Python of 3.11 or later; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Recorded exchanges with the original programs; they are kept beside this tree, not in it.
+CONFORMANCE ?= $(firstword $(wildcard ../conformance ../*/conformance))
+PASSING := tests/conformance-passing.txt
+# Case names, areas or globs; all of them if empty.
+CASES ?=
+JOBS ?= 2
+# More for pytest, for instance: make test ARGS='-k queue -x'
+ARGS ?=
+
+.PHONY: help run test lint format types cover bench bench-compare conformance docs clean distclean
+
+help:
+	@echo 'make run          a local cluster in the foreground'
+	@echo 'make test         every test (ARGS="-k name" for some)'
+	@echo 'make lint types   style and types;  make format  puts the style right'
+	@echo 'make cover        the tests, and what they do not reach'
+	@echo 'make bench        rates and latencies;  make bench-compare BASE=rev  against a revision'
+	@echo 'make conformance  exchanges recorded from the original (CASES="name ..." for some)'
+	@echo 'make docs         the documentation, as a site in site/'
+	@echo 'make clean        remove what was made;  make distclean  the environment too'
+
+$(VENV)/made:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed; PYTHON=/path/to/python names one' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo '$(PYTHON) cannot make environments; on Debian: apt install python3-venv' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Installed anew only when what is to be installed has changed.
+$(VENV)/installed: $(VENV)/made pyproject.toml $(wildcard setup.py)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+run: $(VENV)/installed
+	$(BIN)/nsqctl up
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/installed-lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/installed-lint
+	$(BIN)/mypy
+
+cover: $(VENV)/installed-test
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report --skip-covered --show-missing
+
+bench: $(VENV)/installed
+	$(BIN)/python -m bench.run $(ARGS)
+
+bench-compare: $(VENV)/installed
+	@test -n "$(BASE)" || { echo 'which revision? make bench-compare BASE=rev' >&2; exit 1; }
+	$(BIN)/python -m bench.compare --base $(BASE) $(ARGS)
+
+conformance: $(VENV)/installed
+	@test -n "$(CONFORMANCE)" || { echo 'no conformance corpus beside this tree; CONFORMANCE=dir names one' >&2; exit 1; }
+	$(BIN)/python $(CONFORMANCE)/conform.py --bin $(CURDIR)/$(BIN) --jobs $(JOBS) $(CASES:%=-k %)
+
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf build dist site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name .venv -prune -o -name data -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,108 @@
+"""The arrows between the packages point down: who may import whom (docs/architecture.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = [
+    ["nsqcore.wire", "nsqcore.app", "nsqcore.metrics"],
+    ["nsqcore.net"],
+    ["nsqcore.http"],
+    ["nsqcore.cluster"],
+    ["nsqclient"],
+    ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],
+]
+
+# Inside nsqd: a part may import those before it, and its own.
+NSQD = ["nsqd.engine", "nsqd.client"]
+
+IO = {"trio", "anyio", "asyncio", "socket", "ssl", "select", "selectors", "subprocess"}
+FORBIDDEN = {
+    "nsqcore.wire": IO | {"time", "logging"},
+    "nsqcore.metrics": IO | {"time", "logging"},
+    "nsqd.engine": IO | {"time", "httptools"},
+    "nsqd.client": {"trio", "anyio", "asyncio", "socket", "select", "time"},
+    "nsqlookupd.registry": IO | {"time"},
+    "nsqlookupd.dispatch": IO | {"time"},
+}
+# It asks the auth servers, as a `Wait` of the session that needs them.
+ALLOWED = {"nsqd.client.auth": {"trio"}}
+
+
+class Place(NamedTuple):
+    """Where a module belongs."""
+
+    package: str
+    number: int
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def place(name: str) -> Place | None:
+    for number, packages in enumerate(FLOORS):
+        for package in packages:
+            if inside(name, package):
+                return Place(package, number)
+    return None
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for top in ("src", "services"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT / top).with_suffix("").parts
+            yield ".".join(parts).removesuffix(".__init__"), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+MODULES = list(modules())
+NAMES = [name for name, _ in MODULES]
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
+def test_imports_only_point_down(name: str, path: Path) -> None:
+    mine = place(name)
+    for target in imports(path):
+        theirs = place(target)
+        if mine and theirs and theirs.package != mine.package:
+            assert theirs.number < mine.number, f"{name} -> {target}"
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
+def test_the_parts_without_io_import_none(name: str, path: Path) -> None:
+    banned = {top for package, tops in FORBIDDEN.items() if inside(name, package) for top in tops}
+    for target in imports(path):
+        top = target.partition(".")[0]
+        assert top not in banned - ALLOWED.get(name, set()), f"{name} -> {target}"
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
+def test_inside_nsqd_the_engine_knows_nobody_and_the_sessions_only_the_engine(
+    name: str, path: Path
+) -> None:
+    for number, package in enumerate(NSQD):
+        if not inside(name, package):
+            continue
+        for target in imports(path):
+            if inside(target, "nsqd"):
+                allowed = NSQD[: number + 1]
+                assert any(inside(target, other) for other in allowed), f"{name} -> {target}"
+
+
+def test_every_module_has_its_floor() -> None:
+    lost = [name for name in NAMES if place(name) is None and name != "nsqcore"]
+    assert lost == []
