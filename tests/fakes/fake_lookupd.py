@@ -13,10 +13,14 @@ Answer = bytes | Callable[[], Awaitable[bytes]]
 
 @define(eq=False)
 class FakeLookupd:
-    """``answers`` maps a request target to a body, or to what waits for one; others get 404."""
+    """``answers`` maps a request target to a body, or to what waits for one.
+
+    Others get ``default``, and 404 without one.
+    """
 
     address: str
     answers: dict[str, Answer] = Factory(dict)
+    default: Answer | None = None
     asked: list[str] = Factory(list)
 
     def knows(self, topic: str, *nsqds: str) -> None:
@@ -38,7 +42,7 @@ class FakeLookupd:
                     head, _, data = data.partition(b"\r\n\r\n")
                     target = head.split(b" ")[1].decode()
                     self.asked.append(target)
-                    status, body = b"200 OK", self.answers.get(target)
+                    status, body = b"200 OK", self.answers.get(target, self.default)
                     if body is None:
                         status, body = b"404 Not Found", b'{"message":"TOPIC_NOT_FOUND"}'
                     elif not isinstance(body, bytes):

@@ -1,0 +1,175 @@
+"""TLS, compression, AUTH and sampling against a real nsqd."""
+
+import json
+import random
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+import trustme
+from tests.e2e.daemons import Daemon, wait_until
+from tests.fakes.fake_lookupd import fake_lookupd
+from tests.nsqclient.backends import on_both
+
+from nsqclient import (
+    AuthFailed,
+    ConnectionLost,
+    ConnectionOptions,
+    Message,
+    PublishError,
+    open_consumer,
+    open_producer,
+)
+
+pytestmark = pytest.mark.slow
+
+Daemons = Callable[..., Daemon]
+
+
+def bodies() -> list[bytes]:
+    """Small, large, compressible and not."""
+    noise = random.Random(1)
+    return [b"x", b"a" * 300_000, noise.randbytes(300_000), *(b"%d" % n for n in range(500))]
+
+
+async def round_trip(nsqd: Daemon, options: ConnectionOptions) -> None:
+    sent = bodies()
+    async with open_producer(nsqd.tcp, options=options) as producer:
+        for body in sent[:5]:
+            await producer.publish("orders", body)
+        await producer.publish_many("orders", sent[5:])
+        received = []
+        async with open_consumer(
+            "orders", "billing", nsqd=nsqd.tcp, options=options, max_in_flight=1000
+        ) as consumer:
+            async for message in consumer:
+                async with message.process():
+                    received.append(message.body)
+                if len(received) == len(sent):
+                    break
+        assert sorted(received) == sorted(sent)
+
+
+def certificates(nsqd_folder: Path) -> tuple[ssl.SSLContext, list[str]]:
+    """A client's context, and the flags for an nsqd it trusts."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    chain, key = nsqd_folder / "chain.pem", nsqd_folder / "key.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(key)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    flags = [f"--tls-cert={chain}", f"--tls-key={key}", "--https-address=127.0.0.1:0"]
+    return context, flags
+
+
+@on_both
+async def test_plain(daemon: Daemons):
+    await round_trip(daemon("nsqd"), ConnectionOptions())
+
+
+@on_both
+async def test_deflate(daemon: Daemons):
+    await round_trip(daemon("nsqd"), ConnectionOptions(deflate=6))
+
+
+@on_both
+async def test_snappy(daemon: Daemons):
+    await round_trip(daemon("nsqd"), ConnectionOptions(snappy=True))
+
+
+@on_both
+async def test_tls(daemon: Daemons, tmp_path: Path):
+    context, flags = certificates(tmp_path)
+    await round_trip(
+        daemon("nsqd", "--tls-required=tcp-https", *flags), ConnectionOptions(tls=context)
+    )
+
+
+@on_both
+async def test_tls_with_snappy(daemon: Daemons, tmp_path: Path):
+    context, flags = certificates(tmp_path)
+    await round_trip(daemon("nsqd", *flags), ConnectionOptions(tls=context, snappy=True))
+
+
+@on_both
+async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, tmp_path: Path):
+    _, flags = certificates(tmp_path)
+    nsqd = daemon("nsqd", *flags)
+    async with open_producer(nsqd.tcp, options=ConnectionOptions(tls=True)) as producer:
+        with pytest.raises(ConnectionLost, match="TLS handshake failed"):
+            await producer.publish("orders", b"x")
+
+
+@on_both
+async def test_nsqd_without_tls_is_not_talked_to_in_the_clear(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    async with open_producer(nsqd.tcp, options=ConnectionOptions(tls=True)) as producer:
+        with pytest.raises(ConnectionLost, match="has no TLS"):
+            await producer.publish("orders", b"x")
+
+
+@on_both
+async def test_secret_opens_what_it_is_good_for(daemon: Daemons):
+    async with fake_lookupd() as server:  # any HTTP server that answers as told
+        permissions = {"topic": "^orders$", "channels": [".*"], "permissions": ["publish"]}
+        answer = {"ttl": 60, "identity": "me", "authorizations": [permissions]}
+
+        async def authorize() -> bytes:
+            good = "secret=sesame" in server.asked[-1]
+            return json.dumps(answer).encode() if good else b'{"authorizations": []}'
+
+        server.default = authorize
+        nsqd = await anyio.to_thread.run_sync(
+            daemon, "nsqd", f"--auth-http-address={server.address}"
+        )
+        options = ConnectionOptions(auth_secret="sesame")
+        async with open_producer(nsqd.tcp, options=options) as producer:
+            await producer.publish("orders", b"x")
+            with pytest.raises(PublishError) as refused:
+                await producer.publish("secrets", b"x")
+            assert refused.value.code == "E_UNAUTHORIZED"
+        for options in (ConnectionOptions(), ConnectionOptions(auth_secret="wrong")):
+            async with open_producer(nsqd.tcp, options=options) as producer:
+                with pytest.raises(AuthFailed):
+                    await producer.publish("orders", b"x")
+
+
+@on_both
+async def test_sampling_brings_a_part(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    async with open_producer(nsqd.tcp) as producer:
+        await producer.publish_many("orders", [b"x"] * 2000)
+
+    def emptied() -> bool:
+        channel = nsqd.channel("orders", "billing")
+        return bool(channel) and channel["depth"] == channel["in_flight_count"] == 0
+
+    async def handle(message: Message) -> None:
+        pass
+
+    options = ConnectionOptions(sample_rate=10)
+    async with (
+        open_consumer(
+            "orders", "billing", nsqd=nsqd.tcp, options=options, max_in_flight=2500
+        ) as consumer,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(consumer.run, handle)
+        await anyio.to_thread.run_sync(wait_until, emptied)
+        assert 50 < consumer.stats().finished < 500
+        consumer.stop()
+
+
+@on_both
+async def test_unix_socket_is_dialled(tmp_path: Path):
+    path = tmp_path / "nsqd.sock"
+    async with (
+        await anyio.create_unix_listener(path) as listener,
+        open_producer(f"unix:{path}"),
+        await listener.accept() as stream,
+    ):
+        assert (await stream.receive()).startswith(b"  V2IDENTIFY\n")
