@@ -1,0 +1,532 @@
+"""The engine against a model that anyone can check by eye.
+
+The model knows of every accepted message, for every channel, where it is: queued, in
+flight (with whom, until when) or deferred (until when); finished and dropped ones it
+forgets, by the rule that dropped them. Which of the queued messages goes to which
+consumer is the engine's choice: the model watches what consumers are sent, and checks
+that it could be sent. After every step the engine's own counts must be the model's.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from attrs import Factory, define, field
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from nsqcore.wire.frames import parse_record
+from nsqcore.wire.hot import HEADER_SIZE
+from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.channel import Channel
+from nsqd.engine.consumer import Consumer
+from nsqd.engine.queues.store import DiskStore
+
+SECOND = 1_000_000_000
+MEMORY = 4  # messages a queue keeps in memory: the disk has its share of the work
+
+
+@define
+class Held:
+    """A message in flight."""
+
+    attempts: int
+    holder: "ModelConsumer"
+    delivered: int
+    deadline: int
+
+
+@define
+class ModelChannel:
+    """Messages by body. Queued ones have their next attempt, deferred ones also their time."""
+
+    ephemeral: bool
+    paused: bool = False
+    queued: dict[bytes, int] = Factory(dict)
+    lost: int = 0  # of the queued ones: dropped for want of memory, or by sampling
+    held: dict[bytes, Held] = Factory(dict)
+    deferred: dict[bytes, tuple[int, int]] = Factory(dict)
+    requeues: int = 0
+    timeouts: int = 0
+
+    @property
+    def depth(self) -> int:
+        return len(self.queued) - self.lost
+
+    def put(self, bodies: list[bytes], lost: int, room: int) -> None:
+        """New messages, ``lost`` of which are so already; ``room`` is what consumers would take."""
+        if self.ephemeral:
+            fitting = max(MEMORY + room - self.depth, 0)
+            lost += max(len(bodies) - lost - fitting, 0)
+        self.queued.update(dict.fromkeys(bodies, 1))
+        self.lost += lost
+
+    def clear(self) -> None:
+        self.queued, self.held, self.deferred, self.lost = {}, {}, {}, 0
+
+
+@define
+class ModelTopic:
+    """Messages that wait for a channel or for the end of a pause, by body; None or their delay."""
+
+    paused: bool = False
+    shut: bool = False
+    waiting: dict[bytes, int | None] = Factory(dict)
+    lost: int = 0
+    channels: dict[str, ModelChannel] = Factory(dict)
+
+    @property
+    def depth(self) -> int:
+        return len(self.waiting) - self.lost
+
+    @property
+    def flows(self) -> bool:
+        return not self.paused and not self.shut and bool(self.channels)
+
+
+@define(eq=False)
+class ModelConsumer:
+    """A consumer of the engine, and what it was sent since the last look."""
+
+    topic: str
+    channel: str
+    timeout: int
+    longest: int
+    sampling: int
+    home: Channel = field(init=False)
+    consumer: Consumer = field(init=False)
+    gone: bool = False
+    sent: list[bytes] = Factory(list)
+
+    def receive(self, data: bytes) -> None:
+        while data:
+            size = int.from_bytes(data[:4], "big")
+            assert data[4:8] == b"\0\0\0\2"
+            assert size >= HEADER_SIZE + 4
+            self.sent.append(data[8 : 4 + size])
+            data = data[4 + size :]
+
+    def leave(self) -> None:
+        self.gone = True
+
+
+# A durable channel of an ephemeral topic would outlive it, but only on disk: not for the model.
+CHANNELS = {
+    "t": ["a", "b", "c#ephemeral"],
+    "u": ["a", "c#ephemeral"],
+    "e#ephemeral": ["c#ephemeral", "d#ephemeral"],
+}
+topics = st.sampled_from(list(CHANNELS))
+places = st.sampled_from([(topic, name) for topic, names in CHANNELS.items() for name in names])
+picks = st.integers(0, 1_000_000)
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """The rules are what clients, operators and the clock do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="nsq-model-"))
+        self.warnings: list[str] = []
+        self.now = 0
+        self.published = 0
+        self.topics: dict[str, ModelTopic] = {}
+        self.consumers: list[ModelConsumer] = []
+        self.ids: dict[bytes, bytes] = {}  # of every body that was ever delivered
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.directory)
+
+    @initialize(hold=st.booleans())
+    def start(self, hold: bool) -> None:
+        self.open_broker(hold)
+
+    def open_broker(self, hold: bool) -> None:
+        store = DiskStore(str(self.directory), max_bytes_per_file=400, warn=self.warnings.append)
+        settings = EngineSettings(mem_queue_size=MEMORY)
+        self.broker = Broker(settings, store, hold_new_topics=hold)
+
+    # -------------------------------------------------------------- producers
+
+    def new_bodies(self, count: int) -> list[bytes]:
+        self.published += count
+        return [b"%d" % n for n in range(self.published - count, self.published)]
+
+    def topic(self, name: str) -> ModelTopic:
+        if name not in self.topics:
+            self.topics[name] = ModelTopic(shut=self.broker.hold_new_topics)
+        return self.topics[name]
+
+    @rule(name=topics, count=st.integers(1, 9))
+    def publish(self, name: str, count: int) -> None:
+        bodies = self.new_bodies(count)
+        topic = self.topic(name)
+        self.broker.publish(name, bodies, self.now)
+        if topic.flows:
+            self.fan_out(name, bodies)
+        else:
+            if name.endswith("#ephemeral"):
+                queued = sum(delay is None for delay in topic.waiting.values()) - topic.lost
+                topic.lost += max(count - max(MEMORY - queued, 0), 0)
+            topic.waiting.update(dict.fromkeys(bodies))
+        self.settle()
+
+    @rule(name=topics, delay=st.integers(1, 90))
+    def publish_deferred(self, name: str, delay: int) -> None:
+        (body,) = self.new_bodies(1)
+        topic = self.topic(name)
+        self.broker.defer(name, body, delay * SECOND, self.now)
+        if topic.flows:
+            for channel in topic.channels.values():
+                channel.deferred[body] = (1, self.now + delay * SECOND)
+        else:
+            topic.waiting[body] = delay * SECOND
+        self.settle()
+
+    def fan_out(self, name: str, bodies: list[bytes], lost: int = 0) -> None:
+        for channel_name, channel in self.topics[name].channels.items():
+            room = sum(self.room(consumer) for consumer in self.members(name, channel_name))
+            channel.put(bodies, lost, room)
+
+    # -------------------------------------------------------------- consumers
+
+    def members(self, topic: str, channel: str) -> list[ModelConsumer]:
+        return [c for c in self.consumers if (c.topic, c.channel) == (topic, channel)]
+
+    def held_by(self, consumer: ModelConsumer) -> dict[bytes, Held]:
+        channel = self.topics[consumer.topic].channels[consumer.channel]
+        return {body: held for body, held in channel.held.items() if held.holder is consumer}
+
+    def room(self, consumer: ModelConsumer) -> int:
+        return max(consumer.consumer.ready - len(self.held_by(consumer)), 0)
+
+    @rule(
+        place=places,
+        ready=st.integers(0, 5),
+        timeout=st.sampled_from([10, 60]),
+        longest=st.sampled_from([5, 30, 900]),
+        sampling=st.sampled_from([0, 0, 0, 30]),
+    )
+    def subscribe(
+        self, place: tuple[str, str], ready: int, timeout: int, longest: int, sampling: int
+    ) -> None:
+        model = ModelConsumer(*place, timeout * SECOND, longest * SECOND, sampling)
+        model.consumer = Consumer(
+            send=model.receive,
+            waiting=lambda: 0,
+            gone=model.leave,
+            msg_timeout=model.timeout,
+            max_msg_timeout=model.longest,
+            sample_rate=sampling,
+        )
+        model.consumer.ready = ready
+        model.home = self.channel(*place)
+        model.home.add(model.consumer)
+        self.broker.mark(model.home)
+        self.consumers.append(model)
+        self.settle()
+
+    @rule(place=places)
+    def create_channel(self, place: tuple[str, str]) -> None:
+        self.channel(*place)
+        self.settle()
+
+    def channel(self, topic: str, name: str) -> Channel:
+        model = self.topic(topic)
+        if name not in model.channels:
+            model.channels[name] = ModelChannel(name.endswith("#ephemeral"))
+        return self.broker.channel(topic, name)
+
+    @precondition(lambda self: self.consumers)
+    @rule(pick=picks)
+    def disconnect(self, pick: int) -> None:
+        consumer = self.consumers[pick % len(self.consumers)]
+        channel = self.topics[consumer.topic].channels[consumer.channel]
+        self.give_back(channel, self.held_by(consumer))
+        self.end_session(consumer)
+        if channel.ephemeral and not self.members(consumer.topic, consumer.channel):
+            self.forget_channel(consumer.topic, consumer.channel)
+        self.settle()
+
+    def give_back(self, channel: ModelChannel, bodies: dict[bytes, Held]) -> None:
+        for body, held in bodies.items():
+            del channel.held[body]
+            channel.queued[body] = held.attempts + 1
+            channel.requeues += 1
+
+    def end_session(self, consumer: ModelConsumer) -> None:
+        self.consumers.remove(consumer)
+        consumer.home.remove(consumer.consumer)
+        self.broker.consumer_left(consumer.home)
+
+    @precondition(lambda self: self.consumers)
+    @rule(pick=picks, ready=st.integers(0, 5))
+    def change_ready(self, pick: int, ready: int) -> None:
+        consumer = self.consumers[pick % len(self.consumers)]
+        consumer.consumer.ready = ready
+        self.broker.mark(consumer.home)
+        self.settle()
+
+    def any_held(self) -> list[tuple[ModelConsumer, bytes, Held]]:
+        return [(c, body, held) for c in self.consumers for body, held in self.held_by(c).items()]
+
+    @precondition(lambda self: self.any_held())
+    @rule(picked=st.lists(picks, min_size=1, max_size=4))
+    def finish(self, picked: list[int]) -> None:
+        consumer = self.any_held()[picked[0] % len(self.any_held())][0]
+        mine = list(self.held_by(consumer))
+        bodies = [mine[pick % len(mine)] for pick in picked]
+        ids = [self.ids[body] for body in bodies]
+        missing = consumer.home.finish(consumer.consumer, ids, wall=0)
+        assert len(missing) == len(bodies) - len(set(bodies))
+        for body in set(bodies):
+            del self.topics[consumer.topic].channels[consumer.channel].held[body]
+        self.broker.mark(consumer.home)
+        self.settle()
+
+    @precondition(lambda self: self.any_held())
+    @rule(pick=picks, delay=st.sampled_from([0, 0, 5, 40]))
+    def requeue(self, pick: int, delay: int) -> None:
+        consumer, body, held = self.any_held()[pick % len(self.any_held())]
+        channel = self.topics[consumer.topic].channels[consumer.channel]
+        consumer.home.requeue(consumer.consumer, self.ids[body], delay * SECOND, self.now)
+        self.broker.mark(consumer.home)
+        self.give_back(channel, {body: held})
+        if delay:
+            channel.deferred[body] = (channel.queued.pop(body), self.now + delay * SECOND)
+        self.settle()
+
+    @precondition(lambda self: self.any_held())
+    @rule(pick=picks)
+    def touch(self, pick: int) -> None:
+        consumer, body, held = self.any_held()[pick % len(self.any_held())]
+        consumer.home.touch(consumer.consumer, self.ids[body], self.now)
+        held.deadline = min(self.now + consumer.timeout, held.delivered + consumer.longest)
+
+    # -------------------------------------------------------------- the clock
+
+    @rule(seconds=st.sampled_from([1, 4, 5, 9, 30, 61]))
+    def time_passes(self, seconds: int) -> None:
+        """The engine is woken at the deadlines it asked for, and only then."""
+        end = self.now + seconds * SECOND
+        while (first := self.broker.deadlines.next) is not None and first <= end:
+            self.now = max(first, self.now)
+            self.broker.expire(self.now)
+            assert self.broker.deadlines.next is None or self.broker.deadlines.next > self.now
+            self.expire()
+            self.settle()
+        self.now = end
+        self.expire()
+        self.settle()
+
+    def all_deadlines(self) -> list[int]:
+        found = []
+        for topic in self.topics.values():
+            for channel in topic.channels.values():
+                found += [held.deadline for held in channel.held.values()]
+                found += [due for _, due in channel.deferred.values()]
+        return found
+
+    def expire(self) -> None:
+        for topic in self.topics.values():
+            for channel in topic.channels.values():
+                for body, (attempts, due) in list(channel.deferred.items()):
+                    if due <= self.now:
+                        del channel.deferred[body]
+                        channel.queued[body] = attempts
+                for body, held in list(channel.held.items()):
+                    if held.deadline <= self.now:
+                        del channel.held[body]
+                        channel.queued[body] = held.attempts + 1
+                        channel.timeouts += 1
+
+    # -------------------------------------------------------------- operators
+
+    def any_channel(self) -> list[tuple[str, str]]:
+        return [(topic, name) for topic in self.topics for name in self.topics[topic].channels]
+
+    @precondition(lambda self: self.topics)
+    @rule(pick=picks, paused=st.booleans())
+    def pause_topic(self, pick: int, paused: bool) -> None:
+        name = list(self.topics)[pick % len(self.topics)]
+        self.broker.pause_topic(self.broker.topics[name], paused)
+        self.topics[name].paused = paused
+        self.settle()
+
+    @precondition(lambda self: any(topic.shut for topic in self.topics.values()))
+    @rule()
+    def open_topics(self) -> None:
+        for name, topic in self.topics.items():
+            self.broker.open_topic(self.broker.topics[name])
+            topic.shut = False
+        self.settle()
+
+    @precondition(lambda self: self.any_channel())
+    @rule(pick=picks, paused=st.booleans())
+    def pause_channel(self, pick: int, paused: bool) -> None:
+        topic, name = self.any_channel()[pick % len(self.any_channel())]
+        engine = self.broker.topics[topic]
+        self.broker.pause_channel(engine, engine.channels[name], paused)
+        self.topics[topic].channels[name].paused = paused
+        self.settle()
+
+    @precondition(lambda self: self.topics)
+    @rule(pick=picks)
+    def empty_topic(self, pick: int) -> None:
+        name = list(self.topics)[pick % len(self.topics)]
+        self.broker.topics[name].empty()
+        self.topics[name].waiting, self.topics[name].lost = {}, 0
+        self.settle()
+
+    @precondition(lambda self: self.any_channel())
+    @rule(pick=picks)
+    def empty_channel(self, pick: int) -> None:
+        topic, name = self.any_channel()[pick % len(self.any_channel())]
+        self.broker.topics[topic].channels[name].empty()
+        self.topics[topic].channels[name].clear()
+        self.settle()
+
+    @precondition(lambda self: self.any_channel())
+    @rule(pick=picks)
+    def delete_channel(self, pick: int) -> None:
+        topic, name = self.any_channel()[pick % len(self.any_channel())]
+        engine = self.broker.topics[topic]
+        self.broker.delete_channel(engine, engine.channels[name])
+        self.forget_channel(topic, name)
+        self.settle()
+
+    @precondition(lambda self: self.topics)
+    @rule(pick=picks)
+    def delete_topic(self, pick: int) -> None:
+        name = list(self.topics)[pick % len(self.topics)]
+        self.broker.delete_topic(self.broker.topics[name])
+        for channel in list(self.topics[name].channels):
+            self.forget_channel(name, channel)
+        self.topics.pop(name, None)
+        self.settle()
+
+    def forget_channel(self, topic: str, name: str) -> None:
+        """The channel was deleted: its clients are told, and end their sessions."""
+        for consumer in self.members(topic, name):
+            assert consumer.gone
+            self.end_session(consumer)
+        del self.topics[topic].channels[name]
+        if topic.endswith("#ephemeral") and not self.topics[topic].channels:
+            del self.topics[topic]
+
+    @rule()
+    def restart(self) -> None:
+        """A clean stop; then topics and channels are made again, as the metadata has them."""
+        self.broker.close()
+        for consumer in list(self.consumers):
+            self.end_session(consumer)
+        if (job := self.broker.store.finish()) is not None:
+            job()
+        self.now += SECOND  # it takes its time, and new ids rely on it
+        self.topics = {n: t for n, t in self.topics.items() if not n.endswith("#ephemeral")}
+        self.open_broker(hold=False)
+        for name, topic in self.topics.items():
+            self.broker.pause_topic(self.broker.topic(name), topic.paused)
+            topic.shut = False
+            topic.waiting = dict.fromkeys(topic.waiting)
+            topic.channels = {n: c for n, c in topic.channels.items() if not c.ephemeral}
+            for channel_name, channel in topic.channels.items():
+                engine = self.broker.channel(name, channel_name)
+                self.broker.pause_channel(self.broker.topics[name], engine, channel.paused)
+                self.give_back(channel, dict(channel.held))
+                for body, (attempts, _) in channel.deferred.items():
+                    channel.queued[body] = attempts
+                channel.deferred, channel.requeues, channel.timeouts = {}, 0, 0
+        self.settle()
+
+    # -------------------------------------------------------------- what must be true
+
+    def settle(self) -> None:
+        """The end of a turn: the engine delivers what it can, and the model watches."""
+        for name, topic in self.topics.items():
+            if topic.flows and topic.waiting:
+                waiting, topic.waiting = topic.waiting, {}
+                lost, topic.lost = topic.lost, 0
+                bodies = [body for body, delay in waiting.items() if delay is None]
+                self.fan_out(name, bodies, lost)
+                for channel in topic.channels.values():
+                    for body, delay in waiting.items():
+                        if delay is not None:
+                            channel.deferred[body] = (1, self.now + delay)
+        while self.broker.pump(self.now):
+            pass
+        for consumer in self.consumers:
+            self.watch(consumer)
+        for topic_name, name in self.any_channel():
+            self.look_at(topic_name, name)
+
+    def watch(self, consumer: ModelConsumer) -> None:
+        """What ``consumer`` was sent must have been queued, on the attempt it says."""
+        channel = self.topics[consumer.topic].channels[consumer.channel]
+        sent, consumer.sent = consumer.sent, []
+        assert not (sent and channel.paused)
+        for message in map(parse_record, sent):
+            assert channel.queued.pop(message.body) == message.attempts
+            assert self.ids.setdefault(message.body, message.id) == message.id
+            channel.held[message.body] = Held(
+                message.attempts, consumer, self.now, self.now + consumer.timeout
+            )
+        if sent:
+            assert len(self.held_by(consumer)) <= consumer.consumer.ready
+
+    def look_at(self, topic: str, name: str) -> None:
+        """Nobody with room waits while there are messages; sampling explains what is missing."""
+        channel = self.topics[topic].channels[name]
+        engine = self.broker.topics[topic].channels[name]
+        members = self.members(topic, name)
+        if any(consumer.sampling for consumer in members):
+            assert engine.depth <= channel.depth
+            channel.lost += channel.depth - engine.depth
+        if channel.depth == 0:
+            channel.queued, channel.lost = {}, 0
+        if not channel.paused and any(self.room(consumer) for consumer in members):
+            assert channel.depth == 0
+
+    @invariant()
+    def every_message_is_where_the_model_has_it(self) -> None:
+        assert set(self.broker.topics) == set(self.topics)
+        for name, topic in self.topics.items():
+            engine = self.broker.topics[name]
+            assert set(engine.channels) == set(topic.channels)
+            assert engine.depth == topic.depth
+            for channel_name, channel in topic.channels.items():
+                found = engine.channels[channel_name]
+                assert found.depth == channel.depth
+                assert found.in_flight_count == len(channel.held)
+                assert found.deferred_count == len(channel.deferred)
+                assert found.requeue_count == channel.requeues
+                assert found.timeout_count == channel.timeouts
+
+    @invariant()
+    def nothing_is_due_before_the_engine_wakes_up(self) -> None:
+        if deadlines := self.all_deadlines():
+            assert self.broker.deadlines.next is not None
+            assert self.broker.deadlines.next <= min(deadlines)
+
+    @invariant()
+    def the_disk_has_no_complaints(self) -> None:
+        assert self.warnings == []
+        assert self.broker.health == "OK"
+
+
+TestEngine = EngineMachine.TestCase
+TestEngine.settings = settings(
+    max_examples=100,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestEngine = pytest.mark.slow(TestEngine)
