@@ -259,6 +259,7 @@ class Nsqd:
 
     async def serve(self) -> None:
         """Run until the process is told to stop, or a task crashes."""
+        self.api.gc_watch.install()
         try:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self.timers.run)
@@ -280,6 +281,7 @@ class Nsqd:
                 self._nursery = None
                 helpers.cancel_scope.cancel()
         finally:
+            self.api.gc_watch.remove()
             self._nursery = None
             self.listeners.close()
             logger.info("NSQ: closing topics")
