@@ -81,7 +81,7 @@ class HttpSession:
     # Timeouts.
     _timer: Timer | None = attrs.field(default=None, init=False)
     _progress: int = attrs.field(default=0, init=False)
-    _seen: int = attrs.field(default=0, init=False)
+    _seen: tuple[int, bool] = attrs.field(default=(0, False), init=False)
     _still: float = attrs.field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -285,8 +285,9 @@ class HttpSession:
 
     def _check(self, timeouts: Timeouts, interval: float) -> None:
         """End a connection on which nothing has moved for too long."""
-        if self._progress != self._seen or self._awaited is not None:
-            self._seen, self._still = self._progress, 0.0
+        state = (self._progress, self._in_request)
+        if state != self._seen or self._awaited is not None:
+            self._seen, self._still = state, 0.0
         else:
             self._still += interval
         if self._still < (timeouts.request if self._in_request else timeouts.idle):

@@ -1,0 +1,294 @@
+"""HTTP/1.1 without I/O: what is answered to which bytes, however they are cut."""
+
+import re
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsqcore.http.responses import text
+from nsqcore.http.router import Router
+from nsqcore.http.session import MAX_HEAD, HttpSession, Timeouts
+from nsqcore.net.effects import Peer
+from nsqcore.net.listeners import open_listener
+from nsqcore.net.switchboard import Switchboard
+from nsqcore.net.timers import Timers
+
+PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-NSQ-Content-Type: nsq; version=1.0\r\nContent-Length: 2\r\n\r\nOK"
+)
+
+
+def post(path: str, body: bytes, headers: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+)", answers)]
+
+
+def test_a_request_is_answered_in_one_piece(talk):
+    assert talk.send(PING) == OK
+    assert not talk.closed
+
+
+def test_a_connection_serves_many_requests_errors_among_them(talk):
+    seen = [statuses(talk.send(data)) for data in (PING, post("/nowhere", b"x"), PING)]
+    assert seen == [[200], [404], [200]]
+    assert not talk.closed
+
+
+def test_requests_sent_ahead_are_answered_in_order(talk):
+    answers = talk.send(PING + post("/pub", b"three") + b"GET /nope HTTP/1.1\r\n\r\n" + PING)
+    assert statuses(answers) == [200, 200, 404, 200]
+    assert answers.startswith(OK)
+    assert answers.endswith(OK)
+
+
+STREAM = (
+    PING
+    + post("/echo?a=1&b=%20", b"body\r\n\r\n")
+    + b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
+    + post("/echo", b"")
+    + PING
+)
+
+
+@pytest.mark.parametrize("cut", range(0, len(STREAM), 3))
+def test_it_does_not_matter_where_the_network_cuts(connect, cut):
+    whole, parts = connect(), connect()
+    assert parts.send(STREAM[:cut] or b"\r\n") + parts.send(STREAM[cut:]) == whole.send(STREAM)
+
+
+@settings(max_examples=30)
+@given(size=st.integers(1, 60))
+def test_the_network_may_cut_anywhere_and_often(size):
+    router = Router()
+    router.add("POST", "/echo", lambda request: text(request.body))
+    router.add("GET", "/ping", lambda request: text("OK"))
+    sessions = [HttpSession(router, Peer("")) for _ in range(2)]
+    for begin in range(0, len(STREAM), size):
+        assert sessions[0].received(STREAM[begin : begin + size]) is None
+    sessions[1].received(STREAM)
+    assert sessions[0].outbox.take() == sessions[1].outbox.take()
+
+
+def test_chunked_bodies_arrive_whole(talk):
+    answer = talk.send(
+        b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"4\r\nWiki\r\n5;ext=1\r\npedia\r\n0\r\nTrailer: x\r\n\r\n"
+    )
+    assert answer.endswith(b'["/echo",{},"Wikipedia"]')
+
+
+def test_connection_close_is_honoured_and_what_follows_ignored(talk):
+    answer = talk.send(b"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n" + PING)
+    assert statuses(answer) == [200]
+    assert b"\r\nConnection: close\r\n" in answer
+    assert talk.closed
+
+
+def test_http_1_0_is_answered_in_kind_and_closed(talk):
+    answer = talk.send(b"GET /ping HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nOK")
+    assert talk.closed
+
+
+def test_http_1_0_may_ask_to_keep_the_connection(talk):
+    request = b"GET /ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    assert b"\r\nConnection: keep-alive\r\n" in talk.send(request)
+    assert statuses(talk.send(request)) == [200]
+    assert not talk.closed
+
+
+def test_head_is_answered_without_a_body(talk):
+    answer = talk.send(b"HEAD /ping HTTP/1.1\r\n\r\n" + PING)
+    assert statuses(answer) == [405, 200]
+    assert answer.endswith(b"Content-Length: 32\r\n\r\n" + OK)
+
+
+def test_a_client_is_told_to_go_on_when_it_asks(talk):
+    head = b"POST /pub HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    assert talk.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert talk.send(b"hello").endswith(b"\r\n\r\n5")
+
+
+def test_a_client_that_did_not_wait_is_not_told_to_go_on(talk):
+    assert statuses(talk.send(post("/pub", b"hello", "Expect: 100-continue\r\n"))) == [200]
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+def test_a_declared_body_over_the_limit_is_refused_before_it_comes(talk, expect):
+    head = f"POST /pub HTTP/1.1\r\nContent-Length: 1000000000\r\n{expect}\r\n".encode()
+    answer = talk.send(head)
+    assert statuses(answer) == [413]
+    assert answer.endswith(b'{"message":"MSG_TOO_BIG"}')
+    assert b"Connection: close" in answer
+    assert talk.closed
+
+
+def test_a_body_at_the_limit_is_taken_and_one_over_it_refused(talk):
+    assert statuses(talk.send(post("/pub", bytes(100)))) == [200]
+    assert statuses(talk.send(post("/pub", bytes(101)))) == [413]
+
+
+def test_a_chunked_body_is_refused_as_soon_as_it_is_over_the_limit(talk):
+    talk.send(b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"3c\r\n" + bytes(60) + b"\r\n"
+    assert talk.send(chunk) == b""
+    assert statuses(talk.send(chunk)) == [413]
+    assert talk.closed
+
+
+def test_a_head_that_never_ends_is_refused(talk):
+    talk.send(b"GET /ping HTTP/1.1\r\n")
+    answer = b""
+    for _ in range(MAX_HEAD // 1000 + 2):
+        answer += talk.send(b"X-Filler: " + b"y" * 1000 + b"\r\n")
+    assert statuses(answer) == [431]
+    assert talk.closed
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"  V2IDENTIFY\n",
+        b"GET /ping HTTP/9.9\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /ping HTTP/1.1\r\nBad Header\r\n\r\n",
+    ],
+)
+def test_garbage_is_a_bad_request_and_the_end(talk, garbage):
+    answers = talk.send(PING + garbage)
+    assert statuses(answers) == [200, 400]
+    assert talk.closed
+
+
+def test_a_broken_path_is_a_bad_request(talk):
+    assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\n\r\n")) == [400]
+
+
+def test_an_offer_to_speak_something_else_is_declined(talk):
+    answer = talk.send(
+        b"GET /ping HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+    )
+    assert statuses(answer) == [200]
+    assert talk.closed
+
+
+def test_a_handler_that_crashes_is_logged_and_answered(talk, caplog):
+    assert statuses(talk.send(b"GET /crash HTTP/1.1\r\n\r\n" + PING)) == [500, 200]
+    assert "GET /crash failed" in caplog.text
+    assert "a handler's fault" in caplog.text
+
+
+async def test_an_asynchronous_answer_holds_up_those_behind_it(talk, autojump_clock):
+    slow = b"GET /slow?n=%d HTTP/1.1\r\n\r\n"
+    answers = await talk.ask(PING + slow % 1 + PING + slow % 2 + PING)
+    assert [part[-6:] for part in re.split(rb"(?=HTTP)", answers)[1:]] == [
+        b"\r\n\r\nOK",
+        b"slow 1",
+        b"\r\n\r\nOK",
+        b"slow 2",
+        b"\r\n\r\nOK",
+    ]
+    assert trio.current_time() == 2
+
+
+async def test_an_asynchronous_refusal_is_answered(talk, autojump_clock):
+    answer = await talk.ask(b"GET /slow/bad HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert statuses(answer) == [503]
+    assert talk.closed
+
+
+async def test_garbage_behind_an_asynchronous_answer_comes_after_it(talk, autojump_clock):
+    answers = await talk.ask(b"GET /slow?n=1 HTTP/1.1\r\n\r\nnonsense\r\n\r\n")
+    assert statuses(answers) == [200, 400]
+    assert talk.closed
+
+
+def test_the_end_of_input_closes(talk):
+    talk.send(b"POST /pub HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+    assert talk.send(b"") == b""
+    assert talk.closed
+
+
+@pytest.fixture
+async def timers(nursery):
+    timers = Timers(lambda: int(trio.current_time() * 1e9))
+    nursery.start_soon(timers.run)
+    return timers
+
+
+async def test_a_silent_connection_is_closed(connect, timers, autojump_clock):
+    talk = connect(timeouts=Timeouts(timers, idle=100, request=10))
+    talk.send(PING)
+    await trio.sleep(99)
+    assert talk.session.outbox.closing is None
+    await trio.sleep(20)
+    assert talk.session.outbox.closing is not None
+    assert talk.session.outbox.take() == b""
+
+
+async def test_a_request_that_takes_too_long_to_arrive_is_refused(connect, timers, autojump_clock):
+    talk = connect(timeouts=Timeouts(timers, idle=100, request=10))
+    await trio.sleep(50)
+    answer = b""
+    for byte in b"GET /ping HTTP/1.1\r\nHost":
+        answer += talk.send(bytes([byte]))
+        await trio.sleep(1)
+    assert talk.session.outbox.closing is not None
+    assert statuses(answer) == [408]
+
+
+async def test_a_body_that_keeps_coming_may_take_its_time(connect, timers, autojump_clock):
+    talk = connect(timeouts=Timeouts(timers, idle=100, request=10))
+    talk.send(b"POST /pub HTTP/1.1\r\nContent-Length: 30\r\n\r\n")
+    for _ in range(29):
+        await trio.sleep(3)
+        assert talk.send(b"x") == b""
+    assert statuses(talk.send(b"x")) == [200]
+
+
+async def test_a_slow_answer_is_not_the_clients_fault(connect, timers, autojump_clock):
+    talk = connect(timeouts=Timeouts(timers, idle=0.2, request=0.1))
+    assert statuses(await talk.ask(b"GET /slow HTTP/1.1\r\n\r\n")) == [200]
+    assert talk.session.outbox.closing is None
+    talk.session.closed(None)
+
+
+async def test_a_connection_that_is_gone_is_watched_no_longer(connect, timers, autojump_clock):
+    ended = []
+    talk = connect(timeouts=Timeouts(timers, idle=2, request=1), on_closed=lambda: ended.append(1))
+    talk.session.closed(ConnectionResetError())
+    await trio.sleep(60)
+    assert talk.session.outbox.closing is None
+    assert ended == [1]
+
+
+async def test_it_is_served_on_the_switchboard(router, nursery):
+    switchboard = Switchboard(lambda: None)
+    listener = open_listener("127.0.0.1:0")
+    switchboard.listen(listener, lambda peer: HttpSession(router, peer))
+    await nursery.start(lambda task_status: switchboard.run(task_status=task_status))
+    stream = await trio.open_tcp_stream("127.0.0.1", listener.port)
+    with trio.fail_after(10):
+        await stream.send_all(PING)
+        assert await stream.receive_some(1000) == OK
+        # A client that sends all of a refused body before it looks still sees why.
+        await stream.send_all(post("/pub", bytes(500_000)))
+        answer = b""
+        while chunk := await stream.receive_some(1000):
+            answer += chunk
+    assert statuses(answer) == [413]
+    await stream.aclose()
+    nursery.cancel_scope.cancel()
