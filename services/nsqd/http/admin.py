@@ -35,7 +35,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
 
 def create_topic(api: NsqdApi, request: Request) -> Response:
     """POST /topic/create."""
-    name = new_topic_name(api.broker, request)
+    name = new_topic_name(api.broker, request.args())
     try:
         api.broker.topic(name)
     except Exiting as error:

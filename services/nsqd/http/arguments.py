@@ -1,5 +1,7 @@
 """Parameters of a request: those that several endpoints take, and how they are refused."""
 
+from collections.abc import Mapping
+
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError
 from nsqcore.wire.names import is_valid_name
@@ -14,11 +16,12 @@ def boolean(value: str | None, *, default: bool) -> bool:
     return default if value is None else _BOOLEANS.get(value, default)
 
 
-def new_topic_name(broker: Broker, request: Request) -> str:
+def new_topic_name(broker: Broker, args: Mapping[str, list[str]]) -> str:
     """The name in ``topic=``, for a topic that need not exist. Raises HttpError."""
-    name = request.arg("topic")
-    if name is None:
+    names = args.get("topic")
+    if names is None:
         raise HttpError(400, "MISSING_ARG_TOPIC")
+    name = names[0]
     if name not in broker.topics and not is_valid_name(name):
         raise HttpError(400, "INVALID_TOPIC")
     return name

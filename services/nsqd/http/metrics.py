@@ -35,6 +35,7 @@ from nsqd.engine.stats import (
     select_topics,
 )
 from nsqd.http.context import NsqdApi
+from nsqd.http.probes import troubles
 from nsqd.http.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
@@ -103,6 +104,32 @@ def daemon_text(api: NsqdApi) -> str:
             single("nsqd_clients", "gauge", "Clients connected over TCP.", clients),
             single("nsqd_producers", "gauge", "Of these, those that published.", publishing),
             single("nsqd_topics", "gauge", "Topics.", len(api.broker.topics)),
+            checks_text(api),
+            memory_text(api),
+        )
+    )
+
+
+def checks_text(api: NsqdApi) -> str:
+    """The checks of /readyz."""
+    name = "nsqd_check_ok"
+    samples = [
+        f"{name}{labels(check=check)} {int(not trouble)}\n"
+        for check, trouble in troubles(api).items()
+    ]
+    return heading(name, "gauge", "0 while the check fails.") + "".join(samples)
+
+
+def memory_text(api: NsqdApi) -> str:
+    """What of the memory section of /stats the process's own metrics do not tell."""
+    memory, pauses = api.gc_watch.take(), "nsqd_gc_pause_seconds"
+    found = {"1": memory.gc_pause_usec_100, "0.99": memory.gc_pause_usec_99}
+    found["0.95"] = memory.gc_pause_usec_95
+    return "".join(
+        (
+            single("nsqd_heap_objects", "gauge", "Blocks of memory.", memory.heap_objects),
+            heading(pauses, "gauge", "The latest pauses of the garbage collector."),
+            *(f"{pauses}{labels(quantile=key)} {value / 1e6}\n" for key, value in found.items()),
         )
     )
 

@@ -42,9 +42,10 @@ def pub(api: NsqdApi, request: Request) -> Response:
     """POST /pub: the body is one message; ``defer=`` holds it back for so many milliseconds."""
     if not request.body:
         raise HttpError(400, "MSG_EMPTY")
-    topic = new_topic_name(api.broker, request)
-    if "defer" in request.args():
-        return _pub_deferred(api, topic, request)
+    args = request.args()
+    topic = new_topic_name(api.broker, args)
+    if "defer" in args:
+        return _pub_deferred(api, topic, request.body, args["defer"][0])
     return _publish(api, topic, [request.body])
 
 
@@ -62,13 +63,12 @@ def _publish(api: NsqdApi, topic: str, bodies: list[bytes]) -> Response:
     return OK
 
 
-def _pub_deferred(api: NsqdApi, topic: str, request: Request) -> Response:
+def _pub_deferred(api: NsqdApi, topic: str, body: bytes, delay: str) -> Response:
     _publish(api, topic, [])  # even a bad delay makes the topic, as in the original
-    delay = request.arg("defer") or ""
     if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= _longest_delay(api):
         raise HttpError(400, "INVALID_DEFER")
     try:
-        api.broker.defer(topic, request.body, int(delay) * MS, api.now())
+        api.broker.defer(topic, body, int(delay) * MS, api.now())
     except (OSError, Exiting) as error:
         logger.error("http: failed to publish to topic(%s) - %s", topic, error)
         raise HttpError(503, "EXITING") from error
@@ -81,10 +81,10 @@ def _longest_delay(api: NsqdApi) -> int:
 
 def mpub(api: NsqdApi, request: Request) -> Response:
     """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
-    topic = new_topic_name(api.broker, request)
+    args = request.args()
+    topic = new_topic_name(api.broker, args)
     _publish(api, topic, [])  # even a bad body makes the topic, as in the original
-    binary = request.arg("binary")
-    if binary is not None and boolean(binary, default=True):
+    if "binary" in args and boolean(args["binary"][0], default=True):
         bodies = read_binary(request.body, api.options.max_msg_size, api.options.max_body_size)
     else:
         bodies = read_lines(request.body, api.options.max_msg_size)

@@ -51,6 +51,9 @@ async def test_daemon_and_process_are_told_of(nsqd):
     assert found["nsqd_event_loop_lag_seconds"] == {(): 0.25}
     assert found["nsqd_draining"] == {(): 1}
     assert found["nsqd_healthy"] == {(): 0}
+    assert found["nsqd_check_ok"] == {("disk",): 0, ("loop",): 1, ("draining",): 0}
+    assert found["nsqd_heap_objects"][()] > 1000
+    assert set(found["nsqd_gc_pause_seconds"]) == {("1",), ("0.99",), ("0.95",)}
     assert found["nsqd_start_time_seconds"] == {(): 1.7e9}
     ((version, *_),) = found["nsqd_build_info"]
     assert version == "1.3.0"
