@@ -16,6 +16,7 @@ FLOORS = [
     ["nsqcore.cluster"],
     ["nsqclient"],
     ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],
+    ["nsqclient.testing"],  # an nsqd in the test's process: above them all, and for tests alone
 ]
 
 # Inside nsqd: a part may import those before it, and its own.
@@ -46,7 +47,7 @@ def inside(name: str, package: str) -> bool:
 
 
 def place(name: str) -> Place | None:
-    for number, packages in enumerate(FLOORS):
+    for number, packages in reversed(list(enumerate(FLOORS))):
         for package in packages:
             if inside(name, package):
                 return Place(package, number)
