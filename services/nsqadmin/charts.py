@@ -11,15 +11,16 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from nsqadmin.formats import short
 from nsqadmin.history import Point
 
 WIDTH, HEIGHT = 120, 26
-_LARGE_WIDTH, _LARGE_HEIGHT = 640, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 22
-_GRID_LINES = 3
+_LARGE_WIDTH, _LARGE_HEIGHT = 480, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 20
+_TICKS = (60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600)  # seconds between times
+_MOST_TIMES, _MOST_LINES = 6, 4
 
 
 def sparkline(values: Sequence[float], kind: str, label: str) -> Markup:
@@ -69,7 +70,7 @@ def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
     known = [value for _, value in points if not math.isnan(value)]
     if not known:
         return Markup('<p class="chart-empty">Nothing recorded yet.</p>')
-    top = nice_top(max(known))
+    top, line_step = nice_axis(max(known))
     width = _LARGE_WIDTH - _LEFT - _RIGHT
     height = _LARGE_HEIGHT - _TOP - _BOTTOM
     step = width / max(1, len(points) - 1)
@@ -90,47 +91,51 @@ def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
         ' data-bottom="{}" data-max="{}">{}{}{}</svg>'
     ).format(
         kind, _LARGE_WIDTH, _LARGE_HEIGHT, text, json.dumps(data), unit, _LEFT,
-        _LARGE_WIDTH - _RIGHT, _TOP, floor, top, _grid(top, unit), _times(points, step),
+        _LARGE_WIDTH - _RIGHT, _TOP, floor, top, _grid(top, line_step, unit), _times(points, step),
         _paths(runs, floor),
     )  # fmt: skip
 
 
-def nice_top(value: float) -> float:
-    """The upper end of an axis: 1, 1.5, 2, 3, 5 or 8 times a power of ten, not below ``value``."""
+def nice_axis(value: float) -> tuple[float, float]:
+    """The upper end of an axis that reaches ``value``, and the step between its lines.
+
+    Steps are 1, 2, 2.5 or 5 times a power of ten, and there are no more than four.
+    """
     if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    for factor in (1, 1.5, 2, 3, 5, 8, 10):
-        if value <= factor * power:
-            return float(factor * power)
-    return 10 * power
+        return 1.0, 1.0
+    power = 10.0 ** math.floor(math.log10(value / _MOST_LINES))
+    step = next(
+        (factor * power for factor in (1, 2, 2.5, 5) if factor * power * _MOST_LINES >= value),
+        10 * power,
+    )
+    return math.ceil(round(value / step, 9)) * step, step
 
 
-def _grid(top: float, unit: str) -> Markup:
+def _grid(top: float, step: float, unit: str) -> Markup:
     parts = Markup("")
     height = _LARGE_HEIGHT - _TOP - _BOTTOM
-    for index in range(_GRID_LINES + 1):
-        value = top * index / _GRID_LINES
-        y = _LARGE_HEIGHT - _BOTTOM - height * index / _GRID_LINES
+    for index in range(round(top / step) + 1):
+        value = step * index
+        y = _LARGE_HEIGHT - _BOTTOM - height * value / top
         parts += Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             _LEFT, _LARGE_WIDTH - _RIGHT, y, y
         )
-        shown = short(round(value, 2)) + (unit if unit != "/s" else "")
+        shown = f"{value:g}" if value < 1000 else short(value)
         parts += Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
-            _LEFT - 6, y + 3.5, shown
+            _LEFT - 6, y + 3.5, shown + (unit if unit != "/s" and value else "")
         )
     return parts
 
 
 def _times(points: Sequence[Point], step: float) -> Markup:
     parts = Markup("")
-    count = len(points)
-    for index in range(0, count, max(1, count // 6)):
+    span = points[-1][0] - points[0][0]
+    apart = next((tick for tick in _TICKS if span / tick <= _MOST_TIMES), _TICKS[-1])
+    for index, (at, _) in enumerate(points):
         x = _LEFT + index * step
-        if x > _LARGE_WIDTH - 40:
-            break
-        moment = datetime.fromtimestamp(points[index][0], UTC)
-        parts += Markup(
-            '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle" data-time="{}">{}</text>'
-        ).format(x, _LARGE_HEIGHT - 6, points[index][0], escape(f"{moment:%H:%M}"))
+        if at % apart == 0 and x < _LARGE_WIDTH - 20:
+            label = f"{datetime.fromtimestamp(at, UTC):%H:%M}"
+            parts += Markup(
+                '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle" data-time="{}">{}</text>'
+            ).format(x, _LARGE_HEIGHT - 5, at, label)
     return parts

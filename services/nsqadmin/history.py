@@ -20,7 +20,7 @@ MAX_SERIES = 40_000
 # step and number of steps: half an hour, three hours, a day
 TIERS = ((10, 180), (60, 180), (600, 144))
 RANGES = {"30m": 0, "3h": 1, "24h": 2}
-SHORTEST = 30  # steps that a chart shows at least, however little is known
+SHORTEST = 12  # steps that a chart shows at least, however little is known
 PEAKS = frozenset(("depth", "latency"))
 
 Entity = tuple[

@@ -126,7 +126,7 @@ def counter(view: View) -> Page:
     values = {
         "messages": sum(channel.message_count for channel in channels),
         "rate": sum(channel.rate for channel in channels),
-        "cards": view.cards(("cluster",), ("rate",)),
+        "cards": view.cards(("cluster",), ("rate", "depth", "in_flight")),
     }
     return Page("counter.html", "Counter", "counter", values)
 

@@ -21,14 +21,15 @@ MAX_ROWS = 90
 ROW, GAP, TOP = 34, 12, 44
 BOX = 26
 _COLUMNS = {  # left edge and width
-    "lookupd": (8, 150),
-    "node": (248, 190),
-    "topic": (538, 200),
-    "channel": (836, 200),
-    "consumer": (1106, 206),
+    "lookupd": (8, 160),
+    "node": (248, 196),
+    "topic": (528, 214),
+    "channel": (832, 214),
+    "consumer": (1126, 226),
 }
-WIDTH = 1320
-_TEXT = 7.0  # width of a letter of the names, on average
+WIDTH = 1360
+# Widths of letters of names and notes, in the widest of the fonts that browsers fall back to.
+_NAME, _NOTE = 8.0, 6.8
 
 
 @attrs.frozen(kw_only=True)
@@ -77,9 +78,9 @@ class Drawing:
     columns: Sequence[tuple[str, int]] = (
         ("nsqlookupd", 8),
         ("nsqd", 248),
-        ("Topics", 538),
-        ("Channels", 836),
-        ("Consumers", 1106),
+        ("Topics", 528),
+        ("Channels", 832),
+        ("Consumers", 1126),
     )
 
 
@@ -154,7 +155,7 @@ def _box(
     state: str = "",
 ) -> Box:
     x, width = _COLUMNS[kind]
-    room = int((width - 18 - len(note) * 6.2) / _TEXT)
+    room = int((width - 22 - len(note) * _NOTE) / _NAME)
     return Box(
         id=f"{kind}:{key}",
         kind=kind,
@@ -214,9 +215,8 @@ def _consumer_box(channel: ChannelStats, y: float) -> Box:
     clients = [client for part in channel_parts(channel) for client in part.clients or ()]
     hosts = Counter(client.hostname or client.client_id for client in clients).most_common()
     name = hosts[0][0] if hosts else "no consumers" if not channel.client_count else "…"
-    if len(hosts) > 1:
-        name = f"{name} +{len(hosts) - 1}"
-    note = f"{channel.client_count:,}" if channel.client_count else ""
+    more = f"+{len(hosts) - 1} · " if len(hosts) > 1 else ""
+    note = f"{more}{channel.client_count:,}" if channel.client_count else ""
     title = ", ".join(f"{host} ({count})" for host, count in hosts[:12]) or "no consumers"
     return _box(
         "consumer", y, key, name, note, title=title, state="" if channel.client_count else "none",

@@ -1,7 +1,8 @@
-"""A small cluster with traffic for the pages to show: nsqlookupds, nsqds, producers, consumers, nsqadmin.
+"""A small cluster with traffic for the pages to show: nsqlookupds, nsqds, producers, consumers,
+nsqadmin.
 
-Real processes on free ports. One thread publishes, another plays all consumers; both end with the stage. Used by the
-browser tests and by `tests.browser.screenshots`.
+Real processes on free ports. One thread publishes, another plays all consumers; both end with the
+stage. Used by the browser tests and by `tests.browser.screenshots`.
 """
 
 import contextlib

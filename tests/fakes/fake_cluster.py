@@ -1,0 +1,193 @@
+"""Daemons that answer as nsqd and nsqlookupd do, for tests of what asks many of them.
+
+Statistics have the shapes of the real ones. An action changes them, so that a test sees its
+outcome.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import attrs
+from tests.fakes.fake_http import Answer, Asked, FakeServer, fake_server
+
+
+def client(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """An entry of a channel's ``clients``."""
+    return {
+        "client_id": f"c{number}", "hostname": f"worker-{number}", "version": "V2",
+        "remote_address": f"10.0.0.1:{40000 + number}", "state": 3, "ready_count": 10,
+        "in_flight_count": 1, "message_count": 7, "finish_count": 6, "requeue_count": 0,
+        "connect_ts": int(time.time_ns() // 1_000_000_000) - 60, "sample_rate": 0,
+        "deflate": False, "snappy": False, "user_agent": "fake/1", "tls": False,
+        "tls_cipher_suite": "", "tls_version": "", "tls_negotiated_protocol": "",
+        "tls_negotiated_protocol_is_mutual": False, "topology_zone": "", "topology_region": "",
+    } | changes  # fmt: skip
+
+
+def channel(name: str, clients: Sequence[dict[str, Any]] = (), **changes: Any) -> dict[str, Any]:
+    """An entry of a topic's ``channels``."""
+    return {
+        "channel_name": name, "depth": 0, "backend_depth": 0, "in_flight_count": 0,
+        "deferred_count": 0, "message_count": 0, "requeue_count": 0, "timeout_count": 0,
+        "client_count": len(clients), "clients": list(clients), "paused": False,
+        "e2e_processing_latency": {"count": 0, "percentiles": None},
+    } | changes  # fmt: skip
+
+
+def topic(name: str, channels: Sequence[dict[str, Any]] = (), **changes: Any) -> dict[str, Any]:
+    """An entry of ``topics``."""
+    return {
+        "topic_name": name, "channels": list(channels), "depth": 0, "backend_depth": 0,
+        "message_count": 0, "message_bytes": 0, "paused": False,
+        "e2e_processing_latency": {"count": 0, "percentiles": None},
+    } | changes  # fmt: skip
+
+
+@attrs.define(eq=False)
+class FakeNsqd:
+    """One nsqd: what its statistics say, and whether it answers."""
+
+    topics: list[dict[str, Any]] = attrs.field(factory=list)
+    hostname: str = "host"
+    version: str = "1.3.0"
+    region: str = ""
+    zone: str = ""
+    broken: bool = False
+    server: FakeServer | None = None
+
+    @property
+    def address(self) -> str:
+        """Its HTTP address."""
+        assert self.server is not None
+        return self.server.address
+
+    def info(self) -> dict[str, Any]:
+        """What ``/info`` answers, and nsqlookupd lists."""
+        host, _, port = self.address.rpartition(":")
+        return {
+            "version": self.version, "broadcast_address": host, "hostname": self.hostname,
+            "http_port": int(port), "tcp_port": int(port) + 1, "topology_region": self.region,
+            "topology_zone": self.zone,
+        }  # fmt: skip
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer as nsqd does."""
+        if self.broken:
+            return 500, {"message": "INTERNAL_ERROR"}
+        if asked.path == "/info":
+            return 200, self.info()
+        if asked.path == "/stats":
+            return 200, {"version": self.version, "health": "OK", "topics": self._stats(asked)}
+        return self._act(asked)
+
+    def _stats(self, asked: Asked) -> list[dict[str, Any]] | None:
+        wanted, part = asked.query.get("topic"), asked.query.get("channel")
+        found = [item for item in self.topics if not wanted or item["topic_name"] == wanted]
+        shown = []
+        for item in found:
+            channels = [
+                inner
+                if asked.query.get("include_clients") != "false"
+                else inner | {"clients": None}
+                for inner in item["channels"]
+                if not part or inner["channel_name"] == part
+            ]
+            shown.append(item | {"channels": channels})
+        return shown or None
+
+    def _act(self, asked: Asked) -> Answer:
+        _, what, verb = asked.path.split("/")
+        name, part = asked.query.get("topic", ""), asked.query.get("channel", "")
+        found = next((item for item in self.topics if item["topic_name"] == name), None)
+        if verb == "create":
+            if found is None:
+                found = topic(name)
+                self.topics.append(found)
+            if what == "channel":
+                found["channels"].append(channel(part))
+            return 200, None
+        if found is None:
+            return 404, {"message": "TOPIC_NOT_FOUND"}
+        holder, target = self.topics, found
+        if what == "channel":
+            holder = found["channels"]
+            inner = [item for item in holder if item["channel_name"] == part]
+            if not inner:
+                return 404, {"message": "CHANNEL_NOT_FOUND"}
+            target = inner[0]
+        if verb == "delete":
+            holder.remove(target)
+        elif verb == "empty":
+            target["depth"] = target["backend_depth"] = 0
+        else:
+            target["paused"] = verb == "pause"
+        return 200, None
+
+
+@attrs.define(eq=False)
+class FakeLookupd:
+    """One nsqlookupd that knows ``nsqds``, and topics that nobody produces."""
+
+    nsqds: list[FakeNsqd] = attrs.field(factory=list)
+    inactive: dict[str, list[str]] = attrs.field(factory=dict)
+    tombstones: set[tuple[str, str]] = attrs.field(factory=set)
+    broken: bool = False
+    server: FakeServer | None = None
+
+    @property
+    def address(self) -> str:
+        """Its HTTP address."""
+        assert self.server is not None
+        return self.server.address
+
+    def _producer(self, nsqd: FakeNsqd) -> dict[str, Any]:
+        names = sorted(item["topic_name"] for item in nsqd.topics)
+        marks = [(name, nsqd.address) in self.tombstones for name in names]
+        remote = {"remote_address": f"{nsqd.address}9"}
+        return nsqd.info() | remote | {"topics": names, "tombstones": marks}
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer as nsqlookupd does."""
+        if self.broken:
+            return 500, {"message": "INTERNAL_ERROR"}
+        name, part = asked.query.get("topic", ""), asked.query.get("channel", "")
+        having = [
+            nsqd
+            for nsqd in self.nsqds
+            if any(item["topic_name"] == name for item in nsqd.topics)
+            and (name, nsqd.address) not in self.tombstones
+        ]
+        match asked.path:
+            case "/nodes":
+                return 200, {"producers": [self._producer(nsqd) for nsqd in self.nsqds]}
+            case "/topics":
+                names = {item["topic_name"] for nsqd in self.nsqds for item in nsqd.topics}
+                return 200, {"topics": sorted(names | set(self.inactive))}
+            case "/channels":
+                return 200, {"channels": self.inactive.get(name, [])}
+            case "/lookup":
+                if not having and name not in self.inactive:
+                    return 404, {"message": "TOPIC_NOT_FOUND"}
+                return 200, {"channels": [], "producers": [self._producer(n) for n in having]}
+            case "/topic/create":
+                self.inactive.setdefault(name, [])
+            case "/channel/create":
+                self.inactive.setdefault(name, []).append(part)
+            case "/topic/delete":
+                self.inactive.pop(name, None)
+            case "/channel/delete":
+                self.inactive[name] = [c for c in self.inactive.get(name, []) if c != part]
+            case "/topic/tombstone":
+                self.tombstones.add((name, asked.query["node"]))
+        return 200, None
+
+
+@asynccontextmanager
+async def running(*daemons: FakeNsqd | FakeLookupd) -> AsyncIterator[None]:
+    """Have all of ``daemons`` listen."""
+    async with AsyncExitStack() as stack:
+        for daemon in daemons:
+            daemon.server = await stack.enter_async_context(fake_server(daemon.answer))
+        yield

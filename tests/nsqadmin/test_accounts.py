@@ -1,0 +1,72 @@
+import hashlib
+
+import pytest
+
+from nsqadmin.accounts import Accounts, Role, hash_password, parse_accounts, verify_password
+from nsqcore.app.options import OptionsError
+
+# scrypt at its cheapest: what is tested is not how long it takes.
+CHEAP = hashlib.scrypt(b"secret", salt=b"salt", n=2, r=1, p=1, dklen=32)
+
+
+def cheap_hash():
+    import base64
+
+    encode = lambda data: base64.b64encode(data).decode()  # noqa: E731
+    return f"scrypt$2$1$1${encode(b'salt')}${encode(CHEAP)}"
+
+
+@pytest.mark.slow
+def test_a_hashed_password_is_recognized_and_no_other():
+    hashed = hash_password("tr0ub4dor")
+    assert verify_password("tr0ub4dor", hashed)
+    assert not verify_password("tr0ub4dor ", hashed)
+    assert hashed != hash_password("tr0ub4dor")
+
+
+@pytest.mark.parametrize(
+    "strange",
+    ["", "scrypt$", "md5$1$2$3$4$5", "scrypt$x$1$1$c2E=$c2E=", "scrypt$4294967296$8$1$c2E=$c2E="],
+)
+def test_what_is_no_hash_fits_no_password(strange):
+    assert not verify_password("secret", strange)
+
+
+def test_the_file_has_a_user_per_line():
+    content = f"# team\n\nann:admin:{cheap_hash()}\nvic:viewer:{cheap_hash()}\n"
+    accounts = parse_accounts(content, "users")
+    assert {name: account.role for name, account in accounts.items()} == {
+        "ann": Role.ADMIN,
+        "vic": Role.VIEWER,
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["ann", "ann:root:scrypt$x", "ann:admin:plaintext", ":admin:scrypt$x"]
+)
+def test_a_line_that_is_wrong_is_named(line):
+    with pytest.raises(OptionsError, match="users, line 2"):
+        parse_accounts(f"# x\n{line}\n", "users")
+
+
+def test_a_name_may_be_there_once():
+    with pytest.raises(OptionsError, match="twice"):
+        parse_accounts(f"a:viewer:{cheap_hash()}\na:admin:{cheap_hash()}", "users")
+
+
+def test_a_changed_file_is_read_again_and_a_broken_one_is_not_taken(tmp_path):
+    path = tmp_path / "users"
+    path.write_text(f"ann:viewer:{cheap_hash()}\n")
+    accounts = Accounts(path)
+    assert accounts.get("ann").role is Role.VIEWER
+    path.write_text(f"ann:operator:{cheap_hash()}\n\n")
+    assert accounts.get("ann").role is Role.OPERATOR
+    path.write_text("rubbish")
+    assert accounts.get("ann").role is Role.OPERATOR
+
+
+def test_a_right_password_opens_the_account(tmp_path):
+    path = tmp_path / "users"
+    path.write_text(f"ann:admin:{cheap_hash()}\n")
+    assert Accounts(path).verify("ann", "secret").name == "ann"
+    assert Accounts(path).verify("ann", "wrong") is None
