@@ -15,7 +15,7 @@ import math
 import os
 from contextlib import suppress
 
-from attrs import define, field
+from attrs import define
 
 from nsqd.engine.queues.positions import Positions
 from nsqd.engine.queues.reader import Reader
@@ -30,32 +30,32 @@ _DELETED = math.inf  # a version that no later meta file has
 
 @define(eq=False, init=False)
 class DiskQueue:
-    """Records, first in, first out. There are no files before the first record is put."""
+    """Records, first in, first out. There are no files before the first record is put.
+
+    ``depth`` is how many there are; after a crash an estimate, but 0 only if there are none.
+    """
 
     name: str
+    depth: int
     changes: int  # records put or taken since the last sync
     _store: DiskStore
     _reader: Reader
     _writer: Writer
     _count: int
-    _noted: bool = field()  # there is a meta file
+    _noted_number: int  # of the file written to, in the meta file; -1 without one
     _version: int  # of the positions
     _written_version: float  # of the positions in the meta file
 
     def __init__(self, name: str, store: DiskStore) -> None:
         """Open the queue ``name``, where it was left or new."""
         self.name, self._store = name, store
-        at, self._noted = find_positions(name, store)
+        at, self._noted_number = find_positions(name, store)
         self._writer = Writer(name, at.write_number, at.write_position, store)
         self._reader = Reader(name, at.read_number, at.read_position, self._writer, store)
         self._count = max(at.depth, 0)
+        self._settle_depth()
         self.changes = self._version = 0
         self._written_version = 0
-
-    @property
-    def depth(self) -> int:
-        """How many records there are; after a crash an estimate, but 0 only if there are none."""
-        return self._count or (1 if self._reader.has_more() else 0)
 
     def put_many(self, records: list[bytes]) -> None:
         """Append ``records``, all or none.
@@ -71,12 +71,12 @@ class DiskQueue:
             raise ValueError(
                 f"a record's size is not between {RECORD_HEADER} and {self._store.max_record_size}"
             )
-        number = self._writer.number
         self._writer.put_many(records, sizes)
         self._count += len(records)
+        self.depth = self._count
         self._changed(len(records))
-        if self._writer.number != number or not self._noted:
-            self._note_positions()
+        if self._writer.number != self._noted_number:
+            self._note_positions()  # or nobody would look for the file after a crash
 
     def take_many(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``.
@@ -91,11 +91,12 @@ class DiskQueue:
         if self._count and not self._reader.has_more():
             self._store.warn(f"DISKQUEUE({self.name}): lacks {self._count} of the messages noted")
             self._count = 0
+        self._settle_depth()
         return taken
 
     def empty(self) -> None:
         """Drop all records."""
-        if not self._noted and not self.depth:
+        if self._noted_number < 0 and not self.depth:
             return
         self._drop_all()
         self._changed(1)
@@ -122,7 +123,7 @@ class DiskQueue:
         if leave_file:
             self._writer.open()
         self.rest()
-        if self.changes or not self._noted:
+        if self.changes or self._noted_number < 0:
             self._write_positions(self._positions(), self._next_version(), sync=False)
 
     def rest(self) -> None:
@@ -158,7 +159,11 @@ class DiskQueue:
         self._writer.skip_to(old.stop)
         self._reader.skip_to(old.stop)
         self._count = 0
+        self._settle_depth()
         self._store.remove_files(self.name, old)
+
+    def _settle_depth(self) -> None:
+        self.depth = self._count or (1 if self._reader.has_more() else 0)
 
     def _changed(self, count: int) -> None:
         self.changes += count
@@ -189,7 +194,7 @@ class DiskQueue:
             if version > self._written_version:
                 os.replace(temporary, path)
                 self._written_version = version
-                self._noted = True
+                self._noted_number = now_at.write_number
             else:
                 os.unlink(temporary)
 

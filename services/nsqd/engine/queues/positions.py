@@ -10,6 +10,7 @@ It is replaced by rename, so there is always a whole one. It may be older than t
 files: a crash loses what was not yet noted, and the queue then looks at the files.
 """
 
+import os
 import re
 
 from attrs import frozen
@@ -51,10 +52,13 @@ def load(path: str) -> Positions | None:
         OSError: it can't be read.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        content = os.read(descriptor, LONGEST + 1)
+    finally:
+        os.close(descriptor)
     match = _LINES.fullmatch(content.decode("latin-1"))
     if match is None:
         raise BadPositions(f"meta file {path} is not three lines of numbers")

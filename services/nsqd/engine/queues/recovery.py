@@ -15,20 +15,21 @@ from nsqd.engine.queues.positions import BadPositions, Positions
 from nsqd.engine.queues.store import DiskStore
 
 
-def find_positions(name: str, store: DiskStore) -> tuple[Positions, bool]:
-    """Where the queue ``name`` goes on, and whether it has a meta file."""
+def find_positions(name: str, store: DiskStore) -> tuple[Positions, int]:
+    """Where the queue ``name`` goes on, and the number of the file that its meta file says is
+    written to, which may be another; -1 without a meta file."""
     path = store.meta_path(name)
     try:
         noted = positions.load(path)
     except BadPositions as error:
         store.warn(f"DISKQUEUE({name}): {error}, setting it aside and looking at the files")
         store.set_aside(name, path)
-        return _from_files(name, store), False
+        return _from_files(name, store), -1
     if noted is not None:
-        return _checked(name, store, noted), True
-    if store.size(name, 0) is not None:
-        return _from_files(name, store), False
-    return _at(store.first_number(name)), False
+        return _checked(name, store, noted), noted.write_number
+    if not store.first_number(name) and store.size(name, 0) is not None:
+        return _from_files(name, store), -1
+    return _at(store.first_number(name)), -1
 
 
 def _checked(name: str, store: DiskStore, noted: Positions) -> Positions:
@@ -52,9 +53,10 @@ def _checked(name: str, store: DiskStore, noted: Positions) -> Positions:
 
 
 def _from_files(name: str, store: DiskStore) -> Positions:
-    numbers = store.numbers(name)
+    first = store.first_number(name)
+    numbers = [number for number in store.numbers(name) if number >= first]
     if not numbers:
-        return _at(store.first_number(name))
+        return _at(first)
     store.warn(f"DISKQUEUE({name}): no positions noted, reading all of {len(numbers)} files")
     return Positions(read_number=numbers[0], write_number=numbers[-1] + 1)
 

@@ -154,16 +154,20 @@ def test_deleted_queue_leaves_nothing(make_store, files, make_record):
     assert files.names() == []
 
 
-def test_queue_made_anew_is_safe_from_the_removal_of_the_old_one(make_store, files, make_record):
+def test_queue_made_anew_is_safe_from_the_removal_of_the_old_one(
+    make_store, files, make_record, warnings
+):
     store = make_store(max_bytes_per_file=300)
     queue = DiskQueue("t", store)
     queue.put_many([make_record(number, body=b"x" * 70) for number in range(30)])
     queue.delete()
 
     again = DiskQueue("t", store)
+    assert again.depth == 0
     again.put_many([make_record(99)])
     store.finish()()
     assert take_all(again) == [make_record(99)]
+    assert warnings == []
     again.close()
     assert len(files.sizes("t")) == 1
 
@@ -267,6 +271,15 @@ def test_data_beyond_the_noted_end_is_read_and_a_new_file_begun(
     assert take_all(queue) == [make_record(number) for number in range(4)]
     assert queue.depth == 0
     assert len(warnings) == 1
+
+
+def test_crash_after_a_recovery_loses_nothing(make_store, files, make_record, make_stored):
+    files.write("t", {1: make_stored(1)}, "0\n1,0\n1,0\n")
+    queue = DiskQueue("t", make_store())
+    assert take_all(queue) == [make_record(1)]
+    queue.put_many([make_record(2)])
+
+    assert take_all(DiskQueue("t", make_store())) == [make_record(2)]
 
 
 def test_files_without_positions_are_read(store, files, make_record, make_stored):
@@ -453,3 +466,50 @@ def test_it_is_a_queue_through_restarts_and_crashes(
         if step != "crash":
             assert (queue.depth > 0) == bool(model)
     assert take_all(queue) == list(model)
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_whatever_happens_to_the_files_writing_goes_on_and_loses_nothing(
+    data, tmp_path_factory, make_record, make_store
+):
+    directory = tmp_path_factory.mktemp("damaged")
+    store = make_store(max_bytes_per_file=300)
+    store.directory = str(directory)
+    queue = DiskQueue("t", store)
+    records = [make_record(number) for number in range(data.draw(st.integers(1, 40)))]
+    queue.put_many(records)
+    queue.take_many(data.draw(st.integers(0, 20)))
+    queue.close()
+    names = sorted(path.name for path in directory.iterdir())
+    for name in data.draw(st.lists(st.sampled_from(names), max_size=3, unique=True)):
+        damage(data, directory / name)
+
+    queue = DiskQueue("t", store)
+    fresh = [make_record(number) for number in range(100, 110)]
+    queue.put_many(fresh)
+    found = take_all(queue)
+
+    kept = b"".join(path.read_bytes() for path in directory.glob("*.bad"))
+    assert [record for record in fresh if record not in found and record[10:] not in kept] == []
+    assert queue.depth == 0
+    queue.put_many(fresh)
+    assert take_all(queue) == fresh
+
+
+def damage(data, path) -> None:
+    content = bytearray(path.read_bytes())
+    match data.draw(st.sampled_from(["cut", "flip", "append", "remove"])):
+        case "cut":
+            del content[data.draw(st.integers(0, len(content))) :]
+        case "flip" if content:
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+        case "append":
+            content += data.draw(st.binary(max_size=40))
+        case "remove":
+            path.unlink()
+            return
+    path.write_bytes(content)
