@@ -6,20 +6,22 @@ served meanwhile. Each request's ``context`` is the `Lookupd` it is about.
 """
 
 import json as _json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 import trio
 
-from nsqcore.app import diagnose
 from nsqcore.app.version import VERSION
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, JSON, HttpError, Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.wire.names import is_valid_name
-from nsqlookupd.registry import Producer, Registry, Topic
+from nsqlookupd.context import Lookupd, lookupd_of
+from nsqlookupd.operations import add_routes
+from nsqlookupd.registry import Producer, Topic
 
 router = Router()
+add_routes(router)
 
 _PONG = text("OK", versioned=False)
 _INFO = json({"version": VERSION})
@@ -30,21 +32,6 @@ _MAX_DEBUG_LINES = 200_000
 # What Go prints for a time that was never set, as nanoseconds; the original shows it where there is
 # no tombstone.
 _NEVER = -6795364578871345152
-
-
-@attrs.frozen(eq=False)
-class Lookupd:
-    """What requests are about. Clocks, in nanoseconds: ``now`` monotonic, ``wall`` of the day."""
-
-    registry: Registry
-    now: Callable[[], int]
-    wall: Callable[[], int]
-
-
-def _lookupd(request: Request) -> Lookupd:
-    context = request.context
-    assert isinstance(context, Lookupd)
-    return context
 
 
 def _needed(request: Request, name: str) -> str:
@@ -74,17 +61,7 @@ def _raw(body: str) -> Response:
 def _described(producer: Producer) -> str:
     """The fields that consumers are told of, as JSON without its closing brace."""
     if not producer.described:
-        peer = producer.peer
-        fields = {
-            "remote_address": producer.id,
-            "hostname": peer.hostname,
-            "broadcast_address": peer.broadcast_address,
-            "tcp_port": peer.tcp_port,
-            "http_port": peer.http_port,
-            "version": peer.version,
-            "topology_zone": peer.topology_zone,
-            "topology_region": peer.topology_region,
-        }
+        fields = {"remote_address": producer.id} | attrs.asdict(producer.peer)
         producer.described = _json.dumps(fields, separators=(",", ":"))[:-1]
     return producer.described
 
@@ -104,20 +81,20 @@ def info(_request: Request) -> Response:
 @router.get("/topics")
 def topics(request: Request) -> Response:
     """The names of all topics."""
-    return _raw(f'{{"topics":{_listed(_lookupd(request).registry.topics)}}}')
+    return _raw(f'{{"topics":{_listed(lookupd_of(request).registry.topics)}}}')
 
 
 @router.get("/channels")
 def channels(request: Request) -> Response:
     """The names of a topic's channels; none for an unknown topic."""
-    topic = _lookupd(request).registry.topics.get(_needed(request, "topic"))
+    topic = lookupd_of(request).registry.topics.get(_needed(request, "topic"))
     return _raw(f'{{"channels":{_listed(topic.channels if topic else ())}}}')
 
 
 @router.get("/lookup")
 def lookup(request: Request) -> Response:
     """A topic's channels, and the producers that consumers are to connect to."""
-    lookupd = _lookupd(request)
+    lookupd = lookupd_of(request)
     topic = lookupd.registry.topics.get(_needed(request, "topic"))
     if topic is None:
         raise HttpError(404, "TOPIC_NOT_FOUND")
@@ -130,7 +107,7 @@ def lookup(request: Request) -> Response:
 @router.get("/nodes")
 async def nodes(request: Request) -> Response:
     """Every producer with its topics, tombstoned ones marked."""
-    lookupd = _lookupd(request)
+    lookupd = lookupd_of(request)
     registry = lookupd.registry
     described = []
     for producer in list(registry.producers):
@@ -150,7 +127,7 @@ async def nodes(request: Request) -> Response:
 @router.get("/debug")
 async def debug(request: Request) -> Response:
     """Every registration: ``client``, ``topic`` or ``channel``, with its producers."""
-    lookupd = _lookupd(request)
+    lookupd = lookupd_of(request)
     registry = lookupd.registry
     sections: dict[str, list[str]] = {}
     lines = 0
@@ -176,16 +153,9 @@ async def debug(request: Request) -> Response:
 def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
     since = topic.tombstones.get(producer) if topic else None
     offset = lookupd.wall() - lookupd.now()
-    peer = producer.peer
     fields = {
         "id": producer.id,
-        "hostname": peer.hostname,
-        "broadcast_address": peer.broadcast_address,
-        "tcp_port": peer.tcp_port,
-        "http_port": peer.http_port,
-        "version": peer.version,
-        "topology_zone": peer.topology_zone,
-        "topology_region": peer.topology_region,
+        **attrs.asdict(producer.peer),
         "last_update": producer.seen + offset,
         "tombstoned": since is not None,
         "tombstoned_at": _NEVER if since is None else since + offset,
@@ -196,14 +166,14 @@ def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
 @router.post("/topic/create")
 def create_topic(request: Request) -> Response:
     """Make a topic known, without producers."""
-    _lookupd(request).registry.create(_valid(request, "topic"))
+    lookupd_of(request).registry.create(_valid(request, "topic"))
     return EMPTY
 
 
 @router.post("/topic/delete")
 def delete_topic(request: Request) -> Response:
     """Forget a topic and its channels until somebody registers it again."""
-    _lookupd(request).registry.delete_topic(_needed(request, "topic"))
+    lookupd_of(request).registry.delete_topic(_needed(request, "topic"))
     return EMPTY
 
 
@@ -211,7 +181,7 @@ def delete_topic(request: Request) -> Response:
 def tombstone(request: Request) -> Response:
     """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while."""
     topic, node = _needed(request, "topic"), _needed(request, "node")
-    lookupd = _lookupd(request)
+    lookupd = lookupd_of(request)
     lookupd.registry.tombstone(topic, node, now=lookupd.now())
     return EMPTY
 
@@ -220,7 +190,7 @@ def tombstone(request: Request) -> Response:
 def create_channel(request: Request) -> Response:
     """Make a channel known, and its topic."""
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
-    _lookupd(request).registry.create(topic, channel)
+    lookupd_of(request).registry.create(topic, channel)
     return EMPTY
 
 
@@ -228,36 +198,6 @@ def create_channel(request: Request) -> Response:
 def delete_channel(request: Request) -> Response:
     """Forget a channel until somebody registers it again."""
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
-    if not _lookupd(request).registry.delete_channel(topic, channel):
+    if not lookupd_of(request).registry.delete_channel(topic, channel):
         raise HttpError(404, "CHANNEL_NOT_FOUND")
     return EMPTY
-
-
-def _plain(make: Callable[[], str]) -> Callable[[Request], Response]:
-    return lambda _request: text(make(), versioned=False)
-
-
-for _path, _make in (
-    ("", lambda: diagnose.INDEX),
-    ("/", lambda: diagnose.INDEX),
-    ("/cmdline", diagnose.cmdline),
-    ("/symbol", diagnose.symbol),
-    ("/goroutine", diagnose.tasks),
-    ("/heap", diagnose.heap),
-    ("/block", diagnose.threads),
-    ("/threadcreate", diagnose.threads),
-):
-    router.add("GET", f"/debug/pprof{_path}", _plain(_make))
-router.add("POST", "/debug/pprof/symbol", _plain(diagnose.symbol))
-
-
-@router.get("/debug/pprof/profile")
-async def profile(request: Request) -> Response:
-    """Where the time goes, for ``seconds`` (30)."""
-    try:
-        seconds = float(request.arg("seconds") or "30")
-        return text(await diagnose.profile(seconds), versioned=False)
-    except ValueError as error:
-        raise HttpError(400, "INVALID_SECONDS") from error
-    except RuntimeError as error:
-        raise HttpError(503, "PROFILE_IN_PROGRESS") from error

@@ -18,8 +18,9 @@ from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.listeners import Listener, open_listener
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timers
+from nsqlookupd.context import Lookupd
 from nsqlookupd.dispatch import LookupSession
-from nsqlookupd.http import Lookupd, router
+from nsqlookupd.http import router
 from nsqlookupd.options import NsqlookupdOptions
 from nsqlookupd.registry import Registry
 
@@ -30,6 +31,9 @@ SECOND = 1_000_000_000
 # Time for answers that are on their way when the daemon stops. There is nothing else to wait for.
 GRACE = 1.0
 
+# How often the lag of the loop is measured, in seconds.
+LAG_INTERVAL = 0.5
+
 
 async def run(options: NsqlookupdOptions, process: Process) -> None:
     """Serve until ``process.shutdown`` is set.
@@ -37,7 +41,7 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
     Raises:
         OptionsError: an address cannot be listened on.
     """
-    tcp, http = _listen(options.tcp_address), _listen(options.http_address)
+    tcp, http = _listen_all(options.tcp_address, options.http_address)
     registry = Registry(
         round(options.inactive_producer_timeout * SECOND),
         round(options.tombstone_lifetime * SECOND),
@@ -61,6 +65,7 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         return HttpSession(router, peer, lookupd, timeouts=timeouts)
 
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_measure_lag, lookupd)
         switchboard.listen(tcp, make_session)
         switchboard.listen(http, make_http_session)
         await nursery.start(switchboard.run)
@@ -69,6 +74,7 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         logger.info("HTTP: listening on %s", http.address)
         process.ready()
         await process.shutdown.wait()
+        lookupd.stopping = True
         logger.info("TCP: closing %s", tcp.address)
         logger.info("HTTP: closing %s", http.address)
         switchboard.stop_accepting()
@@ -76,9 +82,21 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         nursery.cancel_scope.cancel()
 
 
-def _listen(address: str) -> Listener:
+async def _measure_lag(lookupd: Lookupd) -> None:
+    while True:
+        due = trio.current_time() + LAG_INTERVAL
+        await trio.sleep_until(due)
+        lookupd.lag = trio.current_time() - due
+
+
+def _listen_all(*addresses: str) -> list[Listener]:
+    opened: list[Listener] = []
     try:
-        return open_listener(address)
+        for address in addresses:
+            opened.append(open_listener(address))  # noqa: PERF401 - those opened before are closed
     except (OSError, AddressError) as error:
+        for listener in opened:
+            listener.close()
         reason = getattr(error, "strerror", None) or error
         raise OptionsError(f"listen ({address}) failed - {reason}") from error
+    return opened

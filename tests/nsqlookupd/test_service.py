@@ -1,0 +1,109 @@
+"""A whole nsqlookupd over real sockets, and what becomes of bad input."""
+
+import json
+from contextlib import asynccontextmanager
+from struct import pack
+
+import pytest
+import trio
+
+from nsqcore.app.options import OptionsError
+from nsqcore.app.service import Process
+from nsqcore.wire.lookup import ReplyParser, identify_command
+from nsqlookupd.options import NsqlookupdOptions
+from nsqlookupd.service import run
+
+FIELDS = {"broadcast_address": "127.0.0.1", "tcp_port": 1, "http_port": 2, "version": "1.3.0"}
+HERE = {"tcp_address": "127.0.0.1:0", "http_address": "127.0.0.1:0"}
+
+
+@asynccontextmanager
+async def running(caplog, **settings):
+    """A served nsqlookupd; yields its TCP and HTTP ports and its process."""
+    caplog.set_level("INFO")
+    process = Process()
+    async with trio.open_nursery() as nursery:
+        options = NsqlookupdOptions(broadcast_address="me", **(HERE | settings))
+        nursery.start_soon(run, options, process)
+        with trio.fail_after(10):
+            while len(ports := _ports(caplog)) < 2:
+                await trio.lowlevel.checkpoint()
+            yield *ports, process
+            process.shutdown.set()
+
+
+def _ports(caplog):
+    heard = [r.getMessage() for r in caplog.records if "listening on" in r.getMessage()]
+    assert all(line.startswith(("TCP: listening on ", "HTTP: listening on ")) for line in heard)
+    return [int(line.rpartition(":")[2]) for line in heard]
+
+
+async def replies(stream, count):
+    parser, found = ReplyParser(), []
+    while len(found) < count:
+        data = await stream.receive_some()
+        assert data, "nsqlookupd closed the connection"
+        found += parser.feed(data)
+    return found
+
+
+async def get(port, target):
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(f"GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join([data async for data in stream])
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_a_producer_is_found_while_its_connection_lasts(caplog):
+    async with running(caplog) as (tcp, http, _):
+        stream = await trio.open_tcp_stream("127.0.0.1", tcp)
+        await stream.send_all(b"  V1" + identify_command(FIELDS) + b"REGISTER t c\n")
+        about, ok = await replies(stream, 2)
+        assert ok == b"OK"
+        assert json.loads(about)["broadcast_address"] == "me"
+        assert (json.loads(about)["tcp_port"], json.loads(about)["http_port"]) == (tcp, http)
+        found = json.loads(await get(http, "/lookup?topic=t"))
+        assert [producer["tcp_port"] for producer in found["producers"]] == [1]
+        await stream.aclose()
+        while json.loads(await get(http, "/lookup?topic=t"))["producers"]:
+            pass
+        assert json.loads(await get(http, "/topics")) == {"topics": ["t"]}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"  V1IDENTIFY\n" + pack(">i", -1),
+        b"  V1IDENTIFY\n" + pack(">i", 2**31 - 1),
+        b"  V1IDENTIFY\n" + pack(">i", 2) + b"[]",
+        b"  V1" + b"x" * 10_000,
+        b"  V1" + bytes(range(256)) + b"\n",
+    ],
+)
+async def test_whoever_talks_nonsense_is_told_and_closed_while_others_are_served(caplog, said):
+    async with running(caplog) as (tcp, http, _):
+        async with await trio.open_tcp_stream("127.0.0.1", tcp) as stream:
+            await stream.send_all(said)
+            heard = b"".join([data async for data in stream])
+            (answer,) = ReplyParser().feed(heard)
+            assert answer.startswith(b"E_")
+        assert await get(http, "/ping") == b"OK"
+
+
+async def test_a_stop_closes_every_connection(caplog):
+    async with running(caplog) as (tcp, _, process):
+        async with await trio.open_tcp_stream("127.0.0.1", tcp) as stream:
+            await stream.send_all(b"  V1" + identify_command(FIELDS))
+            await replies(stream, 1)
+            process.shutdown.set()
+            assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1:notaport", "192.0.2.1:1"])
+async def test_an_address_that_cannot_be_had_is_named(bad):
+    for name in HERE:
+        with pytest.raises(OptionsError) as refused:
+            await run(NsqlookupdOptions(**(HERE | {name: bad})), Process())
+        assert f"listen ({bad}) failed" in str(refused.value)
