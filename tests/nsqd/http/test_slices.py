@@ -1,6 +1,7 @@
 """Answers made in slices."""
 
 import trio
+import trio.testing
 
 from nsqcore.http.responses import Response
 from nsqd.http.slices import SLICE, answer_in_slices, join_in_slices
