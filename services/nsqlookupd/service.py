@@ -93,7 +93,7 @@ def _listen_all(*addresses: str) -> list[Listener]:
     opened: list[Listener] = []
     try:
         for address in addresses:
-            opened.append(open_listener(address))  # noqa: PERF401 - those opened before are closed
+            opened.append(open_listener(address))
     except (OSError, AddressError) as error:
         for listener in opened:
             listener.close()
