@@ -1,6 +1,7 @@
 """The ``nsqd`` command."""
 
 import sys
+from functools import partial
 
 from nsqcore.app import service
 from nsqcore.app.version import version_line
@@ -11,7 +12,7 @@ from nsqd.service import run
 
 def main() -> int:
     """The exit status of one nsqd, which runs until it is told to stop."""
-    version = version_line("nsqd", speedups=speedups.compiled)
+    version = partial(version_line, "nsqd", speedups=speedups.compiled)
     return service.main("nsqd", NsqdOptions, run, version=version)
 
 

@@ -25,6 +25,7 @@ from nsqcore.app.version import version_line
 
 T = TypeVar("T")
 Parse = Callable[[Any], Any]
+Version = str | Callable[[], str] | None
 _METADATA = "nsqcore.app.option"
 
 
@@ -166,7 +167,7 @@ def load(
     arguments: Sequence[str],
     environment: Mapping[str, str] = os.environ,
     *,
-    version: str | None = "",
+    version: Version = "",
     notes: list[str] | None = None,
 ) -> T:
     """The settings of this run; ends the program where there can be none.
@@ -176,7 +177,8 @@ def load(
     printed if there is no list.
 
     Args:
-        version: the line that ``--version`` prints; None for a program that has no such flag.
+        version: the line that ``--version`` prints, or what makes it, where it is to differ from
+            `version_line`; None for a program that has no such flag.
 
     Raises:
         SystemExit: with a status as `OptionsError` has, after one line on stderr.
@@ -189,7 +191,8 @@ def load(
         if asked & {"h", "help"} - set(table):
             _answer(help_text(cls, program, version=version))
         if "version" in asked - set(table):
-            _answer((version or version_line(program)) + "\n")
+            line = version() if callable(version) else version
+            _answer((line or version_line(program)) + "\n")
         options = _resolve(cls, table, flags, environment, found)
     except OptionsError as error:
         hint = f"; see {program} --help" if error.status == 2 else ""
@@ -353,7 +356,7 @@ def _many(setting: Setting, content: object, source: str) -> list[Any]:
     return parsed
 
 
-def help_text(cls: type, program: str, *, version: str | None = "") -> str:
+def help_text(cls: type, program: str, *, version: Version = "") -> str:
     """What ``--help`` prints: every flag with its type, meaning, default and variable."""
     lines = [f"Usage of {program}:"]
     for setting in settings(cls, program):

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from nsqcore.app import log, sdnotify
-from nsqcore.app.options import OptionsError, load
+from nsqcore.app.options import OptionsError, Version, load
 from nsqcore.app.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -83,13 +83,13 @@ def main(
     options_class: type[T],
     run: Run[T],
     *,
-    version: str = "",
+    version: Version = "",
     arguments: Sequence[str] | None = None,
 ) -> int:
     """The exit status of a daemon, after it has run.
 
     Args:
-        version: what ``--version`` prints, where it is to tell more than usual.
+        version: what ``--version`` prints, or what makes it, where it is to tell more than usual.
         arguments: the command line without the program; that of this process by default.
     """
     notes: list[str] = []
