@@ -1,0 +1,50 @@
+import json
+from functools import partial
+
+import pytest
+import trio
+
+from nsqd.lookup_channels import open_client
+
+
+async def answer(body: bytes, stream: trio.SocketStream) -> None:
+    async with stream:
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += await stream.receive_some()
+        assert request.startswith(b"GET /channels?topic=some.topic HTTP/1.1")
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.fixture
+def lookupd(nursery):
+    async def start(body: bytes) -> str:
+        serve = partial(trio.serve_tcp, partial(answer, body), 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        return f"127.0.0.1:{listener.socket.getsockname()[1]}"
+
+    return start
+
+
+@pytest.mark.slow
+async def test_channels_of_all_that_answer_are_united(lookupd):
+    one = await lookupd(json.dumps({"channels": ["a", "b"]}).encode())
+    other = await lookupd(json.dumps({"channels": ["b", "c"]}).encode())
+    client = open_client(2.0, 5.0)
+    names, failures = await client.ask("some.topic", [one, other, "127.0.0.1:1"])
+    await client.close()
+
+    assert names == ["a", "b", "c"]
+    assert len(failures) == 1
+    assert "127.0.0.1:1" in failures[0]
+
+
+@pytest.mark.slow
+async def test_nobody_answering_is_no_channels_and_a_failure_each(lookupd):
+    broken = await lookupd(b"no json")
+    client = open_client(2.0, 5.0)
+    names, failures = await client.ask("some.topic", [broken, "127.0.0.1:1"])
+    await client.close()
+
+    assert names == []
+    assert len(failures) == 2
