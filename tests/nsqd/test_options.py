@@ -1,0 +1,102 @@
+"""The settings of nsqd: what an operator of the original brings along."""
+
+import pytest
+
+from nsqcore.app.options import load, settings
+from nsqd.options import NsqdOptions, TLSRequired, default_node_id
+
+# The flags of the original, 1.3.0 and its master branch.
+ORIGINAL = """
+    auth-http-address auth-http-request-method broadcast-address broadcast-http-port
+    broadcast-tcp-port config data-path deflate e2e-processing-latency-percentile
+    e2e-processing-latency-window-time enable-experiment http-address
+    http-client-connect-timeout http-client-request-timeout https-address log-level log-prefix
+    lookupd-tcp-address max-body-size max-bytes-per-file max-channel-consumers
+    max-deflate-level max-heartbeat-interval max-msg-size max-msg-timeout
+    max-output-buffer-size max-output-buffer-timeout max-rdy-count max-req-timeout
+    mem-queue-size min-output-buffer-timeout msg-timeout node-id output-buffer-timeout
+    queue-scan-selection-count queue-scan-worker-pool-max snappy statsd-address
+    statsd-exclude-ephemeral statsd-interval statsd-mem-stats statsd-prefix
+    statsd-udp-packet-size sync-every sync-timeout tcp-address tls-cert
+    tls-client-auth-policy tls-key tls-min-version tls-required tls-root-ca-file
+    topology-region topology-zone verbose worker-id
+""".split()
+
+
+def options(*flags, env=None):
+    return load(NsqdOptions, "nsqd", flags, env or {}, notes=[])
+
+
+def refusal(capsys, *flags):
+    with pytest.raises(SystemExit) as stop:
+        options(*flags)
+    return stop.value.code, capsys.readouterr().err
+
+
+def test_every_flag_of_the_original_is_there():
+    assert set(ORIGINAL) <= {setting.flag for setting in settings(NsqdOptions, "nsqd")}
+
+
+def test_everything_can_be_set_in_the_environment():
+    found = options(env={"NSQD_MEM_QUEUE_SIZE": "7", "NSQD_LOOKUPD_TCP_ADDRESS": "a:1,b:1"})
+    assert found.mem_queue_size == 7
+    assert found.nsqlookupd_tcp_addresses == ("a:1", "b:1")
+
+
+@pytest.mark.parametrize(
+    ("flag", "required"),
+    [
+        ("--tls-required", TLSRequired.YES),
+        ("--tls-required=true", TLSRequired.YES),
+        ("--tls-required=TCP-HTTPS", TLSRequired.EXCEPT_HTTP),
+        ("--tls-required=0", TLSRequired.NO),
+        ("--tls-client-auth-policy=require", TLSRequired.YES),
+    ],
+)
+def test_tls_can_be_required_of_all_or_of_tcp(flag, required):
+    assert options("--tls-cert=c", "--tls-key=k", flag).tls_required is required
+
+
+def test_tls_versions_are_numbers_of_the_protocol():
+    assert options().tls_min_version == 0x301
+    assert options("--tls-min-version=tls1.2").tls_min_version == 0x303
+    assert options("--tls-min-version=").tls_min_version == 0x301
+
+
+def test_percentiles_gather_and_are_sorted():
+    flag = "--e2e-processing-latency-percentile"
+    found = options(f"{flag}=0.5", f"{flag}=0.99,0.95")
+    assert found.e2e_processing_latency_percentiles == (0.99, 0.95, 0.5)
+
+
+def test_the_node_id_is_the_same_at_every_start():
+    assert options().id == default_node_id()
+    assert 0 <= default_node_id() < 1024
+
+
+@pytest.mark.parametrize("flag", ["--tls-min-version=tls9", "--tls-required=often", "--sigterm=x"])
+def test_a_flag_that_does_not_parse_ends_with_2(capsys, flag):
+    status, message = refusal(capsys, flag)
+    assert status == 2
+    assert flag.lstrip("-").partition("=")[0] in message
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--max-deflate-level=0", "--max-deflate-level must be [1,9]"),
+        ("--max-deflate-level=10", "--max-deflate-level must be [1,9]"),
+        ("--node-id=-1", "--node-id must be [0,1024)"),
+        ("--node-id=1024", "--node-id must be [0,1024)"),
+        ("--auth-http-request-method=put", "--auth-http-request-method must be post or get"),
+        ("--e2e-processing-latency-percentile=1.5", "--e2e-processing-latency-percentile"),
+        ("--e2e-processing-latency-percentile=0", "--e2e-processing-latency-percentile"),
+        ("--mem-queue-size=-1", "--mem-queue-size must be 0 or more"),
+        ("--tls-required", "cannot require TLS client connections without TLS key and cert"),
+        ("--tls-cert=c", "--tls-cert and --tls-key need each other"),
+    ],
+)
+def test_impossible_settings_end_with_1_and_say_which(capsys, flag, words):
+    status, message = refusal(capsys, flag)
+    assert status == 1
+    assert words in message
