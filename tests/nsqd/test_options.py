@@ -20,7 +20,7 @@ ORIGINAL = """
     statsd-udp-packet-size sync-every sync-timeout tcp-address tls-cert
     tls-client-auth-policy tls-key tls-min-version tls-required tls-root-ca-file
     topology-region topology-zone verbose worker-id
-""".split()
+"""
 
 
 def options(*flags, env=None):
@@ -34,7 +34,7 @@ def refusal(capsys, *flags):
 
 
 def test_every_flag_of_the_original_is_there():
-    assert set(ORIGINAL) <= {setting.flag for setting in settings(NsqdOptions, "nsqd")}
+    assert set(ORIGINAL.split()) <= {setting.flag for setting in settings(NsqdOptions, "nsqd")}
 
 
 def test_everything_can_be_set_in_the_environment():
