@@ -26,6 +26,10 @@ MAX_RECORD_SIZE = (1 << 20) + 26
 SYNC_EVERY = 2500
 SYNC_TIMEOUT = 2.0
 
+# Closed queues from which on the whole file system is synced at once: two fsyncs for each
+# of thousands of queues would outlast the patience of whoever stops nsqd.
+MANY = 64
+
 SECOND = 1_000_000_000
 
 Job = Callable[[], None]
@@ -152,8 +156,18 @@ class DiskStore:
         )
 
     def finish(self) -> Job | None:
-        """All the work that is left, for the end of the process; None if there is none."""
-        return self._job(queue for queue in self._changed if queue.changes)
+        """All the work that is left once the queues are closed; None if there is none."""
+        left = [queue for queue in self._changed if queue.changes]
+        if len(left) <= MANY:
+            return self._job(left)
+        remove = self._job([])
+
+        def work() -> None:
+            os.sync()
+            if remove is not None:
+                remove()
+
+        return work
 
     def _job(self, queues: Iterable[Syncable]) -> Job | None:
         syncs = [queue.sync_job() for queue in queues]

@@ -139,3 +139,18 @@ def test_large_backlog_is_removed_by_the_job(make_store, files, make_record):
 
     store.due(1)()
     assert files.sizes("t") == {}
+
+
+@pytest.mark.slow
+def test_thousands_of_closed_queues_are_synced_at_once(monkeypatch, store, files, make_record):
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda _: done.append("fsync"))
+    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+    for number in range(200):
+        queue = DiskQueue(f"q{number}", store)
+        queue.put_many([make_record(number)])
+        queue.close()
+    store.finish()()
+
+    assert done == ["sync"]
+    assert files.meta("q199") == (1, (0, 0), (0, 38))
