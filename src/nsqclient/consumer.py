@@ -108,6 +108,20 @@ class Consumer:
         runner = Runner(self._take, handler, requeue_delay, auto_touch, self._drain_timeout)
         await runner.run(concurrency)
 
+    async def take_many(self, limit: int) -> list[Message]:
+        """Up to ``limit`` messages: those that are there, at least one.
+
+        Raises:
+            StopAsyncIteration: the consumer is stopped.
+        """
+        messages = [await self.__anext__()]
+        while len(messages) < limit and (message := self._flow.intake.take_nowait()) is not None:
+            if not self._is_good(message):
+                self._flow.intake.put_back(message)
+                break
+            messages.append(message)
+        return messages
+
     def batches(self, *, max_size: int = 100, max_wait: float = 1.0) -> Batches:
         """An iterator of batches of up to ``max_size`` messages.
 

@@ -18,7 +18,7 @@ This module alone stands above nsqd; nothing in the client may import it.
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
 from tempfile import TemporaryDirectory
@@ -65,6 +65,11 @@ class MemoryStream:
     async def send(self, item: bytes, /) -> None:
         """Send ``item``."""
         await self._outward.send(item)
+
+    def send_nowait(self, item: bytes) -> None:
+        """Send ``item``; nothing happens if the other end is gone."""
+        with suppress(*GONE):
+            self._outward.send_nowait(item)
 
     async def aclose(self) -> None:
         """Close both directions."""
@@ -217,10 +222,7 @@ class Nsqd:
     def _send(self, session: Session, stream: MemoryStream) -> None:
         data = session.outbox.take()
         if data:
-            try:
-                stream._outward.send_nowait(data)
-            except GONE:
-                return
+            stream.send_nowait(data)
 
     def _forget(self, session: Session) -> None:
         del self._wakers[session]

@@ -6,7 +6,6 @@ publishes can be scripted.
 """
 
 import json
-import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,10 +13,10 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import Factory, define, field
 
 from nsqclient import ConnectionOptions
+from nsqclient.testing import MemoryStream, stream_pair
 from nsqcore.wire import commands as c
 from nsqcore.wire.frames import (
     CLOSE_WAIT_FRAME,
@@ -32,30 +31,6 @@ HANG_UP = b""
 
 
 @define(eq=False)
-class MemoryStream:
-    """One end of a stream in memory."""
-
-    inward: MemoryObjectReceiveStream[bytes]
-    outward: MemoryObjectSendStream[bytes]
-
-    async def receive(self, max_bytes: int = 65536, /) -> bytes:
-        return await self.inward.receive()
-
-    async def send(self, item: bytes, /) -> None:
-        await self.outward.send(item)
-
-    async def aclose(self) -> None:
-        self.inward.close()
-        self.outward.close()
-
-
-def stream_pair() -> tuple[MemoryStream, MemoryStream]:
-    """Two ends of one stream."""
-    here, there = [anyio.create_memory_object_stream[bytes](math.inf) for _ in range(2)]
-    return MemoryStream(here[1], there[0]), MemoryStream(there[1], here[0])
-
-
-@define(eq=False)
 class Session:
     """One client of a fake nsqd."""
 
@@ -67,14 +42,10 @@ class Session:
     in_flight: dict[bytes, bytes] = Factory(dict)
 
     def send(self, data: bytes) -> None:
-        try:
-            self.stream.outward.send_nowait(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return
+        self.stream.send_nowait(data)
 
     def hang_up(self) -> None:
-        self.stream.outward.close()
-        self.stream.inward.close()
+        self.stream.close()
         self.ready = 0
         self.nsqd.queue.extend(self.in_flight.values())
         self.in_flight.clear()

@@ -1,0 +1,79 @@
+import threading
+from collections.abc import Callable
+
+import pytest
+from tests.e2e.daemons import Daemon, wait_until
+
+from nsqclient import ConnectionLost, PublishError
+from nsqclient.sync import Message, open_consumer, open_producer
+
+pytestmark = pytest.mark.slow
+
+Daemons = Callable[..., Daemon]
+
+
+def test_scripts_publish_and_consume_without_an_event_loop(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish("orders", b'{"n": 1}', timeout=5)
+        producer.publish_many("orders", [b"2", b"3"])
+        producer.publish("orders", b"later", defer=0.1)
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_backoff=0) as consumer:
+        first = next(consumer)
+        assert (first.json(), first.attempts, first.topic) == ({"n": 1}, 1, "orders")
+        first.touch()
+        first.requeue(0.1)
+        bodies = []
+        for message in consumer:
+            with message.process():
+                bodies.append(message.body)
+            if len(bodies) == 4:
+                break
+        assert sorted(bodies) == [b"2", b"3", b"later", b'{"n": 1}']
+        with pytest.raises(TimeoutError):
+            consumer.get(timeout=0.05)
+        assert consumer.stats().requeued == 1
+    channel = nsqd.channel("orders", "billing")
+    assert (channel["depth"], channel["in_flight_count"]) == (0, 0)
+
+
+def test_leaving_early_gives_back_what_was_fetched_ahead(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish_many("orders", [b"%d" % n for n in range(100)])
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=50) as consumer:
+        next(consumer).finish()
+    channel = nsqd.channel("orders", "billing")
+    assert (channel["depth"], channel["in_flight_count"]) == (99, 0)
+
+
+def test_errors_are_those_of_the_asynchronous_client(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer, pytest.raises(PublishError):
+        producer.publish("no such name", b"x")
+    nsqd.kill()
+    with open_producer(nsqd.tcp) as producer, pytest.raises(ConnectionLost):
+        producer.publish("orders", b"x", timeout=5)
+    with pytest.raises(ValueError, match="nowhere"), open_consumer("orders", "billing"):
+        pass
+    with pytest.raises(KeyError), open_producer(nsqd.tcp):
+        raise KeyError
+
+
+def test_run_calls_blocking_handlers_in_threads(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish_many("orders", [b"%d" % n for n in range(20)])
+    together = threading.Barrier(4)
+    seen: list[bytes] = []
+
+    def handle(message: Message) -> None:
+        together.wait(10)  # four of them run at once, or none gets past this
+        seen.append(message.body)
+        if len(seen) == 20:
+            consumer.stop()
+
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp) as consumer:
+        consumer.run(handle, concurrency=4)
+    assert len(set(seen)) == 20
+    wait_until(lambda: nsqd.channel("orders", "billing")["in_flight_count"] == 0)
