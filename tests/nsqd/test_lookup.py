@@ -303,6 +303,25 @@ async def test_refusing_nsqlookupd_is_not_flooded(autojump_clock, network, regis
     assert found.states()[0].error == "E_INVALID go away"
 
 
+async def test_flapping_nsqlookupd_does_not_disturb_the_others(
+    autojump_clock, network, registrar, topics
+):
+    flapping, *steady = (network.add(f"10.0.0.{n}") for n in range(3))
+    topics["t"] = topic("t", "c")
+    found = registrar("10.0.0.0:4160", "10.0.0.1:4160", "10.0.0.2:4160")
+    for number in range(40):
+        await trio.sleep(3)
+        flapping.refuse = bool(number % 2)
+        await flapping.forget_all()
+        found.changed("create", topic(f"t{number}"), None)
+    await settle()
+
+    for fake in steady:
+        assert len(fake.identities) == 1
+        assert len(fake.registered) == 41
+    assert len(flapping.identities) > 5
+
+
 @pytest.mark.parametrize("address", ["nonsense", "host:port", "host:0", "1.1.1.1", "nowhere:4160"])
 async def test_address_that_leads_nowhere_is_reported_and_harms_nobody(
     autojump_clock, address, network, registrar, caplog
