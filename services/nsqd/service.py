@@ -18,7 +18,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from nsqcore.app import log
+from nsqcore.app import garbage, log
 from nsqcore.app.dirlock import lock_directory
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
@@ -89,6 +89,7 @@ class Nsqd:
     sessions: dict[Session, None] = field(factory=dict, init=False)
     draining: bool = False
     loop_lag: float = 0.0  # seconds
+    _registered: bool = False
     _questions: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(MAX_QUESTIONS))
     _nursery: trio.Nursery | None = None
     _expiry: Timer | None = None
@@ -214,9 +215,12 @@ class Nsqd:
         self.switchboard.finish_turn()
 
     def _registration_trouble(self) -> str:
-        """Which nsqlookupd this nsqd is not registered with, if that is all of them."""
+        """Which nsqlookupd this nsqd waits for, until it is registered for the first time."""
         states = self.registrar.states()
         if not states or any(state.state == "connected" for state in states):
+            self._registered = True
+        if self._registered:
+            # an outage of nsqlookupd is no reason to take every nsqd out of service
             return ""
         return "not registered with " + ", ".join(state.address for state in states)
 
@@ -274,6 +278,7 @@ class Nsqd:
                 self.process.on_reload = self.reload
                 if self.api.options.sigterm == "drain":
                     self.process.on_sigterm = self.drain
+                garbage.settle()
                 self.process.ready()
                 await self.process.shutdown.wait()
                 self.switchboard.stop_accepting()

@@ -173,7 +173,7 @@ class _Redirect:
             location += "?" + request.raw_query.decode("latin-1")
         headers = (("Location", location),)
         if request.method != "GET":
-            return Response(308, versioned=False, headers=headers)
+            return Response(307, versioned=False, headers=headers)
         href = location.replace("&", "&amp;").replace('"', "&#34;")
         body = f'<a href="{href}">Moved Permanently</a>.\n\n'.encode()
         return Response(301, body, HTML, versioned=False, headers=headers)

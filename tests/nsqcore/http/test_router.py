@@ -65,7 +65,7 @@ def test_a_path_that_is_nearly_right_is_redirected(talk, path):
 
 def test_a_redirect_keeps_the_query_and_the_method(talk):
     head, body = ask(talk, "POST", "/pub/?topic=a%20b&x=1")
-    assert head[0] == "HTTP/1.1 308 Permanent Redirect"
+    assert head[0] == "HTTP/1.1 307 Temporary Redirect"
     assert "Location: /pub?topic=a%20b&x=1" in head
     assert body == ""
 
