@@ -29,6 +29,7 @@ from typing import Any, cast
 import attrs
 import trio
 
+from nsqcore.net.descriptors import raise_limit
 from nsqcore.net.doors import Door, Doors, Wrap
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Wait
 from nsqcore.net.endings import Endings
@@ -128,6 +129,7 @@ class Switchboard:
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
+        raise_limit()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
