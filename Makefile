@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # Recorded exchanges with the original programs; they are kept beside this tree, not in it.
 CONFORMANCE ?= $(firstword $(wildcard ../conformance ../*/conformance))
 PASSING := tests/conformance-passing.txt
@@ -33,13 +34,16 @@ $(VENV)/made:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# Installed anew only when what is to be installed has changed.
-$(VENV)/installed: $(VENV)/made pyproject.toml $(wildcard setup.py)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+# Installed anew only when what is to be installed has changed: its requirements, or what is compiled.
+$(VENV)/installed: $(VENV)/made pyproject.toml $(wildcard setup.py src/nsqcore/wire/hot.p*)
+	$(PIP) -e .
 	@touch $@
 
+# What `pip install '.[test]'` would add, without building the whole once more.
 $(VENV)/installed-%: $(VENV)/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$*]'
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*project["optional-dependencies"]["$*"], sep="\n")' > $@.txt
+	$(PIP) -r $@.txt
 	@touch $@
 
 run: $(VENV)/installed
