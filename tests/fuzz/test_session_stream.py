@@ -108,20 +108,25 @@ def mpub(topic: bytes, bodies: list[bytes]) -> bytes:
 names = st.sampled_from([b"t", b"t", b"u", b"e#ephemeral"])
 bodies = st.binary(min_size=1, max_size=12)
 numbers = st.integers(0, 30)  # of messages received so far
-good = st.one_of(
-    st.builds(lambda t, b: b"PUB " + t + b"\n" + sized(b), names, bodies),
+single = st.one_of(
     st.builds(lambda t, b: b"PUB " + t + b"\n" + sized(b), names, bodies),
     st.builds(mpub, names, st.lists(bodies, min_size=1, max_size=4)),
     st.builds(lambda d, b: b"DPUB t %d\n" % d + sized(b), st.integers(0, 3000), bodies),
     st.builds(lambda n: b"RDY %d\n" % n, st.integers(0, 8)),
     st.just(b"NOP\n"),
     # about messages in flight, given by number
-    st.tuples(st.just(b"FIN %b\n"), numbers),
-    st.tuples(st.just(b"FIN %b\n"), numbers),
-    st.tuples(st.just(b"REQ %b 0\n"), numbers),
-    st.tuples(st.just(b"REQ %b 1500\n"), numbers),
-    st.tuples(st.just(b"TOUCH %b\n"), numbers),
+    st.tuples(
+        st.sampled_from([b"FIN %b\n", b"REQ %b 0\n", b"REQ %b 1500\n", b"TOUCH %b\n"]), numbers
+    ),
 )
+runs = st.one_of(
+    st.lists(bodies, min_size=2, max_size=5).map(
+        lambda found: [b"PUB t\n" + sized(body) for body in found]
+    ),
+    st.lists(bodies, min_size=2, max_size=5).map(lambda found: [mpub(b"t", [b]) for b in found]),
+    st.lists(st.tuples(st.just(b"FIN %b\n"), numbers), min_size=2, max_size=5),
+)
+good = st.one_of(single.map(lambda command: [command]), runs)
 bad = st.sampled_from(
     [
         b"PUB bad!\n",
@@ -138,12 +143,11 @@ bad = st.sampled_from(
         b"FOO\n",
         b"DPUB t 10\n" + struct.pack(">i", 50) + b"cut short",
     ]
+).map(lambda command: [command])
+turn = st.lists(st.one_of(good, good, good, good, bad), max_size=8).map(
+    lambda groups: [command for group in groups for command in group]
 )
-turns = st.lists(
-    st.lists(st.one_of(good, good, good, good, good, good, good, good, bad), max_size=12),
-    min_size=1,
-    max_size=5,
-)
+turns = st.lists(turn, min_size=1, max_size=5)
 openings = st.sampled_from(
     [
         [b"  V2"],
