@@ -17,6 +17,10 @@ from nsqcore.net.addresses import AddressError, is_unix, print_socket_address, s
 # Go's default on Linux is the system's somaxconn; the kernel lowers a larger value to that.
 BACKLOG = 4096
 
+# Go asks a silent peer for a sign of life after this time, and again in intervals of it.
+KEEPALIVE_SECONDS = 15
+KEEPALIVE_TIMES = ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
+
 
 @attrs.define(eq=False)
 class Listener:
@@ -82,6 +86,11 @@ def _open_tcp(family: int, sockaddr: tuple[object, ...], backlog: int) -> Listen
     try:
         # A daemon killed and started again must get its port back at once.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit this. Without it a peer whose host died stays connected for ever.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in KEEPALIVE_TIMES:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), KEEPALIVE_SECONDS)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, sockaddr[0] != "::")
         sock.bind(sockaddr)

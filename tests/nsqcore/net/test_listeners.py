@@ -48,6 +48,14 @@ def test_an_ipv6_address_is_written_in_brackets(opened):
     assert listener.address == f"[::1]:{listener.port}"
 
 
+def test_a_peer_whose_host_died_is_noticed(opened):
+    listener = opened("127.0.0.1:0")
+    with socket.create_connection(("127.0.0.1", listener.port)):
+        listener.socket.setblocking(True)
+        with listener.socket.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 def test_a_port_can_be_taken_again_right_after_its_connections_were_cut(opened):
     listener = opened("127.0.0.1:0")
     client = socket.create_connection(("127.0.0.1", listener.port))
