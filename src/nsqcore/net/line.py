@@ -1,9 +1,10 @@
 """One plain socket on the switchboard: its state, and how its outbox is sent.
 
 Non-blocking and synchronous throughout. The switchboard (`nsqcore.net.switchboard`) decides when;
-a line never touches the epoll set, and never calls its handler.
+a line never calls its handler.
 """
 
+import select
 import socket
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ from nsqcore.net.outbox import Outbox
 # Pieces amounting to more than this are handed to the kernel as they are instead of being joined:
 # below it one copy is cheaper than setting up a vector.
 JOIN_LIMIT = 128 * 1024
+EPOLLIN, EPOLLOUT = 1, 4  # the same numbers on every Linux; `select` lacks them elsewhere
+
 # Linux takes at most this many pieces in one call (UIO_MAXIOV).
 MAX_PIECES = 1024
 
@@ -48,6 +51,20 @@ class Line:
     lingering: bool = False
     #: When an ending line that makes no progress is cut, on trio's clock.
     deadline: float = 0.0
+
+    def register(self, epoll: "select.epoll") -> None:
+        """Have ``epoll`` report what the line can use, and nothing else: it would repeat itself."""
+        deaf = self.waiting or self.at_end or (self.full and self.ending is None)
+        mask = (0 if deaf else EPOLLIN) | (EPOLLOUT if self.blocked else 0)
+        if mask == self.mask:
+            return
+        if not self.mask:
+            epoll.register(self.fd, mask)
+        elif not mask:
+            epoll.unregister(self.fd)
+        else:
+            epoll.modify(self.fd, mask)
+        self.mask = mask
 
     def send_pending(self) -> bool:
         """Whether the kernel took all that may be sent now; what it did not stays in the outbox.

@@ -6,10 +6,7 @@ something new is sent once. What the kernel does not take waits for EPOLLOUT. Th
 wake-up, not per message, and batches form by themselves under load.
 
 trio sees one descriptor, the epoll set's: a task switch and a system call per socket are what a
-task per connection would pay. Asking trio to wait costs more than a small turn, and a peer's next
-request often comes within microseconds; so after a turn the task waits for a millisecond itself,
-unless the turn has given another task something to do. Under full load it steps aside every few
-milliseconds.
+task per connection would pay. Other tasks get their share (`nsqcore.net.turns`).
 
 Fairness: one read a turn each, and the kernel's ready list goes round, so a peer that fills the
 buffer is not read again before everybody else was. The more are ready, the less each may send.
@@ -21,10 +18,9 @@ epoll all connections are served that way.
 import logging
 import select
 import socket
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import trio
@@ -33,10 +29,11 @@ from nsqcore.net.descriptors import raise_limit
 from nsqcore.net.doors import Door, Doors, Wrap
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Wait
 from nsqcore.net.endings import Endings
-from nsqcore.net.line import Line, open_line
+from nsqcore.net.line import EPOLLIN, EPOLLOUT, Line, open_line
 from nsqcore.net.listeners import Listener
 from nsqcore.net.streams import StreamTasks
 from nsqcore.net.transport import MAX_OUTBOX, end_handler
+from nsqcore.net.turns import Events, take_turns
 
 logger = logging.getLogger(__name__)
 
@@ -45,26 +42,6 @@ BUFFER_SIZE = 256 * 1024
 # What each of many busy peers may still send per turn: a few hundred small messages, well under a
 # millisecond of work.
 FAIR_READ = 32 * 1024
-# Sockets looked at per turn: bounds a turn's length, and the kernel goes round among them.
-MAX_EVENTS = 256
-# Seconds the task may run before timers and other tasks get their turn.
-SLICE = 0.003
-# Seconds it waits for the next request without trio: the shortest epoll knows, and no later than
-# timers may be.
-LOITER = 0.001
-
-EPOLLIN, EPOLLOUT = 1, 4  # the same numbers on every Linux; `select` lacks them elsewhere
-
-
-@attrs.define(eq=False)
-class _Others:
-    """Whether a task has been given something to do, as trio tells its instruments."""
-
-    waiting: bool = False
-
-    def task_scheduled(self, _task: trio.lowlevel.Task) -> None:
-        """Some task is to run."""
-        self.waiting = True
 
 
 def _nothing() -> None:
@@ -97,7 +74,6 @@ class Switchboard:
     _stirred: bool = attrs.field(default=False, init=False)
     _ending_turn: bool = attrs.field(default=False, init=False)
     _endings: Endings = attrs.field(init=False)
-    _others: _Others = attrs.field(factory=_Others, init=False)
     #: Connections served by a task of their own.
     _streams: StreamTasks = attrs.field(init=False)
     _emptied: trio.Event | None = attrs.field(default=None, init=False)
@@ -140,11 +116,8 @@ class Switchboard:
                 if self._epoll is None:
                     await trio.sleep_forever()
                 else:
-                    trio.lowlevel.add_instrument(cast("trio.abc.Instrument", self._others))
-                    await self._serve(self._epoll)
+                    await take_turns(self._epoll, self._turn)
             finally:
-                if self._epoll is not None:
-                    trio.lowlevel.remove_instrument(cast("trio.abc.Instrument", self._others))
                 self._shut()
 
     def finish_turn(self) -> None:
@@ -195,27 +168,7 @@ class Switchboard:
 
     # The turn.
 
-    async def _serve(self, epoll: "select.epoll") -> None:
-        poll, fileno, others = epoll.poll, epoll.fileno(), self._others
-        # The task's own slice of real time, whatever clock trio runs on.
-        clock = time.perf_counter
-        since = clock()
-        patience = 0.0
-        while True:
-            events = poll(patience, MAX_EVENTS)
-            if events:
-                self._turn(events)
-                patience = LOITER
-                if not others.waiting and clock() - since < SLICE:
-                    continue
-                await trio.lowlevel.checkpoint()
-            else:
-                await trio.lowlevel.wait_readable(fileno)
-            patience = 0.0
-            since = clock()
-            others.waiting = False
-
-    def _turn(self, events: list[tuple[int, int]]) -> None:
+    def _turn(self, events: Events) -> None:
         lines, buffer = self._lines, self._buffer
         limit = BUFFER_SIZE // len(events)
         if limit < FAIR_READ:
@@ -383,20 +336,8 @@ class Switchboard:
         self.finish_turn()
 
     def _watch(self, line: Line) -> None:
-        """Register ``line`` for what it can use, and nothing else: epoll repeats itself."""
-        if self._epoll is None or line.fd < 0:
-            return
-        deaf = line.waiting or line.at_end or (line.full and line.ending is None)
-        mask = (0 if deaf else EPOLLIN) | (EPOLLOUT if line.blocked else 0)
-        if mask == line.mask:
-            return
-        if not line.mask:
-            self._epoll.register(line.fd, mask)
-        elif not mask:
-            self._epoll.unregister(line.fd)
-        else:
-            self._epoll.modify(line.fd, mask)
-        line.mask = mask
+        if self._epoll is not None and line.fd >= 0:
+            line.register(self._epoll)
 
     def _fault(self, line: Line, error: Exception) -> None:
         """A session raised: its connection is lost, and the log says why."""
