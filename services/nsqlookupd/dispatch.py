@@ -93,7 +93,7 @@ class LookupSession:
         self._producer = Producer(self.peer.address, peer, self.now())
         self.registry.add(self._producer)
         logger.info(
-            "client(%s): IDENTIFY Address:%s TCP:%d HTTP:%d Version:%s",
+            "CLIENT(%s): IDENTIFY Address:%s TCP:%d HTTP:%d Version:%s",
             self.peer.address,
             peer.broadcast_address,
             peer.tcp_port,
@@ -106,24 +106,24 @@ class LookupSession:
     def _ping(self) -> None:
         if self._producer is not None:  # a peer may ping before it says who it is
             self._producer.seen = self.now()
-            logger.debug("client(%s): pinged", self.peer.address)
+            logger.debug("CLIENT(%s): pinged", self.peer.address)
 
     def _register(self, command: Register) -> None:
         assert self._producer is not None, "the parser lets nobody register who is unknown"
         if self.registry.register(self._producer, command.topic, command.channel):
-            logger.info(
-                "DB: client(%s) REGISTER topic:%s channel:%s",
-                self.peer.address,
-                command.topic,
-                command.channel,
-            )
+            self._log_change("REGISTER", command)
 
     def _unregister(self, command: Unregister) -> None:
         assert self._producer is not None, "the parser lets nobody unregister who is unknown"
         if self.registry.unregister(self._producer, command.topic, command.channel):
-            logger.info(
-                "DB: client(%s) UNREGISTER topic:%s channel:%s",
-                self.peer.address,
-                command.topic,
-                command.channel,
-            )
+            self._log_change("UNREGISTER", command)
+
+    def _log_change(self, what: str, command: Register | Unregister) -> None:
+        logger.info(
+            "DB: client(%s) %s category:%s key:%s subkey:%s",
+            self.peer.address,
+            what,
+            "channel" if command.channel else "topic",
+            command.topic,
+            command.channel,
+        )

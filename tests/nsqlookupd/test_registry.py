@@ -155,6 +155,7 @@ def test_a_tombstone_is_lifted_by_unregistering_not_by_registering(registry):
     assert found(registry, "t") == [one]
 
 
+@pytest.mark.slow
 def test_both_indexes_tell_the_same_whatever_happens(registry):
     """Random changes against a plain set of facts."""
     random.seed(7)

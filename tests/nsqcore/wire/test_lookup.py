@@ -4,6 +4,8 @@ import json
 from struct import pack
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nsqcore.wire.commands import Fault
 from nsqcore.wire.errors import BadBody
@@ -53,6 +55,28 @@ def errors(*chunks: bytes) -> list[bytes]:
 def test_commands_do_not_depend_on_where_the_network_cuts_the_stream(cut):
     parser = LookupParser()
     assert parser.feed(STREAM[:cut]) + parser.feed(STREAM[cut:]) == COMMANDS
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=12)
+        | st.sampled_from(
+            [b"PING\n", b"REGISTER t c\n", b"IDENTIFY\n", b"\0\0\0\2{}", IDENTIFY, b"\n"]
+        )
+    )
+)
+def test_noise_is_never_raised_about_and_means_the_same_however_it_is_cut(pieces):
+    whole, parts = LookupParser(), LookupParser()
+    parts.feed(b"  V1")
+    at_once = whole.feed(b"  V1" + b"".join(pieces)) + whole.finish()
+    in_pieces = [command for piece in pieces for command in parts.feed(piece)] + parts.finish()
+    assert [_shown(command) for command in at_once] == [_shown(command) for command in in_pieces]
+
+
+def _shown(command):
+    return command.error.to_wire() if isinstance(command, Fault) else command
 
 
 def test_another_magic_is_answered_with_the_bare_code():
