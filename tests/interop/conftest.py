@@ -1,0 +1,54 @@
+"""Real daemons, and programs written with pynsq."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.daemons import PATIENCE, Daemon
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready."""
+    made: list[Daemon] = []
+
+    def make(program: str, *flags: str) -> Daemon:
+        made.append(Daemon(program, tmp_path / f"{program}-{len(made)}", list(flags)))
+        made[-1].folder.mkdir()
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        one.clean_up()
+
+
+@pytest.fixture
+def pynsq(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[bytes]]]]:
+    """Starts the program in `pynsq_peer`; what it gives waits for the end and returns the lines."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, feed: list[bytes] | None = None) -> Callable[[], list[bytes]]:
+        program = Path(__file__).with_name("pynsq_peer.py")
+        process = subprocess.Popen(
+            [sys.executable, str(program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        running.append(process)
+
+        def result() -> list[bytes]:
+            text = b"".join(line + b"\n" for line in feed or ())
+            out, err = process.communicate(text, PATIENCE * 3)
+            assert process.returncode == 0, err.decode(errors="replace")[-3000:]
+            return out.splitlines()
+
+        return result
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
