@@ -11,7 +11,6 @@ from typing import Any, cast
 import attrs
 import trio
 
-from nsqcore.net.anycert import any_certificate_context
 from nsqcore.net.ciphers import suite_name, version_name
 from nsqcore.net.transport import ByteStream
 from nsqcore.wire.errors import NsqError
@@ -72,6 +71,9 @@ class ServerTls:
                 # Read whatever the policy is: a wrong path is an error in any case.
                 _authorities(self.root_ca)
             if self.policy == ANY_CLIENT_CERTIFICATE:
+                # needs another TLS library, which takes 40 ms to import
+                from nsqcore.net.anycert import any_certificate_context
+
                 self._context = any_certificate_context(
                     self.cert, self.key, min_version=self.min_version
                 )
