@@ -70,7 +70,8 @@ class CommandParser:
         self._held = 0  # its size
         self._need = 1  # the size at which it is worth another look
         self._many: Publish | None = None  # an MPUB whose body is coming in …
-        self._missing = 0  # … and how many messages it lacks
+        self._missing = 0  # … how many messages it lacks …
+        self._allowed = 0  # … and how many bytes they may have
         self._cut: Fault | None = None
         self._at = 0  # how far the current buffer has been understood
         self._commands: list[Command] = []
@@ -222,6 +223,7 @@ class CommandParser:
         if not 0 < count <= (self.max_body_size - 4) // 5:
             raise BadBody(f"MPUB invalid message count {count}")
         self._missing = count
+        self._allowed = self.max_body_size - 4
         self._at = start + 8
 
     def _read_many(self, buffer: bytes, many: Publish) -> None:
@@ -231,8 +233,10 @@ class CommandParser:
         bodies, end = many.bodies, len(buffer)
         had = len(bodies)
         position = split_bodies(buffer, self._at, end, self._missing, self.max_msg_size, bodies)
+        self._allowed -= position - self._at
         self._at = position
         self._missing -= len(bodies) - had
+        self._check_allowed(0)
         if not self._missing:
             self._many = None
             last = self._commands[-1] if self._commands else None
@@ -250,7 +254,14 @@ class CommandParser:
             raise BadMessage(f"MPUB invalid message({len(bodies)}) body size {size}")
         if size > self.max_msg_size:
             raise BadMessage(f"MPUB message too big {size} > {self.max_msg_size}")
+        self._check_allowed(4 + size)
         raise _Unfinished(position + 4 + size, BadMessage("MPUB failed to read message body"))
+
+    def _check_allowed(self, size: int) -> None:
+        """Refuse an MPUB whose messages outgrow, with ``size`` bytes more, any body allowed."""
+        if size > self._allowed:
+            total = self.max_body_size - self._allowed + size
+            raise BadBody(f"MPUB body too big {total} > {self.max_body_size}")
 
     def _delay(self, text: bytes) -> int:
         """DPUB's delay in ms."""

@@ -21,9 +21,13 @@ def sized(body):
 
 
 def feed_in_pieces(parser, stream, size):
-    """Every command of ``stream``, fed ``size`` bytes at a time."""
-    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-    return [command for piece in pieces for command in parser.feed(piece)]
+    """Every command of ``stream``, fed ``size`` bytes at a time, up to the fault."""
+    commands = []
+    for at in range(0, len(stream), size):
+        commands += parser.feed(stream[at : at + size])
+        if commands and isinstance(commands[-1], Fault):
+            break
+    return commands
 
 
 def outline(commands):
@@ -186,6 +190,36 @@ def test_only_identify_is_read_while_tls_is_missing(command):
     name = command.partition(b" ")[0]
     wire = b"E_INVALID cannot " + name + b" in current state (TLS required)"
     assert outline(parser.feed(command + b"\n")) == [(name, wire, False)]
+
+
+# ------------------------------------------------------------------ an MPUB that lies
+
+
+@pytest.mark.parametrize("piece", [1, 1000, 100_000])
+def test_mpub_whose_messages_outgrow_the_largest_body_is_refused(piece):
+    # the size it declares is a small one, and its count is allowed
+    stream = b"MPUB m\n" + int32(100) + int32(300) + sized(bytes(600)) * 300
+    found = feed_in_pieces(make_parser(), stream[:1900], piece)
+    assert outline(found) == [
+        CreateTopic("m"),
+        (b"MPUB", b"E_BAD_BODY MPUB body too big 2420 > 2000", False),
+    ]
+
+
+@pytest.mark.parametrize("piece", [1, 1000])
+def test_mpub_of_small_messages_beyond_the_largest_body_is_refused(piece):
+    stream = b"MPUB m\n" + int32(100) + int32(300) + sized(b"four") * 300
+    *_, fault = feed_in_pieces(make_parser(), stream, piece)
+    assert fault.error.to_wire().startswith(b"E_BAD_BODY MPUB body too big 2")
+
+
+def test_mpub_that_fills_the_largest_body_passes():
+    stream = b"MPUB m\n" + sized(int32(2) + sized(bytes(994)) * 2)
+    assert outline(make_parser().feed(stream)) == [("m", [bytes(994)] * 2, 1)]
+    stream = b"MPUB m\n" + int32(100) + int32(2) + sized(bytes(994)) + sized(bytes(995))
+    assert outline(make_parser().feed(stream))[1:] == [
+        (b"MPUB", b"E_BAD_BODY MPUB body too big 2001 > 2000", False)
+    ]
 
 
 # ------------------------------------------------------------------ over-long lines
