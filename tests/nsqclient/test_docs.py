@@ -1,0 +1,62 @@
+"""The examples of the documentation run, and the documentation shows what runs."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+PAGES = [DOCS / "client.md", DOCS / "coming-from-pynsq.md"]
+
+SAYS = {
+    "asyncio_app.py": "total 45",
+    "batches.py": "inserted 100 rows\ninserted 100 rows\ninserted 50 rows",
+    "consume.py": "attempt 1",
+    "dead_letter.py": "buried: poison",
+    "errors.py": "published\nrefused: E_BAD_MESSAGE\nlost, sent: False",
+    "hooks.py": 'orders_answered_total{state="finished"} 1.0',
+    "http_api.py": "billing\n[True]",
+    "patterns.py": "['order_eu', 'order_us']",
+    "publish.py": "published 4 messages",
+    "run.py": "handled order 5\nstopped",
+    "script.py": "one",
+    "secure.py": "True True",
+    "test_with_memory_nsqd.py": "an hour later",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs(example: Path, daemon: Callable[..., Daemon]) -> None:
+    lookupd = daemon("nsqlookupd")
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+    wait_until(lambda: lookupd.get("/nodes")["producers"], "nsqd is registered")
+    addresses = {"NSQD": nsqd.tcp, "NSQD_HTTP": nsqd.http, "LOOKUPD": lookupd.http}
+    run = subprocess.run(
+        [sys.executable, "-W", "error", str(example)],
+        env={**os.environ, **addresses},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+    )
+    assert run.returncode == 0, run.stderr
+    assert SAYS[example.name] in run.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_python_on_the_page_is_from_an_example(page: Path) -> None:
+    examples = [example.read_text() for example in EXAMPLES]
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        assert any(block in example for example in examples), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_of_the_page_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
