@@ -84,6 +84,11 @@ class Channel:
         self.queue.put_many(records, wanted=wanted)
         self.message_count += len(records)
 
+    def overflows(self, count: int) -> bool:
+        """Whether ``count`` more messages would need the disk."""
+        queue = self.queue
+        return not self.ephemeral and queue.depth - queue.backend_depth + count > queue.memory_limit
+
     def defer(self, record: bytes, due: int) -> None:
         """Queue a new ``record`` at ``due``, not before."""
         self.message_count += 1

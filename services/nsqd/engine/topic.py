@@ -75,8 +75,8 @@ class Topic:
     def put_many(self, records: list[bytes], size: int) -> None:
         """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
 
-        Raises OSError; what is refused may then be on some of several channels,
-        so a publisher that tries again causes a second copy there, never a loss.
+        Raises OSError. What is refused is then on no channel, unless the disk took it for one
+        and not for the next: a publisher that tries again causes a second copy there, never a loss.
         """
         if self.deleted:
             raise Exiting("exiting")
@@ -120,8 +120,11 @@ class Topic:
         return True
 
     def _spread(self, records: list[bytes]) -> None:
+        channels = list(self.channels.values())
+        if len(channels) > 1:  # those that need the disk first: if it fails, nobody has a copy yet
+            channels.sort(key=lambda channel: not channel.overflows(len(records)))
         # every channel may keep the list, none may change it
-        for channel in self.channels.values():
+        for channel in channels:
             channel.put_many(records)
             self.dirty(channel)
 

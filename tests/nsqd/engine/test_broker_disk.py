@@ -52,6 +52,28 @@ def test_what_was_accepted_before_the_disk_failed_is_delivered(new_broker, new_c
     assert client.bodies() == [b"a", b"b"]
 
 
+def test_what_the_disk_refuses_for_one_channel_is_on_no_other(new_broker, directory):
+    broker = new_broker(mem_queue_size=3)
+    idle, full = broker.channel("t", "idle"), broker.channel("t", "full")
+    topic = broker.publish("t", [b"1", b"2"], now=0)
+    idle.empty()
+    directory.rmdir()
+    for _ in range(5):
+        with pytest.raises(OSError, match="No such file"):
+            broker.publish("t", [b"3", b"4"], now=0)
+    assert (idle.depth, full.depth) == (0, 2)
+
+    full.empty()
+    broker.pause_topic(topic, True)
+    broker.publish("t", [b"5", b"6"], now=0)
+    full.put_many(topic.queue.take_many(2))
+    broker.publish("t", [b"7", b"8"], now=0)
+    broker.pause_topic(topic, False)
+    for _ in range(5):
+        broker.pump(now=0)
+    assert (topic.depth, idle.depth, full.depth) == (2, 0, 2)
+
+
 def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, warnings, directory):
     broker = new_broker(mem_queue_size=3)
     channel = broker.channel("t", "c")
