@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import httptools
+import trio
 
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # A head that is still growing after this many bytes is refused. Other servers allow 8 to 64 KiB.
 MAX_HEAD = 64 * 1024
+# Answers that may wait for a client which asks on without reading: room for a large /stats.
+MAX_PENDING = 1024 * 1024
 # After an answer that refuses what is still coming: long enough for a client to send the rest and
 # only then look.
 LINGER = 1.0
@@ -76,6 +79,8 @@ class HttpSession:
     _answer: Response = attrs.field(default=INTERNAL_ERROR, init=False)
     _ahead: deque[tuple[Route, Request]] = attrs.field(factory=deque, init=False)
     _effect: Effect | None = attrs.field(default=None, init=False)
+    #: Set when a client that did not read has begun to, or has gone.
+    _reads_on: trio.Event | None = attrs.field(default=None, init=False)
     #: The connection ends with what has been answered.
     _last: bool = attrs.field(default=False, init=False)
     # Timeouts.
@@ -113,7 +118,7 @@ class HttpSession:
         request, self._awaited = self._awaited, None
         if request is not None:
             self._respond(request, self._answer)
-        while self._ahead and self._awaited is None and not self._last:
+        while self._ahead and self._may_serve() and not self._last:
             self._serve(*self._ahead.popleft())
         return self._next_effect()
 
@@ -123,6 +128,7 @@ class HttpSession:
             logger.debug("http(%s): connection lost: %s", self.peer.address, error)
         if self._timer is not None:
             self._timer.cancel()
+        self._note_drained()
         self._parser = None  # it refers back to us
         if self.on_closed is not None:
             self.on_closed()
@@ -169,7 +175,7 @@ class HttpSession:
         self._head_size = 0
         self._progress += 1
         route = self.router.find(request)
-        if self._awaited is None:
+        if not self._ahead and self._may_serve():
             self._serve(route, request)
         else:
             self._ahead.append((route, request))
@@ -190,6 +196,10 @@ class HttpSession:
         )
 
     # Answering.
+
+    def _may_serve(self) -> bool:
+        """Whether the next request may be answered now."""
+        return self._awaited is None and self.outbox.size <= MAX_PENDING
 
     def _serve(self, route: Route, request: Request) -> None:
         """Answer one request, or begin to."""
@@ -237,16 +247,26 @@ class HttpSession:
         """Answer a request that is not complete, and nothing after it."""
         request = Request("", self._url, b"", b"", self.peer, [], self.context, keep_alive=False)
         self._in_request = False
-        if self._awaited is None:
+        if self._awaited is None and not self._ahead:
             self._respond(request, response)
         else:
             self._ahead.append((constant_route(response), request))
 
     def _next_effect(self) -> Effect | None:
         effect, self._effect = self._effect, None
-        if effect is None and self._last:
+        if effect is not None:
+            return effect
+        if self._last:
             return Close(linger=LINGER)
-        return effect
+        if self._ahead:
+            self._reads_on = trio.Event()
+            self.outbox.drained = self._note_drained
+            return Wait(self._reads_on.wait)
+        return None
+
+    def _note_drained(self) -> None:
+        if self._reads_on is not None:
+            self._reads_on.set()
 
     # Requests that take more than one chunk.
 

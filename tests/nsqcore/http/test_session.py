@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from nsqcore.http.responses import text
 from nsqcore.http.router import Router
 from nsqcore.http.session import MAX_HEAD, HttpSession, Timeouts
-from nsqcore.net.effects import Peer
+from nsqcore.net.effects import Peer, Wait
 from nsqcore.net.listeners import open_listener
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timers
+from nsqcore.net.transport import serve_stream
 
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = (
@@ -214,6 +215,34 @@ async def test_garbage_behind_an_asynchronous_answer_comes_after_it(talk, autoju
     answers = await talk.ask(b"GET /slow?n=1 HTTP/1.1\r\n\r\nnonsense\r\n\r\n")
     assert statuses(answers) == [200, 400]
     assert talk.closed
+
+
+async def test_a_client_that_asks_on_without_reading_gets_a_megabyte_at_a_time(nursery):
+    router = Router()
+    router.add("GET", "/big", lambda request: text(bytes(100_000)))
+    session = HttpSession(router, Peer(""))
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    nursery.start_soon(serve_stream, theirs, session)
+    with trio.fail_after(10):
+        await ours.send_all(b"GET /big HTTP/1.1\r\n\r\n" * 200)
+        await trio.testing.wait_all_tasks_blocked()
+        most = received = 0
+        while received < 200 * 100_000:
+            received += len(await ours.receive_some(1_000_000))
+            most = max(most, session.outbox.size)
+    assert most < 3_000_000
+    await ours.aclose()
+
+
+async def test_a_client_that_goes_without_having_read_leaves_nothing_behind(nursery):
+    router = Router()
+    router.add("GET", "/big", lambda request: text(bytes(1_000_000)))
+    session = HttpSession(router, Peer(""))
+    effect = session.received(b"GET /big HTTP/1.1\r\n\r\n" * 20)
+    assert isinstance(effect, Wait)
+    session.closed(ConnectionResetError())
+    with trio.fail_after(10):
+        await effect.run()
 
 
 def test_the_end_of_input_closes(talk):
