@@ -9,6 +9,7 @@ import time
 
 import trio
 
+from nsqcore.app import garbage
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.version import VERSION
@@ -72,6 +73,7 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         nursery.start_soon(timeouts.timers.run)
         logger.info("TCP: listening on %s", tcp.address)
         logger.info("HTTP: listening on %s", http.address)
+        garbage.settle()
         process.ready()
         await process.shutdown.wait()
         lookupd.stopping = True
