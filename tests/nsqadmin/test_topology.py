@@ -1,0 +1,102 @@
+import re
+
+from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+
+from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
+from nsqadmin.topology import BOX, MAX_ROWS, cut, lay_out
+from nsqcore.cluster.merge import merge_topic
+from nsqcore.cluster.producer import Producer
+from nsqcore.cluster.stats import TopicStats
+
+
+def cluster(nodes=3, topics=4, channels=2):
+    states = []
+    for number in range(nodes):
+        producer = Producer(
+            broadcast_address=f"10.0.0.{number}", http_port=4151, hostname=f"n{number}"
+        )
+        raw = [
+            topic(f"t{t:03d}", [channel(f"c{c}", [client()]) for c in range(channels)])
+            for t in range(topics)
+        ]
+        found = tuple(TopicStats.from_json(item, producer) for item in raw)
+        states.append(NodeState(producer=producer, topics=found))
+    names = {f"t{t:03d}": [state.topics[t] for state in states] for t in range(topics)}
+    lookupd = LookupdState(address="l:4161", nodes=frozenset(s.address for s in states[1:]))
+    merged = {name: merge_topic(name, parts) for name, parts in names.items()}
+    return Snapshot(version=1, nodes=tuple(states), lookupds=(lookupd,), topics=merged)
+
+
+def overlaps(drawing):
+    columns = {}
+    for box in drawing.boxes:
+        columns.setdefault(box.kind, []).append(box.y)
+    return any(
+        second - first < BOX
+        for heights in columns.values()
+        for first, second in zip(sorted(heights), sorted(heights)[1:], strict=False)
+    )
+
+
+def test_small_and_large_clusters_are_drawn_without_overlaps():
+    for nodes in (1, 3, 50):
+        drawing = lay_out(cluster(nodes=nodes))
+        assert sum(box.kind == "node" for box in drawing.boxes) == nodes
+        assert not overlaps(drawing)
+        assert all(0 < box.y < drawing.height - BOX for box in drawing.boxes)
+
+
+def test_every_line_joins_two_boxes():
+    drawing = lay_out(cluster())
+    ids = {box.id for box in drawing.boxes}
+    assert drawing.edges
+    assert all(edge.start in ids and edge.end in ids for edge in drawing.edges)
+    assert all(re.fullmatch(r"M[\d .C]+", edge.path) for edge in drawing.edges)
+
+
+def test_a_node_that_an_nsqlookupd_does_not_know_is_a_missing_line():
+    states = [edge.state for edge in lay_out(cluster()).edges if edge.start == "lookupd:l:4161"]
+    assert sorted(states) == ["missing", "registered", "registered"]
+
+
+def test_too_many_topics_are_left_out_and_counted():
+    drawing = lay_out(cluster(topics=200, channels=1))
+    assert drawing.topics == MAX_ROWS
+    assert drawing.left_out == 200 - MAX_ROWS
+
+
+def test_the_busiest_topics_are_drawn():
+    snapshot = cluster(topics=200, channels=1)
+    snapshot.topics["t150"].rate = 99.0
+    assert "topic:t150" in {box.id for box in lay_out(snapshot).boxes}
+
+
+def test_a_search_draws_what_fits():
+    drawing = lay_out(cluster(), "t002")
+    assert [box.name for box in drawing.boxes if box.kind == "topic"] == ["t002"]
+
+
+def test_an_empty_cluster_is_drawn_too():
+    assert lay_out(Snapshot()).boxes == []
+
+
+def test_a_long_name_keeps_its_beginning_and_end():
+    assert cut("a-very-long-name-of-a-topic", 11) == "a-ver…topic"[:11]
+    assert len(cut("x" * 100, 20)) == 20
+    assert cut("short", 20) == "short"
+
+
+async def test_the_drawing_leads_to_pages(site):
+    async with site() as s:
+        page = await s.page("/topology")
+        assert 'href="/topics/orders/billing"' in page
+        assert f'href="/nodes/{s.nsqds[0].address.replace(":", "%3A")}"' in page
+        assert "Nothing fits" in await s.page("/topology?q=nothing-like-this")
+
+
+async def test_who_consumes_is_drawn_with_the_channel(site):
+    crowd = [client(number, hostname=f"w{number % 2}") for number in range(5)]
+    async with site([FakeNsqd([topic("t", [channel("c", crowd), channel("d")])])]) as s:
+        page = await s.page("/topology")
+        assert "+1 · 5" in page
+        assert "no consumers" in page
