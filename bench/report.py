@@ -38,6 +38,20 @@ class Row:
         ratios = [ratio for ours, base in pairs if (ratio := ours.ratio(base)) is not None]
         return statistics.median(ratios) if ratios else None
 
+    def is_judged(self, name: str) -> bool:
+        """Whether one value of the number is better than another."""
+        found = [
+            r.numbers[name].better for results in self.rounds for r in results if name in r.numbers
+        ]
+        return any(better is not Better.INFO for better in found)
+
+    def cell(self, name: str, side: int) -> str:
+        """The median of a number on one side, with its unit."""
+        numbers = self.numbers(name, side)
+        if not numbers:
+            return "-"
+        return show(statistics.median(number.value for number in numbers), numbers[0].unit)
+
     def failures(self) -> list[str]:
         """What went wrong, on any side."""
         return [text for results in self.rounds for result in results for text in result.failures]
@@ -53,13 +67,7 @@ def show(value: float, unit: str) -> str:
 
 def line(row: Row, name: str, sides: int, first: bool) -> str:
     """One line of the table."""
-    cells = []
-    for side in range(sides):
-        numbers = row.numbers(name, side)
-        if numbers:
-            cells.append(show(statistics.median(n.value for n in numbers), numbers[0].unit))
-        else:
-            cells.append("-")
+    cells = [row.cell(name, side) for side in range(sides)]
     text = f"{row.name if first else '':28} {name:26} " + " ".join(f"{c:>20}" for c in cells)
     ratio = row.ratio(name) if sides == 2 else None
     return text + (f" {ratio:8.2f}" if ratio is not None else "")
@@ -69,12 +77,26 @@ def table(row: Row, sides: int, *, details: bool) -> str:
     """The lines of one scenario; INFO numbers only with ``details``."""
     lines: list[str] = []
     for name in row.names():
-        numbers = row.numbers(name, 0) or row.numbers(name, sides - 1)
-        if not numbers or (numbers[0].better is Better.INFO and not details):
+        if not row.is_judged(name) and not details:
             continue
         lines.append(line(row, name, sides, first=not lines))
     lines += [f"{row.name:28} *** FAILED: {text}" for text in row.failures()]
     return "\n".join(lines)
+
+
+def as_markdown(rows: list[Row], sides: list[str]) -> str:
+    """The numbers that have a better, as a table for the documentation."""
+    heads = ["scenario", "number", *sides] + (["times better"] if len(sides) == 2 else [])
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * 2 + "---:|" * (len(heads) - 2)]
+    for row in rows:
+        names = [n for n in row.names() if row.is_judged(n)]
+        for name in names:
+            cells = [row.name if name == names[0] else "", name]
+            cells += [row.cell(name, side) for side in range(len(sides))]
+            ratio = row.ratio(name) if len(sides) == 2 else None
+            cells += [f"{ratio:.2f}" if ratio else "-"] if len(sides) == 2 else []
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def as_json(rows: list[Row], sides: list[str]) -> dict[str, Any]:

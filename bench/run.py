@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.measure import interleave
-from bench.report import Row, as_json, table
+from bench.report import Row, as_json, as_markdown, table
 from bench.result import Scenario, Side
 from bench.scenarios import ALL
 
@@ -40,6 +40,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=1, help="how often each is measured")
     parser.add_argument("--details", action="store_true", help="also numbers without a better")
     parser.add_argument("--json", type=Path, help="write every number to this file")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file")
 
 
 def chosen(only: str, quick: bool) -> list[Scenario]:
@@ -59,27 +60,31 @@ def version(bin_dir: Path) -> str:
 
 def measure(sides: list[Side], options: argparse.Namespace) -> int:
     """Measure and print; 1 when a check failed anywhere."""
-    rows = [Row(scenario.name) for scenario in chosen(options.only, options.quick)]
-    scenarios = {scenario.name: scenario for scenario in ALL}
+    scenarios = chosen(options.only, options.quick)
+    rows = [Row(scenario.name) for scenario in scenarios]
     for side in sides:
         print(f"{side.name}: {version(side.bin_dir)} in {side.bin_dir}", flush=True)
     header = f"{'scenario':28} {'number':26} " + " ".join(f"{side.name:>20}" for side in sides)
+    print(header, flush=True)
     for number in range(options.rounds):
-        for row in rows:
+        for scenario, row in zip(scenarios, rows, strict=True):
             order = sides if number % 2 == 0 else sides[::-1]
-            results = interleave(scenarios[row.name], order)
+            results = interleave(scenario, order)
             row.rounds.append(results if number % 2 == 0 else results[::-1])
-            if options.rounds > 1:
-                print(f"round {number + 1}: {row.name}", file=sys.stderr, flush=True)
-            else:
-                print(header if row is rows[0] else "", end="\n" if row is rows[0] else "")
+            if number == options.rounds - 1:
                 print(table(row, len(sides), details=options.details), flush=True)
-            if options.json:
-                names = [side.name for side in sides]
-                options.json.write_text(json.dumps(as_json(rows, names), indent=1))
-    if options.rounds > 1:
-        print("\n".join([header, *(table(r, len(sides), details=options.details) for r in rows)]))
+            else:
+                print(f"round {number + 1}: {row.name}", file=sys.stderr, flush=True)
+            write(rows, [side.name for side in sides], options)
     return 1 if any(row.failures() for row in rows) else 0
+
+
+def write(rows: list[Row], sides: list[str], options: argparse.Namespace) -> None:
+    """Write what is known so far to the files asked for."""
+    if options.json:
+        options.json.write_text(json.dumps(as_json(rows, sides), indent=1))
+    if options.markdown:
+        options.markdown.write_text(as_markdown(rows, sides))
 
 
 def main() -> int:
