@@ -2,13 +2,16 @@
 
 A heap of (deadline, channel), one live entry a channel. Arming earlier than what
 is armed adds an entry and makes the old one stale; stale entries are skipped when
-they surface. Nothing is scanned.
+they surface, and thrown out once most of the heap is stale. Nothing is scanned.
 """
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from attrs import Factory, define
+
+# Stale entries that are not worth a rebuild of the heap.
+FEW = 64
 
 
 class Expiring(Protocol):
@@ -41,6 +44,8 @@ class Deadlines:
             self._armed[channel] = deadline
             self._entries += 1
             heappush(self._heap, (deadline, self._entries, channel))
+            if len(self._heap) > 2 * len(self._armed) + FEW:
+                self._throw_out_stale()
 
     def disarm(self, channel: Expiring) -> None:
         """Forget ``channel``."""
@@ -55,3 +60,11 @@ class Deadlines:
             if channel.expire(now):
                 changed.append(channel)
         return changed
+
+    def _throw_out_stale(self) -> None:
+        self._heap = [
+            (deadline, number, channel)
+            for number, (channel, deadline) in enumerate(self._armed.items())
+        ]
+        heapify(self._heap)
+        self._entries = len(self._heap)

@@ -1,3 +1,6 @@
+import tracemalloc
+
+import pytest
 from attrs import Factory, define
 
 from nsqd.engine.deadlines import Deadlines
@@ -105,3 +108,24 @@ def test_disarmed_alarm_may_be_armed_again(deadlines):
     assert alarm.rang == []
     deadlines.expire(20)
     assert alarm.rang == [20]
+
+
+@pytest.mark.slow
+def test_near_deadlines_before_a_far_one_do_not_pile_up(deadlines):
+    hour = 3600 * 1_000_000_000
+    alarm, others = Alarm(deadlines), [Alarm(deadlines) for _ in range(100)]
+    for number, other in enumerate(others):
+        deadlines.arm(other, hour + number)
+    tracemalloc.start()
+    for now in range(20_000):
+        alarm.plan = [hour]
+        deadlines.arm(alarm, now)
+        deadlines.expire(now)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(alarm.rang) == 20_000
+    assert kept < 1_000_000  # the times at which it rang; an entry a round would take 3 MB
+    alarm.plan = []
+    assert deadlines.next == hour
+    assert deadlines.expire(hour + 99) == [others[0], alarm, *others[1:]]
+    assert deadlines.next is None
