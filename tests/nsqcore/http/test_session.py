@@ -321,3 +321,26 @@ async def test_it_is_served_on_the_switchboard(router, nursery):
     assert statuses(answer) == [413]
     await stream.aclose()
     nursery.cancel_scope.cancel()
+
+
+PIECES = [
+    b"GET ", b"POST ", b"/ping", b"/pub", b"?a=%zz", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"\r\n",
+    b"Content-Length: 5\r\n", b"Content-Length: 5", b"Content-Length: 1, 1\r\n", b"hello",
+    b"Transfer-Encoding: chunked\r\n", b"5\r\n", b"0\r\n\r\n", b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n", b"Host: x\r\n", b"\xff\x00",
+]  # fmt: skip
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8), max_size=5))
+def test_no_nonsense_breaks_a_session(chunks):
+    router = Router()
+    router.add("GET", "/ping", lambda request: text(str(request.args())))
+    router.add("POST", "/pub", lambda request: text(request.body), max_body=5)
+    session = HttpSession(router, Peer(""))
+    for chunk in chunks:
+        session.received(b"".join(chunk))
+    session.received(b"")
+    answers = session.outbox.take()
+    assert answers == b"" or answers.startswith(b"HTTP/1.")
+    session.closed(None)
