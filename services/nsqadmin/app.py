@@ -23,6 +23,7 @@ from nsqadmin.forms import add_forms
 from nsqadmin.graphite_api import add_graphite
 from nsqadmin.headers import add_security, compress, content_policy
 from nsqadmin.login import add_login
+from nsqadmin.operations import OPEN, add_operations
 from nsqadmin.pages import Pages, add_pages
 from nsqadmin.requests import Identity, check_origin, respond, wants_page
 from nsqadmin.static import add_static
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 # As in the original for /config; forms and actions are far smaller.
 MAX_BODY = 1024 * 1024
 # Open without a login: how supervisors look after us, and what the login page is made of.
-_OPEN = ("/ping", "/static/", "/fonts/", "/login")
+_OPEN = ("/ping", "/static/", "/fonts/", "/login", *OPEN)
 _TITLES = {403: "Not allowed", 404: "Not found", 502: "The cluster does not answer"}
 
 
@@ -51,6 +52,7 @@ def make_app(admin: Admin) -> AdminApp:
 
     app.register_blueprint(make_api(admin), url_prefix=f"{base}/api")
     app.register_blueprint(make_config_api(admin), url_prefix=f"{base}/config")
+    add_operations(app, admin)
     add_graphite(app, admin)
     add_static(app, admin)
     add_events(app, admin, pages, identity)
