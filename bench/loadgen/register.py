@@ -21,12 +21,14 @@ AT_ONCE = 100  # commands in one send; nsqlookupd answers each
 
 @frozen(kw_only=True)
 class RegisterJob:
-    """How many producers register how many topics, one channel each."""
+    """How many producers register how many topics; the first has the number ``first``."""
 
     server: str
     topic: str
     topics: int = 1000
+    channels: int = 1
     producers: int = 3
+    first: int = 0
     seconds: float = 60.0
 
 
@@ -48,7 +50,8 @@ def registrations(job: RegisterJob) -> Iterator[bytes]:
     """One REGISTER per topic and one per channel."""
     for number in range(job.topics):
         yield f"REGISTER {job.topic}_{number}\n".encode()
-        yield f"REGISTER {job.topic}_{number} ch0\n".encode()
+        for channel in range(job.channels):
+            yield f"REGISTER {job.topic}_{number} ch{channel}\n".encode()
 
 
 def await_answers(sock: socket.socket, count: int) -> None:
@@ -75,7 +78,7 @@ def register(job: RegisterJob) -> dict[str, Any]:
     commands = list(registrations(job))
     start = time.monotonic()
     socks = []
-    for number in range(job.producers):
+    for number in range(job.first, job.first + job.producers):
         sock = socket.create_connection(address(job.server), 20.0)
         sock.sendall(producer(number))
         await_answers(sock, 1)
@@ -85,7 +88,8 @@ def register(job: RegisterJob) -> dict[str, Any]:
             await_answers(sock, len(part))
         socks.append(sock)
     rate = job.producers * len(commands) / (time.monotonic() - start)
-    print("READY", json.dumps({"rate": rate}), flush=True)
+    seconds = time.monotonic() - start
+    print("READY", json.dumps({"rate": rate, "seconds": seconds}), flush=True)
     while not stop and time.monotonic() < start + job.seconds:
         select.select([], [], [], 0.05)
     for sock in socks:

@@ -1,9 +1,12 @@
 """Latency from publishing to receiving at a steady rate, with nothing else going on."""
 
 import math
+import statistics
+import time
 from functools import partial
 
 from bench import tools
+from bench.processes import pause
 from bench.result import Result, Scenario, Side, Slices
 from bench.server import running
 
@@ -59,6 +62,33 @@ def beside_publisher(side: Side, result: Result) -> Slices:
         result.high("published beside it", noise["rate"], "msg/s")
 
 
+def beside_stats(side: Side, result: Result, *, topics: int) -> Slices:
+    """Latency at 100 messages a second while somebody asks for the statistics of many topics.
+
+    The worst message tells how long the server did nothing else.
+    """
+    with running(side.bin_dir, "nsqd") as server:
+        for n in range(topics):
+            server.create(f"topic_{n:04}", "ch_a", "ch_b")
+        server.create("bench", "ch")
+        server.quiet()
+        yield
+        where = {"server": server.tcp, "topic": "bench", "channel": "ch", "buffered": False}
+        times = []
+        with tools.start("latency", rate=100, seconds=side.seconds(5.0), **where) as tool:
+            while tool.process.poll() is None:
+                started = time.monotonic()
+                server.request("GET", "/stats?format=json&include_clients=false")
+                times.append((time.monotonic() - started) * 1e3)
+                pause(0.1)
+            done = tool.result()
+        result.check(done["lost"] == done["twice"] == 0, "no message lost or twice")
+        result.low("/stats", statistics.median(times), "ms")
+        result.low("p50", done["p50"], "ms")
+        result.low("p99", done["p99"], "ms")
+        result.low("worst", done["max"], "ms")
+
+
 SCENARIOS = [
     Scenario("latency/100", partial(latency, rate=100), quick=True),
     Scenario("latency/2000", partial(latency, rate=2000), quick=True),
@@ -66,4 +96,5 @@ SCENARIOS = [
     Scenario("latency/2000/unbuffered", partial(latency, rate=2000, buffered=False)),
     Scenario("latency/100/rdy1", partial(latency, rate=100, ready=1)),
     Scenario("latency/100/beside-publisher", beside_publisher),
+    Scenario("latency/100/beside-stats2000x2", partial(beside_stats, topics=2000)),
 ]

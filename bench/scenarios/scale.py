@@ -11,7 +11,7 @@ from bench import tools
 from bench.processes import pause, wait_until
 from bench.result import Result, Scenario, Side, Slices
 from bench.scenarios.consume import check_drained, drain, fill
-from bench.server import running
+from bench.server import Server, running
 
 
 def startup(side: Side, result: Result) -> Slices:
@@ -117,11 +117,42 @@ def restart(side: Side, result: Result) -> Slices:
             result.high("drain", done["rate"], "msg/s")
 
 
+def big_lookup(side: Side, result: Result) -> Slices:
+    """nsqlookupd with very many registrations: one producer more, and /lookup at 200 a second."""
+    topics = side.count(20_000)
+    with running(side.bin_dir, "nsqlookupd") as server:
+        crowd_of = {"server": server.tcp, "topic": "t", "channels": 2, "seconds": 600}
+        with tools.start("register", topics=topics, producers=50, **crowd_of) as producers:
+            registered = producers.ready()
+            yield
+            one = {"topics": 2000, "producers": 1, "first": 50}
+            with tools.start("register", **crowd_of, **one) as late:
+                result.low("one more producer, 2000 topics", late.ready()["seconds"], "s")
+                times = paced_lookups(server, topics, 1000)
+            result.low("/lookup p50", times[len(times) // 2], "ms")
+            result.low("/lookup p99", times[int(0.99 * len(times))], "ms")
+            result.high("register", registered["rate"], "reg/s")
+            result.low("memory", server.rss() / 1e6, "MB")
+
+
+def paced_lookups(server: Server, topics: int, count: int) -> list[float]:
+    """How long ``count`` lookups took, 200 a second; milliseconds in ascending order."""
+    times = []
+    begin = time.monotonic()
+    for number in range(count):
+        pause(max(0.0, begin + number / 200 - time.monotonic()))
+        started = time.monotonic()
+        server.request("GET", f"/lookup?topic=t_{number * 7 % topics}")
+        times.append((time.monotonic() - started) * 1e3)
+    return sorted(times)
+
+
 SCENARIOS = [
     Scenario("scale/start", startup, quick=True),
     Scenario("scale/memory1M", million, quick=True),
     Scenario("scale/idle1000", partial(crowd, connections=1000), quick=True),
     Scenario("scale/idle5000", partial(crowd, connections=5000)),
+    Scenario("scale/lookup20000x50", big_lookup),
     Scenario("scale/topics2000", topics, quick=True),
     Scenario("scale/restart100k", restart, quick=True),
 ]
