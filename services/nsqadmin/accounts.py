@@ -19,7 +19,7 @@ import attrs
 from nsqcore.app.options import OptionsError
 
 # RFC 7914 scrypt at the cost OWASP's password storage cheat sheet recommends (2**16, r=8, p=2 is
-# equivalent to 2**17, p=1): 64 MB and about 0.3 s per try.
+# equivalent to 2**17, p=1): 64 MB and about half a second per try.
 _COST, _BLOCK, _PARALLEL = 2**16, 8, 2
 _MAX_MEMORY = 256 * 1024 * 1024  # refuses hashes whose parameters would need more
 _MAX_PASSWORD = 1024
@@ -45,7 +45,7 @@ class Account:
 
 
 def hash_password(password: str) -> str:
-    """The hash of a password, for the file; takes a third of a second."""
+    """The hash of a password, for the file; takes about half a second."""
     salt = secrets.token_bytes(16)
     digest = _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)
     return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${_text(salt)}${_text(digest)}"

@@ -8,6 +8,7 @@ otherwise it is the page. Values are escaped by the templates, so that no value 
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ def web_directory() -> Path:
     return Path(str(files("nsqadmin_web")))
 
 
-def make_environment(web: Path | None = None) -> jinja2.Environment:
-    """The templates, with their filters."""
+@cache
+def make_environment() -> jinja2.Environment:
+    """The templates, with their filters; the same for all who ask, since compiling them is slow."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader((web or web_directory()) / "templates"),
+        loader=jinja2.FileSystemLoader(web_directory() / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

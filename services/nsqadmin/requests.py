@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 SESSION_COOKIE, FORM_COOKIE = "nsqadmin_session", "nsqadmin_form"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-# Checking a password takes 64 MB and a third of a second of one core: two at once leave room for
+# Checking a password takes 64 MB and half a second of one core: two at once leave room for
 # pages.
 _PASSWORD_CHECKS = 2
 # Scripts send their password with every request: each is checked once a minute.

@@ -243,7 +243,7 @@ class Stage:
     def populate(self) -> None:
         """Topics, channels and consumers as a small company might have."""
         plan = {
-            "orders": (38.0, {"billing": 3, "warehouse": 2, "analytics": 1}),
+            "orders": (38.0, {"billing": 5, "warehouse": 2, "analytics": 1}),
             "payments": (12.0, {"ledger": 2, "fraud-check": 1}),
             "clickstream": (240.0, {"archive": 2, "sessions": 3}),
             "emails": (6.0, {"sender": 2}),

@@ -1,0 +1,102 @@
+"""Numbers that change under one's eyes."""
+
+import json
+
+from tests.browser.eyes import Eyes
+from tests.browser.stage import Stage
+
+
+def stay(eyes: Eyes) -> None:
+    """Mark this page, to notice if it is loaded again."""
+    eyes.run("window.stayed = true")
+
+
+def test_numbers_change_without_a_reload(eyes: Eyes, stage: Stage) -> None:
+    for path in ("/", "/topics/orders", "/topics/orders/billing", "/nodes", "/counter"):
+        eyes.open_live(path)
+        stay(eyes)
+        before = eyes.text()
+        eyes.until(lambda before=before: eyes.text() != before, f"{path} changes")  # type: ignore[misc]
+        assert eyes.run("return window.stayed") is True
+
+
+def test_a_change_made_elsewhere_shows(eyes: Eyes, stage: Stage) -> None:
+    eyes.open_live("/topics/payments")
+    stay(eyes)
+    stage.nsqds[0].post("/channel/pause?topic=payments&channel=ledger")
+    eyes.see("paused")
+    stage.nsqds[0].post("/channel/unpause?topic=payments&channel=ledger")
+    eyes.until(lambda: "paused" not in eyes.text(), "it is unpaused")
+    assert eyes.run("return window.stayed") is True
+
+
+def test_a_new_channel_appears(eyes: Eyes, stage: Stage) -> None:
+    eyes.open_live("/topics/payments")
+    stay(eyes)
+    stage.nsqds[0].post("/channel/create?topic=payments&channel=newcomer")
+    eyes.see("newcomer")
+    stage.nsqds[0].post("/channel/delete?topic=payments&channel=newcomer")
+    eyes.until(lambda: "newcomer" not in eyes.text(), "it is gone")
+    assert eyes.run("return window.stayed") is True
+
+
+def test_what_one_types_and_opens_survives_updates(eyes: Eyes, stage: Stage) -> None:
+    eyes.open_live("/topics/orders/billing")
+    eyes.click("details.delivery summary")
+    (search,) = eyes.css("input[name='k.q']")
+    search.send_keys("bill")
+    before = eyes.text(".summary")
+    eyes.until(lambda: eyes.text(".summary") != before, "numbers change")
+    assert eyes.run("return document.querySelector('details.delivery').open") is True
+    assert eyes.run("return document.activeElement.name") == "k.q"
+    assert search.get_attribute("value") == "bill"
+
+
+def test_charts_tell_the_value_under_the_pointer(eyes: Eyes) -> None:
+    eyes.open_live("/topics/orders")
+    eyes.until(lambda: eyes.css("svg.chart-rate polyline"), "a chart is drawn")
+    eyes.run(
+        "const chart = document.querySelector('svg.chart-rate');"
+        "const box = chart.getBoundingClientRect();"
+        "chart.dispatchEvent(new PointerEvent('pointermove', {bubbles: true,"
+        " clientX: box.right - 12, clientY: box.top + 20}))"
+    )
+    eyes.until(lambda: "/s" in eyes.css("svg.chart-rate .hover text")[0].text, "a value is shown")
+
+
+def test_the_topology_lights_up_a_stream(eyes: Eyes, stage: Stage) -> None:
+    eyes.open_live("/topology")
+    eyes.run("document.querySelector('a.box[href=\"/topics/payments\"]').focus()")
+    eyes.until(lambda: eyes.css("svg.topology.focused"), "something is lit")
+    lit = {element.get_attribute("href") for element in eyes.css("a.box.lit")}
+    assert any(href and href.endswith("/topics/payments/ledger") for href in lit)
+    assert not any(href and href.endswith("/topics/orders") for href in lit)
+
+
+def test_many_tabs_cost_the_cluster_no_more_than_one(eyes: Eyes, stage: Stage) -> None:
+    log = stage.admins[0].folder / "log"
+    eyes.open_live("/")
+    tabs = [eyes.driver.current_window_handle]
+    for path in ("/nodes", "/topics/orders", "/topology"):
+        eyes.driver.switch_to.new_window("tab")
+        tabs.append(eyes.driver.current_window_handle)
+        eyes.open_live(path)
+    for tab in tabs[1:]:
+        eyes.driver.switch_to.window(tab)
+        eyes.driver.close()
+    eyes.driver.switch_to.window(tabs[0])
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_lost_server_is_said_and_found_again(eyes: Eyes, stage: Stage) -> None:
+    admin = stage.admin()
+    there = Eyes(eyes.driver, admin.url)
+    there.open_live("/")
+    process = admin.process
+    assert process is not None
+    process.terminate()
+    process.wait(20)
+    there.until(lambda: there.css("#live[data-state=off]"), "the loss is said")
+    eyes.driver.get("about:blank")
+    eyes.driver.get_log("browser")  # that the server was gone is no complaint here
+    json.dumps(eyes.driver.get_log("performance"))

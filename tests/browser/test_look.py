@@ -1,0 +1,92 @@
+"""Every page, in every look."""
+
+import pytest
+from tests.browser.browser import open_browser, set_look, set_width
+from tests.browser.eyes import Eyes
+from tests.browser.stage import AdminProcess, Stage
+
+PATHS = (
+    "/", "/topics/orders", "/topics/orders/billing", "/nodes", "NODE", "/topology", "/counter",
+    "/lookup", "/action/delete?topic=orders",
+)  # fmt: skip
+
+
+def real(path: str, stage: Stage) -> str:
+    return f"/nodes/{stage.nsqds[0].http}" if path == "NODE" else path
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_comes_without_complaints_from_the_console(
+    eyes: Eyes, stage: Stage, path: str
+) -> None:
+    if path.startswith("/action"):
+        eyes.open(path)
+    else:
+        eyes.open_live(real(path, stage))
+    assert eyes.css("h1")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_all_text_has_enough_contrast(eyes: Eyes, stage: Stage, path: str, dark: bool) -> None:
+    set_look(eyes.driver, dark=dark)
+    eyes.open(real(path, stage))
+    assert eyes.pale() == []
+
+
+@pytest.mark.parametrize("width", [400, 768, 1440, 2560])
+@pytest.mark.parametrize("path", PATHS)
+def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str, width: int) -> None:
+    set_width(eyes.driver, width)
+    eyes.open(real(path, stage))
+    assert eyes.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_dark_system_gets_dark_pages_and_the_button_changes_them(eyes: Eyes) -> None:
+    def brightness() -> int:
+        colour = eyes.run("return getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in colour[4:-1].split(","))
+
+    set_look(eyes.driver, dark=True)
+    eyes.open("/")
+    assert brightness() < 150
+    eyes.click("#theme")  # light, whatever the system says
+    assert brightness() > 600
+    eyes.open("/nodes")
+    assert brightness() > 600
+    eyes.click("#theme")
+    assert brightness() < 150
+    eyes.click("#theme")
+    set_look(eyes.driver, dark=False)
+    assert brightness() > 600
+
+
+def test_pages_read_well_without_scripts(admin: AdminProcess, stage: Stage) -> None:
+    with open_browser(scripts=False) as driver:
+        eyes = Eyes(driver, admin.url)
+        for path in PATHS:
+            eyes.open(real(path, stage))
+            assert eyes.css("h1")
+        eyes.open("/topics/orders")
+        assert "billing" in eyes.text()
+        eyes.click("a[href='/action/pause?topic=orders']")
+        eyes.click("#confirm button[type=submit]")
+        eyes.see("paused", "h1")
+        eyes.click("a[href='/action/unpause?topic=orders']")
+        eyes.click("#confirm button[type=submit]")
+        eyes.until(lambda: "paused" not in eyes.text("h1"), "the topic is unpaused")
+
+
+def test_the_keyboard_reaches_everything_in_sight(eyes: Eyes) -> None:
+    eyes.open("/topics/orders")
+    unreachable = eyes.run(
+        "return [...document.querySelectorAll('main a, main button, main input')]"
+        ".filter(e => e.tabIndex < 0).length"
+    )
+    assert unreachable == 0
+    nameless = eyes.run(
+        "return [...document.querySelectorAll('a, button, input:not([type=hidden])')]"
+        ".filter(e => !(e.textContent.trim() || e.ariaLabel || e.title || e.labels?.length"
+        " || e.querySelector('img[alt], svg[aria-label]'))).map(e => e.outerHTML)"
+    )
+    assert nameless == []
