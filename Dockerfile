@@ -1,0 +1,49 @@
+# One image for everything; the command chooses the program:
+#
+#     docker build -t nsq-trio .
+#     docker run nsq-trio nsqlookupd
+#     docker run -v nsq:/data nsq-trio nsqd --lookupd-tcp-address=lookup:4160
+#
+# BUILD_IMAGE has Python 3.11 or later and a C compiler, BASE_IMAGE the same Python at the same place. Without access
+# to a package index put wheels of all requirements (pip wheel) into the folder wheels/: they are used instead.
+ARG BASE_IMAGE=python:3.13-slim
+ARG BUILD_IMAGE=python:3.13
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# What is installed changes less often than the sources: a layer of its own. pyproject.toml is there for its list of
+# requirements; wheels/ need not exist.
+COPY pyproject.toml wheel[s] wheels/
+RUN python3 -m venv /opt/nsq \
+    && if ls wheels/*.whl >/dev/null 2>&1; then \
+           printf '[global]\nno-index = true\nfind-links = /build/wheels\n' > /opt/nsq/pip.conf; \
+       fi \
+    && python3 -c 'import tomllib; project = tomllib.load(open("wheels/pyproject.toml", "rb")); \
+           print(*project["project"]["dependencies"], sep="\n")' > requirements.txt \
+    && /opt/nsq/bin/pip install -r requirements.txt
+COPY pyproject.toml setup.py README.md LICENSE ./
+COPY src src
+COPY services services
+COPY web web
+# A missing compiler only costs speed elsewhere; here it fails the build. Then away with what does not run.
+RUN /opt/nsq/bin/pip install --no-deps . \
+    && /opt/nsq/bin/python -c 'from nsqcore.wire import speedups; assert speedups.compiled, "no speed-ups"' \
+    && /opt/nsq/bin/pip uninstall --yes --quiet setuptools pip \
+    && rm -f /opt/nsq/pip.conf
+COPY deploy/docker/nsqd-slot deploy/docker/nsq-health /opt/nsq/bin/
+
+FROM ${BASE_IMAGE}
+RUN groupadd --gid 4150 nsq \
+    && useradd --uid 4150 --gid nsq --home-dir /data --no-create-home --shell /usr/sbin/nologin nsq \
+    && install -d -o nsq -g nsq /data
+COPY --from=build /opt/nsq /opt/nsq
+ENV PATH=/opt/nsq/bin:$PATH PYTHONUNBUFFERED=1 NSQD_DATA_PATH=/data
+USER nsq
+WORKDIR /data
+# nsqd: 4150 TCP, 4151 HTTP, 4152 HTTPS; nsqlookupd: 4160 TCP, 4161 HTTP; nsqadmin: 4171
+EXPOSE 4150 4151 4152 4160 4161 4171
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["nsq-health"]
+# The program is process 1 (no shell in between), so that it gets the signals of `docker stop`.
+STOPSIGNAL SIGTERM
+CMD ["nsqd"]
