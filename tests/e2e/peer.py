@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 RESPONSE, ERROR, MESSAGE = 0, 1, 2
 HEARTBEAT = b"_heartbeat_"
-PATIENCE = 30.0  # seconds to wait for a frame; heartbeats do not count
+PATIENCE = 60.0  # seconds to wait for a frame; heartbeats do not count
 
 
 def body(data: bytes) -> bytes:
