@@ -1,6 +1,7 @@
 """What a person would do with a page, and see on it."""
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,37 +15,7 @@ from tests.browser.browser import set_look, set_width
 
 PATIENCE = 20  # seconds; on a busy machine everything here takes far less
 
-# Elements with text of their own whose contrast to what is behind them is below WCAG AA.
-_CONTRAST = """
-const rgb = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-const canvas = document.createElement("canvas");
-canvas.width = canvas.height = 1;
-const context = canvas.getContext("2d", { willReadFrequently: true });
-const pixel = (colours) => {
-  context.globalAlpha = 1;
-  context.fillStyle = "white";
-  context.fillRect(0, 0, 1, 1);
-  for (const colour of colours) { context.fillStyle = colour; context.fillRect(0, 0, 1, 1); }
-  return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
-};
-const light = (values) => {
-  const [r, g, b] = values.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) **
-  2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const found = [];
-for (const element of document.querySelectorAll("body *")) {
-  if (!element.checkVisibility() || element.closest("svg") || element.closest(".digit, .sr,
-  [disabled]")) continue; if (![...element.childNodes].some((node) => node.nodeType === 3 &&
-  node.data.trim())) continue; const style = getComputedStyle(element); const behind = []; for (let
-  at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-  const back = pixel(behind), front = pixel([...behind, style.color]); const [a, b] = [light(back),
-  light(front)].sort((x, y) => y - x); const ratio = (a + 0.05) / (b + 0.05); const size =
-  parseFloat(style.fontSize); const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight)
-  >= 700); if (ratio < (large ? 3 : 4.5)) found.push(`${element.tagName}.${element.className}
-  "${element.textContent.trim().slice(0, 30)}" ${ratio.toFixed(2)}`);
-}
-return found;
-"""
+_CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 
 
 @attrs.define(eq=False)

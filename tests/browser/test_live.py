@@ -68,7 +68,7 @@ def test_the_topology_lights_up_a_stream(eyes: Eyes, stage: Stage) -> None:
     eyes.open_live("/topology")
     eyes.run("document.querySelector('a.box[href=\"/topics/payments\"]').focus()")
     eyes.until(lambda: eyes.css("svg.topology.focused"), "something is lit")
-    lit = {element.get_attribute("href") for element in eyes.css("a.box.lit")}
+    lit = {element.get_dom_attribute("href") for element in eyes.css("a.box.lit")}
     assert any(href and href.endswith("/topics/payments/ledger") for href in lit)
     assert not any(href and href.endswith("/topics/orders") for href in lit)
 
