@@ -1,0 +1,290 @@
+"""``to_nsq``: publishes standard input, a message a line.
+
+stdin ─chunks─▶ Splitter ─bodies─▶ Throttle ─batches─▶ a Producer per destination ═▶ nsqd
+
+What one read brings is published at once, as few commands as possible, to every destination; the
+next read waits for that, so a slow nsqd slows the input down and nothing piles up here. Every
+message is confirmed before the program ends with 0.
+"""
+
+import logging
+import os
+import stat
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import trio
+
+from nsqclient import (
+    ClientError,
+    ConnectionLost,
+    Hooks,
+    Producer,
+    PublishError,
+    open_producer,
+)
+from nsqcore.app.options import option
+from nsqcore.app.service import Process
+from nsqtools import cli
+from nsqtools.clientopts import ClientOption, ClientSettings
+from nsqtools.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+PROGRAM = "to_nsq"
+
+READ_SIZE = 256 * 1024
+
+# Bodies in one command, by number and by size: far below what any nsqd accepts by default (5 MB),
+# and enough that their number, not the round trip, decides the speed.
+BATCH = 1000
+BATCH_BYTES = 1024 * 1024
+
+# Seconds to wait for an nsqd that went away: time for a restart.
+PATIENCE = 5.0
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class ToNsqOptions:
+    """Settings of one ``to_nsq``."""
+
+    topic: str = option("", "NSQ topic to publish to")
+    delimiter: str = option("\n", "the byte that ends a message", shown="newline")
+    rate: int = option(0, "publish at most this many messages a second; 0 is no limit")
+    nsqd_tcp_addresses: tuple[str, ...] = option(
+        (),
+        "destination nsqd TCP address (may be given multiple times)",
+        flag="nsqd-tcp-address",
+        many=True,
+    )
+    producer_opts: tuple[ClientOption, ...] = cli.producer_option()
+    log_level: str = cli.quiet("warn")
+    log_prefix: str = cli.quiet("")
+    log_format: str = cli.quiet("text")
+
+
+@attrs.define(eq=False)
+class Splitter:
+    """Cuts chunks into bodies at a delimiter; keeps an unfinished one. Empty ones are dropped."""
+
+    delimiter: bytes
+    _pieces: list[bytes] = attrs.field(factory=list)
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The bodies that ``chunk`` completes; ``b""`` is the end, and completes the last."""
+        if not chunk:
+            last = b"".join(self._pieces)
+            self._pieces.clear()
+            return [last] if last else []
+        first, *others = chunk.split(self.delimiter)
+        self._pieces.append(first)
+        if not others:
+            return []
+        rest = others.pop()
+        bodies = [b"".join(self._pieces), *others]
+        self._pieces = [rest]
+        return [body for body in bodies if body]
+
+
+@attrs.define(eq=False)
+class Throttle:
+    """Allows ``rate`` messages a second; what is not used is kept for up to a second."""
+
+    rate: int
+    _allowed: float = 1.0
+    _last: float | None = None
+
+    async def allow(self, wanted: int) -> int:
+        """How many of ``wanted`` messages may go now; waits until that is one at least."""
+        if self.rate < 1:
+            return wanted
+        while True:
+            now = trio.current_time()
+            if self._last is not None:
+                self._allowed += (now - self._last) * self.rate
+                self._allowed = min(self._allowed, float(self.rate))
+            self._last = now
+            if self._allowed >= 1:
+                granted = min(wanted, int(self._allowed))
+                self._allowed -= granted
+                return granted
+            await trio.sleep((1 - self._allowed) / self.rate)
+
+
+@attrs.define(eq=False)
+class Destination:
+    """An nsqd that gets every message."""
+
+    producer: Producer
+    reached: trio.Event = attrs.field(factory=trio.Event)
+
+    async def send(self, topic: str, batch: list[bytes]) -> None:
+        """Publish all of ``batch``, in order; raises ClientError if not all are published."""
+        if len(batch) == 1:
+            await self._publish(topic, batch)
+            return
+        try:
+            await self._publish(topic, batch)
+        except PublishError as error:
+            if error.code not in ("E_BAD_MESSAGE", "E_BAD_BODY"):
+                raise
+            # One of them is too large, or all together; none was published. By halves, everything
+            # in front of the offender gets there.
+            half = len(batch) // 2
+            await self.send(topic, batch[:half])
+            await self.send(topic, batch[half:])
+
+    async def _publish(self, topic: str, batch: list[bytes]) -> None:
+        try:
+            await self.producer.publish_many(topic, batch)
+        except ConnectionLost as error:
+            if error.sent or not self.reached.is_set():
+                raise
+            # It was there before: restarted maybe, or it has just refused something.
+            with trio.move_on_after(PATIENCE):
+                await self.producer.wait_until_connected()
+            await self.producer.publish_many(topic, batch)
+
+
+@attrs.define(eq=False)
+class Publisher:
+    """Publishes bodies to every destination."""
+
+    topic: str
+    destinations: list[Destination]
+    throttle: Throttle
+    progress: Progress
+    shutdown: trio.Event
+
+    async def publish(self, bodies: list[bytes]) -> int:
+        """How many of ``bodies`` were published: all, unless told to stop.
+
+        Raises:
+            ClientError: a destination did not take some.
+        """
+        start = 0
+        while start < len(bodies):
+            batch = _batch(bodies, start)
+            allowed = await _unless(self.shutdown, partial(self.throttle.allow, len(batch)))
+            if not allowed:
+                break
+            batch = batch[:allowed]
+            await self._send(batch)
+            self.progress.add(len(batch), sum(map(len, batch)) + len(batch))
+            start += len(batch)
+        return start
+
+    async def _send(self, batch: list[bytes]) -> None:
+        if len(self.destinations) == 1:
+            await self.destinations[0].send(self.topic, batch)
+            return
+        errors: list[ClientError] = []
+
+        async def send(destination: Destination) -> None:
+            try:
+                await destination.send(self.topic, batch)
+            except ClientError as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for destination in self.destinations:
+                nursery.start_soon(send, destination)
+        if errors:
+            raise errors[0]
+
+
+def _batch(bodies: list[bytes], start: int) -> list[bytes]:
+    """The next bodies that fit into one command; one at least."""
+    end, size = start + 1, len(bodies[start])
+    while end < len(bodies) and end - start < BATCH and size + len(bodies[end]) <= BATCH_BYTES:
+        size += len(bodies[end])
+        end += 1
+    return bodies[start:end]
+
+
+async def _unless(shutdown: trio.Event, work: Callable[[], Awaitable[T]]) -> T | None:
+    """What ``work`` returns, or None if ``shutdown`` was set first."""
+    result: T | None = None
+
+    async def cancel(scope: trio.CancelScope) -> None:
+        await shutdown.wait()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel, nursery.cancel_scope)
+        result = await work()
+        nursery.cancel_scope.cancel()
+    return result
+
+
+async def _read() -> bytes:
+    return await trio.to_thread.run_sync(os.read, 0, READ_SIZE, abandon_on_cancel=True)
+
+
+async def _publish_input(publisher: Publisher, delimiter: bytes) -> None:
+    splitter = Splitter(delimiter)
+    while True:
+        chunk = await _unless(publisher.shutdown, _read)
+        if chunk is None:
+            return
+        bodies = splitter.feed(chunk)
+        left = len(bodies) - await publisher.publish(bodies)
+        if left:
+            logger.warning("input: told to stop, %d messages of it were not published", left)
+        if left or not chunk:
+            return
+
+
+def _input_size() -> int:
+    """Bytes of standard input, where it is a file."""
+    status = os.fstat(0)
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _check(options: ToNsqOptions) -> None:
+    cli.require(options.topic, "--topic required")
+    cli.check_topics([options.topic])
+    cli.require(len(os.fsencode(options.delimiter)) == 1, "--delimiter must be a single byte")
+    cli.require(options.nsqd_tcp_addresses, "--nsqd-tcp-address required")
+    cli.check_addresses(options.nsqd_tcp_addresses, "nsqd-tcp-address")
+
+
+async def run(options: ToNsqOptions, process: Process) -> None:
+    """Publish standard input until its end, or until told to stop."""
+    _check(options)
+    connection = ClientSettings.of(options.producer_opts).connection(cli.user_agent(PROGRAM))
+    progress = Progress(expected=_input_size())
+    async with AsyncExitStack() as stack:
+        destinations: list[Destination] = []
+        for address in dict.fromkeys(options.nsqd_tcp_addresses):
+            reached = trio.Event()
+            hooks = Hooks(connected=lambda _, reached=reached: reached.set())  # type: ignore[misc]
+            opening = open_producer(address, options=connection, hooks=hooks)
+            destinations.append(Destination(await stack.enter_async_context(opening), reached))
+        publisher = Publisher(
+            options.topic, destinations, Throttle(options.rate), progress, process.shutdown
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(progress.show)
+            try:
+                await _publish_input(publisher, os.fsencode(options.delimiter))
+            except ClientError as error:
+                text = f"{error}; {progress.messages} messages were published before"
+                raise ConnectionError(text) from error
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+def main() -> int:
+    """The exit status of ``to_nsq``."""
+    return cli.main(PROGRAM, ToNsqOptions, run, has_version=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
