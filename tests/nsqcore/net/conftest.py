@@ -18,8 +18,8 @@ from nsqcore.net.transport import PrependedStream, serve_stream
 class LineSession:
     """A session of words, one a line; every word has an effect or is echoed.
 
-    ``bye`` closes, ``wait`` waits for the gate, ``fail`` raises, ``upgrade`` carries on over a
-    stream, ``big N`` is answered with N bytes, ``noise…`` with nothing.
+    ``bye`` closes, ``quit`` does and hardly lingers, ``wait`` waits for the gate, ``fail`` raises,
+    ``upgrade`` carries on over a stream, ``big N`` is answered with N bytes, ``noise…`` not at all.
     """
 
     peer: Peer
@@ -57,6 +57,9 @@ class LineSession:
             if word == b"bye":
                 self.outbox.add(b"goodbye\n")
                 return Close("asked to")
+            if word == b"quit":
+                self.outbox.add(b"goodbye\n")
+                return Close("asked to", linger=0.02)
             if word == b"wait":
                 return Wait(self.gate.wait)
             if word == b"fail":

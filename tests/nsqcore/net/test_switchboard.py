@@ -7,7 +7,7 @@ import struct
 import pytest
 import trio
 
-from nsqcore.net import doors
+from nsqcore.net import doors, endings
 from nsqcore.net.addresses import print_socket_address
 
 
@@ -47,6 +47,35 @@ async def test_last_words_survive_input_that_nobody_read(server):
     client = await server.connect()
     await client.send_all(b"bye\n" + b"x" * 200_000)
     assert await server.rest(client) == b"goodbye\n"
+
+
+async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
+    monkeypatch.setattr(endings, "LOOK_EVERY", 0.01)
+    server = await start_server()
+    client = await server.connect()
+    await client.send_all(b"quit\n")
+    assert await server.rest(client) == b"goodbye\n"
+
+    async def talk_on() -> None:
+        while True:
+            await client.send_all(b"still here\n")
+            await trio.sleep(0.001)
+
+    with pytest.raises(trio.BrokenResourceError):
+        await talk_on()
+    assert server.switchboard.connections == 0
+    assert server.sessions[0].ends == 1
+
+
+async def test_a_closing_client_that_takes_nothing_is_cut(start_server, monkeypatch):
+    monkeypatch.setattr(endings, "LOOK_EVERY", 0.01)
+    server = await start_server()
+    client = await server.connect()
+    await client.send_all(b"big 20000000\nquit\n")
+    while not server.sessions:
+        await client.receive_some(1)
+    await server.sessions[0].ended.wait()
+    assert server.switchboard.connections == 0
 
 
 async def test_a_client_that_has_said_everything_still_gets_its_answers(server):
