@@ -15,7 +15,7 @@ async def main() -> None:
         await producer.publish("order_eu", b"from Europe")
         await producer.publish("order_us", b"from the States")
 
-    topics = set()
+    topics: set[str] = set()
     async with nsqclient.open_consumer(
         channel="archive", topics="order_*", lookupd=LOOKUPD, lookupd_poll_interval=1.0
     ) as consumer:

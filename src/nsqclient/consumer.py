@@ -141,6 +141,15 @@ class Consumer:
         """
         self._flow.stop()
 
+    def is_starved(self) -> bool:
+        """Whether an nsqd will soon send no more, until messages in hand are answered.
+
+        For programs that hold many messages to answer them together. The original client asks the
+        same way: most of what a connection may have in flight is.
+        """
+        shares = self._flow.budget.shares
+        return any(share.in_flight and share.in_flight >= 0.85 * share.ready for share in shares)
+
     def stats(self) -> ConsumerStats:
         """What happened so far."""
         flow = self._flow

@@ -60,6 +60,12 @@ class Link:
     connection: Connection | None = None
     error: ClientError | None = None
 
+    @property
+    def usable(self) -> Connection | None:
+        """The connection, if it is alive."""
+        connection = self.connection
+        return None if connection is None or connection.error is not None else connection
+
 
 @define(eq=False)
 class Producer:
@@ -115,13 +121,13 @@ class Producer:
     async def wait_until_connected(self) -> None:
         """Return when at least one nsqd is connected. Limit it with a cancel scope."""
         await anyio.lowlevel.checkpoint()
-        while not any(link.state is LinkState.UP for link in self._links):
+        while not self.connected:
             await self._changed.wait()
 
     @property
     def connected(self) -> list[str]:
         """The addresses of the nsqds that are connected now."""
-        return [link.address for link in self._links if link.state is LinkState.UP]
+        return [link.address for link in self._links if link.usable]
 
     async def _publish(self, command: bytes, topic: str, count: int) -> None:
         report = self._hooks.published
@@ -162,8 +168,8 @@ class Producer:
         links = self._links
         for _ in links:
             self._turn = (self._turn + 1) % len(links)
-            connection = links[self._turn].connection
-            if connection is not None and connection.error is None and connection not in tried:
+            connection = links[self._turn].usable
+            if connection is not None and connection not in tried:
                 return connection
         return None
 
@@ -194,12 +200,17 @@ class Producer:
             try:
                 connection = await connect(link.address, self._options)
             except ClientError as error:
-                self._down(link, error)
+                self._lose(link, error, LinkState.DOWN)
             else:
                 await self._use(link, connection)
+                # nsqd may only have been restarted: publishes wait for the next attempt, which
+                # comes after a moment. Not with one that hangs up again and again.
+                state = LinkState.DOWN if retry.failures else LinkState.TRYING
                 if anyio.current_time() - began >= GOOD_LIFE:
+                    state = LinkState.TRYING
                     retry.succeeded()
-                    continue  # at once: nsqd may only have been restarted
+                reason = connection.error or ConnectionLost(f"nsqd {link.address}: closed")
+                self._lose(link, reason, state)
             delay = retry.delay()
             log.warning("producer: %s; trying again in %.1f s", link.error, delay)
             await anyio.sleep(delay)
@@ -215,11 +226,10 @@ class Producer:
             await connection.run()
         finally:
             link.connection = None
-        self._down(link, connection.error or ConnectionLost(f"nsqd {link.address}: closed"))
 
-    def _down(self, link: Link, error: ClientError) -> None:
+    def _lose(self, link: Link, error: ClientError, state: LinkState) -> None:
         link.error = error
-        self._set(link, LinkState.DOWN)
+        self._set(link, state)
         if self._hooks.disconnected is not None:
             self._hooks.disconnected(link.address, error)
 

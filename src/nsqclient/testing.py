@@ -17,8 +17,9 @@ This module alone stands above nsqd; nothing in the client may import it.
 
 import logging
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
 from tempfile import TemporaryDirectory
@@ -26,7 +27,6 @@ from typing import Any, NoReturn
 
 import anyio
 import anyio.lowlevel
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import Factory, define, field, frozen
 
 from nsqclient.background import Background, background
@@ -53,38 +53,67 @@ GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 @define(eq=False)
 class MemoryStream:
-    """One end of a stream in memory; sending never waits."""
+    """One end of a stream in memory; sending never waits for the other end."""
 
-    _inward: MemoryObjectReceiveStream[bytes]
-    _outward: MemoryObjectSendStream[bytes]
+    _chunks: deque[bytes] = Factory(deque)
+    _other: "MemoryStream | None" = None
+    _closed: bool = False
+    _news: anyio.Event | None = None
 
     async def receive(self, max_bytes: int = 65536, /) -> bytes:
         """What the other end sent with one call, whatever its size."""
-        return await self._inward.receive()
+        await anyio.lowlevel.checkpoint()
+        while not self._chunks:
+            if self._closed:
+                raise anyio.ClosedResourceError
+            if self._other is None or self._other._closed:
+                raise anyio.EndOfStream
+            self._news = anyio.Event()
+            await self._news.wait()
+        return self._chunks.popleft()
 
     async def send(self, item: bytes, /) -> None:
-        """Send ``item``."""
-        await self._outward.send(item)
+        """Send ``item``; raises if either end is closed."""
+        await anyio.lowlevel.checkpoint()
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if not self.send_nowait(item):
+            raise anyio.BrokenResourceError
 
-    def send_nowait(self, item: bytes) -> None:
-        """Send ``item``; nothing happens if the other end is gone."""
-        with suppress(*GONE):
-            self._outward.send_nowait(item)
+    def send_nowait(self, item: bytes) -> bool:
+        """Send ``item``; returns whether there is anyone to get it."""
+        other = self._other
+        if self._closed or other is None or other._closed:
+            return False
+        other._chunks.append(item)
+        other._wake()
+        return True
 
     async def aclose(self) -> None:
-        """Close both directions."""
+        """Close it; the other end gets what was sent before."""
         self.close()
+        await anyio.lowlevel.checkpoint()
 
     def close(self) -> None:
-        """Close both directions."""
-        self._inward.close()
-        self._outward.close()
+        """Close it; the other end gets what was sent before."""
+        self._closed = True
+        self._chunks.clear()
+        self._wake()
+        if self._other is not None:
+            self._other._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
 
 def stream_pair() -> tuple[MemoryStream, MemoryStream]:
     """The two ends of a new stream."""
-    here, there = [anyio.create_memory_object_stream[bytes](math.inf) for _ in range(2)]
-    return MemoryStream(here[1], there[0]), MemoryStream(there[1], here[0])
+    here = MemoryStream()
+    there = MemoryStream(other=here)
+    here._other = there
+    return here, there
 
 
 @frozen

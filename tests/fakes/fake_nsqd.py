@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import Factory, define, field
+from attrs import Factory, define
 
 from nsqclient import ConnectionOptions
 from nsqclient.testing import MemoryStream, stream_pair
@@ -57,8 +57,6 @@ class Session:
             self.in_flight[record[10:26]] = record
             records.append(record)
         if records:
-            self.nsqd.peak = max(self.nsqd.peak, len(self.in_flight))
-            self.nsqd.on_delivery()
             self.send(encode_messages(records))
 
 
@@ -85,9 +83,7 @@ class FakeNsqd:
     sessions: list[Session] = Factory(list)
     dials: int = 0
     chunks: int = 0
-    peak: int = 0
     keep_requeued: bool = False
-    on_delivery: Callable[[], None] = field(default=lambda: None)
     _last_id: int = 0
 
     def put(self, *bodies: bytes, attempts: int = 1) -> None:

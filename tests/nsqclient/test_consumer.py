@@ -472,12 +472,8 @@ async def test_max_in_flight_holds_over_all_connections_while_they_come_and_go()
     async with fake_cluster() as cluster:
         nsqds = [cluster.nsqd(f"n{number}:1") for number in range(4)]
         peaks: list[int] = []
-
-        def look() -> None:
-            peaks.append(sum(nsqd.in_flight for nsqd in nsqds))
-
+        hooks = Hooks(received=lambda messages: peaks.append(consumer.stats().in_flight))
         for nsqd in nsqds:
-            nsqd.on_delivery = look
             nsqd.put(*[b"x"] * 100)
         nsqds[3].up = False
 
@@ -491,6 +487,7 @@ async def test_max_in_flight_holds_over_all_connections_while_they_come_and_go()
                 nsqd=[nsqd.address for nsqd in nsqds],
                 options=cluster.options(),
                 max_in_flight=10,
+                hooks=hooks,
             ) as consumer,
             anyio.create_task_group() as tasks,
         ):
@@ -595,7 +592,7 @@ async def test_message_is_touched_as_long_as_it_is_processed():
             "orders", "billing", nsqd=nsqd.address, options=cluster.options()
         ) as consumer:
             async with (await anext(consumer)).process():
-                await anyio.sleep(25)
+                await anyio.sleep(23)
                 touches = len(nsqd.touched)
                 assert 2 <= touches <= 12
             await anyio.sleep(25)

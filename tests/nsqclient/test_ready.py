@@ -145,13 +145,14 @@ class Server:
     RDYs and answers reach it after some time, messages reach the client after some more.
     """
 
+    delay: float
     share: Share = Factory(Share)
     ready: int = 0
     in_flight: int = 0
     inward: deque[tuple[float, str, int]] = Factory(deque)
     outward: deque[float] = Factory(deque)
 
-    def run(self, now: float, delay: float) -> None:
+    def run(self, now: float) -> None:
         while self.inward and self.inward[0][0] <= now:
             _, kind, count = self.inward.popleft()
             if kind == "ready":
@@ -160,7 +161,7 @@ class Server:
                 self.in_flight -= count
         while self.in_flight < self.ready:
             self.in_flight += 1
-            self.outward.append(now + delay)
+            self.outward.append(now + self.delay)
 
 
 STEPS = st.lists(
@@ -177,10 +178,10 @@ STEPS = st.lists(
 @given(
     st.integers(1, 12),
     STEPS,
-    st.floats(0, SETTLE_TIME / 2 - 0.01),
+    st.lists(st.floats(0, SETTLE_TIME / 2 - 0.01), min_size=8, max_size=8),
     st.sampled_from([equal, by_rate]),
 )
-def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delay, strategy):
+def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delays, strategy):
     budget = ReadyBudget(max_in_flight, strategy)
     servers: list[Server] = []
     now = 0.0
@@ -189,15 +190,15 @@ def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delay,
         nonlocal now
         while True:
             for server in servers:
-                server.run(now, delay)
+                server.run(now)
                 while server.outward and server.outward[0] <= now:
                     server.outward.popleft()
                     server.share.received(1, now)
-            assert sum(server.in_flight for server in servers) <= max_in_flight
+            assert sum(server.share.in_flight for server in servers) <= max_in_flight
             changed, look = budget.plan(now)
             for server in servers:
                 if server.share in changed:
-                    server.inward.append((now + delay, "ready", server.share.ready))
+                    server.inward.append((now + server.delay, "ready", server.share.ready))
             events = [look] + [e[0] for s in servers for e in s.inward]
             events += [e for s in servers for e in s.outward]
             later = min([event for event in events if event > now], default=until)
@@ -208,7 +209,7 @@ def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delay,
 
     for kind, number, wait in steps:
         if kind == "join" and len(servers) < 8:
-            servers.append(Server())
+            servers.append(Server(delays[len(servers)]))
             budget.join(servers[-1].share)
         elif kind == "leave" and servers:
             budget.leave(servers.pop(number % len(servers)).share)
@@ -216,7 +217,7 @@ def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delay,
             server = servers[number % len(servers)]
             count = min(number + 1, server.share.in_flight)
             server.share.answered(count)
-            server.inward.append((now + delay, "answers", count))
+            server.inward.append((now + server.delay, "answers", count))
         elif kind == "ceiling":
             budget.ceiling = [None, 0, 1][number % 3]
         elif kind == "rates":
@@ -229,7 +230,7 @@ def test_messages_in_flight_never_exceed_the_budget(max_in_flight, steps, delay,
         for server in servers:
             count = server.share.in_flight
             server.share.answered(count)
-            server.inward.append((now + delay, "answers", count))
+            server.inward.append((now + server.delay, "answers", count))
         settle(now + 2 * SETTLE_TIME)
     if servers:
         assert sum(s.share.ready for s in servers) >= min(max_in_flight, len(servers))

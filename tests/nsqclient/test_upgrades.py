@@ -146,7 +146,8 @@ async def test_sampling_brings_a_part(daemon: Daemons):
 
     def emptied() -> bool:
         channel = nsqd.channel("orders", "billing")
-        return bool(channel) and channel["depth"] == channel["in_flight_count"] == 0
+        arrived = channel.get("message_count") == 2000
+        return arrived and channel["depth"] == channel["in_flight_count"] == 0
 
     async def handle(message: Message) -> None:
         pass

@@ -1,0 +1,52 @@
+import pytest
+from tests.nsqclient.backends import on_both
+
+from nsqclient import ProtocolError
+from nsqclient.stream import CompressedStream, check_address, split_address, unix_path
+from nsqclient.testing import stream_pair
+from nsqcore.wire.deflate import DeflateCodec
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("host:1234", ("host", 1234)),
+        ("host", ("host", 4150)),
+        ("tcp://host:1234", ("host", 1234)),
+        ("[::1]:1234", ("::1", 1234)),
+        ("[::1]", ("::1", 4150)),
+    ],
+)
+def test_addresses_are_understood(address: str, expected: tuple[str, int]):
+    assert split_address(address) == expected
+
+
+def test_unix_sockets_are_told_from_hosts():
+    assert unix_path("unix:/run/nsqd.sock") == "/run/nsqd.sock"
+    assert unix_path("unix:///run/nsqd.sock") == "/run/nsqd.sock"
+    assert unix_path("/run/nsqd.sock") == "/run/nsqd.sock"
+    assert unix_path("host:1") is None
+
+
+@pytest.mark.parametrize("address", ["", ":1", "host:", "host:0", "host:65536", "host:x"])
+def test_wrong_addresses_are_refused(address: str):
+    with pytest.raises(ValueError, match="is not an address"):
+        check_address(address)
+
+
+@on_both
+async def test_compressed_stream_gives_what_was_sent_however_much_one_chunk_holds():
+    ours, theirs = stream_pair()
+    sender, receiver = DeflateCodec(), DeflateCodec()
+    stream = CompressedStream(ours, receiver, sender.compress(b"early "))
+    text = b"x" * 3_000_000
+    theirs.send_nowait(sender.compress(text))
+    received = b""
+    while len(received) < len(text) + 6:
+        received += await stream.receive()
+    assert received == b"early " + text
+    await stream.send(b"answer")
+    assert DeflateCodec().decompress(await theirs.receive()) == b"answer"
+    theirs.send_nowait(b"\xff" * 100)
+    with pytest.raises(ProtocolError):
+        await stream.receive()
