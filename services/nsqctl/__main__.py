@@ -1,35 +1,224 @@
-"""The ``nsqctl`` command."""
+"""The ``nsqctl`` command: its command line, and which function each subcommand is."""
 
 import argparse
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import trio
 
-from nsqctl.up import UpFailed, UpOptions, up
+from nsqcore.app.version import short_version_line
+
+Command = Callable[[argparse.Namespace], Awaitable[int]]
+Commands = Any  # argparse's own class for this is private
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The exit status of one ``nsqctl`` command."""
-    parser = argparse.ArgumentParser(prog="nsqctl", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    start = commands.add_parser("up", help="start a local cluster in the foreground")
-    start.add_argument("--nsqd", type=int, default=2, help="how many nsqd (default 2)")
-    start.add_argument("--data-path", type=Path, default=Path("data"), help="default ./data")
-    start.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
-    start.add_argument("--no-admin", action="store_true", help="without nsqadmin")
-    given = parser.parse_args()
-    options = UpOptions(
-        nsqd=given.nsqd, data_path=given.data_path, host=given.host, admin=not given.no_admin
-    )
-    status = 0
+    given = make_parser().parse_args(arguments)
     try:
-        trio.run(up, options)
-    except* (UpFailed, OSError) as group:
-        for error in group.exceptions:
-            print(f"nsqctl: {error}", file=sys.stderr)
-        status = 1
+        status: int = trio.run(given.command, given)
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
+        return _report(error)
     return status
+
+
+def _report(error: BaseException) -> int:
+    """Tell what is the user's to mend in a line; let everything else be seen."""
+    from nsqclient import ClientError
+    from nsqcore.cluster.upstream import AllFailed
+    from nsqctl.up import UpFailed
+
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, AllFailed | UpFailed | ClientError | OSError):
+        print(f"nsqctl: {error}", file=sys.stderr)
+        return 1
+    raise error
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="nsqctl", description="A cluster at hand, and a hand on it."
+    )
+    parser.add_argument("--version", action="version", version=short_version_line("nsqctl"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_lists(commands)
+    _add_actions(commands)
+    _add_top(commands)
+    _add_bench(commands)
+    doctor = _add(commands, "doctor", "check a cluster; each finding says what to do", _doctor)
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _add(
+    commands: Commands,
+    name: str,
+    help: str,
+    command: Command,
+    *,
+    cluster: bool = True,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    parser.set_defaults(command=command)
+    if cluster:
+        from nsqctl.target import add_target
+
+        add_target(parser)
+    return parser
+
+
+def _add_up(commands: Commands) -> None:
+    parser = _add(commands, "up", "start a local cluster in the foreground", _up, cluster=False)
+    parser.add_argument("--nsqd", type=int, default=2, metavar="N", help="how many nsqd (2)")
+    parser.add_argument("--data-path", type=Path, default=Path("data"), help="(./data)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
+    parser.add_argument("--no-admin", action="store_true", help="without nsqadmin")
+
+
+def _add_lists(commands: Commands) -> None:
+    for name, help in (
+        ("topics", "every topic"),
+        ("channels", "every channel, or those of one topic"),
+        ("nodes", "every nsqd"),
+        ("lookup", "where a topic is"),
+        ("stats", "a topic in detail, with its consumers"),
+    ):
+        parser = _add(commands, name, help, _list)
+        parser.set_defaults(listing=name)
+        parser.add_argument("--json", action="store_true", help="for programs")
+        if name == "channels":
+            parser.add_argument("topic", nargs="?")
+        if name in ("lookup", "stats"):
+            parser.add_argument("topic")
+        if name == "stats":
+            parser.add_argument("channel", nargs="?")
+
+
+def _add_actions(commands: Commands) -> None:
+    for action, help in (
+        ("create", "make a topic or a channel"),
+        ("delete", "remove a topic or a channel, with its messages"),
+        ("pause", "hold back the messages of a topic or a channel"),
+        ("unpause", "let them go on"),
+        ("empty", "drop the messages of a topic or a channel"),
+        ("tombstone", "hide one nsqd from those who look for a topic, and delete the topic there"),
+    ):
+        parser = _add(commands, action, help, _act)
+        parser.set_defaults(action=action)
+        parser.add_argument("topic")
+        if action == "tombstone":
+            parser.add_argument("node", metavar="HOST:HTTP-PORT")
+        else:
+            parser.add_argument("channel", nargs="?")
+        if action in ("pause", "unpause", "empty"):
+            parser.add_argument("--node", metavar="HOST:HTTP-PORT", help="on this nsqd only")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_top(commands: Commands) -> None:
+    parser = _add(commands, "top", "the busiest channels, live", _top)
+    parser.add_argument("--interval", type=_positive, default=2.0, metavar="SECONDS", help="(2)")
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="stop after N (never)")
+    keys = "d depth, r in/s, o done/s, i in flight, c clients, t timed out/s, n name"
+    parser.add_argument("--sort", choices=list("droictn"), default="d", help=keys)
+
+
+def _add_bench(commands: Commands) -> None:
+    help = "what an nsqd can do, measured from here with our client"
+    parser = _add(commands, "bench", help, _bench, cluster=False)
+    parser.add_argument("--nsqd-tcp-address", default="127.0.0.1:4150", metavar="HOST:PORT")
+    parser.add_argument("--nsqd-http-address", default="127.0.0.1:4151", metavar="HOST:PORT")
+    parser.add_argument("--count", type=int, default=200_000, help="messages (200000)")
+    parser.add_argument("--size", type=_size, default=200, help="bytes of a message (200)")
+    parser.add_argument("--batch", type=int, default=200, help="messages per publish (200)")
+    parser.add_argument("--publishers", type=int, default=4, help="publishes at a time (4)")
+    parser.add_argument("--max-in-flight", type=int, default=2500, help="(2500)")
+    parser.add_argument("--rate", type=_positive, default=100.0, help="for latency, msg/s (100)")
+    parser.add_argument("--seconds", type=_positive, default=3.0, help="for latency (3)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def _size(text: str) -> int:
+    value = int(text)
+    if value < 8:
+        raise argparse.ArgumentTypeError("at least 8: a message carries the time it was sent")
+    return value
+
+
+# What follows imports late: `nsqctl up` is to start at once, and needs none of it.
+
+
+async def _up(given: argparse.Namespace) -> int:
+    from nsqctl.up import UpOptions, up
+
+    await up(
+        UpOptions(
+            nsqd=given.nsqd,
+            data_path=given.data_path,
+            host=given.host,
+            admin=not given.no_admin,
+        )
+    )
+    return 0
+
+
+async def _list(given: argparse.Namespace) -> int:
+    from nsqctl import listing
+    from nsqctl.target import open_cluster
+
+    lists = {
+        "topics": listing.topics,
+        "channels": listing.channels,
+        "nodes": listing.nodes,
+        "lookup": listing.lookup,
+        "stats": listing.stats,
+    }
+    async with open_cluster(given) as cluster:
+        return await lists[given.listing](cluster, given)
+
+
+async def _act(given: argparse.Namespace) -> int:
+    from nsqctl.actions import act
+    from nsqctl.target import open_cluster
+
+    async with open_cluster(given) as cluster:
+        return await act(cluster, given)
+
+
+async def _top(given: argparse.Namespace) -> int:
+    from nsqctl.target import open_cluster
+    from nsqctl.top import top
+
+    async with open_cluster(given) as cluster:
+        return await top(cluster, given)
+
+
+async def _bench(given: argparse.Namespace) -> int:
+    from nsqctl.bench import bench
+
+    return await bench(given)
+
+
+async def _doctor(given: argparse.Namespace) -> int:
+    from nsqctl.doctor import doctor
+    from nsqctl.target import open_cluster
+
+    async with open_cluster(given) as cluster:
+        return await doctor(cluster, given)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ An nsqd that answers at all is alive; a failing disk or nsqlookupd is not cured 
 ready if nothing keeps it from taking messages and being found.
 """
 
+import shutil
 from functools import partial
 
 from nsqcore.http.request import Request
@@ -29,12 +30,17 @@ def livez(_request: Request) -> Response:
 
 
 def readyz(api: NsqdApi, _request: Request) -> Response:
-    """GET /readyz: 200 if all is well, else 503; and, by name, ``ok`` or what is wrong."""
+    """GET /readyz: 200 if all is well, else 503; and, by name, ``ok`` or what is wrong.
+
+    Also the wall clock in seconds, and the free share of the data path's file system.
+    """
     wrong = troubles(api)
     ready = not any(wrong.values())
     shown = {
         "status": "ready" if ready else "not ready",
         "checks": {name: trouble or "ok" for name, trouble in wrong.items()},
+        "time": api.wall / 1e9,
+        "disk_free": _disk_free(api.broker.store.directory),
     }
     return json(shown, 200 if ready else 503, versioned=False)
 
@@ -48,3 +54,12 @@ def troubles(api: NsqdApi) -> dict[str, str]:
         "draining": "draining" if api.draining() else "",
         **{name: check() for name, check in api.checks.items()},
     }
+
+
+def _disk_free(directory: str) -> float | None:
+    """The share of the file system of ``directory`` that is free; None if that cannot be told."""
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError:
+        return None
+    return usage.free / usage.total if usage.total else None

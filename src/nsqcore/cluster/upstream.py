@@ -24,6 +24,8 @@ Params = Mapping[str, str]
 MAX_ANSWER = 160 * 1024 * 1024
 # More at once only queue up in this process: parsing 30 answers keeps one core busy.
 CONCURRENCY = 32
+# Far more daemons than any cluster has; addresses beyond share one pool.
+MAX_POOLS = 1000
 
 
 class UpstreamError(Exception):
@@ -50,6 +52,15 @@ class Answer(Generic[T]):
     failures: tuple[UpstreamError, ...] = ()
 
 
+@attrs.frozen
+class Probe:
+    """An answer as it came; ``date`` is its Date header, empty if there was none."""
+
+    status: int
+    body: bytes
+    date: str
+
+
 class Upstream:
     """A client for the HTTP APIs of the daemons; close it with ``async with``."""
 
@@ -65,13 +76,8 @@ class Upstream:
         self._request_timeout = request_timeout
         self._limiter = trio.Semaphore(concurrency)
         self._https: dict[str, str] = {}  # daemons that want HTTPS: address to address
-        self._client = httpx.AsyncClient(
-            verify=self._tls,
-            trust_env=False,
-            timeout=httpx.Timeout(request_timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=concurrency * 2, max_keepalive_connections=100),
-            headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": "nsq-trio"},
-        )
+        self._timeout = httpx.Timeout(request_timeout, connect=connect_timeout)
+        self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def __aenter__(self) -> "Upstream":
         return self
@@ -83,7 +89,25 @@ class Upstream:
         trace: TracebackType | None,
     ) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-            await self._client.aclose()
+            for client in self._clients.values():
+                await client.aclose()
+
+    def _client(self, address: str) -> httpx.AsyncClient:
+        """A client with connections to one daemon.
+
+        A pool looks at all of its connections for each request; with one pool for 80 daemons that
+        is most of the time a round of questions takes.
+        """
+        key = address if len(self._clients) < MAX_POOLS else ""
+        client = self._clients.get(address) or self._clients.get(key)
+        if client is None:
+            client = self._clients[key] = httpx.AsyncClient(
+                verify=self._tls,
+                trust_env=False,
+                timeout=self._timeout,
+                headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": "nsq-trio"},
+            )
+        return client
 
     async def get(self, address: str, path: str, params: Params | None = None) -> Any:
         """The JSON that the daemon at ``address`` answers to a GET.
@@ -105,13 +129,24 @@ class Upstream:
         """
         await self._request("POST", address, path, params)
 
+    async def probe(self, address: str, path: str) -> Probe:
+        """Whatever the daemon at ``address`` answers to a GET, an error status included.
+
+        Raises:
+            UpstreamError: it did not answer in time.
+        """
+        status, body, headers = await self._send(
+            "GET", address, self._https.get(address), path, None
+        )
+        return Probe(status, body, headers.get("date", ""))
+
     async def _request(self, method: str, address: str, path: str, params: Params | None) -> bytes:
         secure = self._https.get(address)
-        status, body = await self._send(method, address, secure, path, params)
+        status, body, _ = await self._send(method, address, secure, path, params)
         if status == 403 and secure is None and (port := _https_port(body)):
             host = address.rpartition(":")[0]
             secure = self._https[address] = f"{host}:{port}"
-            status, body = await self._send(method, address, secure, path, params)
+            status, body, _ = await self._send(method, address, secure, path, params)
         if status != 200:
             shown = body[:200].decode("utf-8", "replace")
             raise UpstreamError(
@@ -121,7 +156,7 @@ class Upstream:
 
     async def _send(
         self, method: str, address: str, secure: str | None, path: str, params: Params | None
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, httpx.Headers]:
         url = f"https://{secure}{path}" if secure else f"http://{address}{path}"
         try:
             async with self._limiter:
@@ -133,8 +168,8 @@ class Upstream:
 
     async def _exchange(
         self, method: str, url: str, address: str, params: Params | None
-    ) -> tuple[int, bytes]:
-        async with self._client.stream(method, url, params=params) as response:
+    ) -> tuple[int, bytes, httpx.Headers]:
+        async with self._client(address).stream(method, url, params=params) as response:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():
@@ -142,7 +177,7 @@ class Upstream:
                 if size > MAX_ANSWER:
                     raise UpstreamError(address, f"{method} {url}: more than {MAX_ANSWER} bytes")
                 parts.append(part)
-            return response.status_code, b"".join(parts)
+            return response.status_code, b"".join(parts), response.headers
 
 
 @cache

@@ -1,0 +1,121 @@
+"""``nsqctl bench``: what an nsqd can do, measured with the client library from here.
+
+Three measurements: publishing, consuming what was published, and the time from
+publish to receipt at a low rate. They use a topic of their own, deleted afterwards
+over HTTP. The client is part of what is measured.
+"""
+
+import argparse
+import secrets
+import struct
+import time
+from functools import partial
+from typing import Any
+
+import trio
+
+import nsqclient
+from nsqctl.output import console, print_json, table
+
+CHANNEL = "bench"
+
+# For deleting the topic, also when the measurement was interrupted.
+CLEANUP_TIMEOUT = 5.0
+
+
+async def bench(given: argparse.Namespace) -> int:
+    """Measure the nsqd at ``given.nsqd_tcp_address``; print the figures."""
+    topic = f"nsqctl-bench-{secrets.token_hex(4)}"
+    async with nsqclient.NsqdHttp(given.nsqd_http_address) as http:
+        await http.create_channel(topic, CHANNEL)
+        try:
+            rates = await _rates(given, topic)
+            latencies = await _latencies(given, topic)
+        finally:
+            with trio.move_on_after(CLEANUP_TIMEOUT, shield=True):
+                await http.delete_topic(topic)
+    figures = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
+    figures |= {**rates, **latencies}
+    if given.json:
+        print_json(figures)
+    else:
+        rows = [(name.replace("_", " "), value) for name, value in figures.items()]
+        console().print(table("", ("figure", "value"), rows))
+    return 0
+
+
+async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
+    """Publishing ``given.count`` messages, then consuming them."""
+    bodies = [secrets.token_bytes(given.size)] * given.batch
+    batches = max(given.count // given.batch // given.publishers, 1)
+    count = batches * given.batch * given.publishers
+    async with nsqclient.open_producer([given.nsqd_tcp_address]) as producer:
+        await producer.wait_until_connected()
+
+        async def publish() -> None:
+            for _ in range(batches):
+                await producer.publish_many(topic, bodies)
+
+        began = time.perf_counter()
+        async with trio.open_nursery() as publishers:
+            for _ in range(given.publishers):
+                publishers.start_soon(publish)
+        published = time.perf_counter() - began
+    async with nsqclient.open_consumer(
+        topic, CHANNEL, nsqd=[given.nsqd_tcp_address], max_in_flight=given.max_in_flight
+    ) as consumer:
+        began = time.perf_counter()
+        await _consume(consumer, count)
+        consumed = time.perf_counter() - began
+    return {
+        "messages": count,
+        "published_per_second": count / published,
+        "consumed_per_second": count / consumed,
+    }
+
+
+async def _consume(consumer: nsqclient.Consumer, count: int) -> None:
+    seen = 0
+
+    async def handle(message: nsqclient.Message) -> None:
+        nonlocal seen
+        seen += 1
+        if seen >= count:
+            consumer.stop()
+
+    await consumer.run(handle, concurrency=1)
+
+
+async def _latencies(given: argparse.Namespace, topic: str) -> dict[str, float]:
+    """Milliseconds from publish to receipt, at ``given.rate`` messages a second."""
+    samples: list[float] = []
+    wanted = max(int(given.rate * given.seconds), 1)
+    async with (
+        nsqclient.open_consumer(topic, CHANNEL, nsqd=[given.nsqd_tcp_address]) as consumer,
+        nsqclient.open_producer([given.nsqd_tcp_address]) as producer,
+    ):
+        await producer.wait_until_connected()
+
+        async def receive() -> None:
+            async for message in consumer:
+                (sent,) = struct.unpack_from(">d", message.body)
+                samples.append((time.perf_counter() - sent) * 1000)
+                await message.finish()
+                if len(samples) >= wanted:
+                    return
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            publish = partial(producer.publish, topic)
+            start = trio.current_time()
+            for number in range(wanted):
+                await trio.sleep_until(start + number / given.rate)
+                stamp = struct.pack(">d", time.perf_counter())
+                await publish(stamp.ljust(given.size, b"\0"))
+    return {f"latency_p{p}_ms": percentile(samples, p) for p in (50, 90, 99)}
+
+
+def percentile(samples: list[float], percent: int) -> float:
+    """The value that ``percent`` of ``samples`` (one at least) do not exceed."""
+    ranked: list[Any] = sorted(samples)
+    return float(ranked[min(len(ranked) * percent // 100, len(ranked) - 1)])
