@@ -5,6 +5,7 @@ The makers of options give one field each, so that a flag that several utilities
 """
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,8 +17,10 @@ import trio
 from nsqclient import Consumer, Hooks, open_consumer
 from nsqclient.stream import check_address
 from nsqcore.app import service
+from nsqcore.app.flags import FlagError, parse_flags
 from nsqcore.app.log import LogOptions
 from nsqcore.app.options import OptionsError, option
+from nsqcore.app.options import settings as all_settings
 from nsqcore.app.values import at_least
 from nsqcore.app.version import VERSION, release, short_version_line
 from nsqcore.wire.names import is_valid_name
@@ -139,14 +142,35 @@ def main(
     run: Callable[[T, service.Process], Any],
     *,
     has_version: bool = True,
+    arguments_allowed: bool = True,
 ) -> int:
     """The exit status of a utility, after it has run.
 
     ``run`` gets the options and the `service.Process`; it raises `OptionsError` for settings that
     do not go together, and `OSError` for what is wrong around the program: one line each, status 1.
+
+    Args:
+        has_version: whether there is a ``--version``.
+        arguments_allowed: whether arguments behind the flags are ignored, or refused.
     """
+    if not arguments_allowed and (rest := _arguments(program, options_class)):
+        print(f"{program}: unknown arguments: {' '.join(rest)}", file=sys.stderr)
+        return 1
     version = partial(short_version_line, program) if has_version else None
     return service.main(program, options_class, run, version=version)
+
+
+def _arguments(program: str, options_class: type) -> list[str]:
+    """What stands behind the flags of this process's command line."""
+    known: dict[str, str | None] = dict.fromkeys(("h", "help", "version"), "true")
+    known |= {setting.flag: setting.bare for setting in all_settings(options_class, program)}
+    try:
+        parsed = parse_flags(sys.argv[1:], known)
+    except FlagError:
+        return []  # reading the options tells what is wrong
+    if {flag for flag, _ in parsed.given} & {"h", "help", "version"}:
+        return []
+    return parsed.rest
 
 
 @attrs.define(eq=False)
