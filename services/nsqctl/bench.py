@@ -27,8 +27,9 @@ async def bench(given: argparse.Namespace) -> int:
     """Measure the nsqd at ``given.nsqd_tcp_address``; print the figures."""
     topic = f"nsqctl-bench-{secrets.token_hex(4)}"
     async with nsqclient.NsqdHttp(given.nsqd_http_address) as http:
-        await http.create_channel(topic, CHANNEL)
+        await http.create_topic(topic)
         try:
+            await http.create_channel(topic, CHANNEL)
             rates = await _rates(given, topic)
             latencies = await _latencies(given, topic)
         finally:
