@@ -129,7 +129,7 @@ def memory_text(api: NsqdApi) -> str:
         (
             single("nsqd_heap_objects", "gauge", "Blocks of memory.", memory.heap_objects),
             heading(pauses, "gauge", "The latest pauses of the garbage collector."),
-            *(f"{pauses}{labels(quantile=key)} {value / 1e6}\n" for key, value in found.items()),
+            *(f"{pauses}{labels(percentile=key)} {value / 1e6}\n" for key, value in found.items()),
         )
     )
 
@@ -147,20 +147,24 @@ def _samples(name: str, value: Callable[[Stats], int], labelled: Labelled[Stats]
 
 
 def _latencies(name: str, labelled: Labelled[Stats]) -> Iterator[str]:
-    """End-to-end latencies, where they are tracked. Not a summary: that would need a sum."""
+    """End-to-end latencies, where they are tracked.
+
+    Not a summary: that would need a sum. Hence neither a label ``quantile`` nor a ``_count``,
+    which belong to summaries.
+    """
     tracked = [(label, stats.latency) for label, stats in labelled if stats.latency.percentiles]
     if not tracked:
         return
     yield heading(f"{name}_seconds", "gauge", "From publish to FIN, within the window.")
     for label, latency in tracked:
         yield _quantiles(f"{name}_seconds", label, latency)
-    yield heading(f"{name}_count", "gauge", "Messages finished within the window.")
+    yield heading(f"{name}_messages", "gauge", "Messages finished within the window.")
     for label, latency in tracked:
-        yield f"{name}_count{label} {latency.count}\n"
+        yield f"{name}_messages{label} {latency.count}\n"
 
 
 def _quantiles(name: str, label: str, latency: LatencySummary) -> str:
     return "".join(
-        f'{name}{label[:-1]},quantile="{quantile:g}"}} {value / 1e9}\n'
+        f'{name}{label[:-1]},percentile="{quantile:g}"}} {value / 1e9}\n'
         for quantile, value in latency.percentiles or ()
     )

@@ -69,7 +69,7 @@ async def test_latencies_are_there_where_they_are_tracked(make_nsqd):
     found = await scrape(nsqd)
     assert set(found["nsqd_channel_e2e_latency_seconds"]) == {("t", "c", "0.99"), ("t", "c", "0.5")}
     assert found["nsqd_topic_e2e_latency_seconds"]["t", "0.5"] == pytest.approx(2, rel=0.02)
-    assert found["nsqd_channel_e2e_latency_count"] == {("t", "c"): 1}
+    assert found["nsqd_channel_e2e_latency_messages"] == {("t", "c"): 1}
 
 
 async def test_latencies_that_are_not_tracked_have_no_heading(nsqd):
