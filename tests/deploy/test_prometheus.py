@@ -1,0 +1,134 @@
+"""The rules, the dashboard and what the daemons tell Prometheus fit together."""
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from tests.e2e.daemons import Daemon
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus/rules.yml"
+DASHBOARD = DEPLOY / "grafana/dashboards/nsq.json"
+
+pytestmark = pytest.mark.slow
+
+
+def get(address: str, path: str) -> str:
+    """The body of an answer; whatever changes something is a POST."""
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        connection.request("GET" if path == "/metrics" else "POST", path, b"body")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What /metrics of each daemon answers, with a topic and a channel about."""
+    daemons = {}
+    try:
+        for program in ("nsqlookupd", "nsqd"):
+            flags = ["--e2e-processing-latency-percentile=0.5,0.99"] if program == "nsqd" else []
+            daemons[program] = Daemon(program, tmp_path_factory.mktemp(program), flags).start()
+        nsqd = daemons["nsqd"].http
+        get(nsqd, "/pub?topic=t")
+        get(nsqd, "/channel/create?topic=t&channel=c")
+        yield {program: get(daemon.http, "/metrics") for program, daemon in daemons.items()}
+    finally:
+        for daemon in daemons.values():
+            daemon.clean_up()
+
+
+def promtool(*words: object, **more: Any) -> str:
+    """What promtool says, which has to be that all is well."""
+    if not shutil.which("promtool"):
+        pytest.skip("no promtool here; on Debian: apt install prometheus")
+    done = subprocess.run(
+        ["promtool", *map(str, words)], capture_output=True, text=True, check=False, **more
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("program", ["nsqd", "nsqlookupd"])
+def test_promtool_finds_nothing_wrong_with_the_metrics(scraped, program):
+    assert promtool("check", "metrics", input=scraped[program]) == ""
+
+
+def test_promtool_finds_nothing_wrong_with_rules_and_configuration():
+    promtool("check", "rules", RULES)
+    promtool("check", "config", DEPLOY / "prometheus/prometheus.yml")
+
+
+def test_the_alerts_go_off_when_they_should_and_not_before():
+    promtool("test", "rules", Path(__file__).with_name("rules_test.yml"))
+
+
+def expressions() -> dict[str, str]:
+    """Every expression of the rules and of the dashboard, by who has it."""
+    found = {}
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            found[rule.get("alert") or rule["record"]] = rule["expr"]
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            found[f"{panel['title']} {target['refId']} {panel['id']}"] = target["expr"]
+    return found
+
+
+def test_whatever_is_asked_for_is_there(scraped):
+    known = {
+        sample.name
+        for text in scraped.values()
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    known |= {"nsqadmin_nsqds_silent", "nsqadmin_nsqlookupds_silent"}
+    for who, expression in expressions().items():
+        asked = set(re.findall(r"\b(?:nsq\w+?d|nsqadmin|process)_\w+", expression))
+        assert asked <= known, (who, asked - known)
+
+
+def test_every_expression_of_the_dashboard_parses(tmp_path):
+    rules = [
+        {"record": "a:b:c", "expr": re.sub(r"\$__rate_interval", "5m", expression)}
+        for expression in expressions().values()
+    ]
+    for number, rule in enumerate(rules):
+        rule["record"] = f"test:rule:n{number}"
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    promtool("check", "rules", file)
+
+
+def test_panels_do_not_overlap_and_have_numbers_of_their_own():
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+
+
+def test_every_alert_says_what_happened_and_what_to_do():
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                assert rule["labels"]["severity"] in ("critical", "warning", "info")
+                assert set(rule["annotations"]) == {"summary", "description"}
