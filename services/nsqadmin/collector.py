@@ -46,7 +46,7 @@ class _Node:
     producer: Producer
     rates: RateWindow = attrs.field(factory=RateWindow)
     topics: tuple[TopicStats, ...] = ()
-    clients: int = 0
+    clients: int = CLIENT_BUDGET // 10  # a guess, until it has told
     clients_asked: int = 0
     informed: int = 0
     error: str = ""
@@ -274,7 +274,7 @@ class Collector:
         groups = group_topics(topic for node in answered for topic in node.topics)
         topics: dict[str, TopicStats] = {}
         for index, name in enumerate(sorted(set(groups) | self._registered)):
-            topics[name] = merge_topic(name, groups.get(name, ()))
+            topics[name] = merge_topic(name, groups.get(name, ()), clients=False)
             if index % _MERGE_SLICE == 0:
                 await trio.lowlevel.checkpoint()
         return topics

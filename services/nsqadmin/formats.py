@@ -7,6 +7,7 @@ Pure functions from values to text. Thousands have commas, durations are those o
 import hashlib
 import math
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 
@@ -90,6 +91,7 @@ def path_part(value: str) -> str:
     return quote(value, safe="")
 
 
+@lru_cache(maxsize=20_000)
 def slot(key: str) -> str:
     """A short name for ``key`` that is safe anywhere in HTML."""
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

@@ -21,6 +21,8 @@ def text(raw: Json, key: str) -> str:
 def count(raw: Json, key: str) -> int:
     """The whole number under ``key``, or 0."""
     value = raw.get(key)
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if math.isfinite(value) else 0

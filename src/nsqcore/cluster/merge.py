@@ -11,10 +11,13 @@ from nsqcore.cluster.latency import merge_latency
 from nsqcore.cluster.stats import CHANNEL_SUMS, TOPIC_SUMS, ChannelStats, ClientStats, TopicStats
 
 
-def merge_topic(name: str, parts: Sequence[TopicStats]) -> TopicStats:
+def merge_topic(name: str, parts: Sequence[TopicStats], *, clients: bool = True) -> TopicStats:
     """The topic over all ``parts``; its channels are sums as well.
 
     A channel that exists on one nsqd only is that nsqd's own value, as in the original.
+
+    Args:
+        clients: gather the clients of each channel; they are in its parts anyway.
     """
     nodes = sorted(parts, key=lambda part: part.hostname)
     by_channel: dict[str, list[ChannelStats]] = {}
@@ -28,7 +31,7 @@ def merge_topic(name: str, parts: Sequence[TopicStats]) -> TopicStats:
         paused=any(part.paused for part in nodes),
         latency=merge_latency(part.latency for part in nodes),
         channels=[
-            found[0] if len(found) == 1 else merge_channel(found)
+            found[0] if len(found) == 1 else merge_channel(found, clients=clients)
             for _, found in sorted(by_channel.items())
         ],
         nodes=list(nodes),
@@ -37,13 +40,18 @@ def merge_topic(name: str, parts: Sequence[TopicStats]) -> TopicStats:
     )
 
 
-def merge_channel(parts: Sequence[ChannelStats]) -> ChannelStats:
-    """The channel over all ``parts`` (one at least), with every client, by host name."""
+def merge_channel(parts: Sequence[ChannelStats], *, clients: bool = True) -> ChannelStats:
+    """The channel over all ``parts`` (one at least), with every client, by host name.
+
+    Args:
+        clients: gather the clients; they are in the parts anyway.
+    """
     nodes = sorted(parts, key=lambda part: part.hostname)
-    clients: list[ClientStats] = []
-    for part in nodes:
-        clients += part.clients or ()
-    clients.sort(key=lambda client: client.hostname)
+    gathered: list[ClientStats] = []
+    if clients:
+        for part in nodes:
+            gathered += part.clients or ()
+        gathered.sort(key=lambda client: client.hostname)
     sums: dict[str, Any] = {key: sum(getattr(part, key) for part in nodes) for key in CHANNEL_SUMS}
     return ChannelStats(
         node="*",
@@ -52,7 +60,7 @@ def merge_channel(parts: Sequence[ChannelStats]) -> ChannelStats:
         client_count=sum(part.client_count for part in nodes),
         paused=any(part.paused for part in nodes),
         latency=merge_latency(part.latency for part in nodes),
-        clients=clients or None,
+        clients=gathered or None,
         nodes=list(nodes),
         rate=sum(part.rate for part in nodes),
         **sums,
