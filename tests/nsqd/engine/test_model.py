@@ -35,7 +35,7 @@ from nsqd.engine.consumer import Consumer
 from nsqd.engine.queues.store import DiskStore
 
 SECOND = 1_000_000_000
-MEMORY = 4  # messages a queue keeps in memory: the disk has its share of the work
+MEMORY = 2  # messages a queue keeps in memory: the disk has its share of the work
 
 
 @define
@@ -129,7 +129,7 @@ CHANNELS = {
     "u": ["a", "c#ephemeral"],
     "e#ephemeral": ["c#ephemeral", "d#ephemeral"],
 }
-topics = st.sampled_from(list(CHANNELS))
+topics = st.sampled_from(["t", *CHANNELS])
 places = st.sampled_from([(topic, name) for topic, names in CHANNELS.items() for name in names])
 picks = st.integers(0, 1_000_000)
 
@@ -162,9 +162,11 @@ class EngineMachine(RuleBasedStateMachine):
         self.patch.undo()
         shutil.rmtree(self.directory)
 
-    @initialize(hold=st.booleans())
-    def start(self, hold: bool) -> None:
+    @initialize(hold=st.booleans(), opening=st.lists(places, max_size=4))
+    def start(self, hold: bool, opening: list[tuple[str, str]]) -> None:
         self.open_broker(hold)
+        for place in opening:
+            self.channel(*place)
 
     def open_broker(self, hold: bool) -> None:
         store = DiskStore(str(self.directory), max_bytes_per_file=400, warn=self.warnings.append)
@@ -182,9 +184,12 @@ class EngineMachine(RuleBasedStateMachine):
             self.topics[name] = ModelTopic(shut=self.broker.hold_new_topics)
         return self.topics[name]
 
-    @rule(name=topics, count=st.integers(1, 9))
-    def publish(self, name: str, count: int) -> None:
-        bodies = self.new_bodies(count)
+    @rule(name=topics, counts=st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    def publish(self, name: str, counts: list[int]) -> None:
+        for count in counts:
+            self.publish_batch(name, self.new_bodies(count))
+
+    def publish_batch(self, name: str, bodies: list[bytes]) -> None:
         topic = self.topic(name)
         try:
             self.broker.publish(name, bodies, self.now)
@@ -379,12 +384,22 @@ class EngineMachine(RuleBasedStateMachine):
     def any_channel(self) -> list[tuple[str, str]]:
         return [(topic, name) for topic in self.topics for name in self.topics[topic].channels]
 
+    def target(self, pick: int) -> tuple[str, str | None]:
+        """A topic, or a channel of one."""
+        found = [(topic, None) for topic in self.topics] + self.any_channel()
+        return found[pick % len(found)]
+
     @precondition(lambda self: self.topics)
     @rule(pick=picks, paused=st.booleans())
-    def pause_topic(self, pick: int, paused: bool) -> None:
-        name = list(self.topics)[pick % len(self.topics)]
-        self.broker.pause_topic(self.broker.topics[name], paused)
-        self.topics[name].paused = paused
+    def pause_or_go_on(self, pick: int, paused: bool) -> None:
+        topic, channel = self.target(pick)
+        engine = self.broker.topics[topic]
+        if channel is None:
+            self.broker.pause_topic(engine, paused)
+            self.topics[topic].paused = paused
+        else:
+            self.broker.pause_channel(engine, engine.channels[channel], paused)
+            self.topics[topic].channels[channel].paused = paused
         self.settle()
 
     @precondition(lambda self: any(topic.shut for topic in self.topics.values()))
@@ -395,48 +410,31 @@ class EngineMachine(RuleBasedStateMachine):
             topic.shut = False
         self.settle()
 
-    @precondition(lambda self: self.any_channel())
-    @rule(pick=picks, paused=st.booleans())
-    def pause_channel(self, pick: int, paused: bool) -> None:
-        topic, name = self.any_channel()[pick % len(self.any_channel())]
-        engine = self.broker.topics[topic]
-        self.broker.pause_channel(engine, engine.channels[name], paused)
-        self.topics[topic].channels[name].paused = paused
-        self.settle()
-
     @precondition(lambda self: self.topics)
     @rule(pick=picks)
-    def empty_topic(self, pick: int) -> None:
-        name = list(self.topics)[pick % len(self.topics)]
-        self.broker.topics[name].empty()
-        self.topics[name].waiting, self.topics[name].lost = {}, 0
+    def empty(self, pick: int) -> None:
+        topic, channel = self.target(pick)
+        if channel is None:
+            self.broker.topics[topic].empty()
+            self.topics[topic].waiting, self.topics[topic].lost = {}, 0
+        else:
+            self.broker.topics[topic].channels[channel].empty()
+            self.topics[topic].channels[channel].clear()
         self.settle()
 
-    @precondition(lambda self: self.any_channel())
+    @precondition(lambda self: len(self.any_channel()) > 2)
     @rule(pick=picks)
-    def empty_channel(self, pick: int) -> None:
-        topic, name = self.any_channel()[pick % len(self.any_channel())]
-        self.broker.topics[topic].channels[name].empty()
-        self.topics[topic].channels[name].clear()
-        self.settle()
-
-    @precondition(lambda self: self.any_channel())
-    @rule(pick=picks)
-    def delete_channel(self, pick: int) -> None:
-        topic, name = self.any_channel()[pick % len(self.any_channel())]
+    def delete(self, pick: int) -> None:
+        topic, channel = self.target(pick)
         engine = self.broker.topics[topic]
-        self.broker.delete_channel(engine, engine.channels[name])
-        self.forget_channel(topic, name)
-        self.settle()
-
-    @precondition(lambda self: self.topics)
-    @rule(pick=picks)
-    def delete_topic(self, pick: int) -> None:
-        name = list(self.topics)[pick % len(self.topics)]
-        self.broker.delete_topic(self.broker.topics[name])
-        for channel in list(self.topics[name].channels):
-            self.forget_channel(name, channel)
-        self.topics.pop(name, None)
+        if channel is None:
+            self.broker.delete_topic(engine)
+            for name in list(self.topics[topic].channels):
+                self.forget_channel(topic, name)
+            self.topics.pop(topic, None)
+        else:
+            self.broker.delete_channel(engine, engine.channels[channel])
+            self.forget_channel(topic, channel)
         self.settle()
 
     def forget_channel(self, topic: str, name: str) -> None:
@@ -448,7 +446,7 @@ class EngineMachine(RuleBasedStateMachine):
         if topic.endswith("#ephemeral") and not self.topics[topic].channels:
             del self.topics[topic]
 
-    @rule(full=st.sampled_from([False, False, True]))
+    @rule(full=st.booleans())
     def disk_fills_or_empties(self, full: bool) -> None:
         self.full = full
         self.was_full |= full
@@ -566,7 +564,7 @@ class EngineMachine(RuleBasedStateMachine):
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
