@@ -25,7 +25,7 @@ from nsqclient.errors import (
 from nsqclient.giveup import archive, dead_letter, drop
 from nsqclient.hooks import Hooks
 from nsqclient.http import LookupdHttp, NsqdHttp
-from nsqclient.message import Message
+from nsqclient.message import Message, State
 from nsqclient.producer import Producer, open_producer
 from nsqclient.ready import by_rate, equal
 
@@ -48,6 +48,7 @@ __all__ = [
     "Producer",
     "ProtocolError",
     "PublishError",
+    "State",
     "archive",
     "by_rate",
     "dead_letter",

@@ -54,12 +54,12 @@ async def background(farewell: Callable[[], Awaitable[None]]) -> AsyncIterator[B
     ``farewell`` runs after the block, however it ended, shielded from
     cancellation, while the tasks still run; it has to limit its own time.
     """
-    raised: Exception | None = None
+    raised: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         tasks_of_block = Background(tasks)
         try:
             yield tasks_of_block
-        except Exception as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
             raised = error  # carried past the task group, which would wrap it
         finally:
             with anyio.CancelScope(shield=True):

@@ -39,6 +39,7 @@ class ConnectionOptions:
         client_id: a short name of this client, as nsqd's statistics show it; default: the host's.
         hostname: the name of this host, as nsqd's statistics show it.
         user_agent: name and version of the program.
+        topology_region, topology_zone: where this client is, for an nsqd that prefers near ones.
         tls: True for TLS checked against the system's authorities, or a context of your own.
         deflate: compress with deflate at this level (1 to 9); 0 is off.
         snappy: compress with snappy. Not together with deflate.
@@ -56,6 +57,8 @@ class ConnectionOptions:
     client_id: str | None = None
     hostname: str | None = None
     user_agent: str = field(factory=lambda: f"nsq-trio/{release()}")
+    topology_region: str = ""
+    topology_zone: str = ""
     tls: bool | ssl.SSLContext = False
     deflate: int = field(default=0, validator=validators.and_(validators.ge(0), validators.le(9)))
     snappy: bool = False
@@ -91,6 +94,10 @@ class ConnectionOptions:
         }
         if self.deflate:
             fields["deflate_level"] = self.deflate
+        if self.topology_region:
+            fields["topology_region"] = self.topology_region
+        if self.topology_zone:
+            fields["topology_zone"] = self.topology_zone
         if self.msg_timeout is not None:
             fields["msg_timeout"] = milliseconds(self.msg_timeout)
         if self.output_buffer_size is not None:

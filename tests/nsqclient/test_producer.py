@@ -225,7 +225,7 @@ async def test_hooks_hear_of_connections_and_publishes():
             await producer.publish_many("orders", [b"x", b"y"])
             nsqd.up = False
             nsqd.hang_up()
-            await until(lambda: not producer.connected)
+            await until(lambda: ConnectionLost in heard)
     assert heard[:3] == ["a:1", ("orders", 2, None), ConnectionLost]
 
 

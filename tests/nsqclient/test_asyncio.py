@@ -1,0 +1,96 @@
+"""What programs of plain asyncio do: native cancellation, ``wait_for``, ``gather``."""
+
+import asyncio
+
+import pytest
+from tests.fakes.fake_nsqd import fake_cluster, until
+
+from nsqclient import open_consumer, open_producer
+
+
+def test_wait_for_gives_up_on_a_message_and_loses_none():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd()
+            async with open_consumer(
+                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
+            ) as consumer:
+                for number in range(5):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(anext(consumer), 0.01)
+                    nsqd.put(b"%d" % number)
+                    message = await asyncio.wait_for(anext(consumer), 10)
+                    await message.finish()
+            assert nsqd.finished == [b"0", b"1", b"2", b"3", b"4"]
+
+    asyncio.run(main())
+
+
+def test_cancelled_task_gives_its_messages_back_and_says_goodbye():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd(keep_requeued=True)
+            nsqd.put(b"in hand", b"not taken")
+            handling = asyncio.Event()
+
+            async def consume() -> None:
+                async with open_consumer(
+                    "orders", "billing", nsqd=nsqd.address, options=cluster.options()
+                ) as consumer:
+                    async with (await anext(consumer)).process():
+                        handling.set()
+                        await asyncio.sleep(3600)
+
+            task = asyncio.create_task(consume())
+            await handling.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert sorted(nsqd.requeued) == [(b"in hand", 0), (b"not taken", 0)]
+            assert nsqd.commands[-1] == "CLS"
+
+    asyncio.run(main())
+
+
+def test_cancelled_run_lets_its_handler_end():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd()
+            nsqd.put(b"x")
+            handling = asyncio.Event()
+
+            async def handle(message: object) -> None:
+                handling.set()
+                await asyncio.sleep(0.05)
+
+            async with open_consumer(
+                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
+            ) as consumer:
+                task = asyncio.create_task(consumer.run(handle))
+                await handling.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                await until(lambda: nsqd.finished == [b"x"])
+
+    asyncio.run(main())
+
+
+def test_gathered_publishes_all_arrive():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd()
+            async with open_producer(nsqd.address, options=cluster.options()) as producer:
+                await asyncio.gather(*(producer.publish("orders", b"%d" % n) for n in range(100)))
+            assert len(nsqd.published) == 100
+
+    asyncio.run(main())
+
+
+def test_exit_of_the_program_is_not_wrapped():
+    async def main() -> None:
+        async with open_producer("127.0.0.1:1"):
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
