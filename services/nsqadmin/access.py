@@ -11,6 +11,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import attrs
 from werkzeug.datastructures import Headers
@@ -136,7 +137,12 @@ def same_origin(headers: Headers, peer: Peer) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = headers.get("Origin")
-    return origin is None or origin.lower() == f"{peer.scheme}://{peer.host}".lower()
+    if origin is None:
+        return True
+    # The scheme may be a proxy's affair. X-Forwarded-Host is believed from anyone here: no page of
+    # another site can make a browser send it.
+    ours = {peer.host.lower(), headers.get("X-Forwarded-Host", "").lower()} - {""}
+    return urlsplit(origin.lower()).netloc in ours
 
 
 def _inside(address: str, networks: Sequence[Network]) -> bool:
