@@ -1,25 +1,29 @@
 """HTTP requests that carry messages: a GET with the message in its URL, or a POST of it.
 
-Connections are kept and reused. A request either succeeds, or raises `CallFailed` with one line
-that says where and why; answers are read only as far as a connection needs it to be used again.
+Connections are kept and used again; there are as many as there are calls at once. A call either
+succeeds, or raises `CallFailed` with one line that says where and why.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import quote_plus, urlsplit
+from functools import lru_cache
+from urllib.parse import quote_plus, urljoin
 
 import attrs
-import httpx
 import trio
 
 from nsqcore.app.version import VERSION
+from nsqtools.httpconnection import Answer, HttpConnection, NoAnswer, Origin, Target, parse_url
 
 Caller = Callable[[str, bytes], Awaitable[None]]
 
 USER_AGENT = f"nsq_to_http v{VERSION}"
 
-# Of an answer: nobody looks at it. More than this and a new connection is cheaper than the rest.
-MAX_ANSWER = 256 * 1024
+# As many as the original follows.
+MAX_REDIRECTS = 10
+
+_target = lru_cache(maxsize=64)(parse_url)
 
 
 class CallFailed(Exception):
@@ -31,66 +35,56 @@ def parse_headers(given: Sequence[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for text in given:
         name, _, value = (part.strip() for part in text.partition(":"))
-        if not name or not value or not (name + value).isprintable() or " " in name:
+        good = name and value and " " not in name and (name + value).isprintable()
+        if not good or not name.isascii():
             raise ValueError(f"value format should be 'name: value', not {text!r}")
         headers[name] = value
     return headers
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no URL to request."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
-        good = False
-    if not good:
-        raise ValueError(f"{url!r} is not a URL; write http://host:port/path")
+    """Refuse what is no URL to request, with a ValueError."""
+    parse_url(url)
 
 
 @attrs.define(eq=False)
 class HttpCalls:
-    """A client for the endpoints; `open` makes one."""
+    """A client for the endpoints; `open` makes one. Timeouts are seconds.
 
-    _client: httpx.AsyncClient
-    _content_type: str
-    _timeout: float
+    ``headers`` go with every request and win over those made here.
+    """
+
+    headers: dict[str, str]
+    content_type: str
+    connect_timeout: float
+    request_timeout: float
+    _tls: ssl.SSLContext | None = None
+    _idle: dict[Origin, list[HttpConnection]] = attrs.field(factory=dict)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
         *,
-        secure: bool,
         headers: dict[str, str],
         content_type: str,
         connect_timeout: float,
         request_timeout: float,
-        connections: int,
     ) -> AsyncIterator["HttpCalls"]:
-        """Calls for as long as the ``async with`` lasts. Timeouts are seconds.
-
-        Args:
-            secure: whether there are HTTPS endpoints; reading the authorities takes its time.
-            headers: of every request; they win over those made here.
-        """
-        async with httpx.AsyncClient(
-            verify=secure,
-            trust_env=False,
-            follow_redirects=True,
-            timeout=httpx.Timeout(request_timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": USER_AGENT, **headers},
-        ) as client:
-            own = any(name.lower() == "content-type" for name in headers)
-            yield cls(client, "" if own else content_type, request_timeout)
+        """Calls, for as long as the ``async with`` lasts."""
+        calls = cls(headers, content_type, connect_timeout, request_timeout)
+        try:
+            yield calls
+        finally:
+            for connections in calls._idle.values():
+                for connection in connections:
+                    await connection.close()
 
     async def get(self, url: str, body: bytes) -> None:
         """GET ``url`` with the escaped ``body`` in place of ``%s``; 200 is success."""
         before, _, after = url.partition("%s")
         parts = (before.replace("%%", "%"), quote_plus(body), after.replace("%%", "%"))
-        status = await self._call("GET", "".join(parts), url, None)
+        status = await self._call("GET", "".join(parts), url, b"")
         if status != 200:
             raise CallFailed(f"GET {url}: got status code {status}")
 
@@ -100,22 +94,84 @@ class HttpCalls:
         if not 200 <= status < 300:
             raise CallFailed(f"POST {url}: got status code {status}")
 
-    async def _call(self, method: str, url: str, shown: str, body: bytes | None) -> int:
-        headers = {}
-        if body is not None and self._content_type:
-            headers["Content-Type"] = self._content_type
+    async def _call(self, method: str, url: str, shown: str, body: bytes) -> int:
         try:
-            with trio.fail_after(self._timeout):
-                async with self._client.stream(
-                    method, url, content=body, headers=headers
-                ) as response:
-                    size = 0
-                    async for part in response.aiter_raw():
-                        size += len(part)
-                        if size > MAX_ANSWER:
-                            break
-                    return response.status_code
-        except (trio.TooSlowError, httpx.TimeoutException) as error:
+            with trio.fail_after(self.request_timeout):
+                return await self._follow(method, url, body)
+        except trio.TooSlowError as error:
             raise CallFailed(f"{method} {shown}: no answer in time") from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise CallFailed(f"{method} {shown}: {error or type(error).__name__}") from error
+        except (NoAnswer, OSError, ValueError) as error:
+            raise CallFailed(f"{method} {shown}: {_reason(error)}") from error
+
+    async def _follow(self, method: str, url: str, body: bytes) -> int:
+        for _ in range(MAX_REDIRECTS):
+            target = _target(url) if method == "POST" else parse_url(url)
+            answer = await self._ask(target, self._request(method, target, body))
+            if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
+                return answer.status
+            if answer.status < 307 and method != "GET":
+                method, body = "GET", b""
+            url = urljoin(url, answer.location)
+        raise NoAnswer(f"stopped after {MAX_REDIRECTS} redirects")
+
+    def _request(self, method: str, target: Target, body: bytes) -> bytes:
+        headers = {"Host": target.host, "User-Agent": USER_AGENT}
+        if target.authorization:
+            headers["Authorization"] = target.authorization
+        if method == "POST":
+            headers["Content-Type"] = self.content_type
+        own = {name.lower() for name in self.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in own}
+        headers |= self.headers
+        if method == "POST":
+            headers["Content-Length"] = str(len(body))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"{method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+    async def _ask(self, target: Target, request: bytes) -> Answer:
+        origin = target.origin
+        idle = self._idle.setdefault(origin, [])
+        while idle:
+            connection = idle.pop()
+            if not connection.is_fresh():
+                await connection.close()
+                continue
+            try:
+                return await self._exchange(connection, origin, request)
+            except NoAnswer as error:
+                if not error.stale:
+                    raise
+        return await self._exchange(await self._connect(origin), origin, request)
+
+    async def _connect(self, origin: Origin) -> HttpConnection:
+        if origin.secure and self._tls is None:
+            # Reads the system's authorities, which takes a tenth of a second.
+            self._tls = ssl.create_default_context()
+        try:
+            with trio.fail_after(self.connect_timeout):
+                return await HttpConnection.connect(origin, self._tls)
+        except trio.TooSlowError as error:
+            raise NoAnswer("no connection in time") from error
+
+    async def _exchange(self, connection: HttpConnection, origin: Origin, request: bytes) -> Answer:
+        reusable = False
+        try:
+            answer = await connection.exchange(request)
+            reusable = answer.reusable
+        finally:
+            if reusable:
+                self._idle[origin].append(connection)
+            else:
+                await connection.close()
+        return answer
+
+
+def _reason(error: Exception) -> str:
+    """The root of a failed connection: trio says only that all attempts failed."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return text or type(cause).__name__

@@ -151,12 +151,10 @@ async def run(options: ToHttpOptions, process: Process) -> None:
     settings: dict[str, Any] = cli.consumer_settings(PROGRAM, options)
     endpoints = list(dict.fromkeys(options.post or options.get))
     async with HttpCalls.open(
-        secure=any(url.lower().startswith("https:") for url in endpoints),
         headers=parse_headers(options.headers),
         content_type=options.content_type,
         connect_timeout=options.http_client_connect_timeout,
         request_timeout=options.http_client_request_timeout,
-        connections=options.workers,
     ) as calls:
         forwarder = Forwarder(
             endpoints,
