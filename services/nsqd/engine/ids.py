@@ -6,7 +6,7 @@ When a tick's 4096 numbers are used up the next tick is borrowed, so a burst
 never waits; the clock catches up.
 """
 
-from struct import pack
+from nsqcore.wire.speedups import hex_ids
 
 TICK_BITS = 20
 NODE_SHIFT = 12
@@ -40,6 +40,4 @@ class MessageIds:
     def _run(self, count: int) -> bytes:
         first = (self._tick << 22) | self._node | self._sequence
         self._sequence += count
-        if count == 1:
-            return b"%016x" % first
-        return pack(f">{count}Q", *range(first, first + count)).hex().encode()
+        return bytes(hex_ids(first, count))

@@ -1,4 +1,7 @@
+from nsqcore.wire.hot import decode_disk_records as decode_disk_records
+from nsqcore.wire.hot import encode_disk_records as encode_disk_records
 from nsqcore.wire.hot import encode_messages as encode_messages
+from nsqcore.wire.hot import hex_ids as hex_ids
 from nsqcore.wire.hot import hold as hold
 from nsqcore.wire.hot import make_records as make_records
 from nsqcore.wire.hot import release as release

@@ -2,14 +2,13 @@
 
 A command is a line, and for some a body of int32 size and data after it (spec:
 "Commands"). The three that carry traffic have roads of their own: FIN runs are
-found by one regular expression, PUB runs by their repeated first line, MPUB
+taken by `hot.split_fin_run`, PUB runs by their repeated first line, MPUB
 bodies by `hot.split_bodies`, as they come in.
 
 No I/O, no clock. While a command is unfinished its pieces are kept in a list
 until the bytes it needs are there, so a large body is joined once.
 """
 
-import re
 from struct import Struct
 
 from nsqcore.wire.commands import (
@@ -29,6 +28,7 @@ from nsqcore.wire.commands import (
     Touch,
 )
 from nsqcore.wire.errors import BadBody, BadChannel, BadMessage, BadTopic, Invalid, ProtocolError
+from nsqcore.wire.hot import FIN_SIZE
 from nsqcore.wire.names import as_text, is_valid_name, quote
 from nsqcore.wire.speedups import split_bodies, split_fin_run
 
@@ -36,8 +36,6 @@ from nsqcore.wire.speedups import split_bodies, split_fin_run
 MAX_LINE = 16 * 1024
 
 MESSAGE_ID_SIZE = 16
-
-FIN_RUN = re.compile(rb"(?:FIN [^ \r\n]{16}\n)+")  # such a FIN is always 21 bytes
 
 _unpack_size = Struct(">i").unpack_from
 
@@ -126,10 +124,10 @@ class CommandParser:
                 if (
                     buffer.startswith(b"FIN ", start)
                     and not self.tls_missing
-                    and (run := FIN_RUN.match(buffer, start))
+                    and (ids := split_fin_run(buffer, start))
                 ):
-                    self._at = run.end()
-                    commands.append(Finish(split_fin_run(buffer, start, self._at)))
+                    self._at = start + FIN_SIZE * len(ids)
+                    commands.append(Finish(ids))
                     continue
                 if newline - start >= MAX_LINE:
                     return [*commands, _too_long()]

@@ -21,7 +21,10 @@ except ImportError:
 
 compiled = hot is not pure
 
+decode_disk_records = hot.decode_disk_records
+encode_disk_records = hot.encode_disk_records
 encode_messages = hot.encode_messages
+hex_ids = hot.hex_ids
 make_records = hot.make_records
 hold = hot.hold
 release = hot.release
@@ -30,7 +33,10 @@ split_bodies = hot.split_bodies
 
 __all__ = [
     "compiled",
+    "decode_disk_records",
+    "encode_disk_records",
     "encode_messages",
+    "hex_ids",
     "hold",
     "make_records",
     "release",

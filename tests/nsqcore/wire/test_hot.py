@@ -85,9 +85,51 @@ def test_release_tells_what_was_not_held_in_order_and_frees_the_rest(hot):
 def test_a_run_of_fins_is_split_into_ids(hot):
     lines = b"FIN " + IDS[:16] + b"\nFIN " + IDS[16:] + b"\n"
     buffer = b"NOP\n" + lines + b"FIN"
-    assert hot.split_fin_run(buffer, 4, 4 + len(lines)) == [IDS[:16], IDS[16:]]
-    assert hot.split_fin_run(buffer, 4, 25) == [IDS[:16]]
-    assert hot.split_fin_run(buffer, 4, 4) == []
+    assert hot.split_fin_run(buffer, 4) == [IDS[:16], IDS[16:]]
+    assert hot.split_fin_run(buffer[:45], 4) == [IDS[:16]]
+    assert hot.split_fin_run(buffer, 0) == []
+    assert hot.split_fin_run(buffer, len(buffer)) == []
+
+
+@pytest.mark.parametrize("bad", [b" ", b"\r", b"\n"])
+@pytest.mark.parametrize("at", range(16))
+def test_a_run_of_fins_ends_before_an_id_that_is_none(hot, bad, at):
+    lines = b"FIN " + IDS[:16] + b"\nFIN " + IDS[16 : 16 + at] + bad + IDS[17 + at :] + b"\n"
+    assert hot.split_fin_run(lines, 0) == [IDS[:16]]
+
+
+@pytest.mark.parametrize("line", [b"fin ", b"FIX ", b"FIN\t", b"XIN "])
+def test_other_lines_of_that_length_are_no_fins(hot, line):
+    assert hot.split_fin_run(line + IDS[:16] + b"\n", 0) == []
+    assert hot.split_fin_run(b"FIN " + IDS[:16] + b"\r\n", 0) == []
+
+
+@same_module
+@given(first=st.integers(0, 2**64 - 200), count=st.integers(0, 200))
+def test_ids_are_the_numbers_in_hex(hot, first, count):
+    wanted = b"".join(b"%016x" % number for number in range(first, first + count))
+    assert hot.hex_ids(first, count) == wanted
+
+
+@same_module
+@given(
+    records=st.lists(
+        st.tuples(st.integers(1, 0xFFFF), st.binary(max_size=40)).map(
+            lambda made: STAMP[:8] + made[0].to_bytes(2, "big") + IDS[:16] + made[1]
+        )
+    ),
+    extra=st.binary(max_size=3),
+)
+def test_records_come_back_from_the_disk_as_they_were_put_there(hot, records, extra):
+    encoded = bytes(hot.encode_disk_records(records))
+    assert encoded == b"".join(
+        struct.pack(">i8sH", len(record), record[:8], int.from_bytes(record[8:10], "big") - 1)
+        + record[10:]
+        for record in records
+    )
+    buffer = b"before" + encoded + extra
+    assert hot.decode_disk_records(buffer, 6, len(records) + 1, 100) == (records, 6 + len(encoded))
+    assert hot.decode_disk_records(buffer, 6, 0, 100) == ([], 6)
 
 
 def sized(*bodies):
@@ -127,3 +169,34 @@ def test_bodies_of_any_content_come_out_as_they_went_in(hot, bodies, extra):
     stop = hot.split_bodies(buffer, 0, len(buffer), len(bodies) + 1, 30, found)
     assert found == bodies
     assert buffer[stop:] == extra
+
+
+def stored(deliveries):
+    return struct.pack(">i8sH", 27, STAMP[:8], deliveries) + IDS[:16] + b"x"
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "following"),
+    [(0, 1), (254, 255), (255, 256), (0xFFFE, 0xFFFF), (0xFFFF, 0xFFFF)],
+)
+def test_a_record_from_disk_counts_the_delivery_to_come(hot, deliveries, following):
+    records, _ = hot.decode_disk_records(stored(deliveries), 0, 9, 100)
+    assert records == [STAMP[:8] + following.to_bytes(2, "big") + IDS[:16] + b"x"]
+
+
+def test_a_record_without_a_delivery_to_come_is_stored_as_it_is(hot):
+    never = STAMP[:8] + b"\0\0" + IDS[:16] + b"x"
+    assert hot.encode_disk_records([never]) == stored(0)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 25, 101, 2**31 - 1, -(2**31)])
+def test_decoding_stops_at_an_impossible_size(hot, size):
+    buffer = stored(0) + struct.pack(">i", size) + bytes(200)
+    records, position = hot.decode_disk_records(buffer, 0, 9, 100)
+    assert (len(records), position) == (1, 31)
+
+
+def test_decoding_stops_before_a_record_that_is_not_all_there(hot):
+    for cut in range(31, 62):
+        records, position = hot.decode_disk_records((stored(0) * 2)[:cut], 0, 9, 100)
+        assert (len(records), position) == (1, 31)

@@ -50,7 +50,7 @@ class Writer:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _append(self, encoded: bytearray) -> None:
+    def _append(self, encoded: bytes | bytearray) -> None:
         if self.check_file or self._descriptor < 0:
             self.open()
         rest = memoryview(encoded)
