@@ -15,11 +15,12 @@ JOBS ?= 2
 # More for pytest, for instance: make test ARGS='-k queue -x'
 ARGS ?=
 
-.PHONY: help run test lint format types cover bench bench-compare conformance docs clean distclean
+.PHONY: help run test test-compose lint format types cover bench bench-compare conformance docs configuration clean distclean
 
 help:
 	@echo 'make run          a local cluster in the foreground'
 	@echo 'make test         every test (ARGS="-k name" for some)'
+	@echo 'make test-compose a cluster of containers, where there is a Docker engine'
 	@echo 'make lint types   style and types;  make format  puts the style right'
 	@echo 'make cover        the tests, and what they do not reach'
 	@echo 'make bench        rates and latencies;  make bench-compare BASE=rev  against a revision'
@@ -52,6 +53,11 @@ run: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(ARGS)
 
+# Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
+# registry: on Debian as root, with debootstrap.
+test-compose: $(VENV)/installed-test
+	NSQ_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -rs $(ARGS)
+
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -79,7 +85,11 @@ conformance: $(VENV)/installed
 	$(BIN)/python $(CONFORMANCE)/conform.py --bin $(CURDIR)/$(BIN) --jobs $(JOBS) $(CASES:%=-k %)
 
 docs: $(VENV)/installed-docs
-	$(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict --quiet
+
+# docs/configuration.md, from the options classes; a test tells when this is to be done.
+configuration: $(VENV)/installed
+	$(BIN)/python scripts/configuration_reference.py
 
 clean:
 	rm -rf build dist site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,91 @@
+"""The compose files and the Dockerfile, without an engine: `tests/compose` has the real thing."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.compose.engine import compose_command
+
+from nsqadmin.options import NsqadminOptions
+from nsqcore.app.options import settings
+from nsqd.options import NsqdOptions
+from nsqlookupd.options import NsqlookupdOptions
+
+ROOT = Path(__file__).parents[2]
+MAIN = ROOT / "docker-compose.yml"
+PUBLISHED = ROOT / "deploy/docker-compose.published.yml"
+PROGRAMS = {"NSQD": NsqdOptions, "NSQLOOKUPD": NsqlookupdOptions, "NSQADMIN": NsqadminOptions}
+
+
+def services(*files: Path) -> dict[str, Any]:
+    """All services of compose files, by name."""
+    found: dict[str, Any] = {}
+    for file in files:
+        found |= yaml.safe_load(file.read_text())["services"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", [[MAIN], [MAIN, PUBLISHED]], ids=["main", "published"])
+@pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]], ids=["plain", "monitoring"])
+def test_compose_has_nothing_to_complain_about(files, profile):
+    if not (compose := compose_command()):
+        pytest.skip("no docker compose here")
+    words = [word for file in files for word in ("-f", str(file))]
+    done = subprocess.run(
+        [*compose, *words, *profile, "config"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NSQ_HOST_ADDRESS": "192.0.2.1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = set(yaml.safe_load(done.stdout)["services"])
+    assert {"nsqlookupd-1", "nsqlookupd-2", "nsqd", "nsqadmin"} <= shown
+
+
+def test_monitoring_is_off_unless_asked_for():
+    profiles = {name: service.get("profiles") for name, service in services(MAIN).items()}
+    assert [name for name, given in profiles.items() if given] == ["prometheus", "grafana"]
+    assert profiles["prometheus"] == profiles["grafana"] == ["monitoring"]
+
+
+def test_every_service_has_limits_a_restart_policy_and_loopback_ports():
+    for name, service in services(MAIN).items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["mem_limit"], name
+        assert service["cpus"], name
+        for port in service["ports"]:
+            assert re.fullmatch(r"\$\{\w+:-127\.0\.0\.1:[\d-]+\}:\d+", port), (name, port)
+
+
+def test_every_variable_of_a_program_is_a_setting():
+    known = {
+        variable
+        for prefix, options in PROGRAMS.items()
+        for setting in settings(options, prefix.lower())
+        for variable in setting.variables
+    }
+    for name, service in services(MAIN, PUBLISHED).items():
+        given = {key for key in service.get("environment", {}) if key.partition("_")[0] in PROGRAMS}
+        assert given <= known, name
+
+
+def test_published_ports_are_the_same_inside_and_outside():
+    for name, service in services(PUBLISHED).items():
+        for port in service.get("ports", ()):
+            outside, inside = port.split(":")[-2:]
+            assert outside == inside, name
+            assert f"address=:{inside}" in " ".join(service["command"])
+
+
+def test_the_image_has_all_that_is_packaged():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    ignored = (ROOT / ".dockerignore").read_text()
+    for folder in ("src", "services", "web"):
+        assert f"COPY {folder} {folder}" in dockerfile
+        assert f"!{folder}\n" in ignored
