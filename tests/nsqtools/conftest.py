@@ -1,0 +1,45 @@
+"""Real daemons and real utilities for the tests of the utilities."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.daemons import Daemon
+from tests.nsqtools.tools import Tool
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready."""
+    made: list[Daemon] = []
+
+    def make(program: str, *flags: str) -> Daemon:
+        made.append(Daemon(program, tmp_path / f"{program}-{len(made)}", list(flags)))
+        made[-1].folder.mkdir()
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        one.clean_up()
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Iterator[Callable[..., Tool]]:
+    """Starts utilities: `tool("nsq_tail", "--flag", stdin=b"")`; `Tool.end` gives the outcome."""
+    started: list[Tool] = []
+
+    def start(
+        program: str,
+        *flags: str,
+        stdin: bytes | int = subprocess.DEVNULL,
+        limits: Callable[[], None] | None = None,
+    ) -> Tool:
+        folder = tmp_path / f"tool-{len(started)}"
+        folder.mkdir()
+        started.append(Tool.start(program, flags, folder, stdin, limits))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.clean_up()
