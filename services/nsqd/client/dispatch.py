@@ -142,14 +142,12 @@ def publish_deferred(client: Client, command: PublishDeferred) -> None:
 
 
 def create_topic(client: Client, command: CreateTopic) -> None:
-    """The topic of a faulty MPUB."""
-    if client.services.settings.limits.auth_required and (
-        client.permissions is None or not client.permissions.allow(command.topic, "", PUBLISH)
-    ):
-        return
+    """The topic of a faulty MPUB, if the client may publish to it."""
+    if client.services.settings.limits.auth_required:
+        _check_permission(client, "MPUB", command.topic, "", PUBLISH)
     try:
         client.services.broker.topic(command.topic)
-    except Exiting as error:
+    except (OSError, Exiting) as error:
         logger.debug("client(%s): %s", client.name, error)
 
 
@@ -159,8 +157,7 @@ def create_topic(client: Client, command: CreateTopic) -> None:
 def subscribe(client: Client, command: Subscribe) -> None:
     """SUB."""
     _check_state(client, b"SUB")
-    if client.identity.heartbeat_interval <= 0:
-        raise Invalid("cannot SUB with heartbeats disabled")
+    _check_heartbeats(client)
     services = client.services
     if services.settings.limits.auth_required:
         _check_permission(client, "SUB", command.topic, command.channel, SUBSCRIBE)
@@ -183,6 +180,8 @@ def subscribe(client: Client, command: Subscribe) -> None:
         raise SubFailed(f"SUB failed {error}") from error
     except Exiting as error:
         raise SubFailed("SUB failed to deal with exiting topic/channel") from error
+    except OSError as error:
+        raise SubFailed(f"SUB failed {error}") from error
     client.channel, client.consumer = channel, consumer
     client.state = State.SUBSCRIBED
     client.outbox.add(OK_FRAME)
@@ -194,6 +193,11 @@ def _when_drained(client: Client, call: Callable[[], None]) -> None:
         client.services.stir()
 
     client.outbox.drained = drained
+
+
+def _check_heartbeats(client: Client) -> None:
+    if client.identity.heartbeat_interval <= 0:
+        raise Invalid("cannot SUB with heartbeats disabled")
 
 
 def _locality(client: Client) -> int:
@@ -334,6 +338,8 @@ def fault(client: Client, command: Fault) -> Effect | None:
     if command.command == b"RDY" and client.state is State.CLOSING:
         return None
     _check_state(client, command.command)
+    if command.command == b"SUB":
+        _check_heartbeats(client)
     if command.silent:
         logger.error("client(%s): %s", client.name, command.error)
         return Close()

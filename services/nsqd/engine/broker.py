@@ -23,6 +23,9 @@ from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.queues.tiered import TieredQueue
 from nsqd.engine.topic import Topic
 
+# How soon a backlog that the disk would not take is tried again, in ns.
+DRAIN_RETRY = 1_000_000_000
+
 Kind = Literal["create", "delete", "pause"]
 
 # kind, topic, channel (None: the topic itself)
@@ -129,6 +132,7 @@ class Broker:
             self._drop_channel(topic, channel)
         del self.topics[topic.name]
         self._backlogs.pop(topic, None)
+        self.deadlines.disarm(topic)
         topic.delete()
         self._changed("delete", topic)
 
@@ -236,7 +240,8 @@ class Broker:
             self.store.warn(
                 f"TOPIC({topic.name}): failed to move messages to its channels - {error}"
             )
-            del self._backlogs[topic]  # tried again with the next message or change
+            del self._backlogs[topic]
+            self.deadlines.arm(topic, now + DRAIN_RETRY)
             return False
         if topic.backlog:
             return moved  # what cannot be read just now is tried again with the next turn
@@ -245,9 +250,11 @@ class Broker:
 
     def expire(self, now: int) -> None:
         """Act on every deadline up to ``now``."""
-        for channel in self.deadlines.expire(now):
-            if isinstance(channel, Channel):
-                self.mark(channel)
+        for due in self.deadlines.expire(now):
+            if isinstance(due, Channel):
+                self.mark(due)
+            elif isinstance(due, Topic):
+                self._resume(due)
 
     # ------------------------------------------------------------ the end
 

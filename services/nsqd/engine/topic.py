@@ -119,6 +119,10 @@ class Topic:
             raise
         return True
 
+    def expire(self, now: int) -> bool:
+        """Whether there is a backlog to try again, when its deadline has come."""
+        return self.backlog
+
     def _spread(self, records: list[bytes]) -> None:
         channels = list(self.channels.values())
         if len(channels) > 1:  # those that need the disk first: if it fails, nobody has a copy yet

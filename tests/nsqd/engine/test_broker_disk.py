@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from nsqd.engine.broker import DRAIN_RETRY
 from nsqd.engine.errors import Exiting
 
 SECOND = 1_000_000_000
@@ -91,6 +92,23 @@ def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, wa
     broker.publish("t", [b"e"], now=0)
     pump_all(broker)
     assert (topic.depth, channel.depth) == (0, 5)
+
+
+def test_backlog_that_the_disk_refused_is_tried_again_a_second_later(new_broker, directory):
+    broker = new_broker(mem_queue_size=3)
+    channel = broker.channel("t", "c")
+    topic = broker.publish("t", [b"a", b"b"], now=0)
+    broker.pause_topic(topic, True)
+    broker.publish("t", [b"c", b"d"], now=0)
+    directory.rmdir()
+    broker.pause_topic(topic, False)
+    broker.pump(now=0)
+    directory.mkdir()
+
+    assert broker.deadlines.next == DRAIN_RETRY
+    broker.expire(now=DRAIN_RETRY)
+    pump_all(broker)
+    assert (topic.depth, channel.depth) == (0, 4)
 
 
 def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
