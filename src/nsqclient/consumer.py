@@ -29,6 +29,7 @@ from nsqclient.discovery import Discovery, Source, topic_filter
 from nsqclient.flow import Flow
 from nsqclient.giveup import GiveUp, drop
 from nsqclient.hooks import Hooks
+from nsqclient.http import check_url
 from nsqclient.message import Message, settle
 from nsqclient.ready import STRATEGIES, ReadyBudget, Strategy
 from nsqclient.roster import Roster
@@ -291,6 +292,8 @@ def _check(
         raise ValueError("nowhere to consume from: give lookupd or nsqd addresses")
     for address in nsqds:
         check_address(address)
+    for address in lookupds:
+        check_url(address)
     if topic is not None and topics is None:
         if not is_valid_name(topic):
             raise ValueError(f"{topic!r} is not a valid topic name")

@@ -31,6 +31,17 @@ def base_url(address: str) -> str:
     return url.rstrip("/")
 
 
+def check_url(address: str) -> str:
+    """``address`` if requests can be sent there; raises ValueError if not."""
+    try:
+        url = httpx.URL(base_url(address))
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{address!r} is not an HTTP address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{address!r} is not an HTTP address; write host:port or a URL")
+    return address
+
+
 @define(eq=False)
 class _Api:
     """One daemon's HTTP interface. Open it with ``async with``."""

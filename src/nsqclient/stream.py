@@ -81,7 +81,10 @@ async def dial(address: str) -> Stream:
     if path is not None:
         return await anyio.connect_unix(path)
     host, port = split_address(address)
-    return await anyio.connect_tcp(host, port)
+    try:
+        return await anyio.connect_tcp(host, port)
+    except ValueError as error:  # nsqlookupd may name a host that cannot even be looked up
+        raise OSError(f"{host!r} is not a host name: {error}") from error
 
 
 async def upgrade_to_tls(stream: Stream, address: str, tls: bool | ssl.SSLContext) -> Stream:

@@ -2,7 +2,7 @@ import pytest
 from tests.nsqclient.backends import on_both
 
 from nsqclient import ProtocolError
-from nsqclient.stream import CompressedStream, check_address, split_address, unix_path
+from nsqclient.stream import CompressedStream, check_address, dial, split_address, unix_path
 from nsqclient.testing import stream_pair
 from nsqcore.wire.deflate import DeflateCodec
 
@@ -32,6 +32,13 @@ def test_unix_sockets_are_told_from_hosts():
 def test_wrong_addresses_are_refused(address: str):
     with pytest.raises(ValueError, match="is not an address"):
         check_address(address)
+
+
+@on_both
+async def test_host_that_cannot_be_a_host_is_nobody():
+    for host in ("a..b", "a\0b", "x" * 300):
+        with pytest.raises(OSError):  # noqa: PT011 - the texts are the system's
+            await dial(f"{host}:1")
 
 
 @on_both
