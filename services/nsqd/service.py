@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from nsqcore.app import garbage, log
 from nsqcore.app.dirlock import lock_directory
@@ -373,4 +373,6 @@ async def run(options: NsqdOptions, process: Process) -> None:
         )
         listeners = open_listeners(options)
         identity = announced(options, listeners)
+        # what "auto" has come to is what /info tells nsqadmin
+        api.options = evolve(options, broadcast_address=identity.broadcast_address)
         await Nsqd(process, broker, api, listeners, identity, tls, metadata).serve()
