@@ -120,11 +120,18 @@ def _grid(top: float, step: float, unit: str) -> Markup:
         parts += Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             _LEFT, _LARGE_WIDTH - _RIGHT, y, y
         )
-        shown = f"{value:g}" if value < 1000 else short(value)
+        shown = f"{value:g}" if value < 1000 else _thousands(value)
         parts += Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
             _LEFT - 6, y + 3.5, shown + (unit if unit != "/s" and value else "")
         )
     return parts
+
+
+def _thousands(value: float) -> str:
+    for size, sign in ((1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:g}{sign}"
+    return f"{value / 1e3:g}k"
 
 
 def _times(points: Sequence[Point], step: float) -> Markup:

@@ -18,14 +18,15 @@ from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 # Beyond this a drawing is wallpaper: 90 rows of 34 px are three screens.
 MAX_ROWS = 90
+_MANY_LINES = 250  # where lines at full strength become a grey wall
 ROW, GAP, TOP = 34, 12, 44
 BOX = 26
 _COLUMNS = {  # left edge and width
-    "lookupd": (8, 160),
-    "node": (248, 196),
-    "topic": (528, 214),
-    "channel": (832, 214),
-    "consumer": (1126, 226),
+    "lookupd": (8, 156),
+    "node": (232, 190),
+    "topic": (558, 208),
+    "channel": (852, 208),
+    "consumer": (1134, 218),
 }
 WIDTH = 1360
 # Widths of letters of names and notes, in the widest of the fonts that browsers fall back to.
@@ -75,12 +76,13 @@ class Drawing:
     width: int = WIDTH
     topics: int = 0  # drawn
     left_out: int = 0  # topics not drawn
+    dense: bool = False  # so many lines that each has to be faint
     columns: Sequence[tuple[str, int]] = (
         ("nsqlookupd", 8),
-        ("nsqd", 248),
-        ("Topics", 528),
-        ("Channels", 832),
-        ("Consumers", 1126),
+        ("nsqd", 232),
+        ("Topics", 558),
+        ("Channels", 852),
+        ("Consumers", 1134),
     )
 
 
@@ -105,6 +107,7 @@ def lay_out(snapshot: Snapshot, query: str = "") -> Drawing:
         height=int(height) + TOP + 20,
         topics=len(topics),
         left_out=len(fitting) - len(topics),
+        dense=len(edges) > _MANY_LINES,
     )
 
 

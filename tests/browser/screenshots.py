@@ -17,7 +17,7 @@ from tests.browser.stage import Stage
 
 TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
 WIDTH = 1360
-LONGEST = 1500  # pixels; a picture of more says no more
+LONGEST = 1300  # pixels; a picture of more says no more
 
 
 def shoot(driver: webdriver.Chrome, name: str, *, width: int = WIDTH) -> None:
