@@ -168,6 +168,8 @@ class HttpCalls:
 
 def _reason(error: Exception) -> str:
     """The root of a failed connection: trio says only that all attempts failed."""
+    if isinstance(error, NoAnswer):
+        return str(error)
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

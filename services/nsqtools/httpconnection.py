@@ -93,22 +93,37 @@ def parse_url(url: str) -> Target:
 
 @attrs.define(eq=False)
 class _Reader:
-    """What httptools calls while it parses one answer."""
+    """What httptools calls while it parses one answer.
 
+    ``keep_alive`` is asked for with the head: once a message is complete the parser has forgotten.
+    """
+
+    parser: httptools.HttpResponseParser = attrs.field(init=False)
+    keep_alive: bool = False
     location: str = ""
     size: int = 0
     has_head: bool = False
     complete: bool = False
+    has_length: bool = False
+
+    @property
+    def ends_with_stream(self) -> bool:
+        """Whether the end of the stream is the proper end of the answer."""
+        return self.has_head and not self.has_length
 
     def on_message_begin(self) -> None:
-        self.has_head = self.complete = False
+        self.has_head = self.has_length = self.complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"location":
+        lowered = name.lower()
+        if lowered == b"location":
             self.location = value.decode("latin-1")
+        elif lowered in (b"content-length", b"transfer-encoding"):
+            self.has_length = True
 
     def on_headers_complete(self) -> None:
         self.has_head = True
+        self.keep_alive = self.parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
         self.size += len(body)
@@ -155,11 +170,11 @@ class HttpConnection:
         try:
             await self._stream.send_all(request)
             reader = _Reader()
-            parser = httptools.HttpResponseParser(reader)
+            reader.parser = parser = httptools.HttpResponseParser(reader)
             while not reader.complete:
                 data = await self._stream.receive_some(READ_SIZE)
                 if not data:
-                    if reader.has_head and not parser.should_keep_alive():
+                    if reader.ends_with_stream:
                         return Answer(parser.get_status_code(), reader.location, False)
                     raise NoAnswer("connection closed before the answer", stale=not began)
                 began = True
@@ -173,7 +188,7 @@ class HttpConnection:
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             reason = error.__cause__ or error
             raise NoAnswer(f"connection lost: {reason}", stale=not began) from error
-        return Answer(parser.get_status_code(), reader.location, parser.should_keep_alive())
+        return Answer(parser.get_status_code(), reader.location, reader.keep_alive)
 
     async def close(self) -> None:
         """Close it at once."""

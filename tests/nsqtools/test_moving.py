@@ -1,0 +1,72 @@
+"""Moving files without overwriting."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from nsqtools import moving
+from nsqtools.moving import move_exclusively
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("work", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "work" / "f").write_bytes(b"content")
+    return tmp_path / "work" / "f", tmp_path / "out" / "f"
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def link(source: str, target: str) -> None:
+        raise OSError(number, os.strerror(number), source, None, target)
+
+    monkeypatch.setattr(moving.os, "link", link)
+
+
+LINKS = [None, errno.EXDEV, errno.EPERM]
+
+
+@pytest.mark.parametrize("refused", LINKS)
+def test_a_file_moves(folders, monkeypatch, refused):
+    source, target = folders
+    if refused:
+        refuse_links(monkeypatch, refused)
+    move_exclusively(str(source), str(target))
+    assert target.read_bytes() == b"content"
+    assert os.listdir(source.parent) == []
+    assert os.listdir(target.parent) == ["f"]
+
+
+@pytest.mark.parametrize("refused", LINKS)
+def test_a_file_that_is_there_is_never_overwritten(folders, monkeypatch, refused):
+    source, target = folders
+    target.write_bytes(b"precious")
+    if refused:
+        refuse_links(monkeypatch, refused)
+    with pytest.raises(FileExistsError):
+        move_exclusively(str(source), str(target))
+    assert (source.read_bytes(), target.read_bytes()) == (b"content", b"precious")
+    assert os.listdir(target.parent) == ["f"]
+
+
+def test_a_full_disk_leaves_no_litter(folders, monkeypatch):
+    source, target = folders
+    refuse_links(monkeypatch, errno.EXDEV)
+
+    def copy(old: object, new: object, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(moving.shutil, "copyfileobj", copy)
+    with pytest.raises(OSError, match="No space left"):
+        move_exclusively(str(source), str(target))
+    assert source.read_bytes() == b"content"
+    assert os.listdir(target.parent) == []
+
+
+def test_other_errors_are_told(folders):
+    source, target = folders
+    with pytest.raises(FileNotFoundError):
+        move_exclusively(str(source), str(target.parent / "missing" / "f"))
+    assert source.read_bytes() == b"content"
