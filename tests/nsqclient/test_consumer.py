@@ -177,6 +177,7 @@ async def test_run_requeues_what_fails_and_goes_on(caplog):
         assert "not today" in caplog.text
 
 
+@pytest.mark.slow
 @on_both
 async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
     async with fake_cluster() as cluster:
@@ -304,6 +305,7 @@ async def test_many_takers_get_every_message_once():
         assert sorted(seen) == sorted(b"%d" % number for number in range(200))
 
 
+@pytest.mark.slow
 @on_both
 async def test_taker_cancelled_at_the_wrong_moment_leaves_the_message_to_another():
     async with fake_cluster() as cluster:
@@ -333,6 +335,7 @@ async def test_taker_cancelled_at_the_wrong_moment_leaves_the_message_to_another
             await until(lambda: len(nsqd.finished) == 5)
 
 
+@pytest.mark.slow
 @on_both
 async def test_consumption_goes_on_from_the_others_and_resumes_when_an_nsqd_is_back():
     async with fake_cluster() as cluster:
@@ -467,6 +470,7 @@ async def test_batch_cancelled_while_it_gathers_gives_its_messages_back():
             await until(lambda: nsqd.requeued == [(b"1", 0), (b"2", 0)])
 
 
+@pytest.mark.slow
 @on_both
 async def test_max_in_flight_holds_over_all_connections_while_they_come_and_go():
     async with fake_cluster() as cluster:
@@ -601,6 +605,7 @@ async def test_message_is_touched_as_long_as_it_is_processed():
             assert consumer.stats().timed_out == 1  # y, which nobody took in time
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_handler_that_hangs_is_cancelled_when_its_message_expires_and_the_worker_goes_on():
     async with fake_cluster() as cluster:
@@ -660,6 +665,7 @@ async def test_nsqd_that_was_silent_too_long_is_dialled_again():
             (await anext(consumer)).finish_nowait()
 
 
+@pytest.mark.slow
 @on_both
 async def test_every_checkpoint_may_be_the_last():
     """Cancelled after any number of steps, nothing stays in flight and nothing is lost."""

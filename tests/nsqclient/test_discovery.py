@@ -1,6 +1,7 @@
 import re
 
 import anyio
+import pytest
 from tests.fakes.fake_lookupd import fake_lookupd
 from tests.fakes.fake_nsqd import fake_cluster, until
 from tests.nsqclient.backends import on_both
@@ -25,6 +26,7 @@ async def test_consumer_finds_nsqds_by_every_nsqlookupd():
         assert a.subscriptions == b.subscriptions == [("orders", "billing")]
 
 
+@pytest.mark.slow
 @on_both
 async def test_topic_nobody_has_yet_is_found_soon_after_it_comes():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
@@ -37,6 +39,7 @@ async def test_topic_nobody_has_yet_is_found_soon_after_it_comes():
             await until(lambda: nsqd.subscriptions)
 
 
+@pytest.mark.slow
 @on_both
 async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connection_away(caplog):
     async def never() -> bytes:
@@ -90,6 +93,7 @@ async def test_unreachable_nsqlookupd_is_asked_again_and_delays_nobody(caplog):
         assert "asking again in" in caplog.text
 
 
+@pytest.mark.slow
 @on_both
 async def test_nsqd_no_longer_named_is_not_dialled_again_once_it_has_gone():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
@@ -111,6 +115,7 @@ async def test_nsqd_no_longer_named_is_not_dialled_again_once_it_has_gone():
             assert a.dials == 1
 
 
+@pytest.mark.slow
 @on_both
 async def test_topics_are_found_by_pattern_as_they_come():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:

@@ -1,5 +1,6 @@
 from collections import deque
 
+import pytest
 from attrs import Factory, define
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,6 +175,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     st.integers(1, 12),
