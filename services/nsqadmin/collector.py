@@ -78,8 +78,11 @@ class Collector:
         """Look at the cluster again and again, until cancelled; ``on_round`` gets each snapshot."""
         while True:
             began = self.monotonic()
-            await self.round()
-            on_round(self.snapshot)
+            try:
+                await self.round()
+                on_round(self.snapshot)
+            except Exception:  # this loop is the supervisor: one strange answer is not the end
+                logger.exception("collector: a look at the cluster failed")
             took = (self.monotonic() - began) / SECOND
             # A cluster that takes long to look at is looked at less often: half the time is for
             # pages.

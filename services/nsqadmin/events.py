@@ -17,7 +17,7 @@ from quart import Response, g, request
 from nsqadmin.access import Viewer
 from nsqadmin.admin import Admin
 from nsqadmin.asgi import AdminApp
-from nsqadmin.pages import Pages
+from nsqadmin.pages import GRAPH_COOKIE, Pages
 from nsqadmin.render import Split, split
 from nsqadmin.requests import SESSION_COOKIE, Identity
 from nsqadmin.snapshot import Snapshot
@@ -40,7 +40,9 @@ class Streams:
     _drawn: dict[tuple[object, ...], tuple[str, Split]] = attrs.field(factory=dict)
     _drawn_of: int = -1
 
-    def draw(self, viewer: Viewer, path: str, arguments: Mapping[str, str]) -> tuple[str, Split]:
+    def draw(
+        self, viewer: Viewer, path: str, arguments: Mapping[str, str], graph_span: str = ""
+    ) -> tuple[str, Split]:
         """A page's ``main`` at this moment, whole and in parts.
 
         Raises:
@@ -50,9 +52,9 @@ class Streams:
         if version != self._drawn_of:
             self._drawn.clear()
             self._drawn_of = version
-        key = (path, tuple(sorted(arguments.items())), viewer.role)
+        key = (path, tuple(sorted(arguments.items())), viewer.role, graph_span)
         if key not in self._drawn:
-            view = self.pages.view(viewer, path, arguments)
+            view = self.pages.view(viewer, path, arguments, graph_span=graph_span)
             whole = self.pages.renderer.main(view, self.pages.find(view))
             self._drawn[key] = (whole, split(whole))
         return self._drawn[key]
@@ -63,6 +65,8 @@ class Streams:
         path: str,
         arguments: Mapping[str, str],
         still: Callable[[], bool],
+        *,
+        graph_span: str = "",
     ) -> AsyncIterator[str]:
         """The events of one page, as long as ``still`` says that its viewer may see it."""
         collector = self.admin.collector
@@ -81,7 +85,7 @@ class Streams:
                     continue
                 version = snapshot.version
                 try:
-                    whole, now = self.draw(viewer, path, arguments)
+                    whole, now = self.draw(viewer, path, arguments, graph_span)
                 except NoSuchPage:
                     yield event("gone", {})
                     return
@@ -128,7 +132,8 @@ def add_events(app: AdminApp, admin: Admin, pages: Pages, identity: Identity) ->
             now = identity.session_viewer(token, viewer)
             return now is not None and now.role == viewer.role
 
-        stream = streams.events(viewer, path or "/", arguments, still)
+        span = request.cookies.get(GRAPH_COOKIE, "")
+        stream = streams.events(viewer, path or "/", arguments, still, graph_span=span)
         response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back

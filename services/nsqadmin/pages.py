@@ -15,6 +15,7 @@ from werkzeug.routing import Map, Rule
 from nsqadmin.access import Viewer
 from nsqadmin.admin import Admin
 from nsqadmin.asgi import AdminApp
+from nsqadmin.graphite import SPANS
 from nsqadmin.pages_nodes import counter, lookup, node, nodes
 from nsqadmin.pages_topics import channel, topic, topics
 from nsqadmin.pages_topology import topology
@@ -23,6 +24,8 @@ from nsqadmin.requests import wants_page
 from nsqadmin.view import NoSuchPage, Page, View
 
 PageMaker = Callable[..., Page]
+# Remembers the span of Graphite's pictures from page to page, as the original does.
+GRAPH_COOKIE, _YEAR = "nsqadmin_graph", 365 * 86400
 
 PAGES: tuple[tuple[str, PageMaker], ...] = (
     ("/", topics),
@@ -49,9 +52,11 @@ class Pages:
         """Prepare to find a page by its path."""
         self._map = Map([Rule(rule, endpoint=str(i)) for i, (rule, _) in enumerate(PAGES)])
 
-    def view(self, viewer: Viewer, path: str, arguments: Mapping[str, str]) -> View:
+    def view(
+        self, viewer: Viewer, path: str, arguments: Mapping[str, str], *, graph_span: str = ""
+    ) -> View:
         """The view of ``path`` (without the base path) at this moment."""
-        return View(self.admin, viewer, self.admin.collector.snapshot, path, arguments)
+        return View(self.admin, viewer, self.admin.collector.snapshot, path, arguments, graph_span)
 
     def find(self, view: View) -> Page:
         """The page of a view.
@@ -87,12 +92,19 @@ def add_pages(app: AdminApp, admin: Admin, pages: Pages) -> None:
             return html(pages.renderer.plain("shell.html", **shell_values(admin)))
         await admin.collector.fresh()
         path = request.path[len(base) :] or "/"
-        view = pages.view(g.viewer, path, request.args.to_dict())
+        span = request.cookies.get(GRAPH_COOKIE, "")
+        view = pages.view(g.viewer, path, request.args.to_dict(), graph_span=span)
         try:
             page = pages.find(view)
         except NoSuchPage as error:
             return pages.error(view, 404, "Not found", str(error))
-        return html(pages.renderer.page(view, page))
+        response = html(pages.renderer.page(view, page))
+        if view.arguments.get("t") in SPANS:
+            base_path = admin.options.base_path
+            response.set_cookie(
+                GRAPH_COOKIE, view.arguments["t"], max_age=_YEAR, samesite="Lax", path=base_path
+            )
+        return response
 
     for index, (rule, _) in enumerate(PAGES):
         whole = base if rule == "/" and base else base + rule

@@ -61,6 +61,7 @@ class View:
     snapshot: Snapshot
     path: str  # without the base path
     arguments: Mapping[str, str]
+    graph_span: str = ""  # of Graphite's pictures, as this browser chose it last
 
     @property
     def now(self) -> float:
@@ -126,7 +127,7 @@ class View:
     @property
     def graphite(self) -> Graphite:
         """Graphite, with the span that the URL asks for."""
-        asked = self.arguments.get("t", "")
+        asked = self.arguments.get("t", "") or self.graph_span
         return Graphite(self.admin.options, asked if asked in SPANS else DEFAULT_SPAN)
 
     @property

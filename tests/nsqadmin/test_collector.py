@@ -119,3 +119,22 @@ async def test_the_load_on_the_cluster_does_not_grow_with_the_browsers(site):
             await s.page("/")
             await s.page("/topics/orders")
         assert s.nsqds[0].server.asked == []
+
+
+@pytest.mark.slow
+async def test_a_look_that_fails_is_not_the_last(site, nursery, caplog):
+    async with site(collect_interval=0.2) as s:
+        looks = []
+
+        def on_round(snapshot):
+            looks.append(snapshot)
+            if len(looks) == 1:
+                raise RuntimeError("strange")
+
+        nursery.start_soon(s.admin.collector.run, on_round)
+        s.admin.collector.watchers = 1
+        with trio.fail_after(5):
+            await s.admin.collector.changed(s.admin.collector.snapshot.version)
+            await s.admin.collector.changed(s.admin.collector.snapshot.version)
+        assert "a look at the cluster failed" in caplog.text
+        nursery.cancel_scope.cancel()

@@ -238,3 +238,9 @@ async def test_graphite_pictures_stand_where_graphite_is_configured(site):
         assert "g.example/render" not in await s.page("/topics/orders?t=off")
         response = await s.client.get("/", headers=BROWSER)
         assert "img-src 'self' http://g.example;" in response.headers["Content-Security-Policy"]
+
+
+async def test_the_span_of_graphites_pictures_is_remembered(site):
+    async with site(graphite_url="http://g.example") as s:
+        await s.page("/topics/orders?t=12h")
+        assert "from=-12h" in await s.page("/")
