@@ -98,6 +98,25 @@ def test_whatever_is_asked_for_is_there(scraped):
         assert asked <= known, (who, asked - known)
 
 
+def test_the_page_on_metrics_has_every_metric_and_no_other(scraped):
+    page = (DEPLOY.parent / "docs/metrics.md").read_text()
+    told = set(re.findall(r"^\| `(nsq\w+)` \|", page, re.MULTILINE))
+    known = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for text in scraped.values()
+        for family in text_string_to_metric_families(text)
+        if family.name.startswith("nsq")
+    }
+    assert {name for name in told if not name.startswith("nsqadmin_")} == known
+
+
+def test_the_page_on_metrics_has_every_alert():
+    page = (DEPLOY.parent / "docs/metrics.md").read_text()
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            assert "record" in rule or f"`{rule['alert']}`" in page
+
+
 def test_every_expression_of_the_dashboard_parses(tmp_path):
     rules = [
         {"record": "a:b:c", "expr": re.sub(r"\$__rate_interval", "5m", expression)}
