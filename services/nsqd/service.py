@@ -32,6 +32,7 @@ from nsqcore.net.listeners import Listener
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timer, Timers
 from nsqcore.net.tls import ServerTls, TlsError
+from nsqcore.wire import speedups
 from nsqd import sync
 from nsqd.client.auth import AuthServers
 from nsqd.client.client import Services
@@ -339,6 +340,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
     Raises DirectoryLocked, OptionsError where the options or the metadata do not allow
     to run, or OSError where the queues cannot be written at the end.
     """
+    if speedups.note:
+        logger.warning("NSQ: %s", speedups.note)
     path = options.data_path or os.getcwd()
     try:
         tls = server_tls(options)
