@@ -27,7 +27,7 @@ SAYS = {
     "run.py": "handled order 5\nstopped",
     "script.py": "one",
     "secure.py": "True True",
-    "test_with_memory_nsqd.py": "an hour later",
+    "memory_nsqd.py": "an hour later",
 }
 
 
