@@ -112,5 +112,5 @@ class Client:
 
 
 def host_of(peer: Peer) -> str:
-    """The address of ``peer`` without its port."""
-    return peer.address.rpartition(":")[0] or peer.address
+    """The address of ``peer`` without port and brackets."""
+    return peer.address.rpartition(":")[0].strip("[]") or peer.address
