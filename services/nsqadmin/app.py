@@ -35,6 +35,12 @@ MAX_BODY = 1024 * 1024
 # Open without a login: how supervisors look after us, and what the login page is made of.
 _OPEN = ("/ping", "/static/", "/fonts/", "/login", *OPEN)
 _TITLES = {403: "Not allowed", 404: "Not found", 502: "The cluster does not answer"}
+# What the API's words mean, for people.
+_WORDS = {
+    "FORBIDDEN": "You may not do this, or the form was not sent from a page of this nsqadmin.",
+    "NOT_FOUND": "There is no such page.",
+    "INTERNAL_ERROR": "Something went wrong inside nsqadmin. Its log says more.",
+}
 
 
 def make_app(admin: Admin) -> AdminApp:
@@ -110,7 +116,7 @@ def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
         else:
             view = pages.view(g.viewer, "/", {})
             title = _TITLES.get(status, "This did not work")
-            response = pages.error(view, status, title, message)
+            response = pages.error(view, status, title, _WORDS.get(message, message))
         response.headers.update(headers or {})
         return response
 
