@@ -4,31 +4,55 @@ NSQ_TEST_IMAGE names an image to test, in place of one that is built from this t
 """
 
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from tests.compose.engine import Cluster, build_image, compose_command, engine_trouble, run
+from tests.compose.engine import Cluster, build_image, engine_trouble, run
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster of docker-compose.yml, up and healthy, from an image of this tree."""
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of an image of this tree."""
     if not os.environ.get("NSQ_TEST_COMPOSE"):
         pytest.skip("containers are started by make test-compose alone")
     if trouble := engine_trouble():
         pytest.skip(trouble)
-    project = f"nsq-test-{os.getpid()}"
-    given = os.environ.get("NSQ_TEST_IMAGE", "")
-    image = given or f"nsq-trio-test:{project}"
-    if not given:
-        build_image(image, tmp_path_factory.mktemp("context"))
-    print(f"cluster({project}): {' '.join(compose_command())}")
-    cluster = Cluster(project, image, tmp_path_factory.mktemp("clients"), {"NSQ_SIGTERM": "drain"})
-    try:
-        cluster.up()
+    if given := os.environ.get("NSQ_TEST_IMAGE"):
+        yield given
+        return
+    name = f"nsq-trio-test:{os.getpid()}"
+    build_image(name, tmp_path_factory.mktemp("context"))
+    yield name
+    run("docker", "rmi", "--no-prune", name)
+
+
+@pytest.fixture(scope="session")
+def make_cluster(
+    image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., AbstractContextManager[Cluster]]:
+    """Makes clusters that are up and healthy: ``with make_cluster(NAME=value) as cluster``."""
+
+    @contextmanager
+    def make(*files: str, **settings: str) -> Iterator[Cluster]:
+        project = f"nsq-test-{os.getpid()}-{secrets.token_hex(2)}"
+        folder = tmp_path_factory.mktemp("clients")
+        cluster = Cluster(project, image, folder, settings, ("docker-compose.yml", *files))
+        try:
+            cluster.up()
+            yield cluster
+        finally:
+            cluster.down()
+        assert not cluster.containers()
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def cluster(
+    make_cluster: Callable[..., AbstractContextManager[Cluster]],
+) -> Iterator[Cluster]:
+    """The cluster of docker-compose.yml, whose nsqd drain at the first SIGTERM."""
+    with make_cluster(NSQ_SIGTERM="drain") as cluster:
         yield cluster
-    finally:
-        cluster.down()
-        if not given:
-            run("docker", "rmi", "--no-prune", image)
-    assert not cluster.containers()

@@ -126,6 +126,7 @@ class Cluster:
     image: str
     folder: Path
     settings: dict[str, str] = field(factory=dict)
+    files: tuple[str, ...] = ("docker-compose.yml",)
     clients: list[Client] = field(factory=list)
 
     # ------------------------------------------------------------ the project
@@ -133,10 +134,9 @@ class Cluster:
     def compose(self, *words: str) -> str:
         """Run a compose command on this project."""
         environment = os.environ | FREE_PORTS | {"NSQ_IMAGE": self.image} | self.settings
-        return run(
-            *compose_command(), "-p", self.project, "-f", ROOT / "docker-compose.yml", *words,
-            env=environment, cwd=ROOT,
-        )  # fmt: skip
+        files = [word for file in self.files for word in ("-f", str(ROOT / file))]
+        command = [*compose_command(), "-p", self.project, *files]
+        return run(*command, *words, env=environment, cwd=ROOT)
 
     def up(self, *words: str) -> None:
         """Start what is not running and wait until all of it is healthy."""

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -25,9 +25,14 @@ def ended(*clients: Client) -> Iterator[None]:
             client.stop()
 
 
-def wait_for(consumer: Client, bodies: set[str], timeout: float = 60.0) -> None:
-    """Return when ``consumer`` has printed all of ``bodies``."""
-    wait_until(lambda: bodies <= set(consumer.lines()), "all is consumed", timeout=timeout)
+def wait_for(consumers: Client | Sequence[Client], bodies: set[str], timeout: float = 60.0) -> None:
+    """Return when ``consumers`` have printed all of ``bodies`` together."""
+    several = [consumers] if isinstance(consumers, Client) else consumers
+
+    def printed() -> set[str]:
+        return {line for consumer in several for line in consumer.lines()}
+
+    wait_until(lambda: bodies <= printed(), "all is consumed", timeout=timeout)
 
 
 def crash(cluster: Cluster, container: str) -> None:
