@@ -9,6 +9,16 @@ from typing import Any
 import trio
 
 from nsqcore.app.version import short_version_line
+from nsqctl.options import (
+    LOOKUPD_VARIABLE,
+    add_target,
+    address,
+    count,
+    default_lookupds,
+    members,
+    positive,
+    size,
+)
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 Commands = Any  # argparse's own class for this is private
@@ -16,7 +26,15 @@ Commands = Any  # argparse's own class for this is private
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status of one ``nsqctl`` command."""
-    given = make_parser().parse_args(arguments)
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    if "lookupd_http_address" in given and not (
+        given.lookupd_http_address or given.nsqd_http_address
+    ):
+        try:
+            given.lookupd_http_address = default_lookupds()
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"{LOOKUPD_VARIABLE}: {error}")
     try:
         status: int = trio.run(given.command, given)
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
@@ -68,15 +86,13 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     parser.set_defaults(command=command)
     if cluster:
-        from nsqctl.target import add_target
-
         add_target(parser)
     return parser
 
 
 def _add_up(commands: Commands) -> None:
     parser = _add(commands, "up", "start a local cluster in the foreground", _up, cluster=False)
-    parser.add_argument("--nsqd", type=int, default=2, metavar="N", help="how many nsqd (2)")
+    parser.add_argument("--nsqd", type=members, default=2, metavar="N", help="how many nsqd (2)")
     parser.add_argument("--data-path", type=Path, default=Path("data"), help="(./data)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
     parser.add_argument("--no-admin", action="store_true", help="without nsqadmin")
@@ -114,18 +130,20 @@ def _add_actions(commands: Commands) -> None:
         parser.set_defaults(action=action)
         parser.add_argument("topic")
         if action == "tombstone":
-            parser.add_argument("node", metavar="HOST:HTTP-PORT")
+            parser.add_argument("node", type=address, metavar="HOST:HTTP-PORT")
         else:
             parser.add_argument("channel", nargs="?")
         if action in ("pause", "unpause", "empty"):
-            parser.add_argument("--node", metavar="HOST:HTTP-PORT", help="on this nsqd only")
+            parser.add_argument(
+                "--node", type=address, metavar="HOST:HTTP-PORT", help="on this nsqd only"
+            )
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_top(commands: Commands) -> None:
     parser = _add(commands, "top", "the busiest channels, live", _top)
-    parser.add_argument("--interval", type=_positive, default=2.0, metavar="SECONDS", help="(2)")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="stop after N (never)")
+    parser.add_argument("--interval", type=positive, default=2.0, metavar="SECONDS", help="(2)")
+    parser.add_argument("--count", type=count, metavar="N", help="stop after N (never)")
     keys = "d depth, r in/s, o done/s, i in flight, c clients, t timed out/s, n name"
     parser.add_argument("--sort", choices=list("droictn"), default="d", help=keys)
 
@@ -133,30 +151,20 @@ def _add_top(commands: Commands) -> None:
 def _add_bench(commands: Commands) -> None:
     help = "what an nsqd can do, measured from here with our client"
     parser = _add(commands, "bench", help, _bench, cluster=False)
-    parser.add_argument("--nsqd-tcp-address", default="127.0.0.1:4150", metavar="HOST:PORT")
-    parser.add_argument("--nsqd-http-address", default="127.0.0.1:4151", metavar="HOST:PORT")
-    parser.add_argument("--count", type=int, default=200_000, help="messages (200000)")
-    parser.add_argument("--size", type=_size, default=200, help="bytes of a message (200)")
-    parser.add_argument("--batch", type=int, default=200, help="messages per publish (200)")
-    parser.add_argument("--publishers", type=int, default=4, help="publishes at a time (4)")
-    parser.add_argument("--max-in-flight", type=int, default=2500, help="(2500)")
-    parser.add_argument("--rate", type=_positive, default=100.0, help="for latency, msg/s (100)")
-    parser.add_argument("--seconds", type=_positive, default=3.0, help="for latency (3)")
+    parser.add_argument(
+        "--nsqd-tcp-address", type=address, default="127.0.0.1:4150", metavar="HOST:PORT"
+    )
+    parser.add_argument(
+        "--nsqd-http-address", type=address, default="127.0.0.1:4151", metavar="HOST:PORT"
+    )
+    parser.add_argument("--count", type=count, default=200_000, help="messages (200000)")
+    parser.add_argument("--size", type=size, default=200, help="bytes of a message (200)")
+    parser.add_argument("--batch", type=count, default=200, help="messages per publish (200)")
+    parser.add_argument("--publishers", type=count, default=4, help="publishes at a time (4)")
+    parser.add_argument("--max-in-flight", type=count, default=2500, help="(2500)")
+    parser.add_argument("--rate", type=positive, default=100.0, help="for latency, msg/s (100)")
+    parser.add_argument("--seconds", type=positive, default=3.0, help="for latency (3)")
     parser.add_argument("--json", action="store_true", help="for programs")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
-
-
-def _size(text: str) -> int:
-    value = int(text)
-    if value < 8:
-        raise argparse.ArgumentTypeError("at least 8: a message carries the time it was sent")
-    return value
 
 
 # What follows imports late: `nsqctl up` is to start at once, and needs none of it.

@@ -1,17 +1,20 @@
 """``nsqctl up``: a local cluster in the foreground, for trying things out.
 
 One nsqlookupd, some nsqd, one nsqadmin, each a process of its own, on loopback at
-the well-known ports, or the next free ones. Ctrl-C or SIGTERM stops them in an
-order that loses nothing; so does the end of any of them.
+the well-known ports, or the next free ones. Ctrl-C, SIGTERM or the end of the terminal
+stops them in an order that loses nothing; so does the end of any of them. They never
+outlive nsqctl: see `nsqctl.member`.
 """
 
+import contextlib
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -19,6 +22,9 @@ from attrs import Factory, define, frozen
 
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin
 LOOKUPD_TCP, LOOKUPD_HTTP, NSQD_TCP, NSQD_HTTP, ADMIN_HTTP = 4160, 4161, 4150, 4151, 4171
+
+# Addresses to listen on that nobody can connect to from elsewhere.
+WILDCARDS = ("0.0.0.0", "::")
 
 # How long a process may take to listen, and to stop. A stop writes all of memory to disk.
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 60.0
@@ -63,64 +69,54 @@ class UpFailed(Exception):
 def plan(options: UpOptions) -> Plan:
     """What to start: addresses that are free now, directories that exist.
 
-    Raises OSError where a directory cannot be made.
+    Raises OSError where a directory cannot be made, UpFailed where there is nothing to listen on.
     """
-    host = options.host
     taken: set[int] = set()
     result = Plan()
-    tcp, http = (_free(host, port, taken) for port in (LOOKUPD_TCP, LOOKUPD_HTTP))
-    result.lookupd_tcp, result.lookupd_http = _join(host, tcp), _join(host, http)
-    result.members.append(
-        Member(
-            "nsqlookupd",
-            (
-                "nsqlookupd",
-                f"--tcp-address={result.lookupd_tcp}",
-                f"--http-address={result.lookupd_http}",
-                f"--broadcast-address={host}",
-            ),
-            host,
-            http,
-        )
-    )
+    _add_lookupd(result, options, taken)
     for number in range(1, options.nsqd + 1):
-        tcp, http = (_free(host, port, taken) for port in (NSQD_TCP, NSQD_HTTP))
-        directory = options.data_path / f"nsqd-{number}"
-        directory.mkdir(parents=True, exist_ok=True)
-        result.nsqd_tcp.append(_join(host, tcp))
-        result.nsqd_http.append(_join(host, http))
-        result.members.append(
-            Member(
-                f"nsqd-{number}",
-                (
-                    "nsqd",
-                    f"--tcp-address={_join(host, tcp)}",
-                    f"--http-address={_join(host, http)}",
-                    f"--data-path={directory}",
-                    f"--broadcast-address={host}",
-                    f"--lookupd-tcp-address={result.lookupd_tcp}",
-                    f"--node-id={number}",
-                ),
-                host,
-                http,
-            )
-        )
+        _add_nsqd(result, options, taken, number)
     if options.admin:
-        http = _free(host, ADMIN_HTTP, taken)
-        result.admin_http = _join(host, http)
-        result.members.append(
-            Member(
-                "nsqadmin",
-                (
-                    "nsqadmin",
-                    f"--http-address={result.admin_http}",
-                    f"--lookupd-http-address={result.lookupd_http}",
-                ),
-                host,
-                http,
-            )
-        )
+        _add_admin(result, options, taken)
     return result
+
+
+def _add_lookupd(plan: Plan, options: UpOptions, taken: set[int]) -> None:
+    host = options.host
+    tcp, http = (_free(host, port, taken) for port in (LOOKUPD_TCP, LOOKUPD_HTTP))
+    plan.lookupd_tcp, plan.lookupd_http = _join(host, tcp), _join(host, http)
+    arguments = [f"--tcp-address={plan.lookupd_tcp}", f"--http-address={plan.lookupd_http}"]
+    if host not in WILDCARDS:
+        arguments.append(f"--broadcast-address={host}")
+    plan.members.append(Member("nsqlookupd", ("nsqlookupd", *arguments), host, http))
+
+
+def _add_nsqd(plan: Plan, options: UpOptions, taken: set[int], number: int) -> None:
+    host = options.host
+    tcp, http = (_free(host, port, taken) for port in (NSQD_TCP, NSQD_HTTP))
+    directory = options.data_path / f"nsqd-{number}"
+    directory.mkdir(parents=True, exist_ok=True)
+    plan.nsqd_tcp.append(_join(host, tcp))
+    plan.nsqd_http.append(_join(host, http))
+    arguments = (
+        f"--tcp-address={_join(host, tcp)}",
+        f"--http-address={_join(host, http)}",
+        f"--data-path={directory}",
+        f"--broadcast-address={'auto' if host in WILDCARDS else host}",
+        f"--lookupd-tcp-address={plan.lookupd_tcp}",
+        f"--node-id={number}",
+    )
+    plan.members.append(Member(f"nsqd-{number}", ("nsqd", *arguments), host, http))
+
+
+def _add_admin(plan: Plan, options: UpOptions, taken: set[int]) -> None:
+    http = _free(options.host, ADMIN_HTTP, taken)
+    plan.admin_http = _join(options.host, http)
+    arguments = (
+        f"--http-address={plan.admin_http}",
+        f"--lookupd-http-address={plan.lookupd_http}",
+    )
+    plan.members.append(Member("nsqadmin", ("nsqadmin", *arguments), options.host, http))
 
 
 def _free(host: str, port: int, taken: set[int]) -> int:
@@ -138,8 +134,10 @@ def _is_free(host: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise UpFailed(f"cannot listen on {host}: {error.strerror}") from error
     return True
 
 
@@ -162,36 +160,55 @@ def summary(plan: Plan, options: UpOptions) -> Iterator[str]:
     yield "Try, in another terminal:"
     yield ""
     yield f"  curl -d 'hello' 'http://{plan.nsqd_http[0]}/pub?topic=greetings'"
-    yield f"  nsq_tail --topic=greetings --lookupd-http-address={plan.lookupd_http} -n 1"
+    nsq_tail = _command("nsq_tail")
+    yield f"  {nsq_tail} --topic=greetings --lookupd-http-address={plan.lookupd_http} -n 1"
     yield f"  curl 'http://{plan.lookupd_http}/lookup?topic=greetings'"
     yield ""
     yield "Ctrl-C stops it; messages that were not consumed are there at the next start."
     yield ""
 
 
+def _command(name: str) -> str:
+    """How to call a program that was installed beside this one."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) or not beside.exists():
+        return name
+    with contextlib.suppress(ValueError):
+        return str(beside.relative_to(Path.cwd()))
+    return str(beside)
+
+
 async def up(options: UpOptions) -> None:
-    """Run a cluster until SIGINT or SIGTERM. Raises UpFailed, OSError."""
+    """Run a cluster until it is told to stop. Raises UpFailed, OSError."""
     chart = plan(options)
     running: dict[str, trio.Process] = {}
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        failure: list[str] = []
+    failures: list[str] = []
+    with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_obey, signals, nursery.cancel_scope)
             try:
                 for member in chart.members:
                     process = await _start(member, nursery)
                     running[member.name] = process
-                    nursery.start_soon(_watch, member, process, failure, nursery)
+                    nursery.start_soon(_watch, member.name, process, failures, nursery)
                     await _wait_listening(member)
                 for line in summary(chart, options):
                     print(line, flush=True)
                 await trio.sleep_forever()
             finally:
                 with trio.CancelScope(shield=True):
-                    await _stop(running)
-    if failure:
-        raise UpFailed(failure[0])
+                    await _stop(running, failures)
+    if failures:
+        raise UpFailed("\n".join(failures))
     print("Stopped.", flush=True)
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """What stops the cluster; the end of the terminal does not under nohup."""
+    stops = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stops.append(signal.SIGHUP)
+    return stops
 
 
 async def _obey(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -200,9 +217,10 @@ async def _obey(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
 
 
 async def _start(member: Member, nursery: trio.Nursery) -> trio.Process:
-    program, *arguments = member.arguments
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", program, *arguments],
+        # -P: what lies in the current directory is not to be imported
+        [sys.executable, "-P", "-m", "nsqctl.member", *member.arguments],
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # Ctrl-C reaches a whole group: the daemons are to be stopped by us, in order
         start_new_session=True,
@@ -220,16 +238,32 @@ async def _relay(name: str, stream: trio.abc.ReceiveStream) -> None:
         async for chunk in stream:
             *lines, rest = (rest + bytes(chunk)).split(b"\n")
             for line in lines:
-                print(f"{name:<11} {line.decode(errors='replace')}", file=sys.stderr, flush=True)
+                _tell(f"{name:<11} {line.decode(errors='replace')}")
+        if rest:
+            _tell(f"{name:<11} {rest.decode(errors='replace')}")
+
+
+def _tell(line: str) -> None:
+    # a daemon whose log nobody takes would stand still: without a terminal, read it all the same
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 async def _watch(
-    member: Member, process: trio.Process, failure: list[str], nursery: trio.Nursery
+    name: str, process: trio.Process, failures: list[str], nursery: trio.Nursery
 ) -> None:
     """End the cluster when one of it ends by itself."""
     status = await process.wait()
-    failure.append(f"{member.name} ended with status {status}")
+    failures.append(f"{name} ended by itself, {_how(status)}: its log is above")
     nursery.cancel_scope.cancel()
+
+
+def _how(status: int) -> str:
+    """An exit status, in words."""
+    with contextlib.suppress(ValueError):  # signals without a name
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+    return f"status {status}"
 
 
 async def _wait_listening(member: Member) -> None:
@@ -245,20 +279,22 @@ async def _wait_listening(member: Member) -> None:
     raise UpFailed(f"{member.name} does not listen on port {member.port}")
 
 
-async def _stop(running: dict[str, trio.Process]) -> None:
+async def _stop(running: dict[str, trio.Process], failures: list[str]) -> None:
     """Stop the members: those that ask first, then those that are asked."""
     for prefix in ("nsqadmin", "nsqd", "nsqlookupd"):
-        group = [process for name, process in running.items() if name.startswith(prefix)]
-        group = [process for process in group if process.poll() is None]
         async with trio.open_nursery() as nursery:
-            for process in group:
-                process.terminate()
-                nursery.start_soon(partial(_await_end, process))
+            for name, process in running.items():
+                if name.startswith(prefix) and process.poll() is None:
+                    nursery.start_soon(_end, name, process, failures)
 
 
-async def _await_end(process: trio.Process) -> None:
+async def _end(name: str, process: trio.Process, failures: list[str]) -> None:
+    process.terminate()
     with trio.move_on_after(STOP_TIMEOUT) as scope:
         await process.wait()
     if scope.cancelled_caught:
         process.kill()
         await process.wait()
+        failures.append(f"{name} did not stop within {STOP_TIMEOUT:.0f} s: killed")
+    elif process.returncode not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
+        failures.append(f"{name} did not stop well, {_how(process.returncode)}: its log is above")

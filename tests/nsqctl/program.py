@@ -1,0 +1,212 @@
+"""nsqctl as a user has it: as a program, with or without a terminal.
+
+Clusters of `nsqctl up` each get a loopback address of their own, so that the well-known ports
+are free there, whatever else runs on this machine.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import secrets
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from tests.e2e.daemons import BIN, PATIENCE, wait_until
+
+NSQCTL = str(BIN / "nsqctl")
+UP = "Ctrl-C stops it"
+STEERING = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?")
+
+
+def nsqctl(*arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
+    """What the command wrote to standard output and standard error; it ends with ``status``."""
+    done = subprocess.run(
+        [NSQCTL, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, **environment},
+    )
+    told = f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == status, told
+    assert "Traceback" not in done.stderr, told
+    return done.stdout, done.stderr
+
+
+def nsqctl_json(*arguments: str, status: int = 0) -> Any:
+    """What the command says with ``--json``."""
+    return json.loads(nsqctl(*arguments, "--json", status=status)[0])
+
+
+@define(eq=False)
+class Up:
+    """An `nsqctl up`, on an address and in a folder of its own."""
+
+    folder: Path
+    host: str = field(factory=lambda: "127." + ".".join(str(b % 254 + 1) for b in os.urandom(3)))
+    process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self, *flags: str, nohup: bool = False) -> "Up":
+        """Start it, and wait for nothing."""
+        self.folder.mkdir(exist_ok=True)
+        command = ["nohup"] * nohup + [NSQCTL, "up", f"--host={self.host}", *flags]
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+        return self
+
+    def start(self, *flags: str, nohup: bool = False) -> "Up":
+        """Start it, and wait until the cluster is up."""
+        self.spawn(*flags, nohup=nohup)
+        self.wait_until_up()
+        return self
+
+    def wait_until_up(self) -> None:
+        """Return once it has told that it is up."""
+        wait_until(self._is_up, "the cluster is up")
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.told()
+        return UP in self.out.read_text()
+
+    @property
+    def out(self) -> Path:
+        """Where its standard output goes."""
+        return self.folder / "out"
+
+    @property
+    def err(self) -> Path:
+        """Where its standard error goes."""
+        return self.folder / "err"
+
+    def told(self) -> str:
+        """All that it wrote."""
+        return f"{self.out.read_text()}\n{self.err.read_text()}"
+
+    def address(self, member: str, kind: str = "http") -> str:
+        """The address that it tells of a member."""
+        found = re.search(rf"{member} .*?{kind} (?:http://)?(\S+)", self.out.read_text())
+        assert found, self.told()
+        return found[1]
+
+    def members(self) -> dict[str, int]:
+        """The process ids of what it started, by program; also of what it left behind."""
+        found: dict[str, int] = {}
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has just ended
+            if b"nsqctl.member" in words and any(self.host.encode() in word for word in words):
+                name = words[words.index(b"nsqctl.member") + 1].decode()
+                path_flags = [word for word in words if word.startswith(b"--data-path=")]
+                suffix = path_flags[0].rpartition(b"nsqd")[2].decode() if path_flags else ""
+                found[name + suffix] = int(path.parent.name)
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send it a signal; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def clean_up(self) -> None:
+        """End everything, if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        wait_until(lambda: not self.members(), "no member is left")
+
+
+def unused_name() -> str:
+    """The name of a topic that nobody else has."""
+    return f"t-{secrets.token_hex(6)}"
+
+
+@define(eq=False)
+class Terminal:
+    """A command in a terminal of ``rows`` lines: what it shows, and keys for it."""
+
+    command: list[str]
+    rows: int = 24
+    columns: int = 120
+    master: int = -1
+    slave: int = -1
+    shown: bytes = b""
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> "Terminal":
+        """Start the command, with the terminal as its standard input, output and error."""
+        self.master, self.slave = pty.openpty()
+        self.resize(self.rows, self.columns)
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            preexec_fn=self._take_terminal,
+            env={**os.environ, "TERM": "xterm-256color"},
+        )
+        return self
+
+    def _take_terminal(self) -> None:
+        os.setsid()
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the terminal, as a window manager does."""
+        self.rows, self.columns = rows, columns
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def press(self, keys: bytes) -> None:
+        """Type ``keys``."""
+        os.write(self.master, keys)
+
+    def wait_for(self, text: str) -> str:
+        """What is shown from now on, up to the first picture that has ``text``."""
+        seen = b""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.plain(seen):
+            assert time.monotonic() < deadline, f"no {text!r} in {self.plain(seen)[-3000:]!r}"
+            seen += self._read()
+        return self.plain(seen)
+
+    def _read(self) -> bytes:
+        readable, _, _ = select.select([self.master], [], [], 0.1)
+        data = os.read(self.master, 65536) if readable else b""
+        self.shown += data
+        return data
+
+    @staticmethod
+    def plain(data: bytes) -> str:
+        """Text without what steers the terminal."""
+        return STEERING.sub(b"", data).decode(errors="replace")
+
+    def wait(self) -> int:
+        """The exit status."""
+        wait_until(lambda: (self._read(), self.process.poll())[1] is not None, "it ends")
+        return self.process.returncode
+
+    def modes(self) -> list[Any]:
+        """How the terminal treats keys."""
+        return termios.tcgetattr(self.slave)
+
+    def clean_up(self) -> None:
+        """End the command, if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
