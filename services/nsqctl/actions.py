@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.upstream import UpstreamError
 from nsqcore.wire.names import is_valid_name
 from nsqctl.output import print_failures
 
@@ -14,7 +15,7 @@ DESTRUCTIVE = ("delete", "empty", "tombstone")
 
 
 async def act(cluster: Cluster, given: argparse.Namespace) -> int:
-    """Do what ``given.action`` says; the exit status."""
+    """Do what ``given.action`` says; the exit status. Raises AllFailed."""
     action, topic, channel = given.action, given.topic, getattr(given, "channel", None) or ""
     for name in filter(None, (topic, channel)):
         if not is_valid_name(name):
@@ -23,24 +24,50 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     what = f"channel {topic}/{channel}" if channel else f"topic {topic}"
     node: str = getattr(given, "node", None) or ""
     where = f" on {node}" if node else ""
+    if complaint := await _complaint(cluster, action, topic):
+        print(f"nsqctl: {complaint}", file=sys.stderr)
+        return 1
     if action in DESTRUCTIVE and not given.yes and not _confirmed(f"{action} {what}{where}"):
         print("nsqctl: nothing was done", file=sys.stderr)
         return 1
-    if action == "create":
-        failures = await cluster.create(topic, channel)
-    elif action == "delete":
-        failures = await cluster.delete(topic, channel)
-    elif action == "tombstone":
-        failures = await cluster.tombstone(topic, node)
-    else:
-        failures = await cluster.act(action, topic, channel, node=node or None)
-    status = print_failures(failures)
+    status = print_failures(await _perform(cluster, action, topic, channel, node))
     print(f"{action} {what}{where}: {'done, but for the failures above' if status else 'done'}")
     return status
+
+
+async def _complaint(cluster: Cluster, action: str, topic: str) -> str:
+    """Why the action cannot be meant, as nobody would do anything; empty if somebody would."""
+    if action == "create":
+        return ""
+    if action == "tombstone" and not cluster.lookupds:
+        return "a tombstone is set at nsqlookupd: --lookupd-http-address names one"
+    if action == "delete" and cluster.lookupds:
+        return ""  # nsqlookupds forget a topic also when no nsqd has it any more
+    answer = await cluster.producers(topic)
+    if answer.value or answer.failures:
+        return ""
+    return f"no nsqd has the topic {topic}"
+
+
+async def _perform(
+    cluster: Cluster, action: str, topic: str, channel: str, node: str
+) -> tuple[UpstreamError, ...]:
+    """Do it; who failed."""
+    if action == "create":
+        return await cluster.create(topic, channel)
+    if action == "delete":
+        return await cluster.delete(topic, channel)
+    if action == "tombstone":
+        return await cluster.tombstone(topic, node)
+    return await cluster.act(action, topic, channel, node=node or None)
 
 
 def _confirmed(what: str) -> bool:
     if not sys.stdin.isatty():
         print("nsqctl: not a terminal; --yes says that it is meant", file=sys.stderr)
         return False
-    return input(f"{what}? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{what}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        print()
+        return False

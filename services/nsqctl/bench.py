@@ -6,10 +6,14 @@ over HTTP. The client is part of what is measured.
 """
 
 import argparse
+import math
 import secrets
+import signal
 import struct
+import sys
 import time
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import trio
@@ -25,24 +29,56 @@ CLEANUP_TIMEOUT = 5.0
 
 async def bench(given: argparse.Namespace) -> int:
     """Measure the nsqd at ``given.nsqd_tcp_address``; print the figures."""
+    received: list[int] = []
+    figures: dict[str, Any] = {}
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def obey() -> None:
+                async for number in signals:
+                    received.append(number)
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(obey)
+            figures = await _measure(given)
+            nursery.cancel_scope.cancel()
+    if received:
+        return 128 + received[0]
+    if given.json:
+        print_json(figures)
+    else:
+        rows = [(name.replace("_", " "), _rounded(name, value)) for name, value in figures.items()]
+        console().print(table("", ("figure", "value"), rows))
+    return 0
+
+
+def _rounded(name: str, value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return f"{value:.2f}" if name.endswith("_ms") else round(value)
+
+
+async def _measure(given: argparse.Namespace) -> dict[str, Any]:
     topic = f"nsqctl-bench-{secrets.token_hex(4)}"
-    async with nsqclient.NsqdHttp(given.nsqd_http_address) as http:
-        await http.create_topic(topic)
+    async with nsqclient.NsqdHttp(given.nsqd_http_address, timeout=CLEANUP_TIMEOUT) as http:
         try:
+            await http.create_topic(topic)
             await http.create_channel(topic, CHANNEL)
             rates = await _rates(given, topic)
             latencies = await _latencies(given, topic)
         finally:
-            with trio.move_on_after(CLEANUP_TIMEOUT, shield=True):
-                await http.delete_topic(topic)
-    figures = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
-    figures |= {**rates, **latencies}
-    if given.json:
-        print_json(figures)
-    else:
-        rows = [(name.replace("_", " "), value) for name, value in figures.items()]
-        console().print(table("", ("figure", "value"), rows))
-    return 0
+            with trio.CancelScope(shield=True):
+                await _delete(http, topic)
+    about = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
+    return {**about, **rates, **latencies}
+
+
+async def _delete(http: nsqclient.NsqdHttp, topic: str) -> None:
+    try:
+        await http.delete_topic(topic)
+    except nsqclient.HttpError as error:
+        if error.status != HTTPStatus.NOT_FOUND:  # it may not have come to be
+            print(f"nsqctl: the topic {topic} could not be deleted: {error}", file=sys.stderr)
 
 
 async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
@@ -118,5 +154,4 @@ async def _latencies(given: argparse.Namespace, topic: str) -> dict[str, float]:
 
 def percentile(samples: list[float], percent: int) -> float:
     """The value that ``percent`` of ``samples`` (one at least) do not exceed."""
-    ranked: list[Any] = sorted(samples)
-    return float(ranked[min(len(ranked) * percent // 100, len(ranked) - 1)])
+    return sorted(samples)[max(math.ceil(len(samples) * percent / 100), 1) - 1]

@@ -1,26 +1,18 @@
 """``nsqctl doctor``: what is wrong with a cluster, and what to do about it.
 
-Each check is a function from what was found out (`Examined`) to findings. What is
-found out is asked once, of every daemon, with the usual timeouts.
+Each check is a function from what was found out (`nsqctl.examine`) to findings.
 """
 
 import argparse
-import contextlib
-import json
 import socket
-import time
 from collections.abc import Callable, Iterator
-from email.utils import parsedate_to_datetime
 
-import trio
-from attrs import Factory, asdict, define, frozen
+from attrs import asdict, frozen
+from rich.padding import Padding
+from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.lookupd import lookupd_nodes
-from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
-from nsqcore.cluster.producer import Producer
-from nsqcore.cluster.stats import TopicStats
-from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqctl.examine import Examined, examine
 from nsqctl.output import console, print_json, shown
 
 # Clocks further apart make timestamps and latencies misleading; seconds.
@@ -28,8 +20,6 @@ MAX_SKEW = 2.0
 
 # Below this share of free disk an nsqd may soon refuse messages.
 MIN_FREE = 0.10
-
-CONNECT_TIMEOUT = 2.0
 
 
 @frozen
@@ -42,124 +32,6 @@ class Finding:
     advice: str
 
 
-@define
-class NsqdState:
-    """One nsqd, examined."""
-
-    producer: Producer
-    registered_at: set[str] = Factory(set)
-    unresolvable: str = ""
-    tcp_error: str = ""
-    http_error: str = ""
-    stats: list[TopicStats] = Factory(list)
-    health: str = ""
-    skew: float | None = None  # seconds that its clock is ahead of ours
-    disk_free: float | None = None  # share of its data path's file system
-
-    @property
-    def name(self) -> str:
-        """Its address, as nsqlookupd tells it."""
-        return self.producer.http_address
-
-
-@define
-class Examined:
-    """Everything that was found out about a cluster."""
-
-    lookupds: tuple[str, ...]
-    dead_lookupds: dict[str, str] = Factory(dict)
-    nsqds: dict[str, NsqdState] = Factory(dict)
-
-
-# ------------------------------------------------------------------ examining
-
-
-async def examine(cluster: Cluster) -> Examined:
-    """Ask every daemon of ``cluster``."""
-    found = Examined(cluster.lookupds)
-    for lookupd in cluster.lookupds:
-        try:
-            answer = await lookupd_nodes(cluster.upstream, [lookupd])
-        except AllFailed as error:
-            found.dead_lookupds[lookupd] = str(error.failures[0])
-            continue
-        for producer in answer.value:
-            state = found.nsqds.setdefault(producer.http_address, NsqdState(producer))
-            state.registered_at.add(lookupd)
-    for address in cluster.nsqds:
-        try:
-            (producer,) = (await nsqd_nodes(cluster.upstream, [address])).value
-        except AllFailed as error:
-            host, _, port = address.rpartition(":")
-            producer = Producer(broadcast_address=host, http_port=int(port or 0), hostname=host)
-            found.nsqds[address] = NsqdState(producer, http_error=str(error.failures[0]))
-        else:
-            found.nsqds[address] = NsqdState(producer)
-    async with trio.open_nursery() as nursery:
-        for state in found.nsqds.values():
-            nursery.start_soon(_examine_nsqd, cluster, state)
-    return found
-
-
-async def _examine_nsqd(cluster: Cluster, state: NsqdState) -> None:
-    producer = state.producer
-    try:
-        await trio.socket.getaddrinfo(producer.broadcast_address, producer.tcp_port or None)
-    except (OSError, UnicodeError) as error:
-        state.unresolvable = str(error)
-        return
-    if producer.tcp_port:
-        state.tcp_error = await _try_connect(producer.broadcast_address, producer.tcp_port)
-    if state.http_error:
-        return
-    try:
-        state.stats = await one_nsqd_stats(cluster.upstream, producer)
-        state.health = await _health(cluster, producer)
-        await _examine_host(cluster, state)
-    except UpstreamError as error:
-        state.http_error = str(error)
-
-
-async def _try_connect(host: str, port: int) -> str:
-    with trio.move_on_after(CONNECT_TIMEOUT):
-        try:
-            stream = await trio.open_tcp_stream(host, port)
-        except OSError as error:
-            return str(error)
-        await stream.aclose()
-        return ""
-    return "timed out"
-
-
-async def _health(cluster: Cluster, producer: Producer) -> str:
-    # a topic that cannot exist: only the health is wanted
-    params = {"format": "json", "include_clients": "false", "include_mem": "false", "topic": "-"}
-    raw = await cluster.upstream.get(producer.http_address, "/stats", params)
-    return str(raw.get("health", "")) if isinstance(raw, dict) else ""
-
-
-async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
-    """Clock and disk: from /readyz, or what the original tells: the Date of an answer."""
-    asked = time.time_ns() / 1e9
-    probe = await cluster.upstream.probe(state.producer.http_address, "/readyz")
-    middle = (asked + time.time_ns() / 1e9) / 2
-    try:
-        told = json.loads(probe.body)
-    except ValueError:
-        told = None
-    if isinstance(told, dict) and isinstance(told.get("time"), float):
-        state.skew = told["time"] - middle
-        free = told.get("disk_free")
-        state.disk_free = free if isinstance(free, float) else None
-    elif probe.date:
-        with contextlib.suppress(ValueError):
-            # the header counts whole seconds: half of one has passed on average
-            state.skew = parsedate_to_datetime(probe.date).timestamp() + 0.5 - middle
-
-
-# ------------------------------------------------------------------ checks
-
-
 def check_lookupds(found: Examined) -> Iterator[Finding]:
     """nsqlookupds that do not answer."""
     for lookupd, error in found.dead_lookupds.items():
@@ -168,6 +40,17 @@ def check_lookupds(found: Examined) -> Iterator[Finding]:
             f"nsqlookupd {lookupd}",
             f"does not answer: {error}",
             "start it, or take its address out of the nsqds, nsqadmin and the consumers",
+        )
+
+
+def check_nsqds(found: Examined) -> Iterator[Finding]:
+    """Is there any nsqd at all?"""
+    if not found.nsqds and len(found.dead_lookupds) < len(found.lookupds):
+        yield Finding(
+            "error",
+            "cluster",
+            "no nsqd is registered",
+            "start one with --lookupd-tcp-address=<the TCP address of an nsqlookupd>",
         )
 
 
@@ -282,6 +165,7 @@ def check_consumers(found: Examined) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_lookupds,
+    check_nsqds,
     check_addresses,
     check_registration,
     check_versions,
@@ -297,15 +181,19 @@ async def doctor(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json([asdict(finding) for finding in findings])
     else:
-        out = console()
-        about = f"{len(found.lookupds)} nsqlookupd, {len(found.nsqds)} nsqd examined"
-        if not findings:
-            out.print(f"{about}: nothing to complain about")
-        for finding in findings:
-            style = "red" if finding.level == "error" else "yellow"
-            out.print(f"[{style}]{finding.level}[/{style}] {shown(finding.subject)}")
-            out.print(f"  {shown(finding.problem)}")
-            out.print(f"  -> {shown(finding.advice)}", style="dim")
-        if findings:
-            out.print(f"{about}: {len(findings)} findings")
+        _print(found, findings)
     return 1 if any(finding.level == "error" for finding in findings) else 0
+
+
+def _print(found: Examined, findings: list[Finding]) -> None:
+    out = console()
+    for finding in findings:
+        style = "red" if finding.level == "error" else "yellow"
+        out.print(Text(finding.level, style=style), shown(finding.subject))
+        out.print(Padding(shown(finding.problem), (0, 0, 0, 2)))
+        out.print(Padding(shown(f"-> {finding.advice}"), (0, 0, 0, 2)), style="dim")
+    about = f"{len(found.lookupds)} nsqlookupd, {len(found.nsqds)} nsqd examined"
+    if not findings:
+        out.print(f"{about}: nothing to complain about")
+    else:
+        out.print(f"{about}: {len(findings)} {'finding' if len(findings) == 1 else 'findings'}")

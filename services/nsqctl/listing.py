@@ -1,9 +1,12 @@
 """``nsqctl topics|channels|nodes|lookup|stats``: what there is in a cluster."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
+
+from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.lookupd import lookupd_channels
@@ -11,7 +14,7 @@ from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import Answer
-from nsqctl.output import console, print_failures, print_json, table
+from nsqctl.output import console, print_failures, print_json, printable, table
 
 TOPIC_COLUMNS = ("topic", "depth", "on disk", "messages", "channels", "nsqds", "paused")
 CHANNEL_COLUMNS = (
@@ -25,6 +28,8 @@ async def merged_topics(
 ) -> Answer[list[TopicStats]]:
     """Every topic over all nsqds, by name. Raises AllFailed."""
     nodes = await cluster.nodes()
+    if not nodes.value:  # the nsqlookupds know none: nobody to ask, and nothing wrong with it
+        return Answer([], nodes.failures)
     stats = await nsqd_stats(
         cluster.upstream, nodes.value, topic=topic, channel=channel, clients=clients
     )
@@ -98,18 +103,22 @@ async def lookup(cluster: Cluster, given: argparse.Namespace) -> int:
         out = console()
         out.print(table("", ("host", "TCP", "HTTP"), rows, texts=3))
         if names:
-            out.print("channels: " + ", ".join(names))
+            out.print(Text(printable("channels: " + ", ".join(names))))
     return print_failures(failures)
 
 
 async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
-    """A topic, its nsqds, channels and consumers in detail."""
+    """A topic, its nsqds, channels and consumers in detail; 1 if no nsqd has it."""
     answer = await merged_topics(
         cluster, topic=given.topic, channel=given.channel or "", clients=True
     )
+    status = print_failures(answer.failures)
+    if not answer.value:
+        print(f"nsqctl: no nsqd has the topic {given.topic}", file=sys.stderr)
+        status = 1
     if given.json:
         print_json([topic.to_json(time.time_ns()) for topic in answer.value])
-        return print_failures(answer.failures)
+        return status
     out = console()
     for topic in answer.value:
         per_node = [
@@ -123,9 +132,7 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
         for channel in shown:
             if channel.clients:
                 out.print(_clients_table(channel))
-    if not answer.value:
-        print(f"no nsqd has the topic {given.topic}")
-    return print_failures(answer.failures)
+    return status
 
 
 def _clients_table(channel: ChannelStats) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nsqcore.cluster.upstream import UpstreamError
 
@@ -16,14 +17,16 @@ PIPE_WIDTH = 400
 
 def console() -> Console:
     """Where tables go."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False)
 
 
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, texts: int = 1
 ) -> Table:
     """A table; the first ``texts`` columns are text, the others numbers."""
-    made = Table(title=title or None, title_justify="left", header_style="bold", box=None)
+    heading = Text(printable(title)) if title else None
+    made = Table(title=heading, title_justify="left", header_style="bold", box=None)
     for position, name in enumerate(columns):
         made.add_column(
             name, justify="left" if position < texts else "right", no_wrap=True, overflow="ellipsis"
@@ -33,15 +36,20 @@ def table(
     return made
 
 
-def shown(value: object) -> str:
-    """``value`` as a table shows it; markup in it is not obeyed."""
+def shown(value: object) -> Text:
+    """``value`` as a table shows it."""
     if isinstance(value, bool):
-        return "yes" if value else ""
+        return Text("yes" if value else "")
     if isinstance(value, int):
-        return f"{value:,}"
+        return Text(f"{value:,}")
     if isinstance(value, float):
-        return f"{value:,.1f}"
-    return str(value).replace("[", r"\[")
+        return Text(f"{value:,.1f}")
+    return Text(printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer the terminal: much of it comes from any client."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def print_json(value: Any) -> None:
@@ -52,8 +60,7 @@ def print_json(value: Any) -> None:
 
 def print_failures(failures: Iterable[UpstreamError]) -> int:
     """Name on stderr who did not answer; the exit status that this makes."""
-    status = 0
-    for failure in failures:
-        print(f"nsqctl: {failure}", file=sys.stderr)
-        status = 1
-    return status
+    texts = [printable(str(failure)) for failure in failures]
+    for text in dict.fromkeys(texts):
+        print(f"nsqctl: {text}", file=sys.stderr)
+    return 1 if texts else 0

@@ -1,0 +1,167 @@
+"""What there is to know about a cluster before judging it: everything is asked once.
+
+Every daemon is asked with the usual timeouts; what one does not answer is noted with it, and
+never ends the examination. `nsqctl.doctor` makes findings of this.
+"""
+
+import contextlib
+import json
+import time
+from email.utils import parsedate_to_datetime
+
+import trio
+from attrs import Factory, define
+
+from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.lookupd import lookupd_nodes
+from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
+from nsqcore.cluster.producer import Producer
+from nsqcore.cluster.stats import TopicStats
+from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.net.addresses import split_host_port
+
+# A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
+CONNECT_TIMEOUT = 2.0
+RESOLVE_TIMEOUT = 5.0
+
+
+@define
+class NsqdState:
+    """One nsqd, examined."""
+
+    producer: Producer
+    registered_at: set[str] = Factory(set)
+    unresolvable: str = ""
+    tcp_error: str = ""
+    http_error: str = ""
+    stats: list[TopicStats] = Factory(list)
+    health: str = ""
+    skew: float | None = None  # seconds that its clock is ahead of ours
+    disk_free: float | None = None  # share of its data path's file system
+
+    @property
+    def name(self) -> str:
+        """Its address, as nsqlookupd tells it."""
+        return self.producer.http_address
+
+
+@define
+class Examined:
+    """Everything that was found out about a cluster."""
+
+    lookupds: tuple[str, ...]
+    dead_lookupds: dict[str, str] = Factory(dict)
+    nsqds: dict[str, NsqdState] = Factory(dict)
+
+
+async def examine(cluster: Cluster) -> Examined:
+    """Ask every daemon of ``cluster``."""
+    found = Examined(cluster.lookupds)
+    async with trio.open_nursery() as nursery:
+        for lookupd in cluster.lookupds:
+            nursery.start_soon(_ask_lookupd, cluster, found, lookupd)
+        for address in cluster.nsqds:
+            nursery.start_soon(_ask_nsqd, cluster, found, address)
+    found.nsqds = dict(sorted(found.nsqds.items()))
+    async with trio.open_nursery() as nursery:
+        for state in found.nsqds.values():
+            nursery.start_soon(_examine_nsqd, cluster, state)
+    return found
+
+
+async def _ask_lookupd(cluster: Cluster, found: Examined, lookupd: str) -> None:
+    try:
+        answer = await lookupd_nodes(cluster.upstream, [lookupd])
+    except AllFailed as error:
+        found.dead_lookupds[lookupd] = str(error.failures[0])
+        return
+    for producer in answer.value:
+        state = found.nsqds.setdefault(producer.http_address, NsqdState(producer))
+        state.registered_at.add(lookupd)
+
+
+async def _ask_nsqd(cluster: Cluster, found: Examined, address: str) -> None:
+    try:
+        (producer,) = (await nsqd_nodes(cluster.upstream, [address])).value
+    except AllFailed as error:
+        host, port = split_host_port(address)
+        producer = Producer(broadcast_address=host, http_port=int(port), hostname=host)
+        found.nsqds[address] = NsqdState(producer, http_error=str(error.failures[0]))
+    else:
+        found.nsqds.setdefault(producer.http_address, NsqdState(producer))
+
+
+async def _examine_nsqd(cluster: Cluster, state: NsqdState) -> None:
+    producer = state.producer
+    state.unresolvable = await _try_resolve(producer.broadcast_address)
+    if state.unresolvable:
+        return
+    if producer.tcp_port:
+        state.tcp_error = await _try_connect(producer.broadcast_address, producer.tcp_port)
+    if state.http_error:
+        return
+    try:
+        state.stats = await one_nsqd_stats(cluster.upstream, producer)
+        state.health = await _health(cluster, producer)
+        await _examine_host(cluster, state)
+    except UpstreamError as error:
+        state.http_error = str(error)
+
+
+async def _try_resolve(host: str) -> str:
+    with trio.move_on_after(RESOLVE_TIMEOUT):
+        try:
+            await trio.socket.getaddrinfo(host, None)
+        except OSError as error:
+            return f"{host}: {error.strerror or error}"
+        except ValueError:  # no text that the resolver could be asked for
+            return f"{host!r} is no host name"
+        return ""
+    return f"{host}: no answer in time"
+
+
+async def _try_connect(host: str, port: int) -> str:
+    if not port < 65536:
+        return "there is no such port"
+    with trio.move_on_after(CONNECT_TIMEOUT):
+        try:
+            stream = await trio.open_tcp_stream(host, port)
+        except OSError as error:
+            return _reason(error)
+        await stream.aclose()
+        return ""
+    return "timed out"
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; trio wraps it, as a name may have several addresses."""
+    cause: BaseException | None = error.__cause__ or error
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause.strerror or str(cause) if isinstance(cause, OSError) else str(error)
+
+
+async def _health(cluster: Cluster, producer: Producer) -> str:
+    # a topic that hardly exists: only the health is wanted
+    params = {"format": "json", "include_clients": "false", "include_mem": "false", "topic": "-"}
+    raw = await cluster.upstream.get(producer.http_address, "/stats", params)
+    return str(raw.get("health", "")) if isinstance(raw, dict) else ""
+
+
+async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
+    """Clock and disk: from /readyz, or what the original tells: the Date of an answer."""
+    asked = time.time_ns() / 1e9
+    probe = await cluster.upstream.probe(state.producer.http_address, "/readyz")
+    middle = (asked + time.time_ns() / 1e9) / 2
+    try:
+        told = json.loads(probe.body)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and isinstance(told.get("time"), int | float):
+        state.skew = told["time"] - middle
+        free = told.get("disk_free")
+        state.disk_free = free if isinstance(free, float) else None
+    elif probe.date:
+        with contextlib.suppress(ValueError):
+            # the header counts whole seconds: half of one has passed on average
+            state.skew = parsedate_to_datetime(probe.date).timestamp() + 0.5 - middle
