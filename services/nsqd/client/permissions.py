@@ -2,10 +2,14 @@
 
 Patterns are regular expressions, found anywhere in the name. Publishing names no
 channel: one of the channel patterns has to match the empty string for it.
+
+Auth servers write them in Go's dialect. What Python spells otherwise and may well be
+met is translated; a pattern that would mean something else here is refused.
 """
 
 import json
 import re
+import warnings
 from typing import Any
 
 from attrs import frozen
@@ -13,6 +17,18 @@ from attrs import frozen
 from nsqcore.wire.errors import NsqError
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
+
+# Names are ASCII, so that ASCII classes do.
+_CLASSES = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "word": "0-9A-Za-z_",
+    "xdigit": "0-9A-Fa-f",
+}
+_GO_ONLY = re.compile(r"\[:(\w+):\]|\\(.)", re.DOTALL)
 
 
 class BadReply(NsqError):
@@ -67,8 +83,7 @@ def parse_permissions(body: bytes, now: int) -> Permissions:
         reply = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadReply("the answer is not JSON") from error
-    if not isinstance(reply, dict):
-        raise BadReply("the answer is not a JSON object")
+    reply = _object(reply, "the answer")
     ttl = reply.get("ttl")
     if type(ttl) is not int or ttl <= 0:
         raise BadReply(f"invalid TTL {ttl!r}")
@@ -82,8 +97,7 @@ def parse_permissions(body: bytes, now: int) -> Permissions:
 
 
 def _authorization(item: object) -> Authorization:
-    if not isinstance(item, dict):
-        raise BadReply("an authorization is not a JSON object")
+    item = _object(item, "an authorization")
     allowed = frozenset(_text(name) for name in _list(item.get("permissions"), "permissions"))
     if unknown := allowed - {SUBSCRIBE, PUBLISH}:
         raise BadReply(f"unknown permission {sorted(unknown)[0]}")
@@ -94,10 +108,27 @@ def _authorization(item: object) -> Authorization:
 
 
 def _pattern(text: object) -> re.Pattern[str]:
+    translated = _GO_ONLY.sub(_translate, _text(text))
     try:
-        return re.compile(_text(text))
-    except (re.error, RecursionError) as error:
-        raise BadReply(f"invalid pattern {text!r}: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # of sets that Python may come to nest
+            return re.compile(translated)
+    except (re.error, RecursionError, OverflowError, FutureWarning) as error:
+        raise BadReply(f"invalid pattern {text!r:.200}: {error}") from error
+
+
+def _translate(found: re.Match[str]) -> str:
+    """A class such as ``[:alpha:]`` or an escaped character, as Python has it."""
+    if found[1] is not None:
+        return _CLASSES.get(found[1], found[0])
+    return r"\Z" if found[2] == "z" else found[0]
+
+
+def _object(value: object, name: str) -> dict[str, Any]:
+    """``value``, its keys in lower case: they count in any."""
+    if not isinstance(value, dict):
+        raise BadReply(f"{name} is not a JSON object")
+    return {key.lower(): item for key, item in value.items()}
 
 
 def _list(value: object, name: str) -> list[Any]:
