@@ -325,7 +325,12 @@ def _again() -> None:
 def _consumed(topic: Topic) -> bool:
     """Whether consumers still have something to do for ``topic``."""
     return any(
-        channel.consumers and (channel.depth or channel.in_flight_count or channel.deferred_count)
+        channel.consumers
+        and (
+            channel.in_flight_count
+            # what is paused goes nowhere, however long one waits
+            or (not channel.paused and (channel.depth or channel.deferred_count))
+        )
         for channel in topic.channels.values()
     )
 
