@@ -7,3 +7,4 @@ from nsqcore.wire.hot import make_records as make_records
 from nsqcore.wire.hot import release as release
 from nsqcore.wire.hot import split_bodies as split_bodies
 from nsqcore.wire.hot import split_fin_run as split_fin_run
+from nsqcore.wire.hot import split_publishes as split_publishes

@@ -42,6 +42,14 @@ cpdef Py_ssize_t split_bodies(
 ) except -1
 
 @cython.locals(
+    data=cython.p_uchar, end=Py_ssize_t, head=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t,
+    size=int,
+)
+cpdef Py_ssize_t split_publishes(
+    bytes buffer, Py_ssize_t position, bytes line, Py_ssize_t max_size, list bodies
+) except -1
+
+@cython.locals(
     record=bytes, encoded=bytes, data=cython.p_uchar, target=cython.p_uchar,
     total=Py_ssize_t, length=Py_ssize_t, at=Py_ssize_t, low=Py_ssize_t, index=Py_ssize_t,
 )

@@ -183,6 +183,30 @@ def split_bodies(
     return position
 
 
+def split_publishes(
+    buffer: bytes, position: int, line: bytes, max_size: int, bodies: list[bytes]
+) -> int:
+    """Append to ``bodies`` those of the run of PUBs at ``position``, which all begin with ``line``.
+
+    Stops as `split_bodies` does. Returns where it stopped.
+    """
+    data = buffer
+    end = len(buffer)
+    head = len(line) + 4
+    while buffer.startswith(line, position) and position + head <= end:
+        start = position + head
+        if COMPILED:
+            size = _read_size(data, start - 4)
+        else:
+            (size,) = _unpack_size(buffer, start - 4)
+        stop = start + size
+        if size <= 0 or size > max_size or stop > end:
+            break
+        bodies.append(data[start:stop])
+        position = stop
+    return position
+
+
 # ------------------------------------------------------------------ to and from the disk
 # There a record is preceded by its size, an int32. A record in a queue counts the delivery to
 # come, one on disk the deliveries made: the number is one lower there, and nothing else differs.

@@ -30,7 +30,7 @@ from nsqcore.wire.commands import (
 from nsqcore.wire.errors import BadBody, BadChannel, BadMessage, BadTopic, Invalid, ProtocolError
 from nsqcore.wire.hot import FIN_SIZE
 from nsqcore.wire.names import as_text, is_valid_name, quote
-from nsqcore.wire.speedups import split_bodies, split_fin_run
+from nsqcore.wire.speedups import split_bodies, split_fin_run, split_publishes
 
 # The original reads lines through a buffer of this size, and ends the connection beyond it.
 MAX_LINE = 16 * 1024
@@ -67,11 +67,16 @@ class CommandParser:
         self._pieces: list[bytes] = []  # the unfinished tail
         self._held = 0  # its size
         self._need = 1  # the size at which it is worth another look
+        self._paused = False  # behind an IDENTIFY or AUTH
+        # Of the last PUB and MPUB, which the next are likely to repeat: line and topic.
+        self._line, self._topic = b"", ""
+        self._many_line, self._many_topic = b"", ""
         self._many: Publish | None = None  # an MPUB whose body is coming in …
         self._missing = 0  # … how many messages it lacks …
         self._allowed = 0  # … and how many bytes they may have
         self._cut: Fault | None = None
         self._at = 0  # how far the current buffer has been understood
+        self._name = b""  # the command that is being read
         self._commands: list[Command] = []
 
     def feed(self, chunk: bytes) -> list[Command]:
@@ -92,7 +97,7 @@ class CommandParser:
 
     def resume(self) -> list[Command]:
         """The commands that had to wait behind an IDENTIFY or AUTH."""
-        return self._parse(self.leftover())
+        return self._parse(self.leftover()) if self._paused else []
 
     def leftover(self) -> bytes:
         """The bytes not parsed yet, which the parser forgets."""
@@ -114,41 +119,57 @@ class CommandParser:
     def _parse(self, buffer: bytes) -> list[Command]:
         commands: list[Command] = []
         self._commands = commands
-        self._at, self._cut, self._need = 0, None, 1
-        name = b"MPUB"
+        self._at, self._cut, self._need, self._paused = 0, None, 1, False
+        self._name = b"MPUB"
         try:
             if self._many is not None:
                 self._read_many(buffer, self._many)
             while (newline := buffer.find(b"\n", self._at)) >= 0:
                 start = self._at
-                if (
-                    buffer.startswith(b"FIN ", start)
-                    and not self.tls_missing
-                    and (ids := split_fin_run(buffer, start))
-                ):
-                    self._at = start + FIN_SIZE * len(ids)
-                    commands.append(Finish(ids))
+                if not self.tls_missing and self._read_again(buffer, newline + 1):
                     continue
                 if newline - start >= MAX_LINE:
                     return [*commands, _too_long()]
                 name, *params = buffer[start:newline].removesuffix(b"\r").split(b" ")
+                self._name = name
                 self._read(buffer, name, params, newline + 1)
                 if name == b"IDENTIFY" or name == b"AUTH":
+                    self._paused = True
                     break
             else:
                 if len(buffer) - self._at >= MAX_LINE:
                     return [*commands, _too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
-            self._cut = Fault(unfinished.cut, name)
+            self._cut = Fault(unfinished.cut, self._name)
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))
-            return [*commands, Fault(error, name)]
+            return [*commands, Fault(error, self._name)]
         if self._at < len(buffer):
             self._pieces.append(buffer[self._at :])
             self._held = len(buffer) - self._at
         return commands
+
+    def _read_again(self, buffer: bytes, start: int) -> bool:
+        """Whether the line that ended at ``start`` was a FIN, or the same as that of the last PUB
+        or MPUB, and is read with what belongs to it: nearly all are."""
+        at = self._at
+        if buffer.startswith(b"FIN ", at):
+            ids = split_fin_run(buffer, at)
+            if ids:
+                self._at = at + FIN_SIZE * len(ids)
+                self._commands.append(Finish(ids))
+            return bool(ids)
+        if self._line and buffer.startswith(self._line, at):
+            self._name = b"PUB"
+            self._read_publish_run(buffer)
+            return True
+        if self._many_line and buffer.startswith(self._many_line, at):
+            self._name = b"MPUB"
+            self._open_many(buffer, start)
+            return True
+        return False
 
     def _read(self, buffer: bytes, name: bytes, params: list[bytes], start: int) -> None:
         """Read one command, whose line ended at ``start``; moves ``_at`` past it."""
@@ -156,10 +177,14 @@ class CommandParser:
             raise Invalid(f"cannot {as_text(name)} in current state (TLS required)")
         match name:
             case b"PUB":
-                self._read_publish_run(buffer, params, start)
+                self._topic = _topic("PUB", params)
+                self._line = buffer[self._at : start]
+                self._read_publish_run(buffer)
                 return
             case b"MPUB":
-                self._open_many(buffer, params, start)
+                self._many_topic = _topic("MPUB", params)
+                self._many_line = buffer[self._at : start]
+                self._open_many(buffer, start)
                 return
             case b"DPUB":
                 if len(params) < 2:
@@ -186,25 +211,20 @@ class CommandParser:
 
     # ------------------------------------------------------------ publishing
 
-    def _read_publish_run(self, buffer: bytes, params: list[bytes], start: int) -> None:
-        """PUBs that repeat the line before ``start``, as one Publish."""
-        topic = _topic("PUB", params)
-        position = self._at
-        line = buffer[position:start]
-        run = Publish(topic, [], 0, many=False)
-        while True:
-            body = self._message_body(buffer, "PUB", position + len(line))
-            if not run.bodies:
-                self._commands.append(run)
-            run.bodies.append(body)
-            run.replies += 1
-            self._at = position = position + len(line) + 4 + len(body)
-            if not buffer.startswith(line, position):
-                return
+    def _read_publish_run(self, buffer: bytes) -> None:
+        """The PUBs from here on that all begin with `_line`, as one Publish."""
+        bodies: list[bytes] = []
+        end = split_publishes(buffer, self._at, self._line, self.max_msg_size, bodies)
+        if bodies:
+            self._commands.append(Publish(self._topic, bodies, len(bodies), many=False))
+            self._at = end
+        if buffer.startswith(self._line, end):  # another, cut off or faulty
+            self._message_body(buffer, "PUB", end + len(self._line))
 
-    def _open_many(self, buffer: bytes, params: list[bytes], start: int) -> None:
-        """The line of an MPUB. From here on its topic exists, whatever becomes of the rest."""
-        self._many = many = Publish(_topic("MPUB", params), [], 1, many=True)
+    def _open_many(self, buffer: bytes, start: int) -> None:
+        """Begin an MPUB, whose line ended at ``start``. From here on its topic exists, whatever
+        becomes of the rest."""
+        self._many = many = Publish(self._many_topic, [], 1, many=True)
         self._missing = 0  # until the head is there
         self._at = start
         self._read_many(buffer, many)

@@ -42,6 +42,7 @@ hold = hot.hold
 release = hot.release
 split_fin_run = hot.split_fin_run
 split_bodies = hot.split_bodies
+split_publishes = hot.split_publishes
 
 __all__ = [
     "choose",
@@ -56,4 +57,5 @@ __all__ = [
     "release",
     "split_bodies",
     "split_fin_run",
+    "split_publishes",
 ]

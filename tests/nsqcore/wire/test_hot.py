@@ -104,6 +104,32 @@ def test_other_lines_of_that_length_are_no_fins(hot, line):
     assert hot.split_fin_run(b"FIN " + IDS[:16] + b"\r\n", 0) == []
 
 
+def test_publishes_with_one_line_are_split_into_bodies(hot):
+    line = b"PUB t\n"
+    run = line + sized(b"abc") + line + sized(b"defg")
+    for end in range(len(run) + 1):
+        bodies = []
+        stop = hot.split_publishes(b"x" + run[:end], 1, line, 10, bodies)
+        whole = (end >= 13) + (end >= 27)
+        assert bodies == [b"abc", b"defg"][:whole]
+        assert stop == [1, 14, 28][whole]
+
+
+@pytest.mark.parametrize("size", [0, -1, -(2**31), 4, 2**31 - 1])
+def test_splitting_publishes_stops_at_an_impossible_size(hot, size):
+    buffer, bodies = b"P\n" + sized(b"abc") + b"P\n" + struct.pack(">i", size) + bytes(9), []
+    assert hot.split_publishes(buffer, 0, b"P\n", 3, bodies) == 9
+    assert bodies == [b"abc"]
+
+
+def test_splitting_publishes_stops_at_another_line(hot):
+    bodies = []
+    assert (
+        hot.split_publishes(b"P\n" + sized(b"a") + b"Q\n" + sized(b"b"), 0, b"P\n", 9, bodies) == 7
+    )
+    assert bodies == [b"a"]
+
+
 @same_module
 @given(first=st.integers(0, 2**64 - 200), count=st.integers(0, 200))
 def test_ids_are_the_numbers_in_hex(hot, first, count):
