@@ -157,6 +157,13 @@ def _add_bench(commands: Commands) -> None:
     parser.add_argument(
         "--nsqd-http-address", type=address, default="127.0.0.1:4151", metavar="HOST:PORT"
     )
+    parser.add_argument(
+        "--lookupd-http-address",
+        action="append",
+        type=address,
+        metavar="HOST:PORT",
+        help="an nsqlookupd that is to forget the topic afterwards (repeatable)",
+    )
     parser.add_argument("--count", type=count, default=200_000, help="messages (200000)")
     parser.add_argument("--size", type=size, default=200, help="bytes of a message (200)")
     parser.add_argument("--batch", type=count, default=200, help="messages per publish (200)")

@@ -7,9 +7,10 @@ import argparse
 import sys
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.upstream import UpstreamError
+from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.wire.names import is_valid_name
 from nsqctl.output import print_failures
+from nsqctl.target import is_unknown
 
 DESTRUCTIVE = ("delete", "empty", "tombstone")
 
@@ -41,11 +42,16 @@ async def _complaint(cluster: Cluster, action: str, topic: str) -> str:
         return ""
     if action == "tombstone" and not cluster.lookupds:
         return "a tombstone is set at nsqlookupd: --lookupd-http-address names one"
-    if action == "delete" and cluster.lookupds:
-        return ""  # nsqlookupds forget a topic also when no nsqd has it any more
-    answer = await cluster.producers(topic)
+    try:
+        answer = await cluster.producers(topic)
+    except AllFailed as error:
+        if not is_unknown(error):
+            raise
+        return f"no nsqlookupd knows the topic {topic}"
     if answer.value or answer.failures:
         return ""
+    if action == "delete" and cluster.lookupds:
+        return ""  # nsqlookupds forget a topic also when no nsqd has it any more
     return f"no nsqd has the topic {topic}"
 
 

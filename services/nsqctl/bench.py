@@ -2,10 +2,11 @@
 
 Three measurements: publishing, consuming what was published, and the time from
 publish to receipt at a low rate. They use a topic of their own, deleted afterwards
-over HTTP. The client is part of what is measured.
+over HTTP, also when interrupted. The client is part of what is measured.
 """
 
 import argparse
+import contextlib
 import math
 import secrets
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import trio
 
 import nsqclient
+from nsqctl.options import default_lookupds
 from nsqctl.output import console, print_json, table
 
 CHANNEL = "bench"
@@ -69,6 +71,7 @@ async def _measure(given: argparse.Namespace) -> dict[str, Any]:
         finally:
             with trio.CancelScope(shield=True):
                 await _delete(http, topic)
+                await _forget(given.lookupd_http_address or default_lookupds(), topic)
     about = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
     return {**about, **rates, **latencies}
 
@@ -79,6 +82,15 @@ async def _delete(http: nsqclient.NsqdHttp, topic: str) -> None:
     except nsqclient.HttpError as error:
         if error.status != HTTPStatus.NOT_FOUND:  # it may not have come to be
             print(f"nsqctl: the topic {topic} could not be deleted: {error}", file=sys.stderr)
+
+
+async def _forget(lookupds: list[str], topic: str) -> None:
+    """Have the nsqlookupds forget the name, which they keep when an nsqd has deleted it."""
+    for address in lookupds:
+        # the nsqd measured may not belong to any: nothing is wrong then
+        with contextlib.suppress(nsqclient.HttpError):
+            async with nsqclient.LookupdHttp(address, timeout=CLEANUP_TIMEOUT) as http:
+                await http.delete_topic(topic)
 
 
 async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:

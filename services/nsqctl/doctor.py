@@ -13,7 +13,7 @@ from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
 from nsqctl.examine import Examined, examine
-from nsqctl.output import console, print_json, shown
+from nsqctl.output import console, print_json, printable
 
 # Clocks further apart make timestamps and latencies misleading; seconds.
 MAX_SKEW = 2.0
@@ -189,9 +189,9 @@ def _print(found: Examined, findings: list[Finding]) -> None:
     out = console()
     for finding in findings:
         style = "red" if finding.level == "error" else "yellow"
-        out.print(Text(finding.level, style=style), shown(finding.subject))
-        out.print(Padding(shown(finding.problem), (0, 0, 0, 2)))
-        out.print(Padding(shown(f"-> {finding.advice}"), (0, 0, 0, 2)), style="dim")
+        out.print(Text(finding.level, style=style), Text(printable(finding.subject)))
+        out.print(Padding(Text(printable(finding.problem)), (0, 0, 0, 2)))
+        out.print(Padding(Text(f"-> {finding.advice}", style="dim"), (0, 0, 0, 2)))
     about = f"{len(found.lookupds)} nsqlookupd, {len(found.nsqds)} nsqd examined"
     if not findings:
         out.print(f"{about}: nothing to complain about")

@@ -13,8 +13,9 @@ from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-from nsqcore.cluster.upstream import Answer
+from nsqcore.cluster.upstream import AllFailed, Answer
 from nsqctl.output import console, print_failures, print_json, printable, table
+from nsqctl.target import is_unknown
 
 TOPIC_COLUMNS = ("topic", "depth", "on disk", "messages", "channels", "nsqds", "paused")
 CHANNEL_COLUMNS = (
@@ -89,8 +90,14 @@ async def nodes(cluster: Cluster, given: argparse.Namespace) -> int:
 
 
 async def lookup(cluster: Cluster, given: argparse.Namespace) -> int:
-    """The nsqds of one topic, and the channels that nsqlookupd knows of it."""
-    answer = await cluster.producers(given.topic)
+    """The nsqds of one topic, and the channels that nsqlookupd knows of it; 1 if there are none."""
+    try:
+        answer = await cluster.producers(given.topic)
+    except AllFailed as error:
+        if not is_unknown(error):
+            raise
+        print(f"nsqctl: no nsqlookupd knows the topic {given.topic}", file=sys.stderr)
+        return 1
     failures = answer.failures
     names: list[str] = []
     if cluster.lookupds:

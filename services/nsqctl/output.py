@@ -24,27 +24,36 @@ def console() -> Console:
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, texts: int = 1
 ) -> Table:
-    """A table; the first ``texts`` columns are text, the others numbers."""
+    """A table; the first ``texts`` columns are text, the others numbers.
+
+    Where it is too wide, texts are cut, numbers are not.
+    """
     heading = Text(printable(title)) if title else None
     made = Table(title=heading, title_justify="left", header_style="bold", box=None)
     for position, name in enumerate(columns):
-        made.add_column(
-            name, justify="left" if position < texts else "right", no_wrap=True, overflow="ellipsis"
-        )
+        if position < texts:
+            made.add_column(Text(name, no_wrap=True, overflow="ellipsis"))
+        else:
+            made.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     for row in rows:
-        made.add_row(*(shown(value) for value in row))
+        made.add_row(*map(cell, row))
     return made
 
 
-def shown(value: object) -> Text:
-    """``value`` as a table shows it."""
+def cell(value: object) -> Text:
+    """``value`` as a table shows it, on one line."""
+    return Text(shown(value), no_wrap=True, overflow="ellipsis")
+
+
+def shown(value: object) -> str:
+    """``value`` as people read it."""
     if isinstance(value, bool):
-        return Text("yes" if value else "")
+        return "yes" if value else ""
     if isinstance(value, int):
-        return Text(f"{value:,}")
+        return f"{value:,}"
     if isinstance(value, float):
-        return Text(f"{value:,.1f}")
-    return Text(printable(str(value)))
+        return f"{value:,.1f}"
+    return printable(str(value))
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.upstream import Upstream
+from nsqcore.cluster.upstream import AllFailed, Upstream
 
 
 @asynccontextmanager
@@ -14,3 +14,8 @@ async def open_cluster(given: argparse.Namespace) -> AsyncIterator[Cluster]:
     lookupds, nsqds = tuple(given.lookupd_http_address or ()), tuple(given.nsqd_http_address or ())
     async with Upstream(connect_timeout=given.timeout, request_timeout=given.timeout) as upstream:
         yield Cluster(upstream, lookupds, nsqds)
+
+
+def is_unknown(error: AllFailed) -> bool:
+    """Whether all who were asked did answer: that there is no such topic."""
+    return bool(error.failures) and all("TOPIC_NOT_FOUND" in str(one) for one in error.failures)

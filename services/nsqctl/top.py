@@ -11,12 +11,13 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import trio
 from attrs import Factory, define
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
@@ -26,10 +27,22 @@ from nsqctl import output
 from nsqctl.listing import merged_topics
 from nsqctl.rates import Meter, Row
 
-COLUMNS = (
-    "topic", "channel", "depth", "on disk", "in flight", "deferred",
-    "in/s", "done/s", "requeued/s", "timed out/s", "clients", "",
-)  # fmt: skip
+# Title, and the field of a row; those that a narrow terminal has no room for come last.
+COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
+    ("topic", lambda row: row.topic),
+    ("channel", lambda row: row.channel),
+    ("depth", lambda row: row.depth),
+    ("in flight", lambda row: row.in_flight),
+    ("in/s", lambda row: row.arriving),
+    ("done/s", lambda row: row.done),
+    ("clients", lambda row: row.clients),
+    ("", lambda row: "paused" if row.paused else ""),
+    ("on disk", lambda row: row.backend_depth),
+    ("deferred", lambda row: row.deferred),
+    ("requeued/s", lambda row: row.requeued),
+    ("timed out/s", lambda row: row.timed_out),
+)
+NARROW, NARROW_COLUMNS = 110, 8
 
 # The lines that are no channels: totals, two of the table, keys, and one for the cursor.
 FRAME = 5
@@ -76,28 +89,27 @@ class Screen:
         """Take in what the cluster says, ``seconds`` after the last time (0: the first)."""
         self.rows = self._meter.rows(topics, seconds)
 
-    def render(self, height: int | None) -> Group:
-        """The screen, for a terminal of ``height`` lines; None is paper."""
+    def render(self, width: int, height: int | None) -> Group:
+        """The screen, for a terminal of ``width`` and ``height``; no height is paper."""
         rows = sorted(self.rows, key=lambda row: (row.topic, row.channel))
         by = "name"
         if self.sort != NAME_KEY:
             by, key = SORTS[self.sort]
             rows.sort(key=key, reverse=True)
         total = (
-            f"{len(rows)} channels   depth {sum(r.depth for r in rows):,}"
-            f"   in {sum(r.arriving for r in rows):,.0f}/s"
-            f"   done {sum(r.done for r in rows):,.0f}/s   sorted by {by}"
+            f"{len(rows)} channels  depth {sum(r.depth for r in rows):,}"
+            f"  in {sum(r.arriving for r in rows):,.0f}/s"
+            f"  done {sum(r.done for r in rows):,.0f}/s  sorted by {by}"
         )
         failures = [_line(f"! {failure}", "red") for failure in self.failures[:MAX_FAILURES]]
         if len(self.failures) > MAX_FAILURES:
             failures.append(_line(f"! and {len(self.failures) - MAX_FAILURES} more", "red"))
         if height is not None:
             rows = rows[: max(height - FRAME - len(failures), 1)]
-        table = output.table("", COLUMNS, map(_shown, rows), texts=2)
-        lines: list[RenderableType] = [_line(total, "bold"), *failures, table]
+        lines: list[RenderableType] = [_line(total, "bold"), *failures, _table(rows, width)]
         if height is not None:
-            keys = "   ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
-            lines.append(_line(f"{keys}   n name   q quit", "dim"))
+            keys = "  ".join(f"{key} {name}" for key, (name, _) in SORTS.items())
+            lines.append(_line(f"{keys}  n name  q quit", "dim"))
         return Group(*lines)
 
 
@@ -105,21 +117,10 @@ def _line(text: str, style: str) -> Text:
     return Text(output.printable(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _shown(row: Row) -> Sequence[object]:
-    return (
-        row.topic,
-        row.channel,
-        row.depth,
-        row.backend_depth,
-        row.in_flight,
-        row.deferred,
-        row.arriving,
-        row.done,
-        row.requeued,
-        row.timed_out,
-        row.clients,
-        "paused" if row.paused else "",
-    )
+def _table(rows: list[Row], width: int) -> Table:
+    columns = COLUMNS if width >= NARROW else COLUMNS[:NARROW_COLUMNS]
+    values = ([value(row) for _, value in columns] for row in rows)
+    return output.table("", [title for title, _ in columns], values, texts=2)
 
 
 async def top(cluster: Cluster, given: argparse.Namespace) -> int:
@@ -150,7 +151,7 @@ def _drawing(screen: Screen, console: Console) -> Iterator[Callable[[], None]]:
     tty.setcbreak(sys.stdin)
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            yield lambda: live.update(screen.render(console.height), refresh=True)
+            yield lambda: live.update(screen.render(console.width, console.height), refresh=True)
     finally:
         with contextlib.suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
@@ -158,7 +159,7 @@ def _drawing(screen: Screen, console: Console) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def _printing(screen: Screen, console: Console) -> Iterator[Callable[[], None]]:
-    yield lambda: console.print(screen.render(None))
+    yield lambda: console.print(screen.render(console.width, None))
 
 
 async def _refresh(

@@ -290,11 +290,12 @@ async def _stop(running: dict[str, trio.Process], failures: list[str]) -> None:
 
 async def _end(name: str, process: trio.Process, failures: list[str]) -> None:
     process.terminate()
+    status = 0
     with trio.move_on_after(STOP_TIMEOUT) as scope:
-        await process.wait()
+        status = await process.wait()
     if scope.cancelled_caught:
         process.kill()
         await process.wait()
         failures.append(f"{name} did not stop within {STOP_TIMEOUT:.0f} s: killed")
-    elif process.returncode not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
-        failures.append(f"{name} did not stop well, {_how(process.returncode)}: its log is above")
+    elif status not in (0, -signal.SIGTERM):  # the latter: it had hardly begun
+        failures.append(f"{name} did not stop well, {_how(status)}: its log is above")
