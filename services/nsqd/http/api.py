@@ -17,9 +17,15 @@ def build_router(api: NsqdApi) -> Router:
 
 
 def build_refusing_router(api: NsqdApi) -> Router:
-    """What a plain listener answers where TLS is required: where to go instead."""
+    """What a plain listener answers where TLS is required: where to go instead.
+
+    Probes are answered: they tell no names, and what asks them (kubelet, a container's health
+    check) would take a refusal for a failure.
+    """
 
     def refuse(_request: Request) -> Response:
         return json({"message": "TLS_REQUIRED", "https_port": api.https_port}, 403)
 
-    return Router(fallback=refuse)
+    router = Router(fallback=refuse)
+    probes.add_routes(router, api)
+    return router

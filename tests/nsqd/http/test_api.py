@@ -28,10 +28,22 @@ async def test_options_names_the_methods(nsqd):
     assert (answer.status, answer.headers["Allow"]) == (200, "OPTIONS, POST")
 
 
-async def test_everything_is_refused_where_tls_is_required(nsqd):
+def ask_in_plain_text(nsqd, request):
+    """Status line and body of the answer where TLS is required."""
     nsqd.api.https_port = 4152
     session = HttpSession(build_refusing_router(nsqd.api), Peer("127.0.0.1:9"))
-    session.received(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    session.received(request + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     head, _, body = session.outbox.take().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 403 ")
+    return head.split(b"\r\n")[0], body
+
+
+@pytest.mark.parametrize("request_line", [b"GET /ping", b"GET /metrics", b"PUT /config/drain"])
+async def test_everything_is_refused_where_tls_is_required(nsqd, request_line):
+    status, body = ask_in_plain_text(nsqd, request_line)
+    assert status.startswith(b"HTTP/1.1 403 ")
     assert body == b'{"message":"TLS_REQUIRED","https_port":4152}'
+
+
+async def test_probes_are_answered_even_where_tls_is_required(nsqd):
+    assert ask_in_plain_text(nsqd, b"GET /livez") == (b"HTTP/1.1 200 OK", b"OK")
+    assert ask_in_plain_text(nsqd, b"GET /readyz")[0] == b"HTTP/1.1 200 OK"
