@@ -6,15 +6,16 @@ an answer that makes sense; a refusal of one does not stop another from agreeing
 
 import json
 import logging
+import math
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from random import sample
+from urllib.parse import urlencode
 
 import trio
 from attrs import define, field, frozen
 
 from nsqcore.net.effects import Wait
-from nsqcore.wire.names import as_text
 from nsqd.client.client import Client
 from nsqd.client.permissions import BadReply, Permissions, parse_permissions
 
@@ -43,6 +44,13 @@ class AuthServers:
     now: Callable[[], int]
     _tls: ssl.SSLContext | None = field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        if self.settings.addresses:
+            # takes 0.1 s: not for those who run without auth, and not once clients are there
+            import httpx  # noqa: F401
+
+            self._tls = _tls(self.settings.root_ca_file)
+
     def authorize(self, client: Client) -> Wait:
         """The effect that gets ``client`` its permissions, or the reason why not."""
         return Wait(lambda: self._authorize(client))
@@ -54,7 +62,7 @@ class AuthServers:
             url = address if "://" in address else f"http://{address}/auth"
             try:
                 client.permissions = await self._ask(url, client)
-            except (BadReply, OSError, trio.TooSlowError) as error:
+            except (BadReply, OSError) as error:
                 logger.error("client(%s): auth server %s - %s", client.name, address, error)
                 client.auth_failure = error
             else:
@@ -62,51 +70,81 @@ class AuthServers:
                 return
 
     async def _ask(self, url: str, client: Client) -> Permissions:
-        """The answer of one server. Raises BadReply, OSError, trio.TooSlowError."""
-        import httpx  # takes 0.1 s: not for those who run without auth
-
-        questions = {
+        """The answer of one server. Raises BadReply, OSError."""
+        settings = self.settings
+        secret = client.secret or b""
+        questions: dict[str, str | bytes] = {
             "remote_ip": client.host,
             "tls": "true" if client.tls else "false",
-            "secret": as_text(client.secret or b""),
+            "secret": secret,
             "common_name": client.tls.common_name if client.tls else "",
         }
-        timeout = httpx.Timeout(
-            self.settings.request_timeout, connect=self.settings.connect_timeout
-        )
-        headers = {"Accept": "application/vnd.nsq; version=1.0"}
-        arguments: dict[str, object]
-        if self.settings.method == "post":
-            body = json.dumps({key: [value] for key, value in questions.items()})
-            headers["Content-Type"] = "application/json"
-            arguments = {"content": body}
+        content = None
+        if settings.method == "post":
+            questions["secret"] = secret.decode(errors="replace")
+            content = json.dumps({key: [value] for key, value in questions.items()}).encode()
         else:
-            arguments = {"params": questions}
-        with trio.fail_after(self.settings.request_timeout):
-            try:
-                async with (
-                    httpx.AsyncClient(
-                        timeout=timeout, verify=self._verify(), trust_env=False
-                    ) as http,
-                    http.stream(
-                        self.settings.method.upper(),
-                        url,
-                        headers=headers,
-                        **arguments,  # type: ignore[arg-type]
-                    ) as response,
-                ):
-                    reply = b""
-                    async for chunk in response.aiter_bytes():
-                        reply += chunk
-                        if len(reply) > MAX_REPLY:
-                            raise BadReply(f"an answer of over {MAX_REPLY} bytes")
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise BadReply(str(error) or type(error).__name__) from error
-        if response.status_code != 200:
-            raise BadReply(f"status {response.status_code}")
+            url += ("&" if "?" in url else "?") + urlencode(questions)
+        try:
+            with trio.fail_after(settings.request_timeout or math.inf):
+                status, reply = await self._request(url, content)
+        except trio.TooSlowError as error:
+            raise BadReply(f"no answer within {settings.request_timeout:g} s") from error
+        if status != 200:
+            raise BadReply(f"status {status}")
         return parse_permissions(reply, self.now())
 
-    def _verify(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self.settings.root_ca_file or None)
-        return self._tls
+    async def _request(self, url: str, content: bytes | None) -> tuple[int, bytes]:
+        """Status and body of the answer; ``content`` is posted. Raises BadReply, OSError."""
+        import httpx
+
+        assert self._tls is not None
+        timeout = httpx.Timeout(None, connect=self.settings.connect_timeout or None)
+        # what is not compressed cannot unpack to more than was asked for
+        headers = {"Accept": "application/vnd.nsq; version=1.0", "Accept-Encoding": "identity"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with (
+                httpx.AsyncClient(
+                    timeout=timeout, verify=self._tls, trust_env=False, follow_redirects=True
+                ) as http,
+                http.stream(
+                    "GET" if content is None else "POST", url, headers=headers, content=content
+                ) as response,
+            ):
+                return response.status_code, await _read(response.aiter_raw())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise BadReply(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What ``error`` says, or what its causes say: httpx often leaves it to them."""
+    cause: BaseException | None = error
+    while cause is not None and not str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause or type(error).__name__)
+
+
+def _tls(root_ca_file: str) -> ssl.SSLContext:
+    """Whom to trust of the auth servers. Raises OSError."""
+    try:
+        return ssl.create_default_context(cafile=root_ca_file or None)
+    except OSError as error:
+        raise OSError(
+            f"failed to read the certificate authority {root_ca_file}: {error}"
+        ) from error
+
+
+async def _read(chunks: AsyncIterator[bytes]) -> bytes:
+    """All of ``chunks``. Raises BadReply if they are too much."""
+    reply = bytearray()
+    # httpx cleans up behind a cancelled read, not behind one that just goes no further
+    with trio.CancelScope() as enough:
+        async for chunk in chunks:
+            reply += chunk
+            if len(reply) > MAX_REPLY:
+                enough.cancel()
+    if len(reply) > MAX_REPLY:
+        raise BadReply(f"an answer of over {MAX_REPLY} bytes")
+    return bytes(reply)
