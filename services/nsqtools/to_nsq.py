@@ -47,6 +47,9 @@ BATCH_BYTES = 1024 * 1024
 # Seconds to wait for an nsqd that went away: time for a restart.
 PATIENCE = 5.0
 
+# Seconds a throttle waits at least; above a thousand messages a second they go in small groups.
+SHORTEST_WAIT = 0.001
+
 T = TypeVar("T")
 
 
@@ -114,7 +117,8 @@ class Throttle:
                 granted = min(wanted, int(self._allowed))
                 self._allowed -= granted
                 return granted
-            await trio.sleep((1 - self._allowed) / self.rate)
+            # Never for next to nothing: sums of fractions stop just short of one.
+            await trio.sleep(max((1 - self._allowed) / self.rate, SHORTEST_WAIT))
 
 
 @attrs.define(eq=False)
