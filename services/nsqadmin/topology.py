@@ -18,6 +18,7 @@ from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 # Beyond this a drawing is wallpaper: 90 rows of 34 px are three screens.
 MAX_ROWS = 90
+_UNDER_WAY = 10  # messages that are no backlog, however little flows
 _MANY_LINES = 250  # where lines at full strength become a grey wall
 ROW, GAP, TOP = 34, 12, 44
 BOX = 26
@@ -185,7 +186,8 @@ def cut(name: str, room: int) -> str:
 
 def _topic_box(topic: TopicStats, y: float) -> Box:
     hosts = len(topic_parts(topic))
-    state = "paused" if topic.paused else "idle" if not hosts else "backlog" if topic.depth else ""
+    behind = _is_behind(topic.depth, topic.rate)
+    state = "paused" if topic.paused else "idle" if not hosts else "backlog" if behind else ""
     note = f"{rate(topic.rate)}/s" + (f" · {short(topic.depth)}" if topic.depth else "")
     title = f"topic {topic.topic_name}: {rate(topic.rate)} messages/s, depth {topic.depth:,}"
     return _box(
@@ -196,7 +198,8 @@ def _topic_box(topic: TopicStats, y: float) -> Box:
 
 def _channel_box(channel: ChannelStats, y: float) -> Box:
     key = f"{channel.topic_name}/{channel.channel_name}"
-    state = "paused" if channel.paused else "backlog" if channel.depth else ""
+    behind = _is_behind(channel.depth, channel.rate)
+    state = "paused" if channel.paused else "backlog" if behind else ""
     note = f"{rate(channel.rate)}/s · {short(channel.depth)}"
     title = (
         f"channel {key}: depth {channel.depth:,}, {channel.in_flight_count:,} in flight,"
@@ -207,6 +210,11 @@ def _channel_box(channel: ChannelStats, y: float) -> Box:
         target=("channel", channel.topic_name, channel.channel_name),
         title=title + _pause_text(channel.paused),
     )  # fmt: skip
+
+
+def _is_behind(depth: int, flow: float) -> bool:
+    """Whether more waits than what comes in a second: less is only what is just under way."""
+    return depth > max(_UNDER_WAY, flow)
 
 
 def _pause_text(paused: bool) -> str:
