@@ -1,11 +1,13 @@
 """Real daemons, clusters and terminals, which end with the test whatever it did."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemons import Daemon
-from tests.nsqctl.program import NSQCTL, Terminal, Up
+from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.peer import Peer
+from tests.nsqctl.program import NSQCTL, Pair, Terminal, Up
 
 
 @pytest.fixture
@@ -43,3 +45,32 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     yield start
     for one in made:
         one.clean_up()
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[[Daemon], Peer]]:
+    """Makes raw V2 connections: `peer(nsqd)`."""
+    with contextlib.ExitStack() as open_peers:
+
+        def connect(nsqd: Daemon) -> Peer:
+            made = Peer.connect(nsqd.tcp_port)
+            open_peers.callback(made.close)
+            return made
+
+        yield connect
+
+
+@pytest.fixture
+def pair(daemon: Callable[..., Daemon]) -> Pair:
+    """Topic `orders` on two nsqd, with 2 and 3 messages for `kitchen`; `forgotten` on none."""
+    lookupd = daemon("nsqlookupd")
+    flag = f"--lookupd-tcp-address={lookupd.tcp}"
+    nsqds = (daemon("nsqd", flag, "--mem-queue-size=1"), daemon("nsqd", flag))
+    made = Pair(lookupd, nsqds)
+    for count, nsqd in enumerate(nsqds, 2):
+        nsqd.create("orders", "kitchen")
+        nsqd.post("/mpub?topic=orders", b"\n".join([b"x"] * count))
+    lookupd.post("/topic/create?topic=forgotten")
+    wait_until(lambda: [made.depth(n) for n in (0, 1)] == [2, 3], "the messages are in the channel")
+    wait_until(lambda: len(made.producers("orders")) == 2, "both are registered")
+    return made

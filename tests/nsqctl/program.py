@@ -9,7 +9,6 @@ import json
 import os
 import pty
 import re
-import secrets
 import select
 import signal
 import struct
@@ -19,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
-from tests.e2e.daemons import BIN, PATIENCE, wait_until
+from attrs import define, field, frozen
+from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 
 NSQCTL = str(BIN / "nsqctl")
 UP = "Ctrl-C stops it"
@@ -46,6 +45,33 @@ def nsqctl(*arguments: str, status: int = 0, **environment: str) -> tuple[str, s
 def nsqctl_json(*arguments: str, status: int = 0) -> Any:
     """What the command says with ``--json``."""
     return json.loads(nsqctl(*arguments, "--json", status=status)[0])
+
+
+@frozen
+class Pair:
+    """Two nsqd and their nsqlookupd."""
+
+    lookupd: Daemon
+    nsqds: tuple[Daemon, Daemon]
+
+    @property
+    def option(self) -> str:
+        """Names the cluster to nsqctl."""
+        return f"--lookupd-http-address={self.lookupd.http}"
+
+    @property
+    def nsqd_options(self) -> list[str]:
+        """Name the nsqds themselves to nsqctl."""
+        return [f"--nsqd-http-address={nsqd.http}" for nsqd in self.nsqds]
+
+    def depth(self, number: int, topic: str = "orders", channel: str = "kitchen") -> int:
+        """Messages in a channel of one of the nsqds."""
+        return int(self.nsqds[number].channel(topic, channel).get("depth", -1))
+
+    def producers(self, topic: str) -> list[Any]:
+        """What nsqlookupd says who has the topic."""
+        status, answer = self.lookupd.request("GET", f"/lookup?topic={topic}")
+        return list(json.loads(answer)["producers"]) if status == 200 else []
 
 
 @define(eq=False)
@@ -128,11 +154,6 @@ class Up:
             self.process.kill()
             self.process.wait()
         wait_until(lambda: not self.members(), "no member is left")
-
-
-def unused_name() -> str:
-    """The name of a topic that nobody else has."""
-    return f"t-{secrets.token_hex(6)}"
 
 
 @define(eq=False)
