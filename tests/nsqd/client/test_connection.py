@@ -1,0 +1,294 @@
+"""Upgrades: TLS, deflate and snappy under a session that stays the same."""
+
+import json
+import ssl
+import struct
+import zlib
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+import trustme
+from attrs import define, field, frozen
+from tests.nsqd.client.conftest import Wire, bodies, body, identify
+
+from nsqcore.net.tls import ServerTls
+from nsqcore.net.transport import serve_stream
+from nsqcore.wire.identify import Limits
+from nsqcore.wire.snappy import SnappyCodec
+from nsqd.client.connection import Upgrader
+
+PUB = b"PUB t\n" + body(b"x")
+CODECS = ["deflate", "snappy"]
+
+
+@frozen
+class Certificates:
+    """A server that can be trusted, and a client it may know."""
+
+    ca: trustme.CA
+    server: str
+    ca_file: str
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Certificates:
+    path = tmp_path_factory.mktemp("tls")
+    ca = trustme.CA()
+    server = str(path / "server.pem")
+    ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(server)
+    ca.cert_pem.write_to_path(str(path / "ca.pem"))
+    return Certificates(ca, server, str(path / "ca.pem"))
+
+
+@define(eq=False)
+class Deflate:
+    """A client's end of deflate, by zlib alone."""
+
+    level: int = 6
+    out: Any = field(init=False)
+    into: Any = field(factory=lambda: zlib.decompressobj(-15))
+
+    def __attrs_post_init__(self) -> None:
+        self.out = zlib.compressobj(self.level, zlib.DEFLATED, -15)
+
+    def compress(self, data: bytes) -> bytes:
+        return self.out.compress(data) + self.out.flush(zlib.Z_SYNC_FLUSH)
+
+    def decompress(self, data: bytes) -> bytes:
+        return self.into.decompress(data)
+
+
+def make_codec(name: str) -> Any:
+    return Deflate() if name == "deflate" else SnappyCodec()
+
+
+@define(eq=False)
+class Compressed:
+    """A stream whose bytes travel compressed."""
+
+    stream: Any
+    codec: Any
+
+    async def send_all(self, data: bytes) -> None:
+        await self.stream.send_all(self.codec.compress(data))
+
+    async def receive_some(self) -> bytes:
+        data = self.codec.decompress(b"")
+        while not data:
+            more = await self.stream.receive_some()
+            if not more:
+                return b""
+            data = self.codec.decompress(bytes(more))
+        return data
+
+
+@define(eq=False)
+class Ahead:
+    """A stream that sends ``first`` together with whatever comes first, and keeps its answer."""
+
+    stream: Any
+    first: bytes
+    answer: bytes = b""
+    answered: bool = False
+
+    async def send_all(self, data: bytes) -> None:
+        first, self.first = self.first, b""
+        await self.stream.send_all(first + data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        while not self.answered:
+            self.answer += await self.stream.receive_some()
+            if len(self.answer) >= 4:
+                (size,) = struct.unpack_from(">I", self.answer)
+                if len(self.answer) >= 4 + size:
+                    self.answered = True
+                    rest, self.answer = self.answer[4 + size :], self.answer[8 : 4 + size]
+                    if rest:
+                        return rest
+        return bytes(await self.stream.receive_some())
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+@pytest.fixture
+def start(make_world, nursery, certificates):
+    """Connects a client that has sent its magic; gives the world and the client's stream."""
+
+    def connect(*, policy: str = "", tls_required: bool = False):
+        world = make_world(
+            limits=Limits(tls=True),
+            settings={"tls_required": tls_required, "max_msg_size": 4_000_000},
+            clock=lambda: round(trio.current_time() * 1e9),
+        )
+        root_ca = certificates.ca_file if policy else ""
+        tls = ServerTls(certificates.server, certificates.server, policy, root_ca)
+        tls.load()
+        world.upgrader = Upgrader(tls, world.end_turn)
+        ours, theirs = trio.testing.memory_stream_pair()
+        session = world.session()
+        nursery.start_soon(lambda: serve_stream(theirs, session, end_turn=world.end_turn))
+        nursery.start_soon(world.timers.run)
+        return world, session, ours
+
+    return connect
+
+
+def trusting(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    certificates.ca.configure_trust(context)
+    return context
+
+
+async def over_tls(stream: Any, certificates: Certificates, **wishes: Any) -> tuple[Any, dict]:
+    """The stream inside TLS, its hello sent together with the IDENTIFY; what was agreed."""
+    first = b"  V2" + identify(feature_negotiation=True, tls_v1=True, **wishes)
+    ahead = Ahead(stream, first)
+    inside = trio.SSLStream(ahead, trusting(certificates), server_hostname="localhost")
+    await inside.do_handshake()
+    return inside, json.loads(ahead.answer)
+
+
+@pytest.fixture(autouse=True)
+async def patience():
+    """A test that waits in vain fails."""
+    with trio.fail_after(60):
+        yield
+
+
+async def test_a_client_hello_right_behind_identify_is_understood(start, certificates):
+    world, session, stream = start()
+    inside, agreed = await over_tls(stream, certificates)
+    assert agreed["tls_v1"] is True
+    wire = Wire(inside)
+    assert await wire.next() == "OK"  # says that TLS is on
+    await wire.send(PUB)
+    assert await wire.next() == "OK"
+    assert world.broker.topics["t"].depth == 1
+    assert session.client.tls.version == "TLS1.3"
+
+
+async def test_where_tls_is_required_everything_works_inside(start, certificates):
+    _, _, stream = start(tls_required=True)
+    inside, _ = await over_tls(stream, certificates)
+    wire = await Wire(inside).send(PUB, b"SUB t c\nRDY 1\n")
+    assert await wire.many(3) == ["OK"] * 3
+    assert (await wire.next()).body == b"x"
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_compressed_commands_right_behind_identify_are_understood(start, name):
+    world, _, stream = start()
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    wire = await Wire(Compressed(ahead, make_codec(name))).send(PUB, b"SUB t c\nRDY 1\n")
+    assert await wire.many(3) == ["OK"] * 3
+    assert (await wire.next()).body == b"x"
+    assert json.loads(ahead.answer)[name] is True
+    assert world.broker.topics["t"].channels["c"].in_flight_count == 1
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_compression_goes_inside_tls_and_each_layer_says_ok(start, certificates, name):
+    world, _, stream = start()
+    inside, agreed = await over_tls(stream, certificates, **{name: True})
+    assert (agreed["tls_v1"], agreed[name]) == (True, True)
+    # both may come at once: the OK of TLS is plain inside it, the other is compressed
+    data = bytes(await inside.receive_some())
+    assert data[:10] == b"\0\0\0\6\0\0\0\0OK"
+    codec = make_codec(name)
+    wire = Wire(Compressed(inside, codec))
+    left = codec.decompress(data[10:]) if data[10:] else b""
+    if left:
+        wire.waiting = [frame.data.decode() for frame in wire.frames.feed(left)]
+    assert await wire.next() == "OK"
+    await wire.send(PUB)
+    assert await wire.next() == "OK"
+    assert world.broker.topics["t"].depth == 1
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.slow
+async def test_large_and_small_messages_make_the_round_trip(start, name):
+    _, _, stream = start()
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    wire = await Wire(Compressed(ahead, make_codec(name))).send(b"SUB t c\nRDY 100\n")
+    assert await wire.many(2) == ["OK"] * 2
+    sent = [bytes([n]) * 3_000_000 for n in range(3)] + [b"%d" % n for n in range(50)]
+    for one in sent:
+        await wire.send(b"PUB t\n", body(one))
+    answers = await wire.many(2 * len(sent))
+    assert sorted(bodies(answers)) == sorted(sent)
+    assert answers.count("OK") == len(sent)
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_heartbeats_come_compressed_and_silence_ends_the_connection(
+    start, name, autojump_clock
+):
+    _, session, stream = start()
+    wishes = {"feature_negotiation": True, "heartbeat_interval": 1000, name: True}
+    ahead = Ahead(stream, b"  V2" + identify(**wishes))
+    wire = await Wire(Compressed(ahead, make_codec(name))).send(b"NOP\n")
+    assert await wire.rest() == ["OK", "_heartbeat_"]
+    assert session.outbox.ended
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_what_is_not_compressed_ends_the_connection(start, name):
+    world, session, stream = start()
+    await stream.send_all(b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    await stream.send_all(b"\xff" * 100)
+    while await stream.receive_some():
+        pass
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.ended == [session]
+
+
+async def test_a_handshake_that_fails_ends_the_connection(start):
+    world, session, stream = start()
+    await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True) + b"GET /\r\n")
+    with suppress(trio.BrokenResourceError):
+        while await stream.receive_some():
+            pass
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.ended == [session]
+
+
+async def test_a_handshake_that_never_comes_is_not_waited_for(start, autojump_clock):
+    world, session, stream = start()
+    await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True))
+    with suppress(trio.BrokenResourceError):
+        while await stream.receive_some():
+            pass
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.ended == [session]
+    assert trio.current_time() < 10
+
+
+async def test_the_name_in_a_clients_certificate_is_known(start, certificates):
+    _, session, stream = start(policy="require-verify")
+    first = b"  V2" + identify(feature_negotiation=True, tls_v1=True)
+    context = trusting(certificates)
+    certificates.ca.issue_cert("x@example.test", common_name="a client").configure_cert(context)
+    inside = trio.SSLStream(Ahead(stream, first), context, server_hostname="localhost")
+    wire = await Wire(inside).send(PUB)
+    assert await wire.many(2) == ["OK", "OK"]
+    assert session.client.tls.common_name == "a client"
+
+
+async def test_a_consumer_inside_tls_gives_back_what_it_held_when_it_goes(start, certificates):
+    world, _, stream = start()
+    inside, _ = await over_tls(stream, certificates)
+    wire = await Wire(inside).send(PUB, b"SUB t c\nRDY 1\n")
+    answers = await wire.many(4)
+    assert bodies(answers) == [b"x"]
+    await trio.aclose_forcefully(stream)
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.broker.topics["t"].channels["c"].depth == 1
+    assert not world.broker.topics["t"].channels["c"].consumers
