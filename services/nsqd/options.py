@@ -112,6 +112,12 @@ class NsqdOptions:
         parse=choice("stop", "drain"),
     )
 
+    processes: int = option(
+        1,
+        "how many nsqd to run, each with ports and a data directory of its own: 100 ports on from"
+        " the one before, in nsqd-1, nsqd-2 … inside the data path",
+        check=between(1, 64),
+    )
     id: int = option(
         default_node_id,
         "unique part for message IDs, in range [0,1024)",
