@@ -9,6 +9,7 @@ message is confirmed before the program ends with 0.
 
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import Awaitable, Callable
@@ -39,13 +40,14 @@ PROGRAM = "to_nsq"
 
 READ_SIZE = 256 * 1024
 
-# Bodies in one command, by number and by size: far below what any nsqd accepts by default (5 MB),
-# and enough that their number, not the round trip, decides the speed.
+# Bodies in one command, by number and by size: below what an nsqd accepts by default (5 MiB), and
+# enough that their number, not the round trip, decides the speed.
 BATCH = 1000
-BATCH_BYTES = 1024 * 1024
+MPUB_LIMIT = 1024 * 1024
 
 # Seconds to wait for an nsqd that went away: time for a restart.
 PATIENCE = 5.0
+LONGEST_DELAY = 1.0
 
 # Seconds a throttle waits at least; above a thousand messages a second they go in small groups.
 SHORTEST_WAIT = 0.001
@@ -67,7 +69,7 @@ class ToNsqOptions:
         many=True,
     )
     producer_opts: tuple[ClientOption, ...] = cli.producer_option()
-    log_level: str = cli.quiet("warn")
+    log_level: str = cli.quiet("error")
     log_prefix: str = cli.quiet("")
     log_format: str = cli.quiet("text")
 
@@ -123,36 +125,71 @@ class Throttle:
 
 @attrs.define(eq=False)
 class Destination:
-    """An nsqd that gets every message."""
+    """An nsqd that gets every message.
+
+    nsqd does not say what sizes it accepts before it refuses one, and hangs up then; the limits are
+    learned from its refusals.
+    """
 
     producer: Producer
     reached: trio.Event = attrs.field(factory=trio.Event)
+    max_body: int = MPUB_LIMIT
+    max_message: int = MPUB_LIMIT
+    max_count: int = BATCH
 
     async def send(self, topic: str, batch: list[bytes]) -> None:
         """Publish all of ``batch``, in order; raises ClientError if not all are published."""
-        if len(batch) == 1:
-            await self._publish(topic, batch)
+        start = 0
+        while start < len(batch):
+            part = self._fitting(batch, start)
+            try:
+                await self._publish(topic, part)
+            except PublishError as error:
+                if len(part) == 1 or error.code not in ("E_BAD_MESSAGE", "E_BAD_BODY"):
+                    raise
+                self._learn(error)
+                if len(self._fitting(batch, start)) == len(part):
+                    self.max_count = len(part) // 2
+                continue  # nothing was published
+            start += len(part)
+
+    def _fitting(self, batch: list[bytes], start: int) -> list[bytes]:
+        """The bodies from ``start`` on that fit into one command; one at least."""
+        part: list[bytes] = []
+        room = self.max_body - 4  # MPUB: a count, then a size before each body
+        for body in batch[start : start + self.max_count]:
+            room -= 4 + len(body)
+            if part and (room < 0 or len(body) > self.max_message):
+                break
+            part.append(body)
+            if len(body) > self.max_message:
+                break
+        return part
+
+    def _learn(self, error: PublishError) -> None:
+        match = re.search(r"\d+ > (\d+)", str(error))
+        if match is None:
             return
-        try:
-            await self._publish(topic, batch)
-        except PublishError as error:
-            if error.code not in ("E_BAD_MESSAGE", "E_BAD_BODY"):
-                raise
-            # One of them is too large, or all together; none was published. By halves, everything
-            # in front of the offender gets there.
-            half = len(batch) // 2
-            await self.send(topic, batch[:half])
-            await self.send(topic, batch[half:])
+        if error.code == "E_BAD_BODY":
+            self.max_body = int(match[1])
+        else:
+            self.max_message = int(match[1])
 
     async def _publish(self, topic: str, batch: list[bytes]) -> None:
         try:
-            await self.producer.publish_many(topic, batch)
+            await self._publish_once(topic, batch)
         except ConnectionLost as error:
             if error.sent or not self.reached.is_set():
                 raise
             # It was there before: restarted maybe, or it has just refused something.
             with trio.move_on_after(PATIENCE):
                 await self.producer.wait_until_connected()
+            await self._publish_once(topic, batch)
+
+    async def _publish_once(self, topic: str, batch: list[bytes]) -> None:
+        if len(batch) == 1:  # PUB has a limit of its own, which is the one for messages
+            await self.producer.publish(topic, batch[0])
+        else:
             await self.producer.publish_many(topic, batch)
 
 
@@ -174,7 +211,7 @@ class Publisher:
         """
         start = 0
         while start < len(bodies):
-            batch = _batch(bodies, start)
+            batch = bodies[start : start + BATCH]
             allowed = await _unless(self.shutdown, partial(self.throttle.allow, len(batch)))
             if not allowed:
                 break
@@ -201,15 +238,6 @@ class Publisher:
                 nursery.start_soon(send, destination)
         if errors:
             raise errors[0]
-
-
-def _batch(bodies: list[bytes], start: int) -> list[bytes]:
-    """The next bodies that fit into one command; one at least."""
-    end, size = start + 1, len(bodies[start])
-    while end < len(bodies) and end - start < BATCH and size + len(bodies[end]) <= BATCH_BYTES:
-        size += len(bodies[end])
-        end += 1
-    return bodies[start:end]
 
 
 async def _unless(shutdown: trio.Event, work: Callable[[], Awaitable[T]]) -> T | None:
@@ -262,7 +290,10 @@ def _check(options: ToNsqOptions) -> None:
 async def run(options: ToNsqOptions, process: Process) -> None:
     """Publish standard input until its end, or until told to stop."""
     _check(options)
-    connection = ClientSettings.of(options.producer_opts).connection(cli.user_agent(PROGRAM))
+    connection = attrs.evolve(
+        ClientSettings.of(options.producer_opts).connection(cli.user_agent(PROGRAM)),
+        max_reconnect_delay=LONGEST_DELAY,
+    )
     progress = Progress(expected=_input_size())
     async with AsyncExitStack() as stack:
         destinations: list[Destination] = []
@@ -279,7 +310,7 @@ async def run(options: ToNsqOptions, process: Process) -> None:
             try:
                 await _publish_input(publisher, os.fsencode(options.delimiter))
             except ClientError as error:
-                text = f"{error}; {progress.messages} messages were published before"
+                text = f"{error}; at least {progress.messages} messages were published before"
                 raise ConnectionError(text) from error
             finally:
                 nursery.cancel_scope.cancel()
