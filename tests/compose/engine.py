@@ -64,26 +64,35 @@ def engine_trouble() -> str:
 
 
 def build_image(tag: str, folder: Path) -> None:
-    """Build the image ``tag`` from a copy of the sources, without an image registry.
+    """Build the image ``tag`` from a copy of the sources.
 
-    The requirements are put into the context as wheels, so that the build needs no network.
+    On NSQ_BASE_IMAGE and NSQ_BUILD_IMAGE if the environment names them; else without an image
+    registry, on what `base_images.sh` makes, and without a network.
     """
-    run_image, build_image = run(ROOT / "tests/compose/base_images.sh").splitlines()[-2:]
-    there = run("docker", "run", "--rm", run_image, "python3", "-c", _VERSION)
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert there == here, f"these tests run on Python {here}, the image has {there}"
     for name in SOURCES:
         source, target = ROOT / name, folder / name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             shutil.copyfile(source, target)
-    run(sys.executable, "-c", _REQUIREMENTS, ROOT / "pyproject.toml", folder / "wanted.txt")
-    wheels = ("wheel", "--quiet", "--wheel-dir", folder / "wheels", "-r", folder / "wanted.txt")
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *wheels)
+    run_image = os.environ.get("NSQ_BASE_IMAGE", "")
+    build_image = os.environ.get("NSQ_BUILD_IMAGE", "")
+    if not run_image or not build_image:
+        run_image, build_image = run(ROOT / "tests/compose/base_images.sh").splitlines()[-2:]
+        gather_wheels(run_image, folder)
     bases = (f"BASE_IMAGE={run_image}", f"BUILD_IMAGE={build_image}")
     arguments = [word for base in bases for word in ("--build-arg", base)]
     run("docker", "build", "--tag", tag, *arguments, folder)
+
+
+def gather_wheels(image: str, folder: Path) -> None:
+    """Put all that is to be installed into ``folder`` as wheels, for the Python of ``image``."""
+    there = run("docker", "run", "--rm", image, "python3", "-c", _VERSION)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert there == here, f"these tests run on Python {here}, the image has {there}"
+    run(sys.executable, "-c", _REQUIREMENTS, ROOT / "pyproject.toml", folder / "wanted.txt")
+    wheels = ("wheel", "--quiet", "--wheel-dir", folder / "wheels", "-r", folder / "wanted.txt")
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *wheels)
 
 
 _VERSION = "import sys; print(*sys.version_info[:2], sep='.')"

@@ -1,0 +1,96 @@
+"""The two scripts of the image, outside of one."""
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.daemons import Daemon, wait_until
+
+SCRIPTS = Path(__file__).parents[2] / "deploy/docker"
+PATH = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+
+pytestmark = pytest.mark.slow
+
+Start = Callable[[], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts an nsqd in a slot of ``tmp_path``."""
+    processes = []
+
+    def run() -> subprocess.Popen[bytes]:
+        flags = ["--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"]
+        with (tmp_path / f"log-{len(processes)}").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, SCRIPTS / "nsqd-slot", *flags],
+                env=os.environ | {"PATH": PATH, "NSQD_DATA_PATH": str(tmp_path)},
+                stderr=log,
+            )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def has_slot(process: subprocess.Popen[bytes], folder: Path, slot: int) -> None:
+    """Return when ``process`` has become an nsqd that serves clients from ``slot``."""
+    flags = [f"--node-id={slot}", f"--data-path={folder}/slot-{slot}"]
+
+    def command() -> list[str]:
+        assert process.poll() is None
+        return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+
+    wait_until(lambda: set(flags) <= set(command()), f"slot {slot} is taken")
+    wait_until((folder / f"slot-{slot}/nsqd.dat").exists, "nsqd is up")
+
+
+def test_each_nsqd_has_a_slot_of_its_own_and_one_that_is_free_again_is_taken_first(start, tmp_path):
+    first, second = start(), None
+    has_slot(first, tmp_path, 0)
+    second = start()
+    has_slot(second, tmp_path, 1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    has_slot(start(), tmp_path, 0)
+    has_slot(start(), tmp_path, 2)
+
+
+def health(address: str) -> tuple[int, str]:
+    """Exit status and output of the health check."""
+    done = subprocess.run(
+        [sys.executable, "-IS", SCRIPTS / "nsq-health"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"NSQ_HEALTH_ADDRESS": address},
+    )
+    return done.returncode, done.stdout
+
+
+def test_health_is_what_readyz_says(tmp_path):
+    nsqd = Daemon("nsqd", tmp_path, ["--lookupd-tcp-address=127.0.0.1:1"]).start()
+    try:
+        status, text = health(nsqd.http)
+        assert status == 1
+        assert "not registered with 127.0.0.1:1" in text
+        nsqd.request("PUT", "/config/nsqlookupd_tcp_addresses", b"[]")
+        status, text = health(nsqd.http)
+        assert (status, '"status":"ready"' in text) == (0, True)
+    finally:
+        nsqd.clean_up()
+    status, text = health(nsqd.http)
+    assert status == 1
+    assert "refused" in text
+
+
+def test_where_no_daemon_is_process_one_all_is_well():
+    assert health("") == (0, "")
