@@ -1,0 +1,366 @@
+"""A whole nsqd in this process, over real sockets: how it begins, serves and ends."""
+
+import json
+import socket
+import ssl
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trustme
+from attrs import define
+from tests.fakes.fake_http import fake_server
+from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify, mpub
+
+from nsqcore.app.dirlock import DirectoryLocked
+from nsqcore.app.options import OptionsError
+from nsqcore.app.service import Process
+from nsqd.options import NsqdOptions, TLSRequired
+from nsqd.service import run
+
+pytestmark = pytest.mark.slow
+
+AUTH = b"AUTH\n" + body(b"secret")
+PUB = b"PUB t\n" + body(b"x")
+
+
+@define(eq=False)
+class Running:
+    """Where a served nsqd listens, and its process; addresses are None where it does not."""
+
+    process: Process
+    tcp: str
+    http: str | None
+    https: str | None
+    options: NsqdOptions
+    streams: list[trio.abc.Stream]  # closed with the test
+
+    async def connect(self, *commands: bytes) -> Wire:
+        """A V2 client that has sent ``commands``."""
+        self.streams.append(await dial(self.tcp))
+        return await Wire(self.streams[-1]).send(b"  V2", *commands)
+
+    async def ask(self, method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of an HTTP request."""
+        assert self.http is not None
+        return await request(await dial(self.http), method, path, content)
+
+    async def channel(self) -> dict:
+        """The statistics of the channel ``t``/``c``."""
+        _, text = await self.ask("GET", "/stats?format=json&topic=t&channel=c")
+        (topic,) = json.loads(text)["topics"]
+        return topic["channels"][0]
+
+
+async def dial(address: str):
+    if address.startswith("/"):
+        return await trio.open_unix_socket(address)
+    host, _, port = address.rpartition(":")
+    return await trio.open_tcp_stream(host, int(port))
+
+
+async def request(stream, method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    async with stream:
+        await stream.send_all(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        answer = b""
+        while data := await stream.receive_some():
+            answer += data
+    head_, _, found = answer.partition(b"\r\n\r\n")
+    return int(head_.split()[1]), found
+
+
+@pytest.fixture
+async def nsqd(tmp_path, caplog):
+    """Runs an nsqd while an ``async with`` lasts; the next one finds the same directory."""
+    caplog.set_level("INFO")
+    streams: list[trio.abc.Stream] = []
+
+    @asynccontextmanager
+    async def running(**settings):
+        caplog.clear()
+        process = Process()
+        given = {"tcp_address": "127.0.0.1:0", "http_address": "127.0.0.1:0"}
+        given |= {"https_address": "", "data_path": str(tmp_path), "broadcast_address": "me"}
+        options = NsqdOptions(**(given | settings))
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run, options, process)
+                while process.on_reload is None:  # the last thing before it is ready
+                    await trio.lowlevel.checkpoint()
+                lines = [record.getMessage() for record in caplog.records]
+                heard = dict(line.split(": listening on ") for line in lines if "listening" in line)
+                addresses = heard["TCP"], heard.get("HTTP"), heard.get("HTTPS")
+                yield Running(process, *addresses, options, streams)
+                process.shutdown.set()
+
+    yield running
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
+
+
+async def refused(options: NsqdOptions) -> str:
+    """Why an nsqd with ``options`` does not start."""
+    with pytest.raises((OptionsError, OSError)) as refusal, trio.fail_after(20):
+        await run(options, Process())
+    return str(refusal.value)
+
+
+@pytest.fixture
+def certificate(tmp_path_factory):
+    """The file of a server's certificate and key, and the authority behind it."""
+    ca = trustme.CA()
+    path = str(tmp_path_factory.mktemp("tls") / "server.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    return path, ca
+
+
+# ------------------------------------------------------------------ beginning
+
+
+async def test_without_an_http_address_there_is_no_http(nsqd):
+    async with nsqd(http_address="") as running:
+        assert running.http is None
+        assert await (await running.connect(PUB)).next() == "OK"
+
+
+async def test_with_a_certificate_there_is_https_unless_its_address_is_empty(nsqd, certificate):
+    path, ca = certificate
+    files = {"tls_cert": path, "tls_key": path}
+    async with nsqd(**files, https_address="127.0.0.1:0") as running:
+        context = ssl.create_default_context()
+        ca.configure_trust(context)
+        stream = trio.SSLStream(
+            await dial(running.https), context, server_hostname="127.0.0.1", https_compatible=True
+        )
+        assert await request(stream, "GET", "/ping") == (200, b"OK")
+    async with nsqd(**files) as running:
+        assert running.https is None
+
+
+async def test_unix_sockets_carry_everything_and_leave_no_files(nsqd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("s")
+    tcp, http = str(folder / "tcp"), str(folder / "http")
+    async with nsqd(tcp_address=tcp, http_address=http) as running:
+        assert (running.tcp, running.http) == (tcp, http)
+        client = await running.connect(PUB, b"SUB t c\nRDY 1\n")
+        assert await client.many(2) == ["OK", "OK"]
+        assert (await client.next()).body == b"x"
+        channel = await running.channel()
+        assert channel["in_flight_count"] == 1
+        assert channel["clients"][0]["remote_address"] == "@"
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_locked_data_path_is_refused_and_its_user_undisturbed(nsqd, tmp_path):
+    async with nsqd() as running:
+        with pytest.raises(DirectoryLocked, match=str(tmp_path)):
+            await run(running.options, Process())
+        assert await (await running.connect(PUB)).next() == "OK"
+
+
+async def test_metadata_that_makes_no_sense_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "nsqd.dat"
+    path.write_bytes(b'{"topics": [{"na')
+    options = NsqdOptions(
+        data_path=str(tmp_path), tcp_address="127.0.0.1:0", http_address="", broadcast_address="me"
+    )
+    assert "nsqd.dat" in await refused(options)
+    assert path.read_bytes() == b'{"topics": [{"na'
+
+
+@pytest.mark.parametrize("which", ["tcp_address", "http_address"])
+async def test_an_address_in_use_is_named(tmp_path, which):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        given = {"tcp_address": "127.0.0.1:0", "http_address": "127.0.0.1:0", which: address}
+        options = NsqdOptions(data_path=str(tmp_path), broadcast_address="me", **given)
+        assert f"listen ({address}) failed" in await refused(options)
+
+
+async def test_a_certificate_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "cert"
+    path.write_text("none")
+    options = NsqdOptions(
+        data_path=str(tmp_path), tls_cert=str(path), tls_key=str(path), broadcast_address="me"
+    )
+    assert str(path) in await refused(options)
+
+
+# ------------------------------------------------------------------ serving
+
+
+async def test_a_deleted_channel_closes_its_clients_only(nsqd):
+    async with nsqd() as running:
+        client = await running.connect(b"SUB t c\nRDY 1\n")
+        other = await running.connect(b"SUB t other\nRDY 1\n")
+        assert [await client.next(), await other.next()] == ["OK", "OK"]
+        assert await running.ask("POST", "/channel/delete?topic=t&channel=c") == (200, b"")
+        assert await client.rest() == []
+        assert await running.ask("POST", "/pub?topic=t", b"x") == (200, b"OK")
+        assert (await other.next()).body == b"x"
+
+
+async def test_what_a_client_held_is_anothers_as_soon_as_it_is_gone(nsqd):
+    async with nsqd() as running:
+        holder = await running.connect(PUB, b"SUB t c\nRDY 1\n")
+        assert bodies(await holder.many(3)) == [b"x"]
+        other = await running.connect(b"SUB t c\nRDY 1\n")
+        assert await other.next() == "OK"
+        await holder.stream.aclose()
+        message = await other.next()
+        assert (message.body, message.attempts) == (b"x", 2)
+
+
+async def test_timeouts_and_deferrals_are_kept_over_real_sockets(nsqd):
+    async with nsqd() as running:
+        client = await running.connect(
+            identify(msg_timeout=1000), b"SUB t c\nRDY 9\n", PUB, b"DPUB t 50\n", body(b"later")
+        )
+        found = [one for one in await client.many(8) if one != "OK"]
+        assert {(one.body, one.attempts) for one in found} == {
+            (text, attempts) for text in (b"x", b"later") for attempts in (1, 2)
+        }
+
+
+async def test_a_slow_auth_server_delays_only_who_waits_for_it(nsqd):
+    asked, gate = trio.Event(), trio.Event()
+
+    async def slow(stream):
+        async with stream:
+            await stream.receive_some()
+            asked.set()
+            await gate.wait()
+            reply = grant()
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(reply)
+            await stream.send_all(head + reply)
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, slow, [listener])
+        address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        async with nsqd(
+            auth_http_addresses=(address,), http_client_request_timeout=60.0
+        ) as running:
+            waiting = await running.connect(AUTH, PUB)
+            gone = await running.connect(AUTH, PUB)
+            await asked.wait()
+            await gone.stream.aclose()
+            # meanwhile: others are answered, over both doors
+            other = await running.connect(identify(feature_negotiation=True), PUB)
+            assert json.loads(await other.next())["auth_required"] is True
+            assert await other.next() == "E_AUTH_FIRST AUTH required before PUB"
+            assert await running.ask("POST", "/pub?topic=http", b"x") == (200, b"OK")
+            gate.set()
+            assert json.loads(await waiting.next())["identity"] == "me"
+            assert await waiting.next() == "OK"
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_auth_server_that_says_no_leaves_the_next_client_unharmed(nsqd):
+    verdicts = [(403, {"message": "NOT_AUTHORIZED"}), (200, grant())]
+    async with fake_server(lambda asked: verdicts.pop(0)) as server:
+        async with nsqd(auth_http_addresses=(server.address,)) as running:
+            assert await (await running.connect(AUTH)).rest() == ["E_AUTH_FAILED AUTH failed"]
+            client = await running.connect(AUTH, PUB)
+            assert json.loads(await client.next())["permission_count"] == 1
+            assert await client.next() == "OK"
+
+
+async def test_where_tls_is_required_plain_clients_are_refused(nsqd, certificate):
+    path, _ = certificate
+    files = {"tls_cert": path, "tls_key": path}
+    async with nsqd(**files, tls_required=TLSRequired.YES) as running:
+        client = await running.connect(PUB)
+        assert await client.rest() == ["E_INVALID cannot PUB in current state (TLS required)"]
+        assert (await running.ask("GET", "/stats"))[0] == 403
+    async with nsqd(**files, tls_required=TLSRequired.EXCEPT_HTTP) as running:
+        assert (await running.ask("GET", "/stats"))[0] == 200
+
+
+# ------------------------------------------------------------------ ending
+
+
+async def test_everything_is_there_after_a_restart_with_its_ids_and_attempts(nsqd):
+    sent = [b"%d" % n for n in range(20)]
+    async with nsqd(mem_queue_size=10) as running:
+        client = await running.connect(b"SUB t c\n", mpub("t", *sent), b"DPUB t 60000\n")
+        await client.send(body(b"deferred"), b"RDY 3\n")
+        held = (await client.many(6))[3:]
+        await client.send(b"REQ %b 60000\n" % held[0].id, b"FIN %b\n" % held[1].id, b"RDY 0\n")
+        await client.send(PUB)
+        while await client.next() != "OK":
+            pass
+    assert await client.rest() == []  # and not a reset
+
+    async with nsqd(mem_queue_size=10) as running:
+        client = await running.connect(b"SUB t c\nRDY 100\n")
+        answers = await client.many(23 - 1)
+        again = {message.body: message for message in answers[1:]}
+        assert set(again) >= {*sent, b"deferred"} - {held[1].body}
+        assert held[1].body not in again
+        for one in (held[0], held[2]):
+            assert (again[one.body].id, again[one.body].attempts) == (one.id, 2)
+
+
+async def test_topics_channels_and_pauses_outlive_a_restart_and_ephemeral_ones_do_not(nsqd):
+    async with nsqd() as running:
+        for path in (
+            "/channel/create?topic=t&channel=c",
+            "/channel/create?topic=t&channel=e%23ephemeral",
+            "/channel/pause?topic=t&channel=c",
+            "/topic/create?topic=gone%23ephemeral",
+        ):
+            await running.ask("POST", "/topic/create?topic=t")
+            assert (await running.ask("POST", path))[0] == 200
+    async with nsqd() as running:
+        _, text = await running.ask("GET", "/stats?format=json")
+        (topic,) = json.loads(text)["topics"]
+        assert topic["topic_name"] == "t"
+        (channel,) = topic["channels"]
+        assert (channel["channel_name"], channel["paused"]) == ("c", True)
+
+
+async def test_a_client_that_does_not_read_holds_up_no_stop(nsqd):
+    async with nsqd() as running:
+        stuck = await running.connect(b"SUB t c\nRDY 2500\n")
+        assert await stuck.next() == "OK"
+        publisher = await running.connect()
+        for _ in range(20):
+            await publisher.send(mpub("t", *[bytes(100_000)] * 10))
+            assert await publisher.next() == "OK"
+        began = trio.current_time()
+    assert trio.current_time() - began < 20
+
+    async with nsqd() as running:
+        assert (await running.channel())["depth"] == 200
+
+
+async def test_a_client_that_waits_for_auth_holds_up_no_stop(nsqd):
+    async def never(stream):
+        await stream.receive_some()
+        asked.set()
+        await trio.sleep_forever()
+
+    asked = trio.Event()
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, never, [listener])
+        address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        async with nsqd(
+            auth_http_addresses=(address,), http_client_request_timeout=600.0
+        ) as running:
+            await running.connect(AUTH)
+            await asked.wait()
+            began = trio.current_time()
+        assert trio.current_time() - began < 20
+        nursery.cancel_scope.cancel()
+
+
+async def test_reload_without_certificates_is_harmless(nsqd):
+    async with nsqd() as running:
+        assert running.process.on_reload is not None
+        running.process.on_reload()
+        assert await (await running.connect(PUB)).next() == "OK"
