@@ -17,6 +17,8 @@ from nsqcore.net.addresses import AddressError, is_unix, print_socket_address, s
 # Go's default on Linux is the system's somaxconn; the kernel lowers a larger value to that.
 BACKLOG = 4096
 
+MAX_PORT = 65535
+
 # Go asks a silent peer for a sign of life after this time, and again in intervals of it.
 KEEPALIVE_SECONDS = 15
 KEEPALIVE_TIMES = ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
@@ -55,6 +57,8 @@ def open_listener(address: str, *, mode: int | None = None, backlog: int = BACKL
     if is_unix(address):
         return _open_unix(address, mode, backlog)
     host, port = split_host_port(address)
+    if port.isdigit() and int(port[:6]) > MAX_PORT:  # the resolver would just cut it to 16 bits
+        raise AddressError(f"address {port}: invalid port")
     if not host:
         return _open_wildcard(port or "0", backlog)
     try:

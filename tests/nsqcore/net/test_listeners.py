@@ -115,3 +115,10 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path):
     with pytest.raises(OSError, match="in use"):
         open_listener(str(path))
     assert path.read_text() == "data"
+
+
+@pytest.mark.parametrize("port", [65536, 99999, 10**30])
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_a_port_beyond_the_last_is_refused(opened, host, port):
+    with pytest.raises(AddressError, match=f"address {port}: invalid port"):
+        opened(f"{host}:{port}")
