@@ -18,7 +18,7 @@ DESTRUCTIVE = ("delete", "empty", "tombstone")
 async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     """Do what ``given.action`` says; the exit status. Raises AllFailed."""
     action, topic, channel = given.action, given.topic, getattr(given, "channel", None) or ""
-    for name in filter(None, (topic, channel)):
+    for name in (topic, channel) if channel else (topic,):
         if not is_valid_name(name):
             print(f"nsqctl: {name!r} is not a valid name", file=sys.stderr)
             return 2

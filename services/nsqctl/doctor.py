@@ -190,8 +190,8 @@ def _print(found: Examined, findings: list[Finding]) -> None:
     for finding in findings:
         style = "red" if finding.level == "error" else "yellow"
         out.print(Text(finding.level, style=style), Text(printable(finding.subject)))
-        out.print(Padding(Text(printable(finding.problem)), (0, 0, 0, 2)))
-        out.print(Padding(Text(f"-> {finding.advice}", style="dim"), (0, 0, 0, 2)))
+        for line in (printable(finding.problem), f"-> {finding.advice}"):
+            out.print(Padding.indent(Text(line), 2))
     about = f"{len(found.lookupds)} nsqlookupd, {len(found.nsqds)} nsqd examined"
     if not findings:
         out.print(f"{about}: nothing to complain about")

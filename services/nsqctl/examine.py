@@ -6,6 +6,7 @@ never ends the examination. `nsqctl.doctor` makes findings of this.
 
 import contextlib
 import json
+import os
 import time
 from email.utils import parsedate_to_datetime
 
@@ -134,11 +135,12 @@ async def _try_connect(host: str, port: int) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """What the system says; trio wraps it, as a name may have several addresses."""
-    cause: BaseException | None = error.__cause__ or error
+    """What the system said; trio wraps it, as a name may have several addresses."""
+    cause: BaseException = error.__cause__ or error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    return cause.strerror or str(cause) if isinstance(cause, OSError) else str(error)
+    number = cause.errno if isinstance(cause, OSError) else None
+    return os.strerror(number) if number else str(error)
 
 
 async def _health(cluster: Cluster, producer: Producer) -> str:

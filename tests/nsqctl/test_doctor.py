@@ -1,0 +1,215 @@
+"""`nsqctl doctor`: every check on values, and the whole on real daemons that are not well."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.e2e.daemons import Daemon, wait_until
+from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
+
+from nsqcore.cluster.producer import Producer
+from nsqcore.cluster.stats import ChannelStats, TopicStats
+from nsqctl.doctor import (
+    Finding,
+    check_addresses,
+    check_consumers,
+    check_hosts,
+    check_lookupds,
+    check_nsqds,
+    check_registration,
+    check_versions,
+)
+from nsqctl.examine import Examined, NsqdState
+
+NODE = "nsqd a:4151"
+
+
+def state(host: str = "a", **known: object) -> NsqdState:
+    version = str(known.pop("version", "1.3.0"))
+    producer = Producer(broadcast_address=host, http_port=4151, tcp_port=4150, version=version)
+    return NsqdState(producer, **known)  # type: ignore[arg-type]
+
+
+def cluster(*states: NsqdState, lookupds: tuple[str, ...] = ("l1", "l2"), **known: object):
+    made = Examined(lookupds, **known)  # type: ignore[arg-type]
+    made.nsqds = {one.name: one for one in states}
+    return made
+
+
+def channel(name: str, depth: int, clients: int) -> ChannelStats:
+    return ChannelStats(
+        node="a", topic_name="orders", channel_name=name, depth=depth, client_count=clients
+    )
+
+
+def only(findings: object) -> Finding:
+    (finding,) = findings  # type: ignore[misc]
+    assert finding.advice
+    return finding  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_lookupds,
+        check_nsqds,
+        check_addresses,
+        check_registration,
+        check_versions,
+        check_hosts,
+        check_consumers,
+    ],
+)
+def test_nothing_is_found_where_all_is_well(check: Callable[[Examined], list[Finding]]):
+    topic = TopicStats(node="a", topic_name="orders", channels=[channel("kitchen", 5, 1)])
+    well = {"registered_at": {"l1", "l2"}, "health": "OK", "skew": 0.3, "disk_free": 0.5}
+    assert not list(check(cluster(state("a", stats=[topic], **well), state("b", **well))))
+
+
+def test_an_nsqlookupd_that_does_not_answer_is_an_error():
+    finding = only(check_lookupds(cluster(dead_lookupds={"l2": "connection refused"})))
+    assert finding.level == "error"
+    assert finding.subject == "nsqlookupd l2"
+    assert "connection refused" in finding.problem
+
+
+def test_a_cluster_without_nsqds_is_an_error():
+    assert only(check_nsqds(cluster())).problem == "no nsqd is registered"
+    assert not list(check_nsqds(cluster(lookupds=("l1",), dead_lookupds={"l1": "gone"})))
+
+
+@pytest.mark.parametrize(
+    ("known", "problem"),
+    [
+        ({"unresolvable": "a: unknown"}, "its broadcast address does not resolve: a: unknown"),
+        ({"tcp_error": "refused"}, "consumers cannot connect to a:4150: refused"),
+        ({"http_error": "refused"}, "its HTTP API does not answer: refused"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_an_error(known: dict[str, str], problem: str):
+    finding = only(check_addresses(cluster(state(**known))))
+    assert (finding.level, finding.subject, finding.problem) == ("error", NODE, problem)
+
+
+def test_an_nsqd_that_only_some_nsqlookupds_know_is_a_warning():
+    finding = only(check_registration(cluster(state(registered_at={"l1"}))))
+    assert (finding.level, finding.problem) == ("warning", "not registered at l2")
+
+
+def test_an_nsqd_cannot_be_registered_where_nobody_answers():
+    found = cluster(state(registered_at={"l1"}), dead_lookupds={"l2": "gone"})
+    assert not list(check_registration(found))
+
+
+def test_nsqds_that_were_named_need_not_be_registered():
+    assert not list(check_registration(cluster(state(), lookupds=())))
+
+
+def test_different_versions_are_a_warning_that_tells_who_has_which():
+    found = cluster(state("a", version="1.2.1"), state("b"), state("c", version=""))
+    problem = only(check_versions(found)).problem
+    assert problem == "different versions: 1.2.1: a:4151; 1.3.0: b:4151; unknown: c:4151"
+
+
+def test_an_nsqd_that_says_it_is_not_well_is_an_error():
+    finding = only(check_hosts(cluster(state(health="NOK - no space left"))))
+    assert (finding.level, finding.problem) == ("error", "unhealthy: NOK - no space left")
+
+
+@pytest.mark.parametrize(("free", "level"), [(0.09, "warning"), (0.01, "error")])
+def test_a_disk_that_fills_is_a_warning_and_then_an_error(free: float, level: str):
+    finding = only(check_hosts(cluster(state(disk_free=free))))
+    assert finding.level == level
+    assert f"{free:.0%} left" in finding.problem
+
+
+@pytest.mark.parametrize(("skew", "how"), [(2.5, "2.5 s ahead of"), (-60.0, "60.0 s behind")])
+def test_clocks_that_are_apart_are_a_warning(skew: float, how: str):
+    assert how in only(check_hosts(cluster(state(skew=skew)))).problem
+
+
+def test_a_channel_without_consumers_on_any_nsqd_is_a_warning_with_its_messages():
+    here = TopicStats(node="a", topic_name="orders", channels=[channel("old", 1000, 0)])
+    there = TopicStats(node="b", topic_name="orders", channels=[channel("old", 234, 0)])
+    finding = only(check_consumers(cluster(state("a", stats=[here]), state("b", stats=[there]))))
+    assert finding.subject == "channel orders/old"
+    assert finding.problem == "no consumers, 1,234 messages queued"
+    there.channels[0].client_count = 1
+    assert not list(check_consumers(cluster(state("a", stats=[here]), state("b", stats=[there]))))
+
+
+def test_messages_that_wait_for_a_first_channel_are_a_warning():
+    topic = TopicStats(node="a", topic_name="orders", depth=7)
+    finding = only(check_consumers(cluster(state(stats=[topic]))))
+    assert (finding.subject, finding.problem) == (
+        "topic orders",
+        "7 messages wait for a first channel",
+    )
+
+
+# ------------------------------------------------------------------ real daemons
+
+
+def problems(*options: str, status: int) -> dict[str, str]:
+    """Subject and problem of every finding."""
+    found = nsqctl_json("doctor", *options, status=status)
+    assert all(set(one) == {"level", "subject", "problem", "advice"} for one in found)
+    return {one["subject"]: one["problem"] for one in found}
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_well_has_no_errors(pair: Pair):
+    found = problems(pair.option, status=0)
+    assert found == {"channel orders/kitchen": "no consumers, 5 messages queued"}
+    assert problems(*pair.nsqd_options, status=0) == found
+    out = nsqctl("doctor", pair.option)[0].splitlines()
+    assert out == [
+        "warning channel orders/kitchen",
+        "  no consumers, 5 messages queued",
+        "  -> start its consumers, or delete the channel: it keeps every message",
+        "1 nsqlookupd, 2 nsqd examined: 1 finding",
+    ]
+    pair.nsqds[0].post("/topic/delete?topic=orders")
+    pair.nsqds[1].post("/topic/delete?topic=orders")
+    well = nsqctl("doctor", pair.option)[0]
+    assert well == "1 nsqlookupd, 2 nsqd examined: nothing to complain about\n"
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_a_cluster_is_found(daemon: Callable[..., Daemon]):
+    lookupds = [daemon("nsqlookupd"), daemon("nsqlookupd")]
+    everywhere = [f"--lookupd-tcp-address={one.tcp}" for one in lookupds]
+    well = daemon("nsqd", *everywhere)
+    hidden = daemon("nsqd", *everywhere, "--broadcast-address=no-such-host.invalid")
+    half = daemon("nsqd", everywhere[0])
+    closed = daemon("nsqd", *everywhere, "--broadcast-tcp-port=1")
+    wait_until(lambda: len(lookupds[0].get("/nodes")["producers"]) == 4)
+    wait_until(lambda: len(lookupds[1].get("/nodes")["producers"]) == 3)
+    options = [f"--lookupd-http-address={one.http}" for one in lookupds]
+    found = problems(*options, status=1)
+    assert f"nsqd {well.http}" not in found
+    unresolved = found[f"nsqd no-such-host.invalid:{hidden.http_port}"]
+    assert unresolved.startswith("its broadcast address does not resolve: no-such-host.invalid: ")
+    assert found[f"nsqd {half.http}"] == f"not registered at {lookupds[1].http}"
+    refused = found[f"nsqd {closed.http}"]
+    assert refused == "consumers cannot connect to 127.0.0.1:1: Connection refused"
+    assert len(found) == 3
+    lookupds[1].kill()
+    found = problems(*options, status=1)
+    assert found[f"nsqlookupd {lookupds[1].http}"].startswith("does not answer: ")
+    assert f"nsqd {half.http}" not in found
+
+
+@pytest.mark.slow
+def test_daemons_that_are_gone_are_found(pair: Pair):
+    pair.nsqds[1].kill()
+    found = problems(*pair.nsqd_options, status=1)
+    assert "connection refused" in found[f"nsqd {pair.nsqds[1].http}"]
+    pair.nsqds[0].terminate()
+    pair.lookupd.kill()
+    assert list(problems(pair.option, status=1)) == [f"nsqlookupd {pair.lookupd.http}"]
+
+
+@pytest.mark.slow
+def test_an_nsqlookupd_without_nsqds_is_found(daemon: Callable[..., Daemon]):
+    option = f"--lookupd-http-address={daemon('nsqlookupd').http}"
+    assert problems(option, status=1) == {"cluster": "no nsqd is registered"}
