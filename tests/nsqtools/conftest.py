@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.daemons import Daemon
-from tests.nsqtools.tools import Tool
+from tests.nsqtools.tools import Endpoint, Tool
 
 
 @pytest.fixture
@@ -43,3 +43,17 @@ def tool(tmp_path: Path) -> Iterator[Callable[..., Tool]]:
     yield start
     for one in started:
         one.clean_up()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[..., Endpoint]]:
+    """Makes HTTP endpoints: `endpoint(lambda body: 200)`."""
+    made: list[Endpoint] = []
+
+    def make(answer: Callable[[bytes], int] = lambda body: 200) -> Endpoint:
+        made.append(Endpoint(answer).open())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

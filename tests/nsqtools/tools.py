@@ -1,12 +1,14 @@
-"""A utility as a real process, with what it printed."""
+"""A utility as a real process, with what it printed; an HTTP endpoint for it to call."""
 
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from attrs import define
+from attrs import define, field
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 
 
@@ -96,3 +98,47 @@ def consuming(nsqd: Daemon, topic: str, channel: str) -> None:
         return any(client["ready_count"] for client in clients)
 
     wait_until(is_so, f"{topic}/{channel} has a consumer")
+
+
+@define(eq=False)
+class Endpoint:
+    """An HTTP server in a thread; ``answer`` gives the status of each request."""
+
+    answer: Callable[[bytes], int]
+    server: ThreadingHTTPServer | None = None
+    bodies: list[bytes] = field(factory=list)
+
+    def open(self) -> "Endpoint":
+        """Start to listen on a free port."""
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = endpoint.answer(body)
+                endpoint.bodies.append(body)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *given: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self.server is not None
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self) -> None:
+        """Listen no more."""
+        assert self.server is not None
+        self.server.shutdown()
+        self.server.server_close()
