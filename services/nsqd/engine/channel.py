@@ -49,6 +49,7 @@ class Channel:
     _order: "count[int]" = Factory(count)
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
     _turn: int = 0
+    _first: int = 0
     _slice: int = 1
 
     def __attrs_post_init__(self) -> None:
@@ -173,6 +174,11 @@ class Channel:
             nearest = min(consumer.locality for consumer in ready)
             ready = [consumer for consumer in ready if consumer.locality == nearest][:wanted]
             turn = consumers.index(ready[-1]) + 1
+        elif ready and len(ready) < wanted:
+            # Nobody is left out, but who is served first asks first: with one and the same first
+            # each time it had half as much again as the last of fifty.
+            self._first = (self._first + 1) % len(ready)
+            ready = ready[self._first :] + ready[: self._first]
         self._turn = turn % total if total else 0
         return ready
 

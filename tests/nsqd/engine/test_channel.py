@@ -60,6 +60,18 @@ def test_consumers_take_turns_whatever_the_size_of_the_batches(channel, join, re
     assert max(counts) - min(counts) <= 0.2 * max(counts)
 
 
+def test_consumers_take_turns_at_being_served_first(channel, join, records):
+    clients = [join(ready=1) for _ in range(5)]
+    channel.put_many(records(100))
+    firsts = []
+    for _ in range(20):
+        channel.deliver(now=0)
+        firsts.append(min(clients, key=lambda client: int(client.messages()[-1].body)))
+        for client in clients:
+            client.consumer.drop_all()
+    assert all(firsts.count(client) == 4 for client in clients)
+
+
 def test_consumer_without_room_is_passed_over(channel, join, records):
     full, busy, idle = join(ready=1), join(ready=0), join(ready=100)
     channel.put_many(records(5))
