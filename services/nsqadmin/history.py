@@ -6,6 +6,9 @@ steps for a day. Every value goes into all three, so nothing is ever moved from 
 Depth and latency keep the peak of a step, since a spike must not vanish in an average; the rest
 keeps the mean. Times are Unix seconds, given by the caller.
 
+What is worth a sparkline but no chart (a topic or channel on one nsqd) is kept for half an hour
+only, and bounded apart from the rest by `MAX_BRIEF` at about 20 MB; beyond it rows have none.
+
 A series takes about 2.5 KB. `MAX_SERIES` bounds the whole at about 100 MB: enough for 80 nsqd with
 1500 topics of four channels. Beyond it the newest topics have no history, and `is_full` says so.
 """
@@ -17,6 +20,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 MAX_SERIES = 40_000
+MAX_BRIEF = 20_000
 # step and number of steps: half an hour, three hours, a day
 TIERS = ((10, 180), (60, 180), (600, 144))
 RANGES = {"30m": 0, "3h": 1, "24h": 2}
@@ -97,7 +101,9 @@ class History:
     """All series of this process."""
 
     limit: int = MAX_SERIES
+    brief_limit: int = MAX_BRIEF
     _series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
+    _brief: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -115,6 +121,16 @@ class History:
                 series = self._series[entity, name] = Series(name in PEAKS, tiers)
             series.add(now, value)
 
+    def record_brief(self, now: float, entity: Entity, name: str, value: float) -> None:
+        """Take in a number that is only worth a sparkline."""
+        series = self._brief.get((entity, name))
+        if series is None:
+            if len(self._brief) >= self.brief_limit:
+                return
+            series = Series(name in PEAKS, (Tier.empty(*TIERS[0]),))
+            self._brief[entity, name] = series
+        series.add(now, value)
+
     def points(self, entity: Entity, name: str, span: str, *, now: float) -> list[Point]:
         """A number over ``span`` (a key of `RANGES`); empty if it was never recorded."""
         series = self._series.get((entity, name))
@@ -122,9 +138,10 @@ class History:
 
     def recent(self, entity: Entity, name: str, *, now: float, count: int = 60) -> list[float]:
         """The last half hour in at most ``2 * count`` values, for a sparkline."""
-        points = self.points(entity, name, "30m", now=now)
-        if not points:
+        series = self._series.get((entity, name)) or self._brief.get((entity, name))
+        if series is None:
             return []
+        points = _without_lead(series.tiers[0].points(now))
         width = max(1, len(points) // count)
         count = len(points) // width
         peak = name in PEAKS
@@ -134,10 +151,11 @@ class History:
         ]
 
     def prune(self, now: float) -> None:
-        """Forget what has had no value for a day."""
+        """Forget what has had no value for as long as it is kept."""
         day = TIERS[-1][0] * TIERS[-1][1]
-        for key in [key for key, series in self._series.items() if series.last < now - day]:
-            del self._series[key]
+        for kept, age in ((self._series, day), (self._brief, TIERS[0][0] * TIERS[0][1])):
+            for key in [key for key, series in kept.items() if series.last < now - age]:
+                del kept[key]
 
 
 def _without_lead(points: list[Point]) -> list[Point]:

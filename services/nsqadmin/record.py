@@ -4,8 +4,8 @@ The names used here (`depth`, `rate`, ...) are those that charts ask for. Latenc
 highest percentile that nsqd computes, in milliseconds.
 """
 
-from nsqadmin.history import History
-from nsqadmin.snapshot import Snapshot, channels_sum, total_depth
+from nsqadmin.history import Entity, History
+from nsqadmin.snapshot import NodeState, Snapshot, channels_sum, total_depth
 from nsqcore.cluster.latency import Latency
 
 
@@ -43,9 +43,19 @@ def record_history(history: History, snapshot: Snapshot) -> None:
                 "clients": float(node.client_count),
             }
             history.record(now, ("node", node.address), numbers)
+            _record_rows(history, now, node)
     history.record(now, ("cluster",), totals)
     if snapshot.version % 600 == 0:  # every ten minutes at most
         history.prune(now)
+
+
+def _record_rows(history: History, now: float, node: NodeState) -> None:
+    for topic in node.topics:
+        entity: Entity = ("topic", topic.topic_name, node.address)
+        history.record_brief(now, entity, "rate", topic.rate)
+        for channel in topic.channels:
+            entity = ("channel", topic.topic_name, channel.channel_name, node.address)
+            history.record_brief(now, entity, "depth", float(channel.depth))
 
 
 def _latency(latency: Latency) -> dict[str, float]:

@@ -81,3 +81,15 @@ def test_what_had_no_value_for_a_day_makes_room():
     history.prune(START + 86401)
     history.record(START + 86401, ("topic", "u"), {"rate": 1.0})
     assert known(history.points(("topic", "u"), "rate", "30m", now=START + 86401))
+
+
+def test_rows_of_single_nodes_have_a_sparkline_and_no_chart():
+    history = History(limit=0, brief_limit=1)
+    entity = ("topic", "t", "n:4151")
+    history.record_brief(START, entity, "rate", 4.0)
+    history.record_brief(START, ("topic", "u", "n:4151"), "rate", 5.0)
+    assert history.recent(entity, "rate", now=START)[-1] == 4.0
+    assert history.points(entity, "rate", "24h", now=START) == []
+    assert history.recent(("topic", "u", "n:4151"), "rate", now=START) == []
+    history.prune(START + 1801)
+    assert history.recent(entity, "rate", now=START + 1801) == []
