@@ -2,6 +2,9 @@
 
 Thin: each method is one request and returns the decoded answer. Answers are
 read up to a limit and within a time; whatever goes wrong is an `HttpError`.
+
+httpx is imported where it is first needed: it takes longer to load than all of
+the client, and a program that names its nsqds never needs it.
 """
 
 import json
@@ -9,13 +12,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from struct import Struct
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-import httpx
 from attrs import define, field, frozen
 
 from nsqclient.errors import HttpError
+
+if TYPE_CHECKING:
+    import httpx
 
 # Statistics of a daemon with thousands of clients are some megabytes.
 MAX_ANSWER = 64 * 1024 * 1024
@@ -33,6 +38,8 @@ def base_url(address: str) -> str:
 
 def check_url(address: str) -> str:
     """``address`` if requests can be sent there; raises ValueError if not."""
+    import httpx
+
     try:
         url = httpx.URL(base_url(address))
     except httpx.InvalidURL as error:
@@ -48,11 +55,13 @@ class _Api:
 
     address: str
     timeout: float = 5.0
-    client: httpx.AsyncClient | None = None
+    client: "httpx.AsyncClient | None" = None
     _stack: AsyncExitStack = field(factory=AsyncExitStack)
 
     async def open(self) -> None:
         if self.client is None:
+            import httpx
+
             # Reading the system's authorities takes a tenth of a second; plain HTTP has no use for
             # them. Redirects are not followed, so it stays plain.
             secure = base_url(self.address).startswith("https:")
@@ -63,6 +72,8 @@ class _Api:
         self, method: str, path: str, query: Query | None = None, body: bytes | None = None
     ) -> bytes:
         """The body of the answer to one request."""
+        import httpx
+
         where = f"{method} {base_url(self.address)}{path}"
         if self.client is None:
             raise RuntimeError("open it first: async with")
@@ -93,7 +104,7 @@ class _Api:
 
     async def _exchange(
         self,
-        client: httpx.AsyncClient,
+        client: "httpx.AsyncClient",
         method: str,
         path: str,
         query: Query | None,
