@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Hooks, open_consumer
+from nsqclient.http import check_url
 from nsqclient.stream import check_address
 from nsqcore.app import service
 from nsqcore.app.flags import FlagError, parse_flags
@@ -136,6 +137,15 @@ def check_addresses(addresses: Sequence[str], flag: str) -> None:
             raise OptionsError(f"--{flag}: {error}") from error
 
 
+def check_lookupds(addresses: Sequence[str]) -> None:
+    """Refuse addresses of nsqlookupds to which no request can be sent."""
+    for address in addresses:
+        try:
+            check_url(address)
+        except ValueError as error:
+            raise OptionsError(f"--lookupd-http-address: {error}") from error
+
+
 def main(
     program: str,
     options_class: type[T],
@@ -213,6 +223,7 @@ def consumer_settings(
     """
     require(is_valid_name(options.channel), f"{options.channel!r} is not a valid channel name")
     check_addresses(options.nsqd_tcp_addresses, "nsqd-tcp-address")
+    check_lookupds(options.lookupd_http_addresses)
     settings = ClientSettings.of(options.consumer_opts)
     for name in settings.unused():
         logger.warning("settings: --consumer-opt %s has no effect here", name)
