@@ -177,8 +177,9 @@ class Channel:
         elif ready and len(ready) < wanted:
             # Nobody is left out, but who is served first asks first: with one and the same first
             # each time it had half as much again as the last of fifty.
-            self._first = (self._first + 1) % len(ready)
-            ready = ready[self._first :] + ready[: self._first]
+            self._first += 1
+            first = self._first % len(ready)
+            ready = ready[first:] + ready[:first]
         self._turn = turn % total if total else 0
         return ready
 
