@@ -4,6 +4,7 @@ import logging
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import trio
 from quart import Response, request
 
 from nsqadmin.actions import Refused
@@ -81,11 +82,16 @@ async def _get(admin: Admin, url: str) -> httpx.Response:
     )
     async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
         async with client.stream("GET", url) as answer:
-            content = b""
-            async for part in answer.aiter_bytes():
-                content += part
-                if len(content) > _MAX_ANSWER:
-                    raise httpx.DecodingError(f"more than {_MAX_ANSWER} bytes")
+            content, size = b"", 0
+            with trio.CancelScope() as reading:
+                async for part in answer.aiter_bytes():
+                    size += len(part)
+                    if size > _MAX_ANSWER:
+                        reading.cancel()  # httpx's generators end well from inside only
+                    else:
+                        content += part
+            if size > _MAX_ANSWER:
+                raise httpx.DecodingError(f"more than {_MAX_ANSWER} bytes")
             return httpx.Response(
                 answer.status_code,
                 headers={name: answer.headers[name] for name in _PASSED if name in answer.headers},

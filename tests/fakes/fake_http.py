@@ -1,6 +1,7 @@
 """A small HTTP/1.1 server on trio for tests: a function answers, and what it was asked is kept."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import trio
 
+Stream = trio.abc.Stream
 Answer = tuple[int, Any]  # status and a JSON value, bytes, or None for an empty body
 
 
@@ -28,6 +30,7 @@ class FakeServer:
     """Listens while its ``async with`` lasts."""
 
     answer: Callable[[Asked], Answer]
+    tls: ssl.SSLContext | None = None
     asked: list[Asked] = attrs.field(factory=list)
     address: str = ""
 
@@ -39,7 +42,7 @@ class FakeServer:
             if item.method == method
         ]
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: Stream) -> None:
         buffer = b""
         with trio.CancelScope():
             while True:
@@ -65,7 +68,10 @@ class FakeServer:
 
     async def _connection(self, stream: trio.SocketStream) -> None:
         try:
-            await self._serve(stream)
+            if self.tls is None:
+                await self._serve(stream)
+            else:
+                await self._serve(trio.SSLStream(stream, self.tls, server_side=True))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
@@ -82,9 +88,11 @@ def _response(status: int, content: Any) -> bytes:
 
 
 @asynccontextmanager
-async def fake_server(answer: Callable[[Asked], Answer]) -> AsyncIterator[FakeServer]:
+async def fake_server(
+    answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FakeServer]:
     """A server on a free port of this machine."""
-    server = FakeServer(answer)
+    server = FakeServer(answer, tls)
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         host, port = listeners[0].socket.getsockname()[:2]

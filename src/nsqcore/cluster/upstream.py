@@ -172,11 +172,17 @@ class Upstream:
         async with self._client(address).stream(method, url, params=params) as response:
             parts: list[bytes] = []
             size = 0
-            async for part in response.aiter_bytes():
-                size += len(part)
-                if size > MAX_ANSWER:
-                    raise UpstreamError(address, f"{method} {url}: more than {MAX_ANSWER} bytes")
-                parts.append(part)
+            with trio.CancelScope() as reading:
+                async for part in response.aiter_bytes():
+                    size += len(part)
+                    if size > MAX_ANSWER:
+                        # Not raised here: httpx reads by generators, which end well from inside
+                        # only.
+                        reading.cancel()
+                    else:
+                        parts.append(part)
+            if size > MAX_ANSWER:
+                raise UpstreamError(address, f"{method} {url}: more than {MAX_ANSWER} bytes")
             return response.status_code, b"".join(parts), response.headers
 
 

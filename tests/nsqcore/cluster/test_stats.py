@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.fake_cluster import channel, client, topic
@@ -20,7 +21,8 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=8), max_size=3))
 def test_no_answer_is_too_strange(raw):
     topics = [TopicStats.from_json(item, HERE) for item in objects({"topics": raw}, "topics")]
