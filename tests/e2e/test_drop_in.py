@@ -176,11 +176,14 @@ class TestLookupds:
         nsqd = daemon("nsqd", *(f"--lookupd-tcp-address={one.tcp}" for one in lookupds))
         nsqd.create("t", "c")
         wait_until(lambda: all(knows(one, ["t"]) for one in lookupds), "it is registered")
+        publisher, consumer = peer(nsqd), peer(nsqd).subscribe("t", "c", ready=100)
+        # a new topic's messages wait until each nsqlookupd was asked for its channels
+        assert publisher.publish("t", b"first") == b"OK"
+        consumer.consume(1)
         *steady, hanging = lookupds
         assert hanging.process is not None
         hanging.process.send_signal(signal.SIGSTOP)
         try:
-            publisher, consumer = peer(nsqd), peer(nsqd).subscribe("t", "c", ready=100)
             for number in range(100):
                 assert publisher.publish("t", b"%d" % number) == b"OK"
             assert len(consumer.consume(100)) == 100
