@@ -8,7 +8,7 @@ as on the wire.
 import json
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from nsqcore.wire.errors import BadBody, IdentifyFailed
 
@@ -79,10 +79,18 @@ class Identity:
 _KNOWN: dict[str, type] = dict(Request.__annotations__)
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+# One for all: thousands of clients may come at once, and `json.loads` would make one for each.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def parse_request(body: bytes) -> Request:
     """The request in an IDENTIFY's body. Raises BadBody."""
     try:
-        decoded = json.loads(body, parse_constant=_no_constant)
+        decoded = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise BadBody("IDENTIFY failed to decode JSON body") from error
     if decoded is None:
@@ -100,17 +108,13 @@ def parse_request(body: bytes) -> Request:
     return Request(**values)
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
     """What ``identity`` becomes by ``request``. Raises BadBody, IdentifyFailed."""
-    tls = limits.tls and request.tls_v1
-    deflate = limits.deflate and request.deflate
-    snappy = limits.snappy and request.snappy
-    agreed = evolve(
-        identity,
+    features = request.feature_negotiation
+    deflate = features and limits.deflate and request.deflate
+    snappy = features and limits.snappy and request.snappy
+    level = request.deflate_level if deflate and request.deflate_level > 0 else 6
+    agreed = Identity(
         client_id=request.client_id,
         hostname=request.hostname,
         user_agent=request.user_agent,
@@ -121,19 +125,14 @@ def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
         output_buffer_timeout=_buffer_timeout(request, identity, limits),
         sample_rate=_sample_rate(request),
         msg_timeout=_msg_timeout(request, identity, limits),
-    )
-    if not request.feature_negotiation:
-        return agreed
-    if deflate and snappy:
-        raise IdentifyFailed("cannot enable both deflate and snappy compression")
-    level = request.deflate_level if deflate and request.deflate_level > 0 else 6
-    return evolve(
-        agreed,
-        tls=tls,
+        tls=features and limits.tls and request.tls_v1,
         deflate=deflate,
-        deflate_level=min(level, limits.max_deflate_level),
+        deflate_level=min(level, limits.max_deflate_level) if features else identity.deflate_level,
         snappy=snappy,
     )
+    if deflate and snappy:
+        raise IdentifyFailed("cannot enable both deflate and snappy compression")
+    return agreed
 
 
 def reply(identity: Identity, limits: Limits) -> bytes:
