@@ -11,7 +11,7 @@ from functools import partial
 
 from attrs import define, field
 
-from nsqcore.net.effects import Close, Effect, Peer, Upgrade
+from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
@@ -36,6 +36,7 @@ class Session:
     outbox: Outbox = field(init=False)
     _magic: bytes | None = b""  # what has come of it; None once it is complete
     _heard: int = 0  # when something last came
+    _waiting: bool = False  # for I/O: nothing is read
     _heartbeat: Timer | None = None
     _interval: int = 0  # ns; of the heartbeat that is running
 
@@ -71,6 +72,7 @@ class Session:
     def resumed(self) -> Effect | None:
         """Go on after the auth server was asked."""
         client = self.client
+        self._waiting, self._heard = False, client.services.now()
         try:
             authenticated(client)
         except ProtocolError as error:
@@ -110,6 +112,7 @@ class Session:
             if isinstance(effect, UpgradeNow):
                 return Upgrade(partial(self.client.services.upgrade, self))
             if effect is not None:
+                self._waiting = isinstance(effect, Wait)
                 return effect
             commands = self.parser.resume()
         return None
@@ -129,7 +132,7 @@ class Session:
         """Send a heartbeat, or end a connection that gave no sign for two of them."""
         services = self.client.services
         now = services.now()
-        if now - self._heard >= 2 * self._interval:
+        if now - self._heard >= 2 * self._interval and not self._waiting:
             logger.warning("client(%s): heartbeats unanswered, closing", self.client.name)
             self.outbox.close("heartbeats unanswered")
             return

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trustme
 from tests.fakes.fake_http import fake_server
-from tests.nsqd.client.conftest import body, grant, mpub
+from tests.nsqd.client.conftest import body, grant, identify, mpub
 
 from nsqcore.net.effects import Close, Wait
 from nsqcore.wire.identify import Limits
@@ -144,6 +144,19 @@ class TestSession:
         (message,) = client.taken()
         assert client.send(b"FIN %b\n" % message.id) == []
         assert len(world.asked) == 1
+
+    async def test_a_client_that_waits_for_its_answer_is_not_taken_for_a_silent_one(self, world):
+        world.verdicts = [grant()]
+        client = world.connect(identify(heartbeat_interval=1000))
+        client.send(AUTH)
+        for _ in range(5):
+            world.advance(1)  # what it says meanwhile is not read
+        assert client.session.outbox.closing is None
+        await client.go_on()
+        world.advance(1)
+        assert client.session.outbox.closing is None
+        world.advance(1)
+        assert client.session.outbox.closing == "heartbeats unanswered"
 
     async def test_a_client_that_leaves_meanwhile_is_let_go(self, world):
         world.verdicts = [grant()]
