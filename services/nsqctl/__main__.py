@@ -46,13 +46,14 @@ def _report(error: BaseException) -> int:
     """Tell what is the user's to mend in a line; let everything else be seen."""
     from nsqclient import ClientError
     from nsqcore.cluster.upstream import AllFailed
+    from nsqctl.bench import BenchFailed
     from nsqctl.up import UpFailed
 
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, AllFailed | UpFailed | ClientError | OSError):
+    if isinstance(error, AllFailed | BenchFailed | UpFailed | ClientError | OSError):
         print(f"nsqctl: {error}", file=sys.stderr)
         return 1
     raise error

@@ -28,6 +28,13 @@ CHANNEL = "bench"
 # For deleting the topic, also when the measurement was interrupted.
 CLEANUP_TIMEOUT = 5.0
 
+# A consumer waits for its nsqd for ever; a measurement does not.
+STALLED = 20.0
+
+
+class BenchFailed(Exception):
+    """The measurement has come to nothing; the text says why."""
+
 
 async def bench(given: argparse.Namespace) -> int:
     """Measure the nsqd at ``given.nsqd_tcp_address``; print the figures."""
@@ -124,6 +131,7 @@ async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
 
 
 async def _consume(consumer: nsqclient.Consumer, count: int) -> None:
+    """Return when ``count`` messages have come. Raises BenchFailed when they do not."""
     seen = 0
 
     async def handle(message: nsqclient.Message) -> None:
@@ -132,7 +140,17 @@ async def _consume(consumer: nsqclient.Consumer, count: int) -> None:
         if seen >= count:
             consumer.stop()
 
-    await consumer.run(handle, concurrency=1)
+    async def watch() -> None:
+        before = -1
+        while seen > before:
+            before = seen
+            await trio.sleep(STALLED)
+        raise BenchFailed(f"no message for {STALLED:.0f} s, after {seen:,} of {count:,}")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await consumer.run(handle, concurrency=1)
+        nursery.cancel_scope.cancel()
 
 
 async def _latencies(given: argparse.Namespace, topic: str) -> dict[str, float]:
