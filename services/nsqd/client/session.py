@@ -39,6 +39,7 @@ class Session:
     _waiting: bool = False  # for I/O: nothing is read
     _heartbeat: Timer | None = None
     _interval: int = 0  # ns; of the heartbeat that is running
+    _next_beat: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.outbox = self.client.outbox
@@ -126,18 +127,22 @@ class Session:
         self._interval = self.client.identity.heartbeat_interval * MS
         if self._interval:
             services = self.client.services
-            self._heartbeat = services.call_at(services.now() + self._interval, self._beat)
+            self._next_beat = services.now() + self._interval
+            self._heartbeat = services.call_at(self._next_beat, self._beat)
 
     def _beat(self) -> None:
         """Send a heartbeat, or end a connection that gave no sign for two of them."""
         services = self.client.services
         now = services.now()
-        if now - self._heard >= 2 * self._interval and not self._waiting:
+        silent_at = (now if self._waiting else self._heard) + 2 * self._interval
+        if now >= silent_at:
             logger.warning("client(%s): heartbeats unanswered, closing", self.client.name)
             self.outbox.close("heartbeats unanswered")
             return
-        self.outbox.add(HEARTBEAT_FRAME)
-        self._heartbeat = services.call_at(now + self._interval, self._beat)
+        if now >= self._next_beat:
+            self.outbox.add(HEARTBEAT_FRAME)
+            self._next_beat = now + self._interval
+        self._heartbeat = services.call_at(min(self._next_beat, silent_at), self._beat)
 
 
 def open_session(

@@ -63,6 +63,34 @@ class TestHeartbeats:
         world.advance(0.1)
         assert client.session.outbox.closing == "heartbeats unanswered"
 
+    def test_a_client_that_dies_after_an_answer_is_closed_two_intervals_after_it(self, world):
+        client = world.connect()
+        for _ in range(3):
+            world.advance(29.9)
+            assert client.taken() == []
+            world.advance(0.1)
+            assert client.taken() == [HEARTBEAT]
+            client.send(b"NOP\n")
+        world.advance(30)
+        assert client.taken() == [HEARTBEAT]
+        world.advance(29.9)
+        assert client.session.outbox.closing is None
+        world.advance(0.1)
+        assert client.session.outbox.closing == "heartbeats unanswered"
+
+    def test_silence_is_counted_from_the_last_sign_whenever_it_came(self, world):
+        client = world.connect()
+        world.advance(30)
+        world.advance(5)
+        client.send(b"NOP\n")
+        world.advance(25)
+        world.advance(30)
+        assert client.session.outbox.closing is None
+        world.advance(4.9)
+        assert client.session.outbox.closing is None
+        world.advance(0.1)
+        assert client.session.outbox.closing == "heartbeats unanswered"
+
     @pytest.mark.parametrize("sign", [b"NOP\n", b"PUB t\n" + body(b"x"), b"half a command "])
     def test_whatever_a_client_sends_keeps_it_alive(self, world, sign):
         client = world.connect()
