@@ -87,13 +87,26 @@ class CommandParser:
         IDENTIFY or AUTH ends the list too, since what follows may not be plain
         bytes: `resume` goes on with it, `leftover` hands it out.
         """
-        if self._pieces:
+        if not self._pieces:
+            return self._parse(chunk)
+        missing = self._need - self._held
+        if len(chunk) < missing:
             self._pieces.append(chunk)
             self._held += len(chunk)
-            if self._held < self._need:
-                return []
-            chunk = self.leftover()
-        return self._parse(chunk)
+            return []
+        if missing <= 0:
+            return self._parse(self.leftover() + chunk)
+        # What was cut is joined, not all that came with its end.
+        commands = self._parse(self.leftover() + chunk[:missing])
+        if len(chunk) == missing or (commands and isinstance(commands[-1], Fault)):
+            return commands
+        if self._paused:
+            self._pieces.append(chunk[missing:])
+            self._held += len(chunk) - missing
+            return commands
+        if self._pieces:
+            return commands + self._parse(self.leftover() + chunk[missing:])
+        return commands + self._parse(chunk, missing)
 
     def resume(self) -> list[Command]:
         """The commands that had to wait behind an IDENTIFY or AUTH."""
@@ -116,10 +129,10 @@ class CommandParser:
 
     # ------------------------------------------------------------ one buffer
 
-    def _parse(self, buffer: bytes) -> list[Command]:
+    def _parse(self, buffer: bytes, start: int = 0) -> list[Command]:
         commands: list[Command] = []
         self._commands = commands
-        self._at, self._cut, self._need, self._paused = 0, None, 1, False
+        self._at, self._cut, self._need, self._paused = start, None, 1, False
         self._name = b"MPUB"
         try:
             if self._many is not None:
