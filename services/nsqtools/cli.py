@@ -178,9 +178,7 @@ def _arguments(program: str, options_class: type) -> list[str]:
         parsed = parse_flags(sys.argv[1:], known)
     except FlagError:
         return []  # reading the options tells what is wrong
-    if {flag for flag, _ in parsed.given} & {"h", "help", "version"}:
-        return []
-    return parsed.rest
+    return [] if {flag for flag, _ in parsed.given} & {"h", "help"} else parsed.rest
 
 
 @attrs.define(eq=False)

@@ -101,6 +101,7 @@ WITHOUT_EFFECT = frozenset(
         "write_timeout",
     }
 )
+TLS_OPTIONS = frozenset(name for name in OPTIONS if name.startswith("tls_"))
 # The utilities have a flag for the one, and say themselves who they are.
 OVERRIDDEN = frozenset({"max_in_flight", "user_agent"})
 
@@ -170,8 +171,9 @@ class ClientSettings:
             settings["dial"] = _dial_from(split_address(given["local_addr"])[0])
         if given.get("heartbeat_interval", 30.0) > given.get("read_timeout", 60.0):
             raise OptionsError("option heartbeat_interval must not exceed read_timeout")
-        if given.get("tls_v1"):
-            settings["tls"] = self._tls()
+        if given.keys() & TLS_OPTIONS:  # files are looked at even if they are not to be used
+            context = self._tls()
+            settings["tls"] = context if given.get("tls_v1") else False
         try:
             return ConnectionOptions(user_agent=user_agent, **settings)
         except ValueError as error:

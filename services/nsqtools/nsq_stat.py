@@ -13,7 +13,6 @@ import trio
 
 from nsqcore.app.options import option
 from nsqcore.app.service import Process
-from nsqcore.app.values import integer
 from nsqcore.cluster.lookupd import lookupd_topic_producers
 from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats
 from nsqcore.cluster.producer import Producer
@@ -34,6 +33,14 @@ ingress  egress |   total     mem    disk inflt   def |     req     t-o         
 """
 
 
+def _count(value: object) -> int:
+    """A number of 32 bits, and no other notation than the usual one."""
+    text = str(value)
+    if not text.removeprefix("-").removeprefix("+").isdecimal() or abs(int(text)) >= 2**31:
+        raise ValueError("expected a whole number")
+    return int(text)
+
+
 @attrs.frozen(kw_only=True)
 class StatOptions:
     """Settings of one ``nsq_stat``."""
@@ -41,7 +48,7 @@ class StatOptions:
     topic: str = option("", "NSQ topic")
     channel: str = option("", "NSQ channel")
     interval: float = option(2.0, "time between two rows")
-    count: int | None = option(None, "number of rows; no limit by default", parse=integer, shown="")
+    count: int | None = option(None, "number of rows; no limit by default", parse=_count, shown="")
     nsqd_http_addresses: tuple[str, ...] = option(
         (),
         "nsqd HTTP address (may be given multiple times)",
