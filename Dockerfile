@@ -22,22 +22,19 @@ RUN python3 -m venv /opt/nsq \
     && python3 -c 'import tomllib; project = tomllib.load(open("wheels/pyproject.toml", "rb")); \
            print(*project["project"]["dependencies"], sep="\n")' > requirements.txt \
     && /opt/nsq/bin/pip install -r requirements.txt
-COPY pyproject.toml setup.py README.md LICENSE ./
-COPY src src
-COPY services services
-COPY web web
-# A missing compiler only costs speed elsewhere; here it fails the build. Then away with what does not run.
+# All that .dockerignore lets in. A missing compiler only costs speed elsewhere; here it fails the build. Then away with
+# what does not run.
+COPY . .
 RUN /opt/nsq/bin/pip install --no-deps . \
     && /opt/nsq/bin/python -c 'from nsqcore.wire import speedups; assert speedups.compiled, "no speed-ups"' \
     && /opt/nsq/bin/pip uninstall --yes --quiet setuptools pip \
-    && rm -f /opt/nsq/pip.conf
-COPY deploy/docker/nsqd-slot deploy/docker/nsq-health /opt/nsq/bin/
+    && rm -f /opt/nsq/pip.conf \
+    && cp deploy/docker/nsqd-slot deploy/docker/nsq-health /opt/nsq/bin/
 
 FROM ${BASE_IMAGE}
 RUN groupadd --gid 4150 nsq \
     && useradd --uid 4150 --gid nsq --home-dir /data --no-create-home --shell /usr/sbin/nologin nsq \
     && install -d -o nsq -g nsq /data
-COPY --from=build /opt/nsq /opt/nsq
 ENV PATH=/opt/nsq/bin:$PATH PYTHONUNBUFFERED=1 NSQD_DATA_PATH=/data
 USER nsq
 WORKDIR /data
@@ -47,3 +44,5 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["nsq-
 # The program is process 1 (no shell in between), so that it gets the signals of `docker stop`.
 STOPSIGNAL SIGTERM
 CMD ["nsqd"]
+# Last, so that a change of the sources repeats this step alone.
+COPY --from=build /opt/nsq /opt/nsq
