@@ -12,6 +12,7 @@ crash of any task takes the same road and is re-raised.
 import logging
 import os
 import time
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -379,8 +380,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
             now=time.monotonic_ns,
             started=time.time_ns(),
         )
-        listeners = open_listeners(options)
-        identity = announced(options, listeners)
-        # what "auto" has come to is what /info tells nsqadmin
-        api.options = evolve(options, broadcast_address=identity.broadcast_address)
-        await Nsqd(process, broker, api, listeners, identity, tls, metadata).serve()
+        with closing(open_listeners(options)) as listeners:
+            identity = announced(options, listeners)
+            # what "auto" has come to is what /info tells nsqadmin
+            api.options = evolve(options, broadcast_address=identity.broadcast_address)
+            await Nsqd(process, broker, api, listeners, identity, tls, metadata).serve()

@@ -1,6 +1,7 @@
 """A whole nsqd in this process, over real sockets: how it begins, serves and ends."""
 
 import json
+import shutil
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -189,6 +190,29 @@ async def test_a_certificate_that_is_none_is_refused(tmp_path):
     assert str(path) in await refused(options)
 
 
+async def test_a_missing_authority_for_auth_servers_is_named(tmp_path):
+    options = NsqdOptions(
+        data_path=str(tmp_path),
+        tcp_address="127.0.0.1:0",
+        http_address="",
+        auth_http_addresses=("127.0.0.1:1",),
+        tls_root_ca_file="/nowhere/ca",
+        broadcast_address="me",
+    )
+    assert "/nowhere/ca" in await refused(options)
+
+
+async def test_it_is_ready_once_it_is_registered(nsqd):
+    async with nsqd() as running:
+        assert (await running.ask("GET", "/readyz"))[0] == 200
+    async with nsqd(nsqlookupd_tcp_addresses=("127.0.0.1:1",)) as running:
+        status, text = await running.ask("GET", "/readyz")
+        assert (status, b"127.0.0.1:1" in text) == (503, True)
+        # nobody is kept from publishing and consuming, the new topic's channels are just asked for
+        client = await running.connect(PUB, b"SUB t c\nRDY 1\n")
+        assert bodies(await client.many(3)) == [b"x"]
+
+
 # ------------------------------------------------------------------ serving
 
 
@@ -280,7 +304,81 @@ async def test_where_tls_is_required_plain_clients_are_refused(nsqd, certificate
         assert (await running.ask("GET", "/stats"))[0] == 200
 
 
+async def test_certificates_are_read_again_for_those_who_come_afterwards(nsqd, certificate, caplog):
+    path, ca = certificate
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    async with nsqd(tls_cert=path, tls_key=path, https_address="127.0.0.1:0") as running:
+
+        async def serial() -> str:
+            stream = trio.SSLStream(
+                await dial(running.https),
+                context,
+                server_hostname="127.0.0.1",
+                https_compatible=True,
+            )
+            running.streams.append(stream)
+            await stream.do_handshake()
+            return stream.getpeercert()["serialNumber"]
+
+        first = await serial()
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+        assert await serial() == first
+        running.process.on_reload()
+        second = await serial()
+        assert second != first
+        await trio.Path(path).write_text("broken")
+        running.process.on_reload()
+        assert await serial() == second
+        assert "keeping the certificates in use" in caplog.text
+
+
+async def test_statistics_are_pushed_to_statsd(nsqd):
+    receiver = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with receiver:
+        await receiver.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{receiver.getsockname()[1]}"
+        async with nsqd(statsd_address=address, statsd_interval=1.0) as running:
+            await running.ask("POST", "/pub?topic=t", b"x")
+            lines = b""
+            while b"topic.t.message_count:1|c" not in lines or b"mem.gc_runs" not in lines:
+                lines += await receiver.recv(65536) + b"\n"
+
+
 # ------------------------------------------------------------------ ending
+
+
+async def test_a_drain_ends_when_consumers_have_emptied_the_queues(nsqd):
+    async with nsqd(sigterm="drain") as running:
+        assert running.process.on_sigterm is not None
+        client = await running.connect(PUB, PUB, b"SUB t c\nRDY 1\n")
+        first = (await client.many(4))[3]
+        running.process.on_sigterm()
+        assert (await running.ask("GET", "/readyz"))[0] == 503
+        assert await (await running.connect(PUB)).rest() == ["E_PUB_FAILED PUB failed draining"]
+        running.process.on_sigterm()  # once more changes nothing
+        assert not running.process.shutdown.is_set()
+        await client.send(b"FIN %b\n" % first.id)
+        second = await client.next()
+        await client.send(b"FIN %b\n" % second.id)
+        await running.process.shutdown.wait()
+    async with nsqd() as running:
+        assert (await running.channel())["depth"] == 0
+
+
+async def test_a_disk_that_is_gone_at_the_end_is_an_error(nsqd, tmp_path, caplog):
+    data = tmp_path / "data"
+    data.mkdir()
+
+    async def serve_until_the_disk_is_gone():
+        async with nsqd(data_path=str(data)) as running:
+            assert await (await running.connect(PUB)).next() == "OK"
+            shutil.rmtree(data)
+
+    with pytest.raises(BaseExceptionGroup) as failure:
+        await serve_until_the_disk_is_gone()
+    assert failure.group_contains(FileNotFoundError)
+    assert "failed to persist metadata" in caplog.text
 
 
 async def test_everything_is_there_after_a_restart_with_its_ids_and_attempts(nsqd):

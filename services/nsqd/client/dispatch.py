@@ -335,8 +335,6 @@ def nop(client: Client, command: Nop) -> None:
 
 def fault(client: Client, command: Fault) -> Effect | None:
     """Bytes that were not the protocol."""
-    if command.command == b"RDY" and client.state is State.CLOSING:
-        return None
     _check_state(client, command.command)
     if command.command == b"SUB":
         _check_heartbeats(client)

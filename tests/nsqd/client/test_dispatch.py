@@ -166,6 +166,16 @@ class TestPublishing:
         ]
         assert "t" in world.broker.topics
 
+    def test_a_closing_nsqd_refuses_publishes(self, world):
+        world.broker.close()
+        for command, code in (
+            (b"PUB t\n" + body(b"x"), "E_PUB_FAILED PUB failed exiting"),
+            (b"DPUB t 5\n" + body(b"x"), "E_DPUB_FAILED DPUB failed exiting"),
+            (b"MPUB t\n" + struct.pack(">i", 0), "E_BAD_BODY MPUB invalid body size 0"),
+        ):
+            assert world.connect().send(command) == [code]
+        assert not world.broker.topics
+
     def test_an_mpub_cut_short_makes_its_topic_and_is_reported(self, world):
         client = world.connect()
         assert client.send(mpub("t", b"one", b"two")[:-1]) == []

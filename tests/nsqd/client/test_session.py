@@ -161,6 +161,11 @@ class TestPipelining:
         assert client.send(b"") == ["E_BAD_MESSAGE PUB failed to read message body"]
         assert isinstance(client.effect, Close)
 
+    def test_a_line_without_end_closes_the_connection_without_a_word(self, world):
+        client = world.connect()
+        assert client.send(b"PUB " + b"x" * 20_000) == []
+        assert isinstance(client.effect, Close)
+
 
 class TestEnd:
     def test_what_a_client_held_is_delivered_to_another_with_one_attempt_more(self, world):
