@@ -121,7 +121,7 @@ class Channel:
 
     def deliver(self, now: int) -> None:
         """Give what is queued to the consumers that have room, taking turns."""
-        if self.paused:
+        if self.paused or not self.consumers:
             return
         queue = self.queue
         while depth := queue.depth:
