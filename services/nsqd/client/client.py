@@ -112,5 +112,5 @@ class Client:
 
 
 def host_of(peer: Peer) -> str:
-    """The address of ``peer`` without port and brackets."""
-    return peer.address.rpartition(":")[0].strip("[]") or peer.address
+    """The address of ``peer`` without port and brackets; empty for a Unix socket."""
+    return peer.address.rpartition(":")[0].strip("[]")

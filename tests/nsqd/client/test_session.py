@@ -42,7 +42,7 @@ class TestBeginning:
             ("1.2.3.4:5", "1.2.3.4"),
             ("[::1]:5", "::1"),
             ("[fe80::1%eth0]:5", "fe80::1%eth0"),
-            ("@", "@"),
+            ("@", ""),
         ],
     )
     def test_a_client_is_known_by_its_address_until_it_says_otherwise(self, world, address, host):
