@@ -308,11 +308,12 @@ def authenticated(client: Client) -> None:
     """Take in what the auth server said. Raises AuthFailed, Unauthorized."""
     if client.permissions is None:
         raise AuthFailed("AUTH failed") from client.auth_failure
+    if client.authed:
+        return  # asked again for a command, which is judged by what there is now
     if not client.permissions.authorizations:
         raise Unauthorized("AUTH no authorizations found")
-    if not client.authed:
-        client.authed = True
-        client.outbox.add(response_frame(client.permissions.reply()))
+    client.authed = True
+    client.outbox.add(response_frame(client.permissions.reply()))
 
 
 class _AskAgain(Exception):

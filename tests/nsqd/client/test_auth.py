@@ -119,7 +119,7 @@ class TestSession:
         ("verdict", "answer"),
         [
             (BadReply("403"), "E_AUTH_FAILED AUTH failed"),
-            (b'{"ttl": 60}', "E_UNAUTHORIZED AUTH no authorizations found"),
+            (b'{"ttl": 60}', 'E_UNAUTHORIZED AUTH failed for PUB on "t" ""'),
             (grant(topic="^u$"), 'E_UNAUTHORIZED AUTH failed for PUB on "t" ""'),
         ],
     )
