@@ -12,7 +12,6 @@ from nsqcore.net import tls
 from nsqcore.net.transport import ByteStream, Codec, CodecStream, PrependedStream, serve_stream
 from nsqcore.wire.deflate import DeflateCodec
 from nsqcore.wire.frames import OK_FRAME
-from nsqcore.wire.snappy import SnappyCodec
 from nsqd.client.client import TlsState
 from nsqd.client.session import Session
 
@@ -46,6 +45,9 @@ class Upgrader:
             await stream.send_all(OK_FRAME)
         codec: Codec | None = None
         if identity.snappy:
+            # its library takes 1.6 MB, for a compression that few clients use
+            from nsqcore.wire.snappy import SnappyCodec
+
             codec = SnappyCodec()
         elif identity.deflate:
             codec = DeflateCodec(identity.deflate_level)
