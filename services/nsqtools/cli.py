@@ -5,11 +5,13 @@ The makers of options give one field each, so that a flag that several utilities
 """
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import attrs
 import trio
@@ -83,9 +85,9 @@ def _client_option(kind: str) -> Any:
     )
 
 
-def quiet(default: str) -> Any:
+def fixed(value: str) -> Any:
     """A setting of the log that is no flag of this utility."""
-    return attrs.field(default=default, init=False)
+    return attrs.field(default=value, init=False)
 
 
 class SourceOptions(Protocol):
@@ -168,6 +170,13 @@ def main(
         return 1
     version = partial(short_version_line, program) if has_version else None
     return service.main(program, options_class, run, version=version)
+
+
+def end_for_want_of_a_reader() -> NoReturn:
+    """End as every program does whose reader went away, so that a shell knows."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    raise BrokenPipeError  # not reached: the signal has ended the process
 
 
 def _arguments(program: str, options_class: type) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 from attrs import field, frozen
 
-from nsqclient import ConnectionOptions
+from nsqclient import ConnectionOptions, Message
+from nsqclient.message import State
 from nsqclient.stream import dial, split_address, unix_path
 from nsqcore.app.options import OptionsError
 from nsqcore.app.values import boolean, duration_text, integer, number, seconds
@@ -206,6 +207,11 @@ class ClientSettings:
         delay: float = self.values.get("default_requeue_delay", 90.0) * attempts
         longest: float = self.values.get("max_requeue_delay", 900.0)
         return min(delay, longest)
+
+    def requeue(self, message: Message) -> None:
+        """Have a message that failed come again, and back off."""
+        if message.state is State.OPEN:  # else nsqd has taken it back already
+            message.requeue_nowait(self.requeue_delay(message.attempts))
 
     def _tls(self) -> ssl.SSLContext:
         given = self.values

@@ -6,6 +6,7 @@ the program.
 """
 
 import logging
+import os
 import sys
 
 import attrs
@@ -58,9 +59,9 @@ class StatOptions:
     lookupd_http_addresses: tuple[str, ...] = cli.lookupd_option()
     http_client_connect_timeout: float = option(2.0, "timeout for HTTP connect")
     http_client_request_timeout: float = option(5.0, "timeout for HTTP request")
-    log_level: str = cli.quiet("warn")
-    log_prefix: str = cli.quiet("")
-    log_format: str = cli.quiet("text")
+    log_level: str = cli.fixed("warn")
+    log_prefix: str = cli.fixed("")
+    log_format: str = cli.fixed("text")
 
 
 @attrs.frozen
@@ -160,8 +161,9 @@ async def _report(options: StatOptions) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    data = text.encode()
+    while data:
+        data = data[os.write(1, data) :]
 
 
 async def run(options: StatOptions, process: Process) -> None:
@@ -170,7 +172,10 @@ async def run(options: StatOptions, process: Process) -> None:
     async with trio.open_nursery() as nursery:
 
         async def report() -> None:
-            await _report(options)
+            try:
+                await _report(options)
+            except BrokenPipeError:
+                cli.end_for_want_of_a_reader()
             process.shutdown.set()
 
         nursery.start_soon(report)

@@ -6,7 +6,6 @@ a thread, because a terminal or pipe may be slow; its messages are finished afte
 
 import os
 import random
-import signal
 import sys
 from typing import Any
 
@@ -46,9 +45,9 @@ class TailOptions:
     nsqd_tcp_addresses: tuple[str, ...] = cli.nsqd_option()
     lookupd_http_addresses: tuple[str, ...] = cli.lookupd_option()
     consumer_opts: tuple[ClientOption, ...] = cli.consumer_option()
-    log_level: str = cli.quiet("info")
-    log_prefix: str = cli.quiet("")
-    log_format: str = cli.quiet("text")
+    log_level: str = cli.fixed("info")
+    log_prefix: str = cli.fixed("")
+    log_format: str = cli.fixed("text")
 
 
 @attrs.define(eq=False)
@@ -131,18 +130,12 @@ async def run(options: TailOptions, process: Process) -> None:
         await process.shutdown.wait()
         nursery.cancel_scope.deadline = trio.current_time() + GRACE
     if printer.reader_gone:
-        _end_like_others()
+        cli.end_for_want_of_a_reader()
 
 
 async def _tail(topic: str, settings: dict[str, Any], printer: Printer) -> None:
     async with cli.open_source(topic, settings, printer.done) as consumer:
         await printer.print_all(consumer)
-
-
-def _end_like_others() -> None:
-    """End as every program does whose reader went away, so that a shell knows."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ its own: a consumer and the files it writes. One that cannot write ends the prog
 """
 
 import logging
+import os
 import re
 import sys
 from typing import Any
@@ -77,7 +78,7 @@ class ToFileOptions:
         check=_known_level,
     )
     log_prefix: str = option("[nsq_to_file] ", "text before every log line")
-    log_format: str = cli.quiet("text")
+    log_format: str = cli.fixed("text")
 
 
 def _check(options: ToFileOptions) -> None:
@@ -103,6 +104,8 @@ def _check(options: ToFileOptions) -> None:
 def _output(options: ToFileOptions, topic: str) -> Output:
     """What writes the files of ``topic``; raises ValueError if they can have no name."""
     work_dir = options.work_dir or options.output_dir
+    if os.path.realpath(work_dir) == os.path.realpath(options.output_dir):
+        work_dir = options.output_dir
     rotates = options.rotate_size > 0 or options.rotate_interval > 0
     settings = OutputSettings(
         template=filenames.template(

@@ -71,9 +71,9 @@ class ToHttpOptions:
     nsqd_tcp_addresses: tuple[str, ...] = cli.nsqd_option()
     lookupd_http_addresses: tuple[str, ...] = cli.lookupd_option()
     consumer_opts: tuple[ClientOption, ...] = cli.consumer_option()
-    log_level: str = cli.quiet("info")
-    log_prefix: str = cli.quiet("")
-    log_format: str = cli.quiet("text")
+    log_level: str = cli.fixed("info")
+    log_prefix: str = cli.fixed("")
+    log_format: str = cli.fixed("text")
 
 
 def _check(options: ToHttpOptions) -> None:
@@ -124,9 +124,8 @@ class Forwarder:
             else:
                 await self._send_to_one(self.chooser, message)
         except CallFailed as error:
-            delay = self.settings.requeue_delay(message.attempts)
-            logger.error("message(%s): %s; requeued for %.1f s", message.id, error, delay)
-            message.requeue_nowait(delay)
+            logger.error("message(%s): %s", message.id, error)
+            self.settings.requeue(message)
 
     async def _send_to_one(self, chooser: Chooser, message: Message) -> None:
         endpoint = chooser.choose(trio.current_time())

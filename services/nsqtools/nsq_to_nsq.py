@@ -33,7 +33,7 @@ SHOWN = 200
 
 
 @attrs.frozen(kw_only=True)
-class ToNsqOptions:
+class RelayOptions:
     """Settings of one ``nsq_to_nsq``."""
 
     topics: tuple[str, ...] = cli.topics_option()
@@ -72,12 +72,12 @@ class ToNsqOptions:
     )
     consumer_opts: tuple[ClientOption, ...] = cli.consumer_option()
     producer_opts: tuple[ClientOption, ...] = cli.producer_option()
-    log_level: str = cli.quiet("info")
-    log_prefix: str = cli.quiet("")
-    log_format: str = cli.quiet("text")
+    log_level: str = cli.fixed("info")
+    log_prefix: str = cli.fixed("")
+    log_format: str = cli.fixed("text")
 
 
-def _check(options: ToNsqOptions) -> None:
+def _check(options: RelayOptions) -> None:
     cli.require(options.topics and options.channel, "--topic and --channel are required")
     cli.check_topics(options.topics)
     if options.destination_topic:
@@ -108,7 +108,7 @@ class Relay:
             return
         if verdict is Verdict.RETRY:
             logger.error("message(%s): missing field to check required value", message.id)
-            self._requeue(message)
+            self.settings.requeue(message)
         elif verdict is Verdict.PASS:
             await self._publish(message, body)
 
@@ -121,17 +121,14 @@ class Relay:
         except ClientError as error:
             self.chooser.mark(address, trio.current_time(), elapsed=None)
             logger.error("message(%s): not published: %s", message.id, error)
-            self._requeue(message)
+            self.settings.requeue(message)
             return
         now = trio.current_time()
         self.chooser.mark(address, now, elapsed=now - began)
         self.status.add(address, now - began)
 
-    def _requeue(self, message: Message) -> None:
-        message.requeue_nowait(self.settings.requeue_delay(message.attempts))
 
-
-async def run(options: ToNsqOptions, process: Process) -> None:
+async def run(options: RelayOptions, process: Process) -> None:
     """Relay messages until told to stop."""
     _check(options)
     settings: dict[str, Any] = cli.consumer_settings(PROGRAM, options)
@@ -166,7 +163,7 @@ async def _relay(topic: str, settings: dict[str, Any], relay: Relay, process: Pr
 
 def main() -> int:
     """The exit status of ``nsq_to_nsq``."""
-    return cli.main(PROGRAM, ToNsqOptions, run)
+    return cli.main(PROGRAM, RelayOptions, run)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ class ToNsqOptions:
         many=True,
     )
     producer_opts: tuple[ClientOption, ...] = cli.producer_option()
-    log_level: str = cli.quiet("error")
-    log_prefix: str = cli.quiet("")
-    log_format: str = cli.quiet("text")
+    log_level: str = cli.fixed("error")
+    log_prefix: str = cli.fixed("")
+    log_format: str = cli.fixed("text")
 
 
 @attrs.define(eq=False)

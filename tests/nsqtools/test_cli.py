@@ -11,7 +11,7 @@ from nsqtools.nsq_stat import StatOptions
 from nsqtools.nsq_tail import TailOptions, random_channel
 from nsqtools.nsq_to_file import ToFileOptions
 from nsqtools.nsq_to_http import ToHttpOptions
-from nsqtools.nsq_to_nsq import ToNsqOptions as RelayOptions
+from nsqtools.nsq_to_nsq import RelayOptions
 from nsqtools.to_nsq import ToNsqOptions
 
 DOCS = Path(__file__).parents[2] / "docs" / "utilities.md"

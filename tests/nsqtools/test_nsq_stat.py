@@ -1,7 +1,10 @@
 """nsq_stat: its rows, and the process."""
 
+import signal
+import subprocess
+
 import pytest
-from tests.e2e.daemons import wait_until
+from tests.e2e.daemons import BIN, PATIENCE, wait_until
 
 from nsqtools.nsq_stat import Sums
 
@@ -64,6 +67,22 @@ def test_a_signal_ends_it(daemon, tool):
     stat = tool("nsq_stat", "--topic=t", "--channel=c", f"--nsqd-http-address={nsqd.http}")
     wait_until(lambda: stat.out, "it runs")
     assert stat.end() == 0
+
+
+@slow
+def test_a_reader_that_goes_away_ends_it(daemon):
+    nsqd = daemon("nsqd")
+    nsqd.create("t", "c")
+    command = [str(BIN / "nsq_stat"), "--topic=t", "--channel=c", "--interval=10ms",
+               f"--nsqd-http-address={nsqd.http}"]  # fmt: skip
+    stat = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert stat.stdout is not None
+    stat.stdout.readline()
+    stat.stdout.close()
+    assert stat.wait(PATIENCE) == -signal.SIGPIPE
+    assert stat.stderr is not None
+    with stat.stderr:
+        assert stat.stderr.read() == b""
 
 
 @slow
