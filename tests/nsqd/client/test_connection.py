@@ -1,6 +1,7 @@
 """Upgrades: TLS, deflate and snappy under a session that stays the same."""
 
 import json
+import random
 import ssl
 import struct
 import zlib
@@ -12,7 +13,7 @@ import trio
 import trio.testing
 import trustme
 from attrs import define, field, frozen
-from tests.nsqd.client.conftest import Wire, bodies, body, identify
+from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify
 
 from nsqcore.net.tls import ServerTls
 from nsqcore.net.transport import serve_stream
@@ -121,9 +122,9 @@ class Ahead:
 def start(make_world, nursery, certificates):
     """Connects a client that has sent its magic; gives the world and the client's stream."""
 
-    def connect(*, policy: str = "", tls_required: bool = False):
+    def connect(*, policy: str = "", tls_required: bool = False, auth_required: bool = False):
         world = make_world(
-            limits=Limits(tls=True),
+            limits=Limits(tls=True, auth_required=auth_required),
             settings={"tls_required": tls_required, "max_msg_size": 4_000_000},
             clock=lambda: round(trio.current_time() * 1e9),
         )
@@ -292,3 +293,37 @@ async def test_a_consumer_inside_tls_gives_back_what_it_held_when_it_goes(start,
     await trio.testing.wait_all_tasks_blocked()
     assert world.broker.topics["t"].channels["c"].depth == 1
     assert not world.broker.topics["t"].channels["c"].consumers
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_auth_is_waited_for_inside_an_upgraded_connection_too(start, name):
+    world, _, stream = start(auth_required=True)
+    world.verdicts = [grant(topic="^t$")]
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    wire = Wire(Compressed(ahead, make_codec(name)))
+    await wire.send(b"AUTH\n", body(b"secret"), PUB, b"PUB u\n", body(b"x"))
+    answers = await wire.rest()
+    assert answers[0] == "OK"
+    assert json.loads(answers[1])["identity"] == "me"
+    assert answers[2:] == ["OK", 'E_UNAUTHORIZED AUTH failed for PUB on "u" ""']
+    assert list(world.broker.topics) == ["t"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODECS)
+async def test_a_client_that_does_not_read_what_is_compressed_is_given_a_bounded_amount(
+    start, name
+):
+    world, session, stream = start()
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    wire = Wire(Compressed(ahead, make_codec(name)))
+    await wire.send(b"SUB t c\nRDY 2500\n")
+    assert await wire.many(2) == ["OK", "OK"]
+    noise = random.Random(1)
+    sent = [b"%04d" % n + noise.randbytes(50_000) for n in range(200)]
+    world.publish("t", *sent)
+    channel = world.broker.topics["t"].channels["c"]
+    assert channel.depth > 100
+    received = bodies(await wire.many(200))
+    assert sorted(received) == sent
+    assert session.outbox.size == 0
