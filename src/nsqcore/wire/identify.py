@@ -159,49 +159,41 @@ def reply(identity: Identity, limits: Limits) -> bytes:
     ).encode()
 
 
-def _heartbeat(request: Request, identity: Identity, limits: Limits) -> int:
-    wanted = request.heartbeat_interval
-    if wanted == -1:
-        return 0
+def _agreed(what: str, wanted: int, now: int, bounds: tuple[int, int], off: int | None) -> int:
+    """``wanted`` if it is within ``bounds``; 0 leaves what is ``now``, -1 switches ``off``."""
     if wanted == 0:
-        return identity.heartbeat_interval
-    if 1000 <= wanted <= limits.max_heartbeat_interval:
-        return wanted
-    raise BadBody(f"IDENTIFY heartbeat interval ({wanted}) is invalid")
+        return now
+    if wanted == -1 and off is not None:
+        return off
+    low, high = bounds
+    if not low <= wanted <= high:
+        raise BadBody(f"IDENTIFY {what} ({wanted}) is invalid")
+    return wanted
+
+
+def _heartbeat(request: Request, identity: Identity, limits: Limits) -> int:
+    bounds = 1000, limits.max_heartbeat_interval
+    now = identity.heartbeat_interval
+    return _agreed("heartbeat interval", request.heartbeat_interval, now, bounds, off=0)
 
 
 def _buffer_size(request: Request, identity: Identity, limits: Limits) -> int:
-    wanted = request.output_buffer_size
-    if wanted == -1:
-        return 1
-    if wanted == 0:
-        return identity.output_buffer_size
-    if 64 <= wanted <= limits.max_output_buffer_size:
-        return wanted
-    raise BadBody(f"IDENTIFY output buffer size ({wanted}) is invalid")
+    bounds = 64, limits.max_output_buffer_size
+    now = identity.output_buffer_size
+    return _agreed("output buffer size", request.output_buffer_size, now, bounds, off=1)
 
 
 def _buffer_timeout(request: Request, identity: Identity, limits: Limits) -> int:
-    wanted = request.output_buffer_timeout
-    if wanted == -1 or (wanted == 0 and request.output_buffer_size == -1):
-        return 0
-    if wanted == 0:
-        return identity.output_buffer_timeout
-    if limits.min_output_buffer_timeout <= wanted <= limits.max_output_buffer_timeout:
-        return wanted
-    raise BadBody(f"IDENTIFY output buffer timeout ({wanted}) is invalid")
+    bounds = limits.min_output_buffer_timeout, limits.max_output_buffer_timeout
+    # without a buffer there is nothing to time
+    now = 0 if request.output_buffer_size == -1 else identity.output_buffer_timeout
+    return _agreed("output buffer timeout", request.output_buffer_timeout, now, bounds, off=0)
 
 
 def _sample_rate(request: Request) -> int:
-    if 0 <= request.sample_rate <= 99:
-        return request.sample_rate
-    raise BadBody(f"IDENTIFY sample rate ({request.sample_rate}) is invalid")
+    return _agreed("sample rate", request.sample_rate, 0, (1, 99), off=None)
 
 
 def _msg_timeout(request: Request, identity: Identity, limits: Limits) -> int:
-    wanted = request.msg_timeout
-    if wanted == 0:
-        return identity.msg_timeout
-    if 1000 <= wanted <= limits.max_msg_timeout:
-        return wanted
-    raise BadBody(f"IDENTIFY msg timeout ({wanted}) is invalid")
+    bounds = 1000, limits.max_msg_timeout
+    return _agreed("msg timeout", request.msg_timeout, identity.msg_timeout, bounds, off=None)
