@@ -21,7 +21,7 @@ import trio
 
 import nsqclient
 from nsqctl.options import default_lookupds
-from nsqctl.output import console, print_json, table
+from nsqctl.output import paper, print_json, table
 
 CHANNEL = "bench"
 
@@ -57,7 +57,7 @@ async def bench(given: argparse.Namespace) -> int:
         print_json(figures)
     else:
         rows = [(name.replace("_", " "), _rounded(name, value)) for name, value in figures.items()]
-        console().print(table("", ("figure", "value"), rows))
+        paper().print(table("", ("figure", "value"), rows))
     return 0
 
 

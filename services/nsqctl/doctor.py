@@ -64,7 +64,7 @@ def check_addresses(found: Examined) -> Iterator[Finding]:
                 name,
                 f"its broadcast address does not resolve: {state.unresolvable}",
                 "start it with --broadcast-address=<a name or address that consumers can reach>"
-                " (auto picks one)",
+                " (nsq-trio's nsqd: auto)",
             )
         elif state.tcp_error:
             yield Finding(

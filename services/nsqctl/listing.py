@@ -14,7 +14,7 @@ from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import AllFailed, Answer
-from nsqctl.output import console, print_failures, print_json, printable, table
+from nsqctl.output import paper, print_failures, print_json, printable, table
 from nsqctl.target import is_unknown
 
 TOPIC_COLUMNS = ("topic", "depth", "on disk", "messages", "channels", "nsqds", "paused")
@@ -50,7 +50,7 @@ async def topics(cluster: Cluster, given: argparse.Namespace) -> int:
     else:
         rows: list[Sequence[object]] = [_topic_row(stats) for stats in answer.value]
         rows += [(name, 0, 0, 0, 0, 0, False) for name in forgotten]
-        console().print(table("", TOPIC_COLUMNS, rows))
+        paper().print(table("", TOPIC_COLUMNS, rows))
     return print_failures(answer.failures + known.failures)
 
 
@@ -61,7 +61,7 @@ async def channels(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json([channel.to_json(time.time_ns()) for channel in found])
     else:
-        console().print(table("", CHANNEL_COLUMNS, map(_channel_row, found), texts=2))
+        paper().print(table("", CHANNEL_COLUMNS, map(_channel_row, found), texts=2))
     return print_failures(answer.failures)
 
 
@@ -85,7 +85,7 @@ async def nodes(cluster: Cluster, given: argparse.Namespace) -> int:
             )
             for node in answer.value
         ]
-        console().print(table("", columns, rows, texts=5))
+        paper().print(table("", columns, rows, texts=5))
     return print_failures(answer.failures)
 
 
@@ -107,7 +107,7 @@ async def lookup(cluster: Cluster, given: argparse.Namespace) -> int:
         print_json({"channels": names, "producers": [node.to_json() for node in answer.value]})
     else:
         rows = [(node.hostname, node.tcp_address, node.http_address) for node in answer.value]
-        out = console()
+        out = paper()
         out.print(table("", ("host", "TCP", "HTTP"), rows, texts=3))
         if names:
             out.print(Text(printable("channels: " + ", ".join(names))))
@@ -126,7 +126,7 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json([topic.to_json(time.time_ns()) for topic in answer.value])
         return status
-    out = console()
+    out = paper()
     for topic in answer.value:
         per_node = [
             (part.hostname, part.node, part.depth, part.backend_depth, part.message_count)
@@ -135,10 +135,10 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
         columns = ("nsqd", "HTTP", "depth", "on disk", "messages")
         out.print(table(f"topic {topic.topic_name}", columns, per_node, texts=2))
         shown = [c for c in topic.channels if given.channel in (None, c.channel_name)]
-        out.print(table("channels", CHANNEL_COLUMNS, map(_channel_row, shown), texts=2))
+        out.print("", table("channels", CHANNEL_COLUMNS, map(_channel_row, shown), texts=2))
         for channel in shown:
             if channel.clients:
-                out.print(_clients_table(channel))
+                out.print("", _clients_table(channel))
     return status
 
 

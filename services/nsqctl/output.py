@@ -11,14 +11,18 @@ from rich.text import Text
 
 from nsqcore.cluster.upstream import UpstreamError
 
-# Where there is no terminal to fit into, lines are not to be broken.
-PIPE_WIDTH = 400
+# Room for every column and for names of full length: 64 characters of topic, and of channel.
+PAPER_WIDTH = 400
 
 
 def console() -> Console:
-    """Where tables go."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(width=width, highlight=False)
+    """Where text goes: as wide as the terminal."""
+    return Console(width=None if sys.stdout.isatty() else PAPER_WIDTH, highlight=False)
+
+
+def paper() -> Console:
+    """Where lists go: a terminal that is narrower folds the lines, so that names can be copied."""
+    return Console(width=PAPER_WIDTH, highlight=False)
 
 
 def table(

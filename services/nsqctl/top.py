@@ -42,7 +42,7 @@ COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("requeued/s", lambda row: row.requeued),
     ("timed out/s", lambda row: row.timed_out),
 )
-NARROW, NARROW_COLUMNS = 110, 8
+NARROW, NARROW_COLUMNS = 120, 8
 
 # The lines that are no channels: totals, two of the table, keys, and one for the cursor.
 FRAME = 5
