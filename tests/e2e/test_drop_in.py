@@ -194,6 +194,27 @@ class TestLookupds:
             hanging.process.send_signal(signal.SIGCONT)
         wait_until(lambda: knows(hanging, ["t", "new"]), "it knows everything again")
 
+    def test_a_stop_while_a_new_topic_waits_for_one_that_hangs_is_quick_and_loses_nothing(
+        self, daemon: Daemons, peer: Peers
+    ) -> None:
+        lookupd = daemon("nsqlookupd")
+        nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+        wait_until(lambda: knows_node(lookupd), "it is registered")
+        assert lookupd.process is not None
+        lookupd.process.send_signal(signal.SIGSTOP)
+        try:
+            consumer = peer(nsqd).subscribe("new", "c", ready=10)
+            publisher = peer(nsqd)
+            assert publisher.publish("new", b"1", b"2") == b"OK"
+            assert publisher.ask(b"DPUB new 60000\n", body(b"3")) == b"OK"
+            assert nsqd.terminate() == 0
+            consumer.close()
+        finally:
+            lookupd.process.send_signal(signal.SIGCONT)
+        nsqd.start()
+        again = peer(nsqd).subscribe("new", "c", ready=10).consume(3)
+        assert sorted(message.body for message in again) == [b"1", b"2", b"3"]
+
 
 def knows_node(lookupd: Daemon) -> bool:
     return bool(lookupd.get("/nodes")["producers"])
