@@ -96,7 +96,8 @@ def make_records(bodies: list[bytes], stamp: bytes, ids: bytes) -> list[bytes]:
     data = ids
     at = 0
     for body in bodies:
-        record = head + body
+        # head + b"" would be head itself, which is not for one record alone
+        record = head + body if body else b"".join((head[:10], head[10:]))
         target: Any = record
         for index in range(16):
             target[10 + index] = data[at + index]
@@ -130,6 +131,8 @@ def hold(records: list[bytes], in_flight: dict[bytes, bytes]) -> None:
         in_flight.update([(record[10:26], record) for record in records])
         return
     for record in records:
+        if len(record) < HEADER_SIZE:  # or C would read beyond it
+            raise ValueError("a record is shorter than its header")
         data = record
         in_flight[data[10:26]] = record
 
@@ -217,6 +220,8 @@ def encode_disk_records(records: list[bytes]) -> bytes | bytearray:
     if COMPILED:
         total = 0
         for record in records:
+            if len(record) < HEADER_SIZE:  # or C would write beyond it
+                raise ValueError("a record is shorter than its header")
             total += 4 + len(record)
         encoded: bytes | bytearray = bytes(total)
     else:

@@ -56,6 +56,7 @@ def test_messages_of_thousands_of_lengths_are_framed_alike(hot):
 def test_new_records_are_stamp_id_and_body(hot):
     assert hot.make_records([b"a"], STAMP, IDS[:16]) == [record(b"a")]
     assert hot.make_records([b"a", b""], STAMP, IDS) == [record(b"a"), record(b"", IDS[16:])]
+    assert hot.make_records([b"", b""], STAMP, IDS) == [record(b""), record(b"", IDS[16:])]
     assert hot.make_records([], STAMP, b"") == []
 
 
