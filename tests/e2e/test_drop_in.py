@@ -129,8 +129,8 @@ class TestSlowAuth:
     def test_who_waits_for_it_delays_nobody_else(
         self, daemon: Daemons, peer: Peers, silent: str
     ) -> None:
-        limits = "--http-client-request-timeout=6s"
-        nsqd = daemon("nsqd", f"--auth-http-address={silent}", limits)
+        patience = "--http-client-request-timeout=6s"
+        nsqd = daemon("nsqd", f"--auth-http-address={silent}", patience, "--log-level=debug")
         waiting = [peer(nsqd).send(AUTH) for _ in range(30)]
         for number in range(50):
             nsqd.post("/pub?topic=t", b"%d" % number)
@@ -145,6 +145,7 @@ class TestSlowAuth:
             assert client.frame()[1] == b"E_AUTH_FAILED AUTH failed"
             assert client.is_closed()
         assert "no answer within 6 s" in nsqd.log()
+        assert "secret" not in nsqd.log()
 
 
 class TestLookupds:
