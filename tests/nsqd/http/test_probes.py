@@ -11,10 +11,19 @@ async def test_nsqd_is_ready_if_all_is_well(nsqd):
     nsqd.api.checks = {"lookupd": lambda: ""}
     answer = await nsqd.get("/readyz")
     assert answer.status == 200
-    assert answer.json == {
-        "status": "ready",
-        "checks": {"disk": "ok", "loop": "ok", "draining": "ok", "lookupd": "ok"},
+    assert answer.json["status"] == "ready"
+    assert answer.json["checks"] == {
+        "disk": "ok",
+        "loop": "ok",
+        "draining": "ok",
+        "lookupd": "ok",
     }
+
+
+async def test_clock_and_disk_are_told_to_those_who_compare(nsqd):
+    answer = await nsqd.get("/readyz")
+    assert answer.json["time"] == nsqd.api.wall / 1e9
+    assert 0 <= answer.json["disk_free"] <= 1
 
 
 async def test_nsqd_is_not_ready_and_says_why(nsqd):
