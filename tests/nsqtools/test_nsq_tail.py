@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from tests.e2e.daemons import BIN, PATIENCE, wait_until
+from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 from tests.nsqtools.tools import consuming, settled
 
 pytestmark = pytest.mark.slow
@@ -80,6 +80,12 @@ def test_a_reader_that_goes_away_ends_it_as_it_ends_others(daemon):
     assert (stats["message_count"], stats["depth"], stats["in_flight_count"]) == (2, 1, 0)
 
 
+def is_stuck(nsqd: Daemon) -> bool:
+    """Whether all messages were sent, and more are unfinished than a pipe's buffer explains."""
+    stats = nsqd.channel("orders", "c")
+    return stats["depth"] == 0 and stats["in_flight_count"] > 100
+
+
 def test_a_reader_that_does_not_read_does_not_keep_it_from_ending(daemon):
     nsqd = daemon("nsqd")
     nsqd.create("orders", "c")
@@ -90,13 +96,14 @@ def test_a_reader_that_does_not_read_does_not_keep_it_from_ending(daemon):
     try:
         os.close(writing)
         nsqd.post("/mpub?topic=orders", b"\n".join([b"x" * 1000] * 200))
-        wait_until(lambda: nsqd.channel("orders", "c")["in_flight_count"] == 200, "it is stuck")
+        wait_until(lambda: is_stuck(nsqd), "it is stuck")
         tail.terminate()
         assert tail.wait(PATIENCE) == 0
     finally:
         os.close(reading)
     stats = nsqd.channel("orders", "c")
-    assert (stats["depth"], stats["in_flight_count"]) == (200, 0)
+    assert stats["depth"] > 100  # but for what the pipe has room for, all of it went back
+    assert stats["in_flight_count"] == 0
 
 
 def test_an_nsqd_that_cannot_be_reached_ends_it(tool):

@@ -46,16 +46,19 @@ def members(data: bytes) -> bytes:
 def test_nothing_is_finished_before_it_is_on_disk(daemon, tool, tmp_path):
     nsqd = daemon("nsqd")
     nsqd.create("orders", "nsq_to_file")
-    nsqd.post("/mpub?topic=orders", b"\n".join(b"%d" % number for number in range(10)))
     log = tool("nsq_to_file", "--topic=orders", f"--output-dir={tmp_path}/out", "--gzip", NAME,
                "--sync-interval=1h", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
-    wait_until(lambda: content(tmp_path / "out"), "a file is there")
+    nsqd.post("/pub?topic=orders", b"first")
+    settled(nsqd, "orders", "nsq_to_file", 1)  # beginning a file is a reason to sync
+    assert lines(tmp_path / "out") == [b"first"]
+    nsqd.post("/mpub?topic=orders", b"\n".join(b"%d" % number for number in range(10)))
     wait_until(
         lambda: nsqd.channel("orders", "nsq_to_file")["in_flight_count"] == 10, "all are in flight"
     )
+    assert lines(tmp_path / "out") == [b"first"]
     assert log.end() == 0
-    settled(nsqd, "orders", "nsq_to_file", 10)
-    assert len(lines(tmp_path / "out")) == 10
+    settled(nsqd, "orders", "nsq_to_file", 11)
+    assert len(lines(tmp_path / "out")) == 11
 
 
 def test_a_sync_comes_early_when_nsqd_would_send_no_more(daemon, tool, tmp_path):
@@ -85,11 +88,15 @@ def test_nothing_is_lost_when_it_is_killed_again_and_again(daemon, tool, tmp_pat
               f"--nsqd-tcp-address={nsqd.tcp}", "--max-in-flight=100"]  # fmt: skip
     flags = [flag.replace("=work", f"={tmp_path}/work") for flag in flags]
     part = len(everything) // 4
+
+    def written() -> int:
+        return len(lines(tmp_path / "out") + lines(tmp_path / "work"))
+
     for number in range(4):
         nsqd.post("/mpub?topic=orders", b"\n".join(everything[number * part : (number + 1) * part]))
-        before = len(lines(tmp_path))
+        before = written()
         log = tool("nsq_to_file", *common, *flags)
-        wait_until(lambda before=before: len(lines(tmp_path)) > before, "it writes")
+        wait_until(lambda before=before: written() > before, "it writes")
         log.process.kill()
         log.wait()
     log = tool("nsq_to_file", *common, *flags)
