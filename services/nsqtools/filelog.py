@@ -3,9 +3,9 @@
 Consumer ─batches─▶ pending ─▶ Output (write, rotate, sync; in a thread) ─▶ finish
 
 Messages wait, written but not finished, until a sync: after ``sync_interval`` seconds, when nsqd
-would send no more without answers, when a file is begun or finished, and at the end. Meanwhile their
-timeouts are moved on. Whatever ends this before a sync leaves them unfinished: nsqd delivers them
-again, and some may then be in the files twice, but none is missing.
+would send no more without answers, when a file is begun or finished, and at the end. Meanwhile
+their timeouts are moved on. Whatever ends this before a sync leaves them unfinished: nsqd delivers
+them again, and some may then be in the files twice, but none is missing.
 """
 
 import logging

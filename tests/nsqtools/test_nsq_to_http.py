@@ -70,7 +70,7 @@ def test_a_dead_endpoint_is_left_out(daemon, tool, endpoint):
          f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     settled(nsqd, "orders", "nsq_to_http", 20)
     assert sorted(target.bodies) == sorted(BODIES)
-    assert nsqd.channel("orders", "nsq_to_http")["requeue_count"] == 1
+    assert nsqd.channel("orders", "nsq_to_http")["requeue_count"] in (1, 2)  # 2 after half a minute
 
 
 def test_a_request_under_way_is_awaited_at_the_end(daemon, tool, endpoint):
