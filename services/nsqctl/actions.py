@@ -6,6 +6,8 @@ What cannot be undone asks first; ``--yes`` answers for scripts.
 import argparse
 import sys
 
+import trio
+
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.wire.names import is_valid_name
@@ -28,7 +30,7 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     if complaint := await _complaint(cluster, action, topic):
         print(f"nsqctl: {complaint}", file=sys.stderr)
         return 1
-    if action in DESTRUCTIVE and not given.yes and not _confirmed(f"{action} {what}{where}"):
+    if action in DESTRUCTIVE and not given.yes and not await _confirmed(f"{action} {what}{where}"):
         print("nsqctl: nothing was done", file=sys.stderr)
         return 1
     status = print_failures(await _perform(cluster, action, topic, channel, node))
@@ -68,12 +70,14 @@ async def _perform(
     return await cluster.act(action, topic, channel, node=node or None)
 
 
-def _confirmed(what: str) -> bool:
+async def _confirmed(what: str) -> bool:
     if not sys.stdin.isatty():
         print("nsqctl: not a terminal; --yes says that it is meant", file=sys.stderr)
         return False
-    try:
-        return input(f"{what}? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # Ctrl-D
+    print(f"{what}? [y/N] ", end="", flush=True)
+    # not input(): a Ctrl-C that comes just before it reads would wait for a line as well
+    await trio.lowlevel.wait_readable(sys.stdin)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # Ctrl-D
         print()
-        return False
+    return answer.strip().lower() in ("y", "yes")

@@ -9,20 +9,58 @@ from tests.e2e.daemons import Daemon, wait_until
 from tests.e2e.peer import Peer
 from tests.nsqctl.program import NSQCTL, Pair, Terminal, Up
 
+Make = Callable[..., Daemon]
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready."""
+
+@contextlib.contextmanager
+def daemons(folder: Path) -> Iterator[Make]:
+    """Makes daemons in ``folder``."""
     made: list[Daemon] = []
 
     def make(program: str, *flags: str) -> Daemon:
-        made.append(Daemon(program, tmp_path / f"{program}-{len(made)}", list(flags)))
+        made.append(Daemon(program, folder / f"{program}-{len(made)}", list(flags)))
         made[-1].folder.mkdir()
         return made[-1].start()
 
-    yield make
-    for one in made:
-        one.clean_up()
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.clean_up()
+
+
+def make_pair(make: Make) -> Pair:
+    """Topic `orders` on two nsqd, with 2 and 3 messages for `kitchen`; `forgotten` on none."""
+    lookupd = make("nsqlookupd")
+    flag = f"--lookupd-tcp-address={lookupd.tcp}"
+    made = Pair(lookupd, (make("nsqd", flag, "--mem-queue-size=1"), make("nsqd", flag)))
+    for count, nsqd in enumerate(made.nsqds, 2):
+        nsqd.create("orders", "kitchen")
+        nsqd.post("/mpub?topic=orders", b"\n".join([b"x"] * count))
+    lookupd.post("/topic/create?topic=forgotten")
+    wait_until(lambda: [made.depth(n) for n in (0, 1)] == [2, 3], "the messages are in the channel")
+    wait_until(lambda: len(made.producers("orders")) == 2, "both are registered")
+    return made
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Make]:
+    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready."""
+    with daemons(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def pair(daemon: Make) -> Pair:
+    """A pair of nsqds, for tests that change it."""
+    return make_pair(daemon)
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair of nsqds for all tests of a module that only look."""
+    with daemons(tmp_path_factory.mktemp("steady")) as make:
+        yield make_pair(make)
 
 
 @pytest.fixture
@@ -58,19 +96,3 @@ def peer() -> Iterator[Callable[[Daemon], Peer]]:
             return made
 
         yield connect
-
-
-@pytest.fixture
-def pair(daemon: Callable[..., Daemon]) -> Pair:
-    """Topic `orders` on two nsqd, with 2 and 3 messages for `kitchen`; `forgotten` on none."""
-    lookupd = daemon("nsqlookupd")
-    flag = f"--lookupd-tcp-address={lookupd.tcp}"
-    nsqds = (daemon("nsqd", flag, "--mem-queue-size=1"), daemon("nsqd", flag))
-    made = Pair(lookupd, nsqds)
-    for count, nsqd in enumerate(nsqds, 2):
-        nsqd.create("orders", "kitchen")
-        nsqd.post("/mpub?topic=orders", b"\n".join([b"x"] * count))
-    lookupd.post("/topic/create?topic=forgotten")
-    wait_until(lambda: [made.depth(n) for n in (0, 1)] == [2, 3], "the messages are in the channel")
-    wait_until(lambda: len(made.producers("orders")) == 2, "both are registered")
-    return made

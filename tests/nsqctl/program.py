@@ -1,10 +1,12 @@
-"""nsqctl as a user has it: as a program, with or without a terminal.
+"""nsqctl as a user has it, with or without a terminal.
 
 Clusters of `nsqctl up` each get a loopback address of their own, so that the well-known ports
 are free there, whatever else runs on this machine.
 """
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
@@ -13,6 +15,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -21,25 +24,29 @@ from typing import Any
 from attrs import define, field, frozen
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 
+from nsqctl.__main__ import main
+
 NSQCTL = str(BIN / "nsqctl")
 UP = "Ctrl-C stops it"
 STEERING = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?")
 
 
-def nsqctl(*arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
-    """What the command wrote to standard output and standard error; it ends with ``status``."""
-    done = subprocess.run(
-        [NSQCTL, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env={**os.environ, **environment},
-    )
-    told = f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert done.returncode == status, told
-    assert "Traceback" not in done.stderr, told
-    return done.stdout, done.stderr
+def nsqctl(*arguments: str, status: int = 0) -> tuple[str, str]:
+    """What the command writes to standard output and standard error; it ends with ``status``.
+
+    It runs here, without a terminal: a process for each would be most of what these tests take.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    stdin, sys.stdin = sys.stdin, io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            ended = main(list(arguments))
+    except SystemExit as refused:  # a wrong command line
+        ended = int(refused.code or 0)
+    finally:
+        sys.stdin = stdin
+    assert ended == status, f"{arguments}: {ended}\n{out.getvalue()}\n{err.getvalue()}"
+    return out.getvalue(), err.getvalue()
 
 
 def nsqctl_json(*arguments: str, status: int = 0) -> Any:

@@ -66,16 +66,16 @@ def test_tombstone_hides_one_nsqd_and_deletes_the_topic_there(pair: Pair):
     assert pair.depth(1) == 3
 
 
-def test_without_a_terminal_what_cannot_be_undone_needs_yes(pair: Pair):
+def test_without_a_terminal_what_cannot_be_undone_needs_yes(steady: Pair):
     for action in (
         "delete orders",
         "empty orders kitchen",
-        f"tombstone orders {pair.nsqds[0].http}",
+        f"tombstone orders {steady.nsqds[0].http}",
     ):
-        err = nsqctl(*action.split(), pair.option, status=1)[1]
+        err = nsqctl(*action.split(), steady.option, status=1)[1]
         assert "--yes says that it is meant" in err
         assert "nothing was done" in err
-    assert [pair.depth(0), pair.depth(1)] == [2, 3]
+    assert [steady.depth(0), steady.depth(1)] == [2, 3]
 
 
 def test_on_a_terminal_what_cannot_be_undone_is_asked_and_only_yes_means_it(
@@ -116,12 +116,12 @@ def test_an_nsqd_that_has_no_such_channel_is_named(pair: Pair):
     assert one.channel("orders", "only-here")["paused"]
 
 
-def test_a_topic_that_nobody_has_is_not_done(pair: Pair):
+def test_a_topic_that_nobody_has_is_not_done(steady: Pair):
     for action in ("pause", "delete"):
         yes = ["--yes"] if action == "delete" else []
-        err = nsqctl(action, "nosuch", *yes, pair.option, status=1)[1]
+        err = nsqctl(action, "nosuch", *yes, steady.option, status=1)[1]
         assert err == "nsqctl: no nsqlookupd knows the topic nosuch\n"
-        err = nsqctl(action, "nosuch", *yes, *pair.nsqd_options, status=1)[1]
+        err = nsqctl(action, "nosuch", *yes, *steady.nsqd_options, status=1)[1]
         assert err == "nsqctl: no nsqd has the topic nosuch\n"
 
 
@@ -133,10 +133,12 @@ def test_a_node_that_is_not_of_the_cluster_is_never_contacted(pair: Pair):
         assert "127.0.0.1:1" in err
 
 
-def test_a_tombstone_needs_an_nsqlookupd(pair: Pair):
-    err = nsqctl("tombstone", "orders", pair.nsqds[0].http, "--yes", *pair.nsqd_options, status=1)
+def test_a_tombstone_needs_an_nsqlookupd(steady: Pair):
+    err = nsqctl(
+        "tombstone", "orders", steady.nsqds[0].http, "--yes", *steady.nsqd_options, status=1
+    )
     assert "a tombstone is set at nsqlookupd" in err[1]
-    assert pair.depth(0) == 2
+    assert steady.depth(0) == 2
 
 
 @pytest.mark.parametrize("name", ["a b", "x" * 65, ""])

@@ -15,17 +15,17 @@ def rows(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def test_topics_are_summed_over_the_nsqds_and_the_forgotten_are_there_too(pair: Pair):
-    out, _ = nsqctl("topics", pair.option)
+def test_topics_are_summed_over_the_nsqds_and_the_forgotten_are_there_too(steady: Pair):
+    out, _ = nsqctl("topics", steady.option)
     header, orders, forgotten = rows(out)
     assert header == ["topic", "depth", "on", "disk", "messages", "channels", "nsqds", "paused"]
     assert orders == ["orders", "0", "0", "5", "1", "2"]
     assert forgotten == ["forgotten", "0", "0", "0", "0", "0"]
-    listed = nsqctl_json("topics", pair.option)
+    listed = nsqctl_json("topics", steady.option)
     assert [topic["topic_name"] for topic in listed] == ["orders", "forgotten"]
     assert listed[0]["message_count"] == 5
     assert listed[0]["channels"] == ["kitchen"]
-    assert sorted(listed[0]["nodes"]) == sorted(nsqd.http for nsqd in pair.nsqds)
+    assert sorted(listed[0]["nodes"]) == sorted(nsqd.http for nsqd in steady.nsqds)
     assert listed[1]["nodes"] == []
 
 
@@ -43,24 +43,24 @@ def test_channels_of_all_topics_or_of_one(pair: Pair):
     )
 
 
-def test_nodes_are_listed_with_their_addresses(pair: Pair):
-    out = rows(nsqctl("nodes", pair.option)[0])
-    ports = {(str(nsqd.tcp_port), str(nsqd.http_port)) for nsqd in pair.nsqds}
+def test_nodes_are_listed_with_their_addresses(steady: Pair):
+    out = rows(nsqctl("nodes", steady.option)[0])
+    ports = {(str(nsqd.tcp_port), str(nsqd.http_port)) for nsqd in steady.nsqds}
     assert {(row[-3], row[-2]) for row in out[1:]} == ports
-    assert {node["http_port"] for node in nsqctl_json("nodes", pair.option)} == {
-        nsqd.http_port for nsqd in pair.nsqds
+    assert {node["http_port"] for node in nsqctl_json("nodes", steady.option)} == {
+        nsqd.http_port for nsqd in steady.nsqds
     }
 
 
-def test_lookup_tells_where_a_topic_is(pair: Pair):
-    out = nsqctl("lookup", "orders", pair.option)[0]
-    for nsqd in pair.nsqds:
+def test_lookup_tells_where_a_topic_is(steady: Pair):
+    out = nsqctl("lookup", "orders", steady.option)[0]
+    for nsqd in steady.nsqds:
         assert nsqd.tcp in out
         assert nsqd.http in out
     assert out.splitlines()[-1] == "channels: kitchen"
-    told = nsqctl_json("lookup", "orders", pair.option)
+    told = nsqctl_json("lookup", "orders", steady.option)
     assert told["channels"] == ["kitchen"]
-    assert {p["tcp_port"] for p in told["producers"]} == {nsqd.tcp_port for nsqd in pair.nsqds}
+    assert {p["tcp_port"] for p in told["producers"]} == {nsqd.tcp_port for nsqd in steady.nsqds}
 
 
 def test_stats_show_a_topic_with_its_nsqds_channels_and_consumers(
@@ -75,16 +75,16 @@ def test_stats_show_a_topic_with_its_nsqds_channels_and_consumers(
     assert topic["channels"][0]["clients"][0]["in_flight_count"] == 1
 
 
-def test_a_topic_that_nobody_has_is_told_and_ends_with_1(pair: Pair):
-    err = nsqctl("lookup", "nosuch", pair.option, status=1)[1]
+def test_a_topic_that_nobody_has_is_told_and_ends_with_1(steady: Pair):
+    err = nsqctl("lookup", "nosuch", steady.option, status=1)[1]
     assert "no nsqlookupd knows the topic nosuch" in err
-    out, err = nsqctl("stats", "nosuch", pair.option, "--json", status=1)
+    out, err = nsqctl("stats", "nosuch", steady.option, "--json", status=1)
     assert out == "[]\n"
     assert "no nsqd has the topic nosuch" in err
 
 
-def test_nsqds_can_be_named_instead_of_nsqlookupd(pair: Pair):
-    options = pair.nsqd_options
+def test_nsqds_can_be_named_instead_of_nsqlookupd(steady: Pair):
+    options = steady.nsqd_options
     assert rows(nsqctl("topics", *options)[0])[1] == ["orders", "0", "0", "5", "1", "2"]
     assert len(nsqctl_json("nodes", *options)) == 2
     assert len(nsqctl_json("lookup", "orders", *options)["producers"]) == 2
@@ -109,12 +109,12 @@ def test_a_cluster_without_nsqds_has_empty_lists(daemon: Callable[..., Daemon]):
 
 
 def test_a_consumer_cannot_steer_the_terminal_with_its_name(
-    pair: Pair, peer: Callable[[Daemon], Peer]
+    steady: Pair, peer: Callable[[Daemon], Peer]
 ):
-    consumer = peer(pair.nsqds[0])
+    consumer = peer(steady.nsqds[0])
     name = {"user_agent": "\x1b[2J[red]evil\\", "hostname": "h\r\n"}
     assert consumer.ask(b"IDENTIFY\n", body(json.dumps(name).encode())) == b"OK"
     consumer.subscribe("orders", "kitchen")
-    out = nsqctl("stats", "orders", pair.option)[0]
+    out = nsqctl("stats", "orders", steady.option)[0]
     assert "\x1b" not in out
     assert "[2J[red]evil\\" in out

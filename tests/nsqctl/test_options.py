@@ -73,8 +73,9 @@ def test_a_wrong_command_line_is_explained_and_ends_with_2(arguments: list[str],
 
 
 @pytest.mark.slow
-def test_a_wrong_environment_is_explained_and_ends_with_2():
-    err = nsqctl("topics", status=2, NSQCTL_LOOKUPD_HTTP_ADDRESS="nowhere")[1]
+def test_a_wrong_environment_is_explained_and_ends_with_2(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NSQCTL_LOOKUPD_HTTP_ADDRESS", "nowhere")
+    err = nsqctl("topics", status=2)[1]
     assert "NSQCTL_LOOKUPD_HTTP_ADDRESS: address nowhere: missing port" in err
 
 

@@ -118,9 +118,9 @@ def test_in_a_terminal_it_follows_the_cluster_keys_and_size_and_leaves_no_trace(
 
 @pytest.mark.slow
 def test_a_terminal_that_changes_its_size_is_drawn_anew_at_once(
-    pair: Pair, terminal: Callable[..., Terminal]
+    steady: Pair, terminal: Callable[..., Terminal]
 ):
-    screen = terminal("top", pair.option, "--interval=1000", rows=24, columns=120)
+    screen = terminal("top", steady.option, "--interval=1000", rows=24, columns=120)
     assert screen.wait_for("q quit").count("timed out/s") == 2  # a column, and a key
     screen.resize(10, 90)
     assert screen.wait_for("q quit").count("timed out/s") == 1
@@ -131,9 +131,9 @@ def test_a_terminal_that_changes_its_size_is_drawn_anew_at_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_the_terminal_is_as_before(
-    pair: Pair, terminal: Callable[..., Terminal], number: signal.Signals
+    steady: Pair, terminal: Callable[..., Terminal], number: signal.Signals
 ):
-    screen = terminal("top", pair.option)
+    screen = terminal("top", steady.option)
     before = screen.modes()
     screen.wait_for("kitchen")
     wait_until(lambda: screen.modes() != before, "it reads keys one by one")
@@ -145,8 +145,8 @@ def test_a_signal_ends_it_and_the_terminal_is_as_before(
 
 
 @pytest.mark.slow
-def test_without_a_terminal_it_prints_as_often_as_told(pair: Pair):
-    out = nsqctl("top", pair.option, "--count=3", "--interval=0.1")[0]
+def test_without_a_terminal_it_prints_as_often_as_told(steady: Pair):
+    out = nsqctl("top", steady.option, "--count=3", "--interval=0.1")[0]
     assert out.count("1 channels  depth 5") == 3
     assert "\x1b" not in out
 
