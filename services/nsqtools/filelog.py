@@ -77,12 +77,14 @@ class FileLog:
             due = trio.current_time() >= tick
             if due:
                 tick = trio.current_time() + self.sync_interval
-            close, self._finish_file = self._finish_file or stopping, False
+            hang_up, self._finish_file = self._finish_file, False
             full = len(self._pending) >= self.settings["max_in_flight"] or consumer.is_starved()
-            if batch or due or close or (full and self._pending):
+            if batch or due or hang_up or stopping or (full and self._pending):
                 records = [message.body for message in batch or ()]
+                if hang_up:
+                    await trio.to_thread.run_sync(self.output.close)
                 safe = await trio.to_thread.run_sync(
-                    self._step, records, due, due or close or full, close
+                    self._step, records, due, due or hang_up or full, stopping
                 )
                 self.progress.add(len(records), sum(map(len, records)) + len(records))
                 if safe:
@@ -108,11 +110,11 @@ class FileLog:
         if tick:
             output.tick()
         sync = output.write(records) or sync
-        if sync:
-            output.sync()
         if close:
             output.close()
-        return sync
+        elif sync:
+            output.sync()
+        return sync or close
 
     def _finish_all(self) -> None:
         expired = 0

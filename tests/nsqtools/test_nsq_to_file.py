@@ -173,6 +173,7 @@ def test_a_file_that_was_moved_away_is_made_anew_after_a_hang_up(daemon, tool, t
     settled(nsqd, "orders", "nsq_to_file", 1)
     path.rename(tmp_path / "out" / "orders.log.1")
     log.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "reloading" in log.err, "the signal is there")
     nsqd.post("/pub?topic=orders", b"two")
     wait_until(lambda: path.exists() and path.read_bytes() == b"two\n", "the new one has it")
     assert (tmp_path / "out" / "orders.log.1").read_bytes() == b"one\n"
