@@ -100,8 +100,8 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
             continue
         rendered = []
         for channel in channels:
-            clients = "null"
-            if question.clients:
+            clients = "[]" if question.clients else "null"
+            if question.clients and channel.consumers:
                 clients = yield from _clients_json(_consumers(channel), question.topic)
             rendered.append(ChannelStats.of(channel, wall).to_json(clients))
             yield ""
