@@ -12,6 +12,8 @@ PASSING := tests/conformance-passing.txt
 # Case names, areas or globs; all of them if empty.
 CASES ?=
 JOBS ?= 2
+# Test processes at a time: many tests wait for daemons more than they compute.
+WORKERS ?= 4
 # More for pytest, for instance: make test ARGS='-k queue -x'
 ARGS ?=
 
@@ -51,7 +53,7 @@ run: $(VENV)/installed
 	$(BIN)/nsqctl up
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
 # registry: on Debian as root, with debootstrap.

@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ def publish(up: Up, topic: str, *bodies: bytes) -> None:
     url = f"http://{up.address('nsqd-1')}/mpub?topic={topic}"
     with urllib.request.urlopen(url, data=b"\n".join(bodies)) as answer:
         assert answer.read() == b"OK"
+
+
+def told_of(url: str, text: bytes) -> bool:
+    """Whether ``url`` answers with ``text`` in it: registration takes a moment."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return text in answer.read()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
 
 
 def depth(up: Up, topic: str) -> int:
@@ -41,8 +53,7 @@ def test_the_cluster_is_at_the_well_known_ports_and_every_address_told_answers(c
     publish(cluster, "greetings", b"hello")
     for line in told.splitlines():
         if line.strip().startswith("curl 'http"):
-            with urllib.request.urlopen(line.split("'")[1]) as answer:
-                assert b"4151" in answer.read()
+            wait_until(partial(told_of, line.split("'")[1], b"4151"), line)
     assert cluster.stop() == 0
 
 
