@@ -163,6 +163,12 @@ class Up:
         wait_until(lambda: not self.members(), "no member is left")
 
 
+def terminal_environment() -> dict[str, str]:
+    """The environment of a program in a terminal: its size is the terminal's to tell."""
+    told = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return {**told, "TERM": "xterm-256color"}
+
+
 @define(eq=False)
 class Terminal:
     """A command in a terminal of ``rows`` lines: what it shows, and keys for it."""
@@ -185,7 +191,7 @@ class Terminal:
             stdout=self.slave,
             stderr=self.slave,
             preexec_fn=self._take_terminal,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env=terminal_environment(),
         )
         return self
 
