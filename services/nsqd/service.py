@@ -14,7 +14,6 @@ import os
 import time
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import trio
 from attrs import define, evolve, field
@@ -34,6 +33,7 @@ from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timer, Timers
 from nsqcore.net.tls import ServerTls, TlsError
 from nsqcore.wire import speedups
+from nsqcore.wire.hot import HEADER_SIZE
 from nsqd import sync
 from nsqd.client.auth import AuthServers
 from nsqd.client.client import Services
@@ -273,8 +273,8 @@ class Nsqd:
                 helpers.start_soon(self.metadata.run)
                 helpers.start_soon(self._push_to_statsd)
                 helpers.start_soon(self._measure_lag)
-                await helpers.start(self._run_switchboard)
-                await helpers.start(self._run_registrar)
+                await helpers.start(self.switchboard.run)
+                await helpers.start(self.registrar.run)
                 self._nursery = helpers
                 self._listen()
                 self.process.on_reload = self.reload
@@ -298,12 +298,6 @@ class Nsqd:
                 logger.error("failed to persist metadata - %s", error)
             self.broker.close()
             await sync.finish(self.broker.store)
-
-    async def _run_switchboard(self, task_status: Any) -> None:
-        await self.switchboard.run(task_status=task_status)
-
-    async def _run_registrar(self, task_status: Any) -> None:
-        await self.registrar.run(task_status=task_status)
 
     async def _push_to_statsd(self) -> None:
         api, options, identity = self.api, self.api.options, self.identity
@@ -357,7 +351,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
         store = DiskStore(
             path,
             max_bytes_per_file=options.max_bytes_per_file,
-            max_record_size=options.max_msg_size + 26,
+            max_record_size=options.max_msg_size + HEADER_SIZE,
             sync_every=options.sync_every,
             sync_timeout=options.sync_timeout,
             warn=partial(logger.warning, "%s"),

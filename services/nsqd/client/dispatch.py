@@ -176,11 +176,9 @@ def subscribe(client: Client, command: Subscribe) -> None:
     try:
         channel = services.broker.channel(command.topic, command.channel)
         channel.add(consumer)
-    except TooManyConsumers as error:
-        raise SubFailed(f"SUB failed {error}") from error
     except Exiting as error:
         raise SubFailed("SUB failed to deal with exiting topic/channel") from error
-    except OSError as error:
+    except (TooManyConsumers, OSError) as error:
         raise SubFailed(f"SUB failed {error}") from error
     client.channel, client.consumer = channel, consumer
     client.state = State.SUBSCRIBED
