@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import attrs
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -54,21 +55,30 @@ class Eyes:
         """Click the first element that fits; a live page may exchange it just then."""
 
         def attempt() -> bool:
-            try:
-                self.driver.find_element(By.CSS_SELECTOR, selector).click()
-            except StaleElementReferenceException:
-                return False
+            self.driver.find_element(By.CSS_SELECTOR, selector).click()
             return True
 
         self.until(attempt, f"{selector} is clicked")
 
+    def point(self, selector: str, *, from_right: int | None = None) -> None:
+        """Rest the pointer on an element: in its middle, or some pixels from its right edge."""
+
+        def attempt() -> bool:
+            element = self.driver.find_element(By.CSS_SELECTOR, selector)
+            right = 0 if from_right is None else element.rect["width"] // 2 - from_right
+            move = ActionChains(self.driver).scroll_to_element(element)
+            move.move_to_element_with_offset(element, int(right), 0).perform()
+            return True
+
+        self.until(attempt, f"{selector} is pointed at")
+
     def until(self, condition: Any, what: str) -> None:
-        """Wait until something is seen."""
+        """Wait until something is seen; what a live page does not show just then may come yet."""
 
         def check(_: webdriver.Chrome) -> object:
             try:
                 return condition()
-            except StaleElementReferenceException:
+            except (NoSuchElementException, StaleElementReferenceException):
                 return False
 
         WebDriverWait(self.driver, PATIENCE, 0.05).until(check, what)

@@ -37,10 +37,11 @@ class AdminProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "AdminProcess":
-        """Start it and wait until it answers."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        """Start it, again where it was before, and wait until it answers."""
+        if not self.port:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [str(BIN / "nsqadmin"), f"--http-address=127.0.0.1:{self.port}", *self.flags]
         with (self.folder / "log").open("wb") as log:

@@ -1,16 +1,27 @@
-// Values under the pointer of the larger charts. The points are in the drawing itself.
+// Values under the pointer of the larger charts. The points are in the drawing itself. An update draws
+// a chart anew: while the pointer rests there, the value of the new drawing takes the old one's place.
 const SVG = "http://www.w3.org/2000/svg";
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+let pointed = null; // the chart under the pointer
+let pointedX = 0; // pixels from the left of the window
 
 export function startCharts() {
   document.addEventListener("pointermove", (event) => {
-    const chart = event.target.closest?.("svg.chart");
-    for (const other of document.querySelectorAll("svg.chart .hover")) {
-      if (!chart?.contains(other)) other.remove();
-    }
-    if (chart) point(chart, event.clientX);
+    pointed = event.target.closest?.("svg.chart") ?? null;
+    pointedX = event.clientX;
+    show();
   });
+  document.documentElement.addEventListener("pointerleave", () => {
+    pointed = null;
+    show();
+  });
+  document.addEventListener("nsqadmin:update", show);
+}
+
+function show() {
+  for (const old of document.querySelectorAll("svg.chart .hover")) old.remove();
+  if (pointed?.isConnected) point(pointed, pointedX);
 }
 
 function point(chart, clientX) {
@@ -21,9 +32,8 @@ function point(chart, clientX) {
   const share = (x - left) / (right - left);
   const index = Math.min(points.length - 1, Math.max(0, Math.round(share * (points.length - 1))));
   const [at, value] = points[index];
-  chart.querySelector(".hover")?.remove();
   if (value === null) return;
-  const px = Number(left) + ((right - left) * index) / (points.length - 1);
+  const px = Number(left) + ((right - left) * index) / Math.max(1, points.length - 1);
   const py = bottom - (value / max) * (bottom - top);
   const group = make("g", { class: "hover" });
   const end = px > (Number(left) + Number(right)) / 2;

@@ -8,7 +8,7 @@ export function startTopology() {
   document.addEventListener("nsqadmin:update", () => {
     const id = lit;
     lit = null;
-    if (id) light(document.querySelector(`svg.topology a.box[data-id="${id}"]`));
+    if (id) light(document.querySelector(`svg.topology a.box[data-id="${CSS.escape(id)}"]`));
   });
 }
 
