@@ -2,7 +2,8 @@
 
 When the caller's scope is cancelled, the block inside stops at once, but the
 connections must live on until they have said goodbye. So background tasks are
-shielded, and end when the one who opened the block says so.
+shielded, and end when the farewell is over. The farewell is one of them: a task
+of asyncio that is cancelled once more while it waits for it interrupts nothing.
 
 An error of the block reaches the caller as it is. An error of a background task
 is a bug: it cancels the block and comes out in an exception group.
@@ -28,11 +29,14 @@ class Background:
         """Run ``run(*args)`` until it returns or the block has ended."""
         self._tasks.start_soon(self._shielded, run, args)
 
-    def end(self) -> None:
-        """Cancel all of them."""
-        self._ended = True
-        for scope in self._scopes:
-            scope.cancel()
+    async def end_after(self, farewell: Callable[[], Awaitable[None]]) -> None:
+        """Cancel all of them once ``farewell`` is over, however it went."""
+        try:
+            await farewell()
+        finally:
+            self._ended = True
+            for scope in self._scopes:
+                scope.cancel()
 
     async def _shielded(
         self, run: Callable[..., Awaitable[object]], args: tuple[object, ...]
@@ -62,8 +66,6 @@ async def background(farewell: Callable[[], Awaitable[None]]) -> AsyncIterator[B
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             raised = error  # carried past the task group, which would wrap it
         finally:
-            with anyio.CancelScope(shield=True):
-                await farewell()
-            tasks_of_block.end()
+            tasks_of_block.start(tasks_of_block.end_after, farewell)
     if raised is not None:
         raise raised

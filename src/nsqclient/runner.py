@@ -60,10 +60,12 @@ class Runner:
         for worker in self._workers:
             if worker.message is None:
                 worker.scope.cancel()
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._grace):
-            await self._done.wait()
-        for worker in self._workers:
-            worker.scope.cancel()
+        try:
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + self._grace):
+                await self._done.wait()
+        finally:  # asyncio's own cancellation knows no shield: a second one ends the waiting
+            for worker in self._workers:
+                worker.scope.cancel()
 
     async def _work(self, worker: _Worker) -> None:
         try:

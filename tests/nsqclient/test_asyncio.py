@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.fakes.fake_nsqd import fake_cluster, until
 
-from nsqclient import open_consumer, open_producer
+from nsqclient import Message, open_consumer, open_producer
 
 
 def test_wait_for_gives_up_on_a_message_and_loses_none():
@@ -94,3 +94,65 @@ def test_exit_of_the_program_is_not_wrapped():
 
     with pytest.raises(SystemExit):
         asyncio.run(main())
+
+
+def test_task_cancelled_again_and_again_still_says_goodbye():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd(keep_requeued=True)
+            nsqd.put(b"in hand")
+            handling = asyncio.Event()
+
+            async def consume() -> None:
+                async with open_consumer(
+                    "orders",
+                    "billing",
+                    nsqd=nsqd.address,
+                    options=cluster.options(),
+                    drain_timeout=0.2,
+                ) as consumer:
+                    await anext(consumer)
+                    handling.set()
+                    await asyncio.sleep(3600)
+
+            task = asyncio.create_task(consume())
+            await handling.wait()
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0.01)
+            assert task.cancelled()
+            assert nsqd.requeued == [(b"in hand", 0)]
+            assert nsqd.commands[-1] == "CLS"
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_run_cancelled_twice_does_not_wait_for_its_handlers():
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd(keep_requeued=True)
+            nsqd.put(b"x")
+            handling = asyncio.Event()
+
+            async def handle(message: Message) -> None:
+                handling.set()
+                await asyncio.sleep(3600)
+
+            async with open_consumer(
+                "orders",
+                "billing",
+                nsqd=nsqd.address,
+                options=cluster.options(),
+                drain_timeout=600,
+            ) as consumer:
+                task = asyncio.create_task(consumer.run(handle))
+                await handling.wait()
+                for _ in range(2):
+                    task.cancel()
+                    await asyncio.sleep(0.01)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert nsqd.requeued == [(b"x", 0)]
+
+    asyncio.run(main())
