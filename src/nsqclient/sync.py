@@ -13,32 +13,86 @@ with nsqclient.sync.open_consumer("orders", "billing", lookupd="127.0.0.1:4161")
 An event loop runs in a thread for as long as the ``with`` lasts: heartbeats are
 answered and long-held messages are touched whatever the program does. The calls
 are those of `nsqclient` and raise what those raise; since there are no cancel
-scopes here, they take a ``timeout`` in seconds and raise TimeoutError. One
-producer or consumer may be used by several threads.
+scopes here, they take a ``timeout`` in seconds and raise TimeoutError; after the
+``with`` they raise `nsqclient.Closed`. One producer or consumer may be used by
+several threads, but not by a forked process, which has no event loop in it: open
+another there.
 """
 
-from collections.abc import Callable, Iterator
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import Factory, define, frozen
 
 import nsqclient
+from nsqclient.errors import Closed
 from nsqclient.message import State, settle
 
 # Messages fetched from the loop's thread in one go: each trip there costs a tenth of a millisecond.
 FETCH = 64
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@define(eq=False)
+class _Loop:
+    """The event loop in its thread, for calls from others. ``closed`` once the block has ended."""
+
+    _portal: BlockingPortal
+    closed: bool = False
+    _process: int = Factory(os.getpid)
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """What ``function`` returns there. An interrupt here cancels it."""
+        future = self._start(function)
+        try:
+            return future.result()
+        finally:
+            if not future.done():
+                future.cancel()
+
+    def do(self, function: Callable[[], T]) -> T:
+        """What ``function``, which does not wait, returns there."""
+
+        async def done() -> T:
+            return function()
+
+        return self.call(done)
+
+    def settle(
+        self, message: nsqclient.Message, error: BaseException | None, delay: float | None
+    ) -> None:
+        """Give ``message`` its answer, soon; at the end of the block it was given back."""
+
+        async def answer() -> None:
+            settle(message, error, delay)
+
+        if not self.closed:
+            self._start(answer)
+
+    def _start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
+        if os.getpid() != self._process:
+            raise RuntimeError("it was opened before the fork: open another in this process")
+        if self.closed:
+            raise Closed("its block has ended")
+        return self._portal.start_task_soon(function)
 
 
 @frozen(eq=False)
 class Message:
     """A message, open until it is finished or requeued (see `nsqclient.Message`)."""
 
-    _portal: BlockingPortal
+    _loop: _Loop
     _message: nsqclient.Message
 
     @property
@@ -77,15 +131,15 @@ class Message:
 
     def finish(self) -> None:
         """Tell nsqd that the message is done."""
-        self._portal.call(self._message.finish_nowait)
+        self._loop.do(self._message.finish_nowait)
 
     def requeue(self, delay: float | None = None, *, backoff: bool = True) -> None:
         """Give the message back, to be delivered again after ``delay`` seconds."""
-        self._portal.call(lambda: self._message.requeue_nowait(delay, backoff=backoff))
+        self._loop.do(lambda: self._message.requeue_nowait(delay, backoff=backoff))
 
     def touch(self) -> None:
         """Start the timeout anew."""
-        self._portal.call(self._message.touch)
+        self._loop.call(self._message.touch)
 
     @contextmanager
     def process(
@@ -100,14 +154,14 @@ class Message:
             raised = error
             raise
         finally:
-            self._portal.start_task_soon(settle, self._message, raised, requeue_delay)
+            self._loop.settle(self._message, raised, requeue_delay)
 
 
 @define(eq=False)
 class Producer:
     """Publishes to a set of nsqds. Made by `open_producer`."""
 
-    _portal: BlockingPortal
+    _loop: _Loop
     _producer: nsqclient.Producer
 
     def publish(
@@ -119,7 +173,7 @@ class Producer:
             with anyio.fail_after(timeout):
                 await self._producer.publish(topic, body, defer=defer)
 
-        self._portal.call(publish)
+        self._loop.call(publish)
 
     def publish_many(
         self, topic: str, bodies: list[bytes], *, timeout: float | None = None
@@ -130,9 +184,9 @@ class Producer:
             with anyio.fail_after(timeout):
                 await self._producer.publish_many(topic, bodies)
 
-        self._portal.call(publish)
+        self._loop.call(publish)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Nothing is left to do when the block ends."""
 
 
@@ -140,9 +194,10 @@ class Producer:
 class Consumer:
     """Messages of a channel: iterate over it, or `run` a handler. Made by `open_consumer`."""
 
-    _portal: BlockingPortal
+    _loop: _Loop
     _consumer: nsqclient.Consumer
-    _fetched: list[Message] = Factory(list)
+    _fetched: deque[nsqclient.Message] = Factory(deque)
+    _turn: threading.Lock = Factory(threading.Lock)
 
     def __iter__(self) -> Self:
         return self
@@ -174,7 +229,7 @@ class Consumer:
         limiter: list[anyio.CapacityLimiter] = []
 
         async def handle(message: nsqclient.Message) -> None:
-            received = Message(self._portal, message)
+            received = Message(self._loop, message)
             await anyio.to_thread.run_sync(handler, received, limiter=limiter[0])
 
         async def run() -> None:
@@ -183,70 +238,82 @@ class Consumer:
                 handle, concurrency=concurrency, requeue_delay=requeue_delay, auto_touch=auto_touch
             )
 
-        self._portal.call(run)
+        self._loop.call(run)
 
     def stop(self) -> None:
         """Take no more messages; iterations and runs end."""
-        self._portal.call(self._consumer.stop)
+        self._loop.do(self._consumer.stop)
 
     def stats(self) -> nsqclient.ConsumerStats:
         """What happened so far."""
-        return self._portal.call(self._consumer.stats)
-
-    def close(self) -> None:
-        """Give back what was fetched and not handed out."""
-        fetched, self._fetched = self._fetched, []
-        self._portal.call(_give_back, fetched)
+        return self._loop.do(self._consumer.stats)
 
     def _next(self, timeout: float | None) -> Message | None:
-        while True:
+        until = None if timeout is None else time.monotonic() + timeout
+        # One thread fetches for all who want some; the others find its messages when it is done.
+        if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            raise TimeoutError
+        try:
+            while True:
+                while self._fetched:
+                    message = self._fetched.popleft()
+                    if message.state is State.OPEN:
+                        return Message(self._loop, message)
+                if not self._fetch(None if until is None else until - time.monotonic()):
+                    return None
+        finally:
+            self._turn.release()
+
+    def _fetch(self, limit: float | None) -> bool:
+        """Fetch messages; returns False if there will be none."""
+
+        async def fetch() -> bool:
+            with anyio.fail_after(limit):
+                try:
+                    # Put where it is found again, should this thread be interrupted.
+                    self._fetched.extend(await self._consumer.take_many(FETCH))
+                except StopAsyncIteration:
+                    return False
+            return True
+
+        return self._loop.call(fetch)
+
+    def _close(self) -> None:
+        """Give back what was fetched and not handed out."""
+
+        def give_back() -> None:
+            self._consumer.stop()
             while self._fetched:
-                message = self._fetched.pop()
-                if message._message.state is State.OPEN:
-                    return message
-            messages = self._portal.call(self._fetch, timeout)
-            if not messages:
-                return None
-            self._fetched = [Message(self._portal, message) for message in reversed(messages)]
+                settle(self._fetched.pop(), GeneratorExit(), None)
 
-    async def _fetch(self, limit: float | None) -> list[nsqclient.Message]:
-        with anyio.fail_after(limit):
-            try:
-                return await self._consumer.take_many(FETCH)
-            except StopAsyncIteration:
-                return []
-
-
-def _give_back(messages: list[Message]) -> None:
-    for message in messages:
-        settle(message._message, GeneratorExit(), None)
+        self._loop.do(give_back)
 
 
 class _Facade(Protocol):
-    def close(self) -> None: ...
+    def _close(self) -> None: ...
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
 F = TypeVar("F", bound=_Facade)
 
 
 def _blocking(
-    opener: Callable[P, AbstractAsyncContextManager[T]], facade: Callable[[BlockingPortal, T], F]
+    opener: Callable[P, AbstractAsyncContextManager[T]], facade: Callable[[_Loop, T], F]
 ) -> Callable[P, AbstractContextManager[F]]:
     """``opener`` as a plain context manager, with the same arguments."""
 
     @contextmanager
     def open_blocking(*args: P.args, **kwargs: P.kwargs) -> Iterator[F]:
-        with (
-            start_blocking_portal("asyncio") as portal,
-            portal.wrap_async_context_manager(opener(*args, **kwargs)) as opened,
-        ):
-            blocking = facade(portal, opened)
+        with start_blocking_portal("asyncio") as portal:
+            loop = _Loop(portal)
             try:
-                yield blocking
+                with portal.wrap_async_context_manager(opener(*args, **kwargs)) as opened:
+                    blocking = facade(loop, opened)
+                    try:
+                        yield blocking
+                    finally:
+                        blocking._close()
             finally:
-                blocking.close()
+                loop.closed = True
 
     return open_blocking
 

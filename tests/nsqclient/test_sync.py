@@ -1,10 +1,12 @@
+import os
+import signal
 import threading
 from collections.abc import Callable
 
 import pytest
 from tests.e2e.daemons import Daemon, wait_until
 
-from nsqclient import ConnectionLost, PublishError
+from nsqclient import Closed, ConnectionLost, PublishError
 from nsqclient.sync import Message, open_consumer, open_producer
 
 pytestmark = pytest.mark.slow
@@ -77,3 +79,84 @@ def test_run_calls_blocking_handlers_in_threads(daemon: Daemons):
         consumer.run(handle, concurrency=4)
     assert len(set(seen)) == 20
     wait_until(lambda: nsqd.channel("orders", "billing")["in_flight_count"] == 0)
+
+
+def test_threads_share_what_one_of_them_fetched(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish_many("orders", [b"%d" % n for n in range(300)])
+    together = threading.Barrier(3)
+    seen: list[bytes] = []
+
+    def take() -> None:
+        for number in range(100):
+            with next(consumer).process() as message:
+                if not number:
+                    together.wait(10)  # each of the three has one, though one fetched them all
+                seen.append(message.body)
+
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=25) as consumer:
+        threads = [threading.Thread(target=take) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(seen) == sorted(b"%d" % n for n in range(300))
+    channel = nsqd.channel("orders", "billing")
+    assert (channel["depth"], channel["in_flight_count"]) == (0, 0)
+
+
+def test_interrupted_call_leaves_nothing_behind(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with (
+        open_producer(nsqd.tcp) as producer,
+        open_consumer("orders", "billing", nsqd=nsqd.tcp) as consumer,
+    ):
+        main = threading.get_ident()
+        interrupt = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(consumer)
+        interrupt.join()
+        producer.publish_many("orders", [b"1", b"2"])
+        for message in (next(consumer), next(consumer)):
+            message.finish()
+    assert nsqd.channel("orders", "billing")["in_flight_count"] == 0
+
+
+def test_what_is_used_after_its_block_says_so(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with (
+        open_producer(nsqd.tcp) as producer,
+        open_consumer("orders", "billing", nsqd=nsqd.tcp, drain_timeout=0.1) as consumer,
+    ):
+        producer.publish("orders", b"x")
+        message = next(consumer)
+        processing = message.process()
+        processing.__enter__()
+    processing.__exit__(None, None, None)  # it was given back: nothing left to say
+    for call in (
+        lambda: producer.publish("orders", b"x"),
+        lambda: next(consumer),
+        consumer.stop,
+        message.finish,
+    ):
+        with pytest.raises(Closed):
+            call()
+
+
+def test_forked_process_is_told_to_open_its_own(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish("orders", b"x")
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                producer.publish("orders", b"y", timeout=5)
+            except RuntimeError as error:
+                status = 0 if "fork" in str(error) else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        producer.publish("orders", b"z")
