@@ -319,12 +319,13 @@ def _again() -> None:
 
 def _consumed(topic: Topic) -> bool:
     """Whether consumers still have something to do for ``topic``."""
+    # what is paused goes nowhere, however long one waits
+    arriving = topic.depth and not topic.paused
     return any(
         channel.consumers
         and (
             channel.in_flight_count
-            # what is paused goes nowhere, however long one waits
-            or (not channel.paused and (channel.depth or channel.deferred_count))
+            or (not channel.paused and (arriving or channel.depth or channel.deferred_count))
         )
         for channel in topic.channels.values()
     )

@@ -57,6 +57,21 @@ def test_a_paused_channel_does_not_hold_it_up(daemon, peer):
     assert nsqd.start().channel("t", "c")["depth"] == 1
 
 
+def test_what_still_waits_in_the_topic_reaches_the_consumers_first(daemon, peer):
+    lookupd = daemon("nsqlookupd")
+    flags = ("--http-client-request-timeout=1s", "--sigterm=drain")
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}", *flags)
+    wait_until(lambda: lookupd.get("/nodes")["producers"], "the nsqd is registered")
+    # A new topic holds its messages back until nsqlookupd has named its channels, or will not.
+    lookupd.process.send_signal(signal.SIGSTOP)
+    consumer = peer(nsqd).subscribe("t", "c", ready=1)
+    nsqd.post("/pub?topic=t", b"x")
+    nsqd.process.send_signal(signal.SIGTERM)
+    assert [message.body for message in consumer.consume(1)] == [b"x"]
+    assert nsqd.process.wait(PATIENCE) == 0
+    assert not nsqd.start().channel("t", "c")["depth"]
+
+
 def test_the_second_sigterm_stops_it_and_what_was_held_is_not_lost(daemon, peer):
     nsqd = daemon("nsqd", "--sigterm=drain")
     nsqd.create("t", "c")
