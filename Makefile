@@ -53,7 +53,7 @@ run: $(VENV)/installed
 	$(BIN)/nsqctl up
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(ARGS)
 
 # Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
 # registry: on Debian as root, with debootstrap.
