@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from tests.browser.stage import AdminProcess
 from tests.e2e.daemons import Daemon
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -34,7 +35,8 @@ def get(address: str, path: str) -> str:
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What /metrics of each daemon answers, with a topic and a channel about."""
-    daemons = {}
+    daemons: dict[str, Daemon] = {}
+    admin = AdminProcess(tmp_path_factory.mktemp("nsqadmin"), [])
     try:
         for program in ("nsqlookupd", "nsqd"):
             flags = ["--e2e-processing-latency-percentile=0.5,0.99"] if program == "nsqd" else []
@@ -42,8 +44,12 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         nsqd = daemons["nsqd"].http
         get(nsqd, "/pub?topic=t")
         get(nsqd, "/channel/create?topic=t&channel=c")
-        yield {program: get(daemon.http, "/metrics") for program, daemon in daemons.items()}
+        admin.flags = [f"--lookupd-http-address={daemons['nsqlookupd'].http}"]
+        addresses = {program: daemon.http for program, daemon in daemons.items()}
+        addresses["nsqadmin"] = f"127.0.0.1:{admin.start().port}"
+        yield {program: get(address, "/metrics") for program, address in addresses.items()}
     finally:
+        admin.stop()
         for daemon in daemons.values():
             daemon.clean_up()
 
@@ -59,7 +65,7 @@ def promtool(*words: object, **more: Any) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("program", ["nsqd", "nsqlookupd"])
+@pytest.mark.parametrize("program", ["nsqd", "nsqlookupd", "nsqadmin"])
 def test_promtool_finds_nothing_wrong_with_the_metrics(scraped, program):
     assert promtool("check", "metrics", input=scraped[program]) == ""
 
@@ -92,7 +98,6 @@ def test_whatever_is_asked_for_is_there(scraped):
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    known |= {"nsqadmin_nsqds_silent", "nsqadmin_nsqlookupds_silent"}
     for who, expression in expressions().items():
         asked = set(re.findall(r"\b(?:nsq\w+?d|nsqadmin|process)_\w+", expression))
         assert asked <= known, (who, asked - known)
@@ -107,7 +112,16 @@ def test_the_page_on_metrics_has_every_metric_and_no_other(scraped):
         for family in text_string_to_metric_families(text)
         if family.name.startswith("nsq")
     }
-    assert {name for name in told if not name.startswith("nsqadmin_")} == known
+    assert told == known
+
+
+def test_the_page_on_metrics_has_the_labels_of_the_builds(scraped):
+    page = (DEPLOY.parent / "docs/metrics.md").read_text()
+    for program, text in scraped.items():
+        (row,) = re.findall(rf"^\| `{program}_build_info` \|.*", page, re.MULTILINE)
+        (label_set,) = re.findall(rf"^{program}_build_info{{(.*)}}", text, re.MULTILINE)
+        told = re.findall(r"`(\w+)`", row.partition("labels")[2])
+        assert told == re.findall(r"(\w+)=", label_set)
 
 
 def test_the_page_on_metrics_has_every_alert():
