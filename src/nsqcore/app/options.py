@@ -190,7 +190,7 @@ def load(
         asked = {name for name, _ in flags.given}
         if asked & {"h", "help"} - set(table):
             _answer(help_text(cls, program, version=version))
-        if "version" in asked - set(table):
+        if "version" not in table and _is_on(flags, "version"):
             line = version() if callable(version) else version
             _answer((line or version_line(program)) + "\n")
         options = _resolve(cls, table, flags, environment, found)
@@ -203,6 +203,18 @@ def load(
     else:
         notes += found
     return options
+
+
+def _is_on(flags: ParsedFlags, name: str) -> bool:
+    """Whether a switch that is no setting is given, and not as ``=false``."""
+    answer = False
+    for value in [value for flag, value in flags.given if flag == name]:
+        try:
+            answer = boolean(value)
+        except ValueError as error:
+            text = f"invalid value {value!r} for flag -{name}: {error}"
+            raise OptionsError(text, status=2) from error
+    return answer
 
 
 def _answer(answer: str) -> NoReturn:

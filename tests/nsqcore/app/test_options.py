@@ -221,6 +221,14 @@ def test_version_is_one_line_on_stdout_and_ends_with_0(capsys):
     assert capsys.readouterr().out.startswith("prog v1.3.0 (built w/python3.")
 
 
+def test_version_is_a_switch_like_the_others(capsys):
+    assert options("--version=false", "--size=7").size == 7
+    with pytest.raises(SystemExit) as stop:
+        options("--version=perhaps")
+    assert stop.value.code == 2
+    assert "invalid value 'perhaps' for flag -version" in capsys.readouterr().err
+
+
 def test_a_program_may_have_no_version_flag(capsys):
     with pytest.raises(SystemExit) as stop:
         load(Options, "prog", ["--version"], {}, version=None)
