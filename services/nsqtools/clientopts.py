@@ -25,6 +25,8 @@ Parse = Callable[[str], Any]
 HOUR = 3600.0
 # The longest interval the original client accepts for what happens again and again.
 FIVE_MINUTES = 300.0
+# A timeout that never comes: longer than any process lives, and no trouble for a clock.
+NEVER = 1e9
 
 
 def _within(parse: Parse, lowest: float, highest: float | None = None) -> Parse:
@@ -50,6 +52,24 @@ def _one_of(*words: str) -> Parse:
     return checked
 
 
+def _local_host(value: str) -> str:
+    """The host of ``host:port``; the port may be 0, and is not used: connections are several."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("must be host:port; port 0 is any")
+    return host.removeprefix("[").removesuffix("]")
+
+
+def _or_never(parse: Parse) -> Parse:
+    """A timeout for which zero, and less, means that there is none."""
+
+    def checked(value: str) -> float:
+        result: float = parse(value)
+        return result if result > 0 else NEVER
+
+    return checked
+
+
 # Names and ranges are those of the original client's Config. The heartbeat may not be turned off:
 # a consumer without it is refused by nsqd.
 OPTIONS: dict[str, Parse] = {
@@ -60,13 +80,13 @@ OPTIONS: dict[str, Parse] = {
     "default_requeue_delay": _within(seconds, 0.0, HOUR),
     "deflate": boolean,
     "deflate_level": _within(integer, 1, 9),
-    "dial_timeout": _within(seconds, 1e-9),
+    "dial_timeout": _or_never(seconds),
     "heartbeat_interval": _within(seconds, 1e-9),
     "hostname": str,
-    "local_addr": str,
+    "local_addr": _local_host,
     "lookupd_poll_interval": _within(seconds, 0.01, FIVE_MINUTES),
     "lookupd_poll_jitter": _within(number, 0.0, 1.0),
-    "lookupd_poll_timeout": _within(seconds, 1e-9),
+    "lookupd_poll_timeout": _or_never(seconds),
     "low_rdy_idle_timeout": _within(seconds, 1.0, FIVE_MINUTES),
     "low_rdy_timeout": _within(seconds, 1.0, FIVE_MINUTES),
     "max_attempts": _within(integer, 0, 65535),
@@ -169,7 +189,7 @@ class ClientSettings:
         if given.get("deflate"):
             settings["deflate"] = given.get("deflate_level", 6)
         if given.get("local_addr"):
-            settings["dial"] = _dial_from(split_address(given["local_addr"])[0])
+            settings["dial"] = _dial_from(given["local_addr"])
         if given.get("heartbeat_interval", 30.0) > given.get("read_timeout", 60.0):
             raise OptionsError("option heartbeat_interval must not exceed read_timeout")
         if given.keys() & TLS_OPTIONS:  # files are looked at even if they are not to be used

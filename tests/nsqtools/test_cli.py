@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.nsqtools.tools import consuming
 
 from nsqcore.app.options import help_text, settings
 from nsqtools.clientopts import OPTIONS
@@ -88,3 +89,20 @@ def test_an_option_without_effect_is_named(tool):
                 "--consumer-opt=max_in_flight,7")  # fmt: skip
     assert tail.wait() == 1
     assert "--consumer-opt max_in_flight has no effect here" in tail.err
+
+
+@pytest.mark.slow
+def test_a_connection_starts_from_the_address_that_is_asked_for(daemon, tool):
+    nsqd = daemon("nsqd")
+    tool("nsq_tail", "--topic=t", f"--nsqd-tcp-address={nsqd.tcp}", "--channel=c",
+         "--consumer-opt=local_addr,127.0.0.5:0")  # fmt: skip
+    consuming(nsqd, "t", "c")
+    (client,) = nsqd.channel("t", "c")["clients"]
+    assert client["remote_address"].startswith("127.0.0.5:")
+
+
+@pytest.mark.slow
+def test_an_nsqd_that_is_not_there_is_told_in_few_words(tool):
+    tail = tool("nsq_tail", "--topic=t", "--nsqd-tcp-address=127.0.0.1:1")
+    assert tail.wait() == 1
+    assert tail.err.endswith("FATAL: nsqd 127.0.0.1:1: cannot connect: Connection refused\n")

@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from nsqcore.app.options import OptionsError
-from nsqtools.clientopts import ClientOption, ClientSettings, parse_option
+from nsqtools.clientopts import NEVER, ClientOption, ClientSettings, parse_option
 
 
 def settings(*texts: str) -> ClientSettings:
@@ -25,6 +25,10 @@ def settings(*texts: str) -> ClientSettings:
         ("tls_v1", "tls_v1", True),
         ("snappy,false", "snappy", False),
         ("lookupd_poll_jitter,0.5", "lookupd_poll_jitter", 0.5),
+        ("local_addr,127.0.0.1:0", "local_addr", "127.0.0.1"),
+        ("local_addr,[::1]:4000", "local_addr", "::1"),
+        ("local_addr,:0", "local_addr", ""),
+        ("dial_timeout,0s", "dial_timeout", NEVER),
     ],
 )
 def test_an_option_is_a_name_and_a_value(text, name, value):
@@ -45,6 +49,8 @@ def test_an_option_is_a_name_and_a_value(text, name, value):
         "tls_v1,perhaps",
         "tls_min_version,1.2",
         "max_in_flight,-1",
+        "local_addr,127.0.0.1",
+        "local_addr,127.0.0.1:http",
     ],
 )
 def test_an_option_that_cannot_be_meant_is_refused(text):
