@@ -270,6 +270,7 @@ class Nsqd:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self.timers.run)
                 helpers.start_soon(sync.keep_synced, self.broker.store)
+                helpers.start_soon(sync.watch_health, self.broker)
                 helpers.start_soon(self.metadata.run)
                 helpers.start_soon(self._push_to_statsd)
                 helpers.start_soon(self._measure_lag)

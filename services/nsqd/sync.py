@@ -1,13 +1,15 @@
 """Runs the chores of the disk queues: has a thread do what their store says is due.
 
 The store (`nsqd.engine.queues.store`) decides; here are the clock, the thread and the log.
-A disk that fails is logged and tried again; it never stops the queues.
+A disk that fails is logged and tried again; it never stops the queues. Nor does nsqd wait for the
+next message to see whether it is well again: while it is not ready, nobody may send it one.
 """
 
 import logging
 
 import trio
 
+from nsqd.engine.broker import Broker
 from nsqd.engine.queues.store import DiskStore, Job
 
 log = logging.getLogger(__name__)
@@ -15,6 +17,8 @@ log = logging.getLogger(__name__)
 NANOSECONDS = 1_000_000_000
 # --sync-timeout=0 must not become a loop that does nothing else.
 SHORTEST_TIMEOUT = 0.01
+# Seconds between two trials of a disk that failed.
+TRIAL_INTERVAL = 2.0
 
 
 async def keep_synced(store: DiskStore) -> None:
@@ -39,6 +43,22 @@ async def finish(store: DiskStore) -> None:
     with trio.CancelScope(shield=True):
         if (job := store.finish()) is not None:
             await _run(job)
+
+
+async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> None:
+    """Try a disk that failed every ``interval`` seconds, until it takes messages again."""
+    while True:
+        await trio.sleep(interval)
+        if (failed := broker.error) is None:
+            continue
+        try:
+            await trio.to_thread.run_sync(broker.store.try_out)
+        except OSError as error:
+            log.debug("DISKQUEUE: the disk still fails - %s", error)
+            continue
+        if broker.error is failed:
+            broker.error = None
+            log.info("DISKQUEUE: the disk takes messages again")
 
 
 async def _run(job: Job) -> None:

@@ -119,6 +119,20 @@ class TestFullDisk:
         wait_until(lambda: nsqd.request("GET", "/ping")[0] == 200)
         assert_everything_arrives(nsqd, peer(nsqd), {*accepted, b"afterwards"})
 
+    def test_it_is_ready_again_when_there_is_room_though_nobody_publishes(
+        self, daemon: Daemons, small_disk: Path
+    ) -> None:
+        nsqd = daemon(
+            "nsqd", "--mem-queue-size=0", "--max-msg-size=100000", f"--data-path={small_disk}"
+        )
+        fill_up(small_disk / "filler")
+        wait_until(lambda: reports_trouble(nsqd), "/ping reports the full disk")
+        status, body = nsqd.request("GET", "/readyz")
+        assert status == 503
+        assert b"No space left" in body
+        (small_disk / "filler").unlink()
+        wait_until(lambda: nsqd.request("GET", "/readyz")[0] == 200, "it is ready")
+
     def test_publishing_fails_at_the_file_size_limit_and_works_again_when_it_is_raised(
         self, daemon: Daemons, peer: Peers
     ) -> None:

@@ -1,13 +1,15 @@
 import os
 import struct
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
+from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.queues.disk import DiskQueue
 from nsqd.engine.queues.store import DiskStore
-from nsqd.sync import finish, keep_synced
+from nsqd.sync import finish, keep_synced, watch_health
 
 
 def record(number: int) -> bytes:
@@ -75,3 +77,20 @@ async def test_failing_disk_is_logged_and_tried_again(tmp_path, nursery, synced,
 
     obstacle.rmdir()
     await until(lambda: "t.diskqueue.meta.dat.sync.tmp" in synced)
+
+
+async def test_disk_that_failed_is_healthy_again_without_a_message_to_show_it(
+    tmp_path, nursery, caplog
+):
+    caplog.set_level("DEBUG")
+    gone = tmp_path / "data"
+    broker = Broker(EngineSettings(mem_queue_size=0), DiskStore(str(gone), warn=print))
+    nursery.start_soon(partial(watch_health, broker, interval=0.001))
+    with pytest.raises(OSError, match="No such file"):
+        broker.publish("t", [b"x"], 0)
+    await until(lambda: "still fails" in caplog.text)
+    assert broker.health.startswith("NOK")
+
+    gone.mkdir()
+    await until(lambda: broker.health == "OK")
+    assert not list(gone.iterdir())

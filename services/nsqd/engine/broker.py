@@ -59,7 +59,7 @@ class Broker:
 
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
-    error: OSError | None = None  # of the last write to disk; None once one worked again
+    error: OSError | None = None  # of the last write to disk; None once it works again
     closing: bool = False
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)

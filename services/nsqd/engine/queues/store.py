@@ -10,6 +10,7 @@ should read goes to ``warn``.
 """
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -25,6 +26,9 @@ MAX_BYTES_PER_FILE = 100 << 20
 MAX_RECORD_SIZE = (1 << 20) + 26
 SYNC_EVERY = 2500
 SYNC_TIMEOUT = 2.0
+
+# Bytes that `DiskStore.try_out` writes at most. What cannot be compressed, as messages may not be.
+MAX_TRIAL = 1 << 20
 
 # Closed queues from which on the whole file system is synced at once: two fsyncs for each
 # of thousands of queues would outlast the patience of whoever stops nsqd.
@@ -133,6 +137,16 @@ class DiskStore:
             self._doomed.append((name, numbers))
             self._reserved[name] = max(self.first_number(name), numbers.stop)
             self.wake()
+
+    def try_out(self) -> None:
+        """Write as much as the largest record to the disk, and forget it. For a thread.
+
+        Raises OSError where the disk does not take it.
+        """
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            file.write(os.urandom(min(self.max_record_size, MAX_TRIAL)))
+            file.flush()
+            os.fsync(file.fileno())
 
     def due(self, now: int) -> Job | None:
         """The work that is due at ``now``, for a thread; None if there is none.
