@@ -51,6 +51,11 @@ class Peer:
     host: str
     believed: bool  # its X-Forwarded-* and ACL headers
 
+    @property
+    def ip(self) -> str:
+        """The address without a port."""
+        return _host(self.address)
+
 
 def basic_credentials(authorization: str) -> tuple[str, str] | None:
     """Name and password of an ``Authorization: Basic`` header."""
@@ -122,7 +127,7 @@ def may_configure(client: tuple[str, int] | None, peer: Peer, options: NsqadminO
         return True
     network = parse_network(options.allow_config_from_cidr)
     if options.trusted_proxies:
-        return _inside(_host(peer.address), [network])
+        return _inside(peer.ip, [network])
     address = ipaddress.ip_address(client[0] if client else "")
     return _contains(network, address)
 

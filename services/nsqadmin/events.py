@@ -19,7 +19,7 @@ from nsqadmin.admin import Admin
 from nsqadmin.asgi import AdminApp
 from nsqadmin.pages import GRAPH_COOKIE, Pages
 from nsqadmin.render import Split, split
-from nsqadmin.requests import SESSION_COOKIE, Identity
+from nsqadmin.requests import Identity
 from nsqadmin.snapshot import Snapshot
 from nsqadmin.view import NoSuchPage
 
@@ -124,14 +124,7 @@ def add_events(app: AdminApp, admin: Admin, pages: Pages, identity: Identity) ->
         path = path[len(base) :] if path.startswith(base) else path
         arguments = dict(parse_qsl(asked.query)[:50])
         viewer: Viewer = g.viewer
-        token = request.cookies.get(SESSION_COOKIE, "")
-
-        def still() -> bool:
-            if not token or admin.accounts is None:
-                return True
-            now = identity.session_viewer(token, viewer)
-            return now is not None and now.role == viewer.role
-
+        still = identity.witness(request, viewer)
         span = request.cookies.get(GRAPH_COOKIE, "")
         stream = streams.events(viewer, path or "/", arguments, still, graph_span=span)
         response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")

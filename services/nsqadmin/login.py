@@ -40,7 +40,7 @@ def add_login(app: AdminApp, admin: Admin, pages: Pages, identity: Identity) -> 
         if account is None:
             return _form(admin, pages, following, "Wrong name or password.", 403)
         logger.info("user(%s): logged in from %s", account.name, g.viewer.address)
-        token = admin.sessions.open(account.name, account.role, now=admin.now())
+        token = admin.sessions.open(account, now=admin.now())
         response = redirect(local_path(following, base), 303)
         response.set_cookie(
             SESSION_COOKIE, token, httponly=True, samesite="Lax", path=admin.options.base_path,

@@ -8,7 +8,7 @@ and come from a page of somebody else are refused before anything looks at them.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -77,9 +77,25 @@ class Identity:
         """The user of a session, with the role that the file gives now."""
         session = self.admin.sessions.find(token, now=self.admin.now())
         account = self.admin.accounts.get(session.user) if self.admin.accounts and session else None
-        if account is None:
+        if account is None or session is None or account.hash != session.hash:
             return None
         return attrs.evolve(nobody, user=account.name, role=account.role)
+
+    def witness(self, request: Request, viewer: Viewer) -> Callable[[], bool]:
+        """Tells, as often as it is called, whether ``viewer`` may still see what was asked for."""
+        accounts = self.admin.accounts
+        if accounts is None:
+            return lambda: True
+        token = request.cookies.get(SESSION_COOKIE, "")
+        in_session = self.session_viewer(token, viewer) is not None
+        account = accounts.get(viewer.user)
+
+        def still() -> bool:
+            if in_session and self.session_viewer(token, viewer) is None:
+                return False
+            return accounts.get(viewer.user) == account
+
+        return still
 
     async def log_in(self, name: str, password: str, peer: Peer) -> Account | None:
         """The account whose password this is.
@@ -91,26 +107,28 @@ class Identity:
         if accounts is None:
             return None
         now = self.admin.now()
-        host = peer.address.rpartition(":")[0]
-        if self.admin.sessions.is_locked(host, now=now):
-            raise Refused(429, "TOO_MANY_ATTEMPTS")
+        self._refuse_guessers(peer)
         account = accounts.get(name)
         key = hashlib.sha256(
             json.dumps([name, password, account.hash if account else ""]).encode()
         ).digest()
         if account and self._checked.get(key, 0) > now:
             return account
-        account = await trio.to_thread.run_sync(
-            accounts.verify, name, password, limiter=self._limiter
-        )
-        if account is None:
-            self.admin.sessions.failed(host, now=now)
-            logger.warning("user(%s): wrong password from %s", name[:64], peer.address)
-            return None
+        async with self._limiter:
+            self._refuse_guessers(peer)  # the guesses that this one waited for count
+            account = await trio.to_thread.run_sync(accounts.verify, name, password)
+            if account is None:
+                self.admin.sessions.failed(peer.ip, now=now)
+                logger.warning("user(%s): wrong password from %s", name[:64], peer.address)
+                return None
         if len(self._checked) >= _REMEMBERED:
             self._checked.clear()
         self._checked[key] = now + _REMEMBER
         return account
+
+    def _refuse_guessers(self, peer: Peer) -> None:
+        if self.admin.sessions.is_locked(peer.ip, now=self.admin.now()):
+            raise Refused(429, "TOO_MANY_ATTEMPTS")
 
 
 def client_of(request: Request) -> tuple[str, int] | None:

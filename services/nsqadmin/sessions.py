@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import attrs
 
-from nsqadmin.accounts import Role
+from nsqadmin.accounts import Account
 
 SECOND = 1_000_000_000
 # People, not machines, log in here: this many at once is far beyond any team. The oldest give way.
@@ -24,11 +24,11 @@ MAX_FAILURES, FAILURE_WINDOW = 10, 300 * SECOND
 
 @attrs.frozen
 class Session:
-    """A user who has logged in."""
+    """A user who has logged in; over as soon as the password is another."""
 
     user: str
-    role: Role
     expires: int
+    hash: str = attrs.field(repr=False)
 
 
 @attrs.define
@@ -40,10 +40,11 @@ class Sessions:
     _failures: OrderedDict[str, list[int]] = attrs.field(factory=OrderedDict, repr=False)
     _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), repr=False)
 
-    def open(self, user: str, role: Role, *, now: int) -> str:
+    def open(self, account: Account, *, now: int) -> str:
         """The token of a new session."""
         token = secrets.token_urlsafe(32)
-        self._sessions[_digest(token)] = Session(user, role, now + int(self.lifetime * SECOND))
+        expires = now + int(self.lifetime * SECOND)
+        self._sessions[_digest(token)] = Session(account.name, expires, account.hash)
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return token
@@ -67,7 +68,7 @@ class Sessions:
 
     def form_token_fits(self, seed: str, token: str) -> bool:
         """Whether ``token`` came out of `form_token` for ``seed``."""
-        return bool(seed) and hmac.compare_digest(self.form_token(seed), token)
+        return bool(seed) and hmac.compare_digest(self.form_token(seed).encode(), token.encode())
 
     def failed(self, address: str, *, now: int) -> None:
         """Remember a wrong password from ``address``."""

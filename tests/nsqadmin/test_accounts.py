@@ -1,19 +1,17 @@
 import hashlib
+from base64 import b64encode
 
 import pytest
 
 from nsqadmin.accounts import Accounts, Role, hash_password, parse_accounts, verify_password
 from nsqcore.app.options import OptionsError
 
-# scrypt at its cheapest: what is tested is not how long it takes.
-CHEAP = hashlib.scrypt(b"secret", salt=b"salt", n=2, r=1, p=1, dklen=32)
 
-
-def cheap_hash():
-    import base64
-
-    encode = lambda data: base64.b64encode(data).decode()  # noqa: E731
-    return f"scrypt$2$1$1${encode(b'salt')}${encode(CHEAP)}"
+def cheap_hash(password="secret"):
+    """scrypt at its cheapest: what is tested is not how long it takes."""
+    salt = b"salt"
+    digest = hashlib.scrypt(password.encode(), salt=salt, n=2, r=1, p=1, dklen=32)
+    return f"scrypt$2$1$1${b64encode(salt).decode()}${b64encode(digest).decode()}"
 
 
 @pytest.mark.slow

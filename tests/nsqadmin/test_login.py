@@ -4,6 +4,7 @@ import base64
 import re
 
 import pytest
+import trio
 from tests.nsqadmin.conftest import BROWSER
 from tests.nsqadmin.test_accounts import cheap_hash
 
@@ -87,6 +88,43 @@ async def test_a_wrong_password_opens_nothing_and_too_many_close_the_door(site, 
         assert (await log_in(s, "admin", "secret")).status_code == 429
 
 
+async def test_guesses_made_at_the_same_time_count_as_well(site, users):
+    async with site(auth_file=users) as s:
+        statuses = []
+
+        async def guess():
+            response = await s.client.get("/api/topics", headers=basic("admin", "guess"))
+            statuses.append(response.status_code)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4 * MAX_FAILURES):
+                nursery.start_soon(guess)
+    assert MAX_FAILURES <= statuses.count(401) <= MAX_FAILURES + 1
+    assert statuses.count(429) >= 3 * MAX_FAILURES - 1
+
+
+async def test_behind_a_proxy_one_guesser_locks_nobody_else_out(site, users):
+    async with site(auth_file=users, trusted_proxies=("127.0.0.1",)) as s:
+        base = {"client": ("127.0.0.1", 5)}
+        guesser = {"X-Forwarded-For": "203.0.113.5", **basic("admin", "guess")}
+        for _ in range(MAX_FAILURES):
+            await s.client.get("/api/topics", headers=guesser, scope_base=base)
+        locked = await s.client.get("/api/topics", headers=guesser, scope_base=base)
+        assert locked.status_code == 429
+        for address in ("203.0.113.6", "2001:db8::1"):
+            other = {"X-Forwarded-For": address, **basic("admin")}
+            response = await s.client.get("/api/topics", headers=other, scope_base=base)
+            assert response.status_code == 200
+
+
+async def test_a_form_with_a_token_of_any_letters_is_refused(site, users):
+    async with site(auth_file=users) as s:
+        await s.client.get("/login", headers=BROWSER)
+        fields = {"user": "admin", "password": "secret", "token": "é"}
+        response = await s.client.post("/login", form=fields, headers=BROWSER)
+        assert "The form was too old" in await response.get_data(as_text=True)
+
+
 async def test_scripts_send_basic_authentication(site, users):
     async with site(auth_file=users) as s:
         assert (await s.client.get("/api/topics", headers=basic("viewer"))).status_code == 200
@@ -123,6 +161,28 @@ async def test_a_user_taken_out_of_the_file_is_out_at_once(site, users):
         with open(users, "w") as file:  # noqa: ASYNC230 - a test may block
             file.write(f"admin:admin:{cheap_hash()}\n")
         assert (await s.client.get("/", headers=BROWSER)).status_code == 303
+
+
+async def test_another_password_ends_the_sessions_of_the_old_one(site, users):
+    async with site(auth_file=users) as s:
+        await log_in(s, "admin")
+        with open(users, "w") as file:  # noqa: ASYNC230 - a test may block
+            file.write(f"admin:admin:{cheap_hash('other')}\n")
+        assert (await s.client.get("/", headers=BROWSER)).status_code == 303
+
+
+async def test_a_stream_ends_when_the_password_it_was_opened_with_is_another(site, users):
+    async with site(auth_file=users) as s:
+        headers = {**basic("viewer"), "Accept": "text/event-stream"}
+        async with s.client.request("/events?view=/", headers=headers) as stream:
+            await stream.send_complete()
+            while b"event: page" not in await stream.receive():
+                pass
+            with open(users, "w") as file:  # noqa: ASYNC230 - a test may block
+                file.write(f"viewer:viewer:{cheap_hash('other')}\n")
+            await s.admin.collector.round()
+            with trio.fail_after(5):
+                assert await stream.as_response()
 
 
 @pytest.mark.parametrize(

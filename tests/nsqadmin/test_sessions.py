@@ -1,10 +1,12 @@
-from nsqadmin.accounts import Role
+from nsqadmin.accounts import Account, Role
 from nsqadmin.sessions import FAILURE_WINDOW, MAX_FAILURES, MAX_SESSIONS, SECOND, Sessions
+
+ANN, BOB = Account("ann", Role.ADMIN, "h"), Account("bob", Role.VIEWER, "h")
 
 
 def test_a_session_lasts_as_long_as_it_may():
     sessions = Sessions(lifetime=10)
-    token = sessions.open("ann", Role.ADMIN, now=0)
+    token = sessions.open(ANN, now=0)
     assert sessions.find(token, now=10 * SECOND - 1).user == "ann"
     assert sessions.find(token, now=10 * SECOND) is None
     assert sessions.find(token, now=0) is None
@@ -12,23 +14,23 @@ def test_a_session_lasts_as_long_as_it_may():
 
 def test_a_closed_session_is_over():
     sessions = Sessions(lifetime=10)
-    token = sessions.open("ann", Role.ADMIN, now=0)
+    token = sessions.open(ANN, now=0)
     sessions.close(token)
     assert sessions.find(token, now=0) is None
 
 
 def test_a_token_nobody_got_opens_nothing():
     sessions = Sessions(lifetime=10)
-    sessions.open("ann", Role.ADMIN, now=0)
+    sessions.open(ANN, now=0)
     assert sessions.find("", now=0) is None
     assert sessions.find("guess", now=0) is None
 
 
 def test_the_oldest_sessions_give_way():
     sessions = Sessions(lifetime=10)
-    first = sessions.open("ann", Role.ADMIN, now=0)
+    first = sessions.open(ANN, now=0)
     for _ in range(MAX_SESSIONS):
-        last = sessions.open("bob", Role.VIEWER, now=0)
+        last = sessions.open(BOB, now=0)
     assert sessions.find(first, now=0) is None
     assert sessions.find(last, now=0)
 
@@ -40,6 +42,7 @@ def test_a_form_token_fits_one_browser():
     assert not sessions.form_token_fits("other", token)
     assert not sessions.form_token_fits("", sessions.form_token(""))
     assert not Sessions(lifetime=10).form_token_fits("seed", token)
+    assert not sessions.form_token_fits("seed", "é")
 
 
 def test_who_guesses_too_often_has_to_wait():
