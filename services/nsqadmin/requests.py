@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import trio
@@ -161,7 +162,8 @@ def origin_of(request: Request) -> Origin:
     """What an action remembers of the request it came with."""
     viewer: Viewer = g.viewer
     query = request.query_string.decode("latin-1")
-    url = f"{viewer.scheme}://{viewer.host}{request.path}" + (f"?{query}" if query else "")
+    path = quote(request.path, safe="/$&+,:;=@")
+    url = f"{viewer.scheme}://{viewer.host}{path}" + (f"?{query}" if query else "")
     return Origin(viewer=viewer, user_agent=request.headers.get("User-Agent", ""), url=url)
 
 

@@ -1,6 +1,7 @@
 import json
 
 import trio
+from tests.fakes.fake_cluster import topic
 from tests.fakes.fake_http import fake_server
 
 from nsqadmin.notify import AdminAction, Notifier
@@ -56,3 +57,16 @@ def test_what_does_not_apply_is_left_out():
     shown = action().to_json()
     assert not {"channel", "node", "user"} & set(shown)
     assert action(node="n:1").to_json()["node"] == "n:1"
+
+
+async def test_the_url_of_an_action_is_one_that_can_be_asked_again(site, nursery):
+    async with fake_server(lambda asked: (200, None)) as hook:
+        async with site(mode="nsqd", notification_http_endpoint=f"http://{hook.address}/") as s:
+            nursery.start_soon(run, s.admin.notifier)
+            s.nsqds[0].topics.append(topic("a#ephemeral"))
+            path = "/api/topics/a%23ephemeral?x=%20"
+            headers = {"Host": "admin.example"}
+            await s.client.post(path, data='{"action":"pause"}', headers=headers)
+            await until(lambda: hook.asked)
+            assert json.loads(hook.asked[0].body)["url"] == f"http://admin.example{path}"
+            nursery.cancel_scope.cancel()
