@@ -13,7 +13,7 @@ from quart import Blueprint, Response, request
 from nsqadmin import actions
 from nsqadmin.actions import Action, Refused, perform, upstream_error, warning
 from nsqadmin.admin import Admin
-from nsqadmin.requests import json_object, origin_of, respond, text_field
+from nsqadmin.requests import check_query, json_object, origin_of, respond, text_field
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import merge_channel, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
@@ -35,6 +35,7 @@ def make_api(admin: Admin) -> Blueprint:
 def _add_reads(api: Blueprint, admin: Admin) -> None:
     @api.get("/topics")
     async def topics() -> Response:
+        check_query(request)
         found = await _reach(admin.cluster.topics())
         shown: dict[str, list[str] | None] | list[str] | None = found.value or None
         if request.args.get("inactive") == "true":

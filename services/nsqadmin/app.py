@@ -125,8 +125,10 @@ def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
         return tell(error.status, str(error))
 
     @app.errorhandler(HTTPException)
-    async def http_error(error: HTTPException) -> Response:
+    async def http_error(error: HTTPException) -> Response | Redirect:
         status = error.code or 500
+        if status == 404 and (meant := _without_slash(app)):
+            return redirect(meant, 301 if request.method in ("GET", "HEAD") else 307)
         named = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "INVALID_VALUE"}
         message = named.get(status) or (error.name or "INTERNAL_ERROR").upper().replace(" ", "_")
         allowed = getattr(error, "valid_methods", None) if status == 405 else None
@@ -136,3 +138,14 @@ def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
     async def crashed(error: Exception) -> Response:
         logger.error("http: %s %s crashed", request.method, request.path, exc_info=error)
         return tell(500, "INTERNAL_ERROR")
+
+
+def _without_slash(app: AdminApp) -> str:
+    """The URL that was meant by one with a slash too many at its end; empty if there is none."""
+    path = request.path.rstrip("/")
+    try:
+        app.url_map.bind("").match(path, method=request.method)
+    except HTTPException:
+        return ""
+    query = request.query_string.decode("latin-1")
+    return quote(path, safe="/$&+,:;=@") + (f"?{query}" if query else "")

@@ -10,7 +10,7 @@ from quart import Response, request
 from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
 from nsqadmin.asgi import AdminApp
-from nsqadmin.requests import respond
+from nsqadmin.requests import check_query, respond
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def add_graphite(app: AdminApp, admin: Admin) -> None:
 
     @app.get(f"{base}/api/graphite")
     async def graphite() -> Response:
+        check_query(request)
         if request.args.get("metric") != "rate":
             raise Refused(400, "INVALID_ARG_METRIC")
         target = request.args.get("target")

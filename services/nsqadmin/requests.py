@@ -27,6 +27,7 @@ from nsqadmin.access import (
 from nsqadmin.accounts import Account
 from nsqadmin.actions import Origin, Refused
 from nsqadmin.admin import Admin
+from nsqcore.http.query import QueryError, parse_query
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,18 @@ def check_origin(request: Request, peer: Peer) -> None:
         request.path, request.headers.get("Origin", "-"),
     )  # fmt: skip
     raise Refused(403, "FORBIDDEN")
+
+
+def check_query(request: Request) -> None:
+    """Refuse a query that cannot be decoded, where the original does.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        parse_query(request.query_string)
+    except QueryError as error:
+        raise Refused(400, "INVALID_REQUEST") from error
 
 
 def wants_page(request: Request) -> bool:

@@ -165,3 +165,43 @@ async def test_clients_are_told_with_the_time_they_are_connected(site):
         (found,) = (await s.json("/api/topics/t/c"))["clients"]
         assert found["connected"] % 1_000_000_000 == 0
         assert 55 <= found["connected"] // 1_000_000_000 <= 65
+
+
+@pytest.mark.parametrize("path", ["/topics", "/api/topics", "/api/topics/orders", "/ping"])
+@pytest.mark.parametrize("base", ["/", "/nsq"])
+async def test_a_slash_too_many_leads_to_what_was_meant(site, base, path):
+    async with site(base_path=base) as s:
+        meant = base.rstrip("/") + path
+        response = await s.client.get(f"{meant}/?a=b%20c")
+        assert (response.status_code, response.headers["Location"]) == (301, f"{meant}?a=b%20c")
+        response = await s.client.get(f"{base.rstrip('/')}/nowhere/")
+        assert response.status_code == 404
+
+
+async def test_a_base_path_may_end_in_a_slash(site):
+    async with site(base_path="/nsq") as s:
+        response = await s.client.get("/nsq/")
+        assert (response.status_code, response.headers["Location"]) == (301, "/nsq")
+
+
+async def test_numbers_are_integers_where_they_can_be(site):
+    latency = {"count": 2, "percentiles": [{"quantile": 0.99, "value": 12000000.0}]}
+    nsqd = FakeNsqd([topic("t", [], e2e_processing_latency=latency)])
+    async with site([nsqd]) as s:
+        text = await (await s.client.get("/api/topics/t")).get_data(as_text=True)
+    assert '"quantile":0.99,"min":12000000,' in text
+
+
+async def test_a_node_without_channels_of_a_topic_has_an_empty_list(site):
+    async with site([FakeNsqd([topic("t", [])])]) as s:
+        found = await s.json("/api/topics/t")
+        assert (found["channels"], found["nodes"][0]["channels"]) == (None, [])
+        (found,) = (await s.json(f"/api/nodes/{s.nsqds[0].address}"))["topics"]
+        assert found["channels"] == []
+
+
+@pytest.mark.parametrize("query", ["inactive=%zz", "a=1;b=2"])
+async def test_a_query_that_cannot_be_decoded_is_refused(site, query):
+    async with site() as s:
+        for path in ("/api/topics", "/api/graphite"):
+            assert await s.json(f"{path}?{query}", 400) == {"message": "INVALID_REQUEST"}

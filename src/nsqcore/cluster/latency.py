@@ -62,16 +62,13 @@ def _percentile(raw: Json, total: int) -> Percentile:
 
 
 def _percentile_json(item: Percentile) -> dict[str, float]:
-    shown: dict[str, float] = {
-        "quantile": item.quantile,
-        "min": item.min,
-        "max": item.max,
-        "average": item.average,
-        "count": item.count,
-    }
-    if item.value is not None:
-        shown["value"] = item.value
-    return shown
+    shown = attrs.asdict(item, filter=lambda _, value: value is not None)
+    return {key: _shortest(value) for key, value in shown.items()}
+
+
+def _shortest(value: float) -> float:
+    """``value``, as an integer if it is one: JSON readers that expect those take no ``5.0``."""
+    return int(value) if float(value).is_integer() else value
 
 
 def merge_latency(parts: Iterable[Latency]) -> Latency:

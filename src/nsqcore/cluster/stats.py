@@ -243,7 +243,8 @@ class TopicStats:
             **_deliveries(self),
             "paused": self.paused,
             "nodes": None if self.nodes is None else [node.to_json(now) for node in self.nodes],
-            "channels": [channel.to_json(now) for channel in self.channels] or None,
+            "channels": [channel.to_json(now) for channel in self.channels]
+            or (None if whole else []),
             "e2e_processing_latency": self.latency.to_json(topic=self.topic_name, host="*")
             if whole
             else self.latency.to_json(),
