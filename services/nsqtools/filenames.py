@@ -41,8 +41,8 @@ def template(
 
 
 def at(template: str, datetime_format: str, now: time.struct_time) -> str:
-    """The template with the time filled in."""
-    return template.replace("<DATETIME>", time.strftime(datetime_format, now))
+    """The template with the time filled in: a path below the files' directory, always."""
+    return template.replace("<DATETIME>", time.strftime(datetime_format, now)).lstrip("/")
 
 
 def revision(name: str, number: int) -> str:

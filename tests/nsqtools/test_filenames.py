@@ -58,3 +58,8 @@ def test_a_topic_never_becomes_a_step_in_a_path(topic):
 )
 def test_the_time_is_filled_in(datetime_format, expected):
     assert filenames.at("<DATETIME>.<DATETIME>", datetime_format, NOW) == f"{expected}.{expected}"
+
+
+def test_a_name_is_always_below_the_directory():
+    assert filenames.at("/abs/<DATETIME>.log", "%Y", NOW) == "abs/2026.log"
+    assert filenames.at("<DATETIME>.log", "/%Y", NOW) == "2026.log"
