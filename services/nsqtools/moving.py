@@ -45,7 +45,7 @@ def _copy_exclusively(source: str, target: str) -> None:
         _copy_by_hidden_name(source, target)
         return
     with open(unnamed, "wb") as new:
-        _copy(source, new)
+        _copy(source, new, target)
         _give_name(unnamed, target)
 
 
@@ -71,11 +71,15 @@ def _give_name(unnamed: int, target: str) -> None:
         os.close(descriptors)
 
 
-def _copy(source: str, new: BinaryIO) -> None:
-    with open(source, "rb") as old:
-        shutil.copyfileobj(old, new, 1024 * 1024)
-    new.flush()
-    os.fsync(new.fileno())
+def _copy(source: str, new: BinaryIO, target: str) -> None:
+    try:
+        with open(source, "rb") as old:
+            shutil.copyfileobj(old, new, 1024 * 1024)
+        new.flush()
+        os.fsync(new.fileno())
+    except OSError as error:
+        error.filename = error.filename or target
+        raise
 
 
 def _copy_by_hidden_name(source: str, target: str) -> None:
@@ -83,7 +87,7 @@ def _copy_by_hidden_name(source: str, target: str) -> None:
     hidden = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         with open(hidden, "xb") as new:
-            _copy(source, new)
+            _copy(source, new, target)
         try:
             os.link(hidden, target)
         except FileExistsError:
