@@ -108,14 +108,15 @@ class Session:
         """Act on ``commands``, and on those that had to wait behind an IDENTIFY among them."""
         while commands:
             effect = execute(self.client, commands)
-            if self.client.identity.heartbeat_interval * MS != self._interval:
+            paused = self.parser.paused  # behind an IDENTIFY, perhaps
+            if paused and self.client.identity.heartbeat_interval * MS != self._interval:
                 self._start_heartbeat()
             if isinstance(effect, UpgradeNow):
                 return Upgrade(partial(self.client.services.upgrade, self))
             if effect is not None:
                 self._waiting = isinstance(effect, Wait)
                 return effect
-            commands = self.parser.resume()
+            commands = self.parser.resume() if paused else []
         return None
 
     # ------------------------------------------------------------ heartbeats

@@ -186,13 +186,13 @@ class Broker:
         records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
         on_disk = None if self.error is None else owner.on_disk
         try:
-            owner.put_many(records, sum(map(len, bodies)))
+            waits = owner.put_many(records, sum(map(len, bodies)))
         except OSError as error:
             self.error = error
             raise
         if on_disk is not None and owner.on_disk > on_disk:
             self.error = None
-        if owner.queue.depth:
+        if waits:
             self._resume(owner)
         return owner
 
@@ -215,13 +215,14 @@ class Broker:
     def pump(self, now: int) -> bool:
         """Deliver what can be delivered; whether there is more to do right away."""
         more = False
-        for topic in list(self._backlogs):
-            more |= self._drain(topic, now)
+        if self._backlogs:
+            for topic in list(self._backlogs):
+                more |= self._drain(topic, now)
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
             for channel in dirty:
                 channel.deliver(now)
-                if channel.depth:
+                if channel.consumers and channel.depth:
                     self._await_drained(channel)
         return more
 

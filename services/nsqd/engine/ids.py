@@ -26,18 +26,16 @@ class MessageIds:
         tick = timestamp >> TICK_BITS
         if tick > self._tick:
             self._tick, self._sequence = tick, 0
-        if self._sequence + count <= SEQUENCES:
-            return self._run(count)
+        sequence = self._sequence
+        if sequence + count <= SEQUENCES:
+            self._sequence = sequence + count
+            ids: bytes = hex_ids(self._tick << 22 | self._node | sequence, count)
+            return ids
         runs = []
         while count:
             if self._sequence == SEQUENCES:
                 self._tick, self._sequence = self._tick + 1, 0
             run = min(count, SEQUENCES - self._sequence)
-            runs.append(self._run(run))
+            runs.append(self.take(run, timestamp))
             count -= run
         return b"".join(runs)
-
-    def _run(self, count: int) -> bytes:
-        first = (self._tick << 22) | self._node | self._sequence
-        self._sequence += count
-        return bytes(hex_ids(first, count))

@@ -6,7 +6,7 @@ topic first learns which channels other nsqd have of it); it drains in bounded
 steps, so that a large backlog does not hold up anybody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import Factory, define
 
@@ -72,20 +72,24 @@ class Topic:
 
     # ------------------------------------------------------------ messages
 
-    def put_many(self, records: list[bytes], size: int) -> None:
+    def put_many(self, records: list[bytes], size: int) -> bool:
         """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
+
+        Returns whether they wait in the topic's own queue instead.
 
         Raises OSError. What is refused is then on no channel, unless the disk took it for one
         and not for the next: a publisher that tries again causes a second copy there, never a loss.
         """
         if self.deleted:
             raise Exiting("exiting")
-        if self.flowing and not self.queue.depth:
-            self._spread(records)
-        else:
+        waits = not self.flowing or self.queue.depth > 0
+        if waits:
             self.queue.put_many(records)
+        else:
+            self._spread(records)
         self.message_count += len(records)
         self.message_bytes += size
+        return waits
 
     def defer(self, record: bytes, size: int, delay: int, now: int) -> None:
         """Queue one new ``record`` that every channel holds back for ``delay`` ns."""
@@ -124,9 +128,10 @@ class Topic:
         return self.backlog
 
     def _spread(self, records: list[bytes]) -> None:
-        channels = list(self.channels.values())
-        if len(channels) > 1:  # those that need the disk first: if it fails, nobody has a copy yet
-            channels.sort(key=lambda channel: not channel.overflows(len(records)))
+        channels: Iterable[Channel] = self.channels.values()
+        if len(self.channels) > 1:
+            # those that need the disk first: if it fails, nobody has a copy yet
+            channels = sorted(channels, key=lambda channel: not channel.overflows(len(records)))
         # every channel may keep the list, none may change it
         for channel in channels:
             channel.put_many(records)

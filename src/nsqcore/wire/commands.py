@@ -32,7 +32,7 @@ class PublishDeferred:
     delay: int
 
 
-@frozen
+@define
 class Finish:
     """A run of FINs: the ids, 16 bytes each."""
 

@@ -67,7 +67,8 @@ class CommandParser:
         self._pieces: list[bytes] = []  # the unfinished tail
         self._held = 0  # its size
         self._need = 1  # the size at which it is worth another look
-        self._paused = False  # behind an IDENTIFY or AUTH
+        #: The commands end behind an IDENTIFY or AUTH: `resume` goes on.
+        self.paused = False
         # Of the last PUB and MPUB, which the next are likely to repeat: line and topic.
         self._line, self._topic = b"", ""
         self._many_line, self._many_topic = b"", ""
@@ -88,6 +89,8 @@ class CommandParser:
         bytes: `resume` goes on with it, `leftover` hands it out.
         """
         if not self._pieces:
+            if self._line and self._many is None and chunk.startswith(self._line):
+                return self._feed_publishes(chunk)
             return self._parse(chunk)
         missing = self._need - self._held
         if len(chunk) < missing:
@@ -100,7 +103,7 @@ class CommandParser:
         commands = self._parse(self.leftover() + chunk[:missing])
         if len(chunk) == missing or (commands and isinstance(commands[-1], Fault)):
             return commands
-        if self._paused:
+        if self.paused:
             self._pieces.append(chunk[missing:])
             self._held += len(chunk) - missing
             return commands
@@ -108,9 +111,18 @@ class CommandParser:
             return commands + self._parse(self.leftover() + chunk[missing:])
         return commands + self._parse(chunk, missing)
 
+    def _feed_publishes(self, chunk: bytes) -> list[Command]:
+        """`feed` for what comes most: a chunk of PUBs alike, often one, mostly whole."""
+        bodies: list[bytes] = []
+        end = split_publishes(chunk, 0, self._line, self.max_msg_size, bodies)
+        commands: list[Command] = []
+        if bodies:
+            commands.append(Publish(self._topic, bodies, len(bodies), many=False))
+        return commands if end == len(chunk) else commands + self._parse(chunk, end)
+
     def resume(self) -> list[Command]:
         """The commands that had to wait behind an IDENTIFY or AUTH."""
-        return self._parse(self.leftover()) if self._paused else []
+        return self._parse(self.leftover()) if self.paused else []
 
     def leftover(self) -> bytes:
         """The bytes not parsed yet, which the parser forgets."""
@@ -132,7 +144,7 @@ class CommandParser:
     def _parse(self, buffer: bytes, start: int = 0) -> list[Command]:
         commands: list[Command] = []
         self._commands = commands
-        self._at, self._cut, self._need, self._paused = start, None, 1, False
+        self._at, self._cut, self._need, self.paused = start, None, 1, False
         self._name = b"MPUB"
         try:
             if self._many is not None:
@@ -147,7 +159,7 @@ class CommandParser:
                 self._name = name
                 self._read(buffer, name, params, newline + 1)
                 if name == b"IDENTIFY" or name == b"AUTH":
-                    self._paused = True
+                    self.paused = True
                     break
             else:
                 if len(buffer) - self._at >= MAX_LINE:
