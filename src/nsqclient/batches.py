@@ -95,6 +95,12 @@ class Batches:
         return self
 
     async def __anext__(self) -> Batch:
+        while True:
+            batch = await self._batch()
+            if batch.messages:  # else all of them expired while it was gathered
+                return batch
+
+    async def _batch(self) -> Batch:
         messages = [await self._next()]
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._max_wait):

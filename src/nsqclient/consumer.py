@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Literal, Self
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field, frozen, validators
 
 from nsqclient.background import background
 from nsqclient.backoff import Backoff
@@ -65,7 +65,7 @@ class Consumer:
     """
 
     _flow: Flow
-    _max_attempts: int | None
+    _max_attempts: int | None = field(validator=validators.optional(validators.ge(1)))
     _on_give_up: GiveUp
     _drain_timeout: float
     _screened: bool = field(init=False)
@@ -141,6 +141,19 @@ class Consumer:
         Messages in hand can still be answered. For a signal handler, say.
         """
         self._flow.stop()
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many messages may be on their way or in hand. May be set; 0 takes none for now.
+
+        Messages in hand stay there; lowering it takes effect as they are answered.
+        """
+        return self._flow.budget.max_in_flight
+
+    @max_in_flight.setter
+    def max_in_flight(self, count: int) -> None:
+        self._flow.budget.max_in_flight = count
+        self._flow.plan()
 
     def is_starved(self) -> bool:
         """Whether an nsqd will soon send no more, until messages in hand are answered.
@@ -250,12 +263,19 @@ async def open_consumer(
         lookupd_poll_jitter: the largest part of the interval added to it at random.
 
     Raises:
-        ValueError: a name or address is wrong, or there is nowhere to consume from.
+        ValueError: a name, an address or a setting is wrong, or there is nowhere to consume from.
     """
     lookupds = [lookupd] if isinstance(lookupd, str) else list(lookupd)
     nsqds = [nsqd] if isinstance(nsqd, str) else list(nsqd)
     wanted = _check(topic, topics, channel, lookupds, nsqds)
-    strategy = STRATEGIES[ready] if isinstance(ready, str) else ready
+    if ready in STRATEGIES:
+        strategy = STRATEGIES[ready]
+    elif isinstance(ready, str):
+        raise ValueError(f"{ready!r} is no way to share: {', '.join(STRATEGIES)}, or a function")
+    else:
+        strategy = ready
+    if max_in_flight < 1:
+        raise ValueError("max_in_flight is 1 or more")
     flow = Flow(
         name=f"{topic or topics}/{channel}",
         budget=ReadyBudget(max_in_flight, strategy),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fnmatch import translate
 
 import anyio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen, validators
 
 from nsqclient.errors import HttpError
 from nsqclient.http import LookupdHttp
@@ -45,9 +45,9 @@ class Discovery:
     """
 
     topic: str | Callable[[str], bool]
-    interval: float
-    jitter: float
-    timeout: float
+    interval: float = field(validator=validators.gt(0))
+    jitter: float = field(validator=validators.ge(0))
+    timeout: float = field(validator=validators.gt(0))
     found: Callable[[set[Source]], None]
     _answers: dict[str, set[Source]] = Factory(dict)
 

@@ -33,6 +33,9 @@ _header = Struct(">i").unpack_from
 # Answers to IDENTIFY and AUTH are a few hundred bytes of JSON; far more is not an nsqd.
 MAX_ANSWER = 64 * 1024
 
+# Settings are 64-bit integers at nsqd; JSON may hold anything, infinity included.
+MAX_NUMBER = 2**63 - 1
+
 AUTH_CODES = frozenset({"E_AUTH_FAILED", "E_AUTH_FIRST", "E_AUTH_DISABLED", "E_UNAUTHORIZED"})
 
 
@@ -185,7 +188,7 @@ async def _confirmed(wire: _Wire) -> None:
 def _json(wire: _Wire, answer: bytes) -> dict[str, object]:
     try:
         fields = json.loads(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # it may be nested a thousand deep
         raise ProtocolError(f"nsqd {wire.address}: answered {answer[:100]!r}") from error
     if not isinstance(fields, dict):
         raise ProtocolError(f"nsqd {wire.address}: answered {answer[:100]!r}")
@@ -194,6 +197,6 @@ def _json(wire: _Wire, answer: bytes) -> dict[str, object]:
 
 def _number(fields: dict[str, object], name: str, default: float) -> float:
     value = fields.get(name, default)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return value
-    return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return default
+    return value if 0 < value <= MAX_NUMBER else default

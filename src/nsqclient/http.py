@@ -94,7 +94,7 @@ class _Api:
         answer = await self.request("GET", path, query)
         try:
             return json.loads(answer)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             where = f"GET {base_url(self.address)}{path}"
             raise HttpError(f"{where}: not JSON: {answer[:100]!r}", status=200) from error
 
@@ -128,7 +128,7 @@ class _Api:
 def _message(answer: bytes) -> str:
     try:
         decoded = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return answer[:200].decode("utf-8", "replace").strip()
     return str(decoded.get("message", "")) if isinstance(decoded, dict) else str(decoded)[:200]
 

@@ -12,6 +12,7 @@ may have been, because the answer never came, raises `ConnectionLost` with
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -98,7 +99,7 @@ class Producer:
         body = _checked(body)
         if defer is None:
             command = commands.publish(topic, body)
-        elif defer < 0:
+        elif not 0 <= defer < math.inf:
             raise PublishError(f"cannot defer by {defer:g} s", code="E_INVALID")
         else:
             command = commands.publish_deferred(topic, body, milliseconds(defer))
@@ -249,7 +250,7 @@ class Producer:
 
 
 def _check_topic(topic: str) -> None:
-    if not is_valid_name(topic):
+    if not isinstance(topic, str) or not is_valid_name(topic):
         raise PublishError(f"{topic!r} is not a valid topic name", code="E_BAD_TOPIC")
 
 

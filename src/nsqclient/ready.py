@@ -120,7 +120,7 @@ class ReadyBudget:
     the whole for a while: 0 stops intake, 1 lets one message through.
     """
 
-    max_in_flight: int = field(validator=validators.ge(1))
+    max_in_flight: int = field(validator=validators.ge(0))
     strategy: Strategy = equal
     ceiling: int | None = None
     expected: int = 0

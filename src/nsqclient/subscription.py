@@ -82,7 +82,7 @@ class Subscription:
         """Send REQ; None is a delay that grows with the attempts."""
         if delay is None:
             delay = self.owner.requeue_delay(message.attempts)
-        delay = min(max(delay, 0.0), LONGEST_REQUEUE)
+        delay = min(delay, LONGEST_REQUEUE) if delay > 0 else 0.0
         self.connection.send(commands.requeue(message.record[10:26], milliseconds(delay)))
         self.held.discard(message)
         self.share.answered()

@@ -57,10 +57,20 @@ async def test_what_is_no_nsqd_is_refused_before_it_can_do_harm():
         (MAX_ANSWER + 1).to_bytes(4, "big") + bytes(4),
         response_frame(b"OK"),
         response_frame(b"[]"),
+        response_frame(b"[" * 60_000),
         encode_messages([RECORD]),
     ):
         with pytest.raises(ProtocolError):
             await shake_hands(answer)
+
+
+@on_both
+async def test_numbers_that_make_no_sense_are_left_out():
+    for number in (b"1e999", b"-1", b"0", b"true", b'"5"', b"null", b"9" * 4000, b"NaN"):
+        answer = b'{"max_rdy_count": ' + number + b', "msg_timeout": ' + number + b"}"
+        connection, _ = await shake_hands(response_frame(answer))
+        granted = connection.negotiated
+        assert (granted.max_rdy_count, granted.msg_timeout) == (2500, 60)
 
 
 @on_both

@@ -1,3 +1,5 @@
+import math
+
 import anyio
 import pytest
 from tests.fakes.fake_nsqd import FakeNsqd, fake_cluster, until
@@ -13,6 +15,7 @@ from nsqclient import (
     open_producer,
 )
 from nsqclient import dead_letter as dead_letter_to
+from nsqclient.testing import open_nsqd
 
 
 @on_both
@@ -697,6 +700,79 @@ async def test_every_checkpoint_may_be_the_last():
             assert sorted(accounted) == [b"%d" % number for number in range(6)]
 
 
+@on_both
+async def test_hook_that_raises_ends_the_consumer_instead_of_hanging_it():
+    def broken(message: Message) -> None:
+        raise RuntimeError("a bug in the hook")
+
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd()
+        nsqd.put(b"nobody takes it")
+        with pytest.raises(ExceptionGroup) as caught:
+            async with open_consumer(
+                "orders",
+                "billing",
+                nsqd=nsqd.address,
+                options=cluster.options(),
+                hooks=Hooks(answered=broken),
+            ):
+                await until(lambda: not nsqd.queue)
+        assert caught.group_contains(RuntimeError, match="a bug in the hook")
+
+
+@virtual_time
+async def test_max_in_flight_may_change_and_zero_pauses():
+    async with open_nsqd() as nsqd:
+        nsqd.create_channel("orders", "billing")
+        nsqd.publish("orders", *[b"x"] * 20)
+        async with open_consumer(
+            "orders", "billing", nsqd=nsqd.address, options=nsqd.options(), max_in_flight=5
+        ) as consumer:
+
+            async def in_flight() -> int:
+                await anyio.sleep(5)
+                return nsqd.counts("orders", "billing").in_flight
+
+            assert await in_flight() == 5
+            consumer.max_in_flight = 8
+            assert await in_flight() == 8
+            consumer.max_in_flight = 0
+            for message in await consumer.take_many(6):
+                await message.finish()
+            assert await in_flight() == 2
+            consumer.max_in_flight = 3
+            assert await in_flight() == 3
+            with pytest.raises(ValueError, match="max_in_flight"):
+                consumer.max_in_flight = -1
+
+
+@virtual_time
+async def test_batch_whose_messages_all_expired_is_not_handed_over():
+    async with open_nsqd(msg_timeout=1) as nsqd:
+        nsqd.create_channel("orders", "billing")
+        nsqd.publish("orders", b"x")
+        async with open_consumer(
+            "orders", "billing", nsqd=nsqd.address, options=nsqd.options()
+        ) as consumer:
+            batches = consumer.batches(max_size=10, max_wait=1.5)
+            for _ in range(2):
+                with anyio.move_on_after(10):
+                    assert len(await anext(batches)) > 0
+
+
+@on_both
+async def test_delay_that_is_none_means_none():
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd(keep_requeued=True)
+        nsqd.put(b"1", b"2", b"3")
+        async with open_consumer(
+            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), max_backoff=0
+        ) as consumer:
+            for delay in (-1.0, math.nan, math.inf):
+                await (await anext(consumer)).requeue(delay)
+        assert nsqd.requeued == [(b"1", 0), (b"2", 0), (b"3", 3_600_000)]
+
+
 def test_nonsense_is_refused():
     async def open_with(*args: object, **settings: object) -> None:
         async with open_consumer(*args, **settings):  # type: ignore[arg-type]
@@ -708,6 +784,11 @@ def test_nonsense_is_refused():
         (("orders", "bill ing"), {"nsqd": "a:1"}),
         (("orders", "billing"), {"nsqd": "a:1:b"}),
         (("orders", "billing"), {"nsqd": "a:1", "max_in_flight": 0}),
+        (("orders", "billing"), {"nsqd": "a:1", "max_attempts": 0}),
+        (("orders", "billing"), {"nsqd": "a:1", "ready": "fairly"}),
+        (("orders", "billing"), {"lookupd": "a:1", "lookupd_poll_interval": 0}),
+        (("orders", "billing"), {"lookupd": "a:1", "lookupd_poll_jitter": -1}),
+        (("orders", "billing"), {"lookupd": "a:1", "lookupd_timeout": 0}),
         (("orders", "billing"), {"lookupd": "ftp://a:1"}),
         (("orders", "billing"), {"lookupd": "http://a:port"}),
         (("orders", "billing"), {"lookupd": ""}),

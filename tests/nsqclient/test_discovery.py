@@ -61,6 +61,7 @@ async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connect
             for nonsense, said in [
                 (b"<html>", "not JSON"),
                 (b"[]", "not an answer of NSQ"),
+                (b"[" * 10_000, "not JSON"),
                 (b'{"producers": 1}', "not a list of producers"),
                 (b'{"producers": [1]}', "not a producer"),
                 (b'{"producers": [{"broadcast_address": "", "tcp_port": 1}]}', "not a producer"),

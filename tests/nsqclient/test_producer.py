@@ -1,3 +1,5 @@
+import math
+
 import anyio
 import pytest
 from tests.fakes.fake_nsqd import HANG_UP, fake_cluster, until
@@ -52,13 +54,15 @@ async def test_what_cannot_be_sent_is_refused_here():
     ):
         for topic, body, code in [
             ("no such name", b"x", "E_BAD_TOPIC"),
+            (b"orders", b"x", "E_BAD_TOPIC"),
             ("orders", b"", "E_BAD_MESSAGE"),
         ]:
             with pytest.raises(PublishError) as refused:
                 await producer.publish(topic, body)
             assert refused.value.code == code
-        with pytest.raises(PublishError):
-            await producer.publish("orders", b"x", defer=-1)
+        for delay in (-1, math.nan, math.inf):
+            with pytest.raises(PublishError):
+                await producer.publish("orders", b"x", defer=delay)
         with pytest.raises(TypeError):
             await producer.publish("orders", "text")  # type: ignore[arg-type]
         await producer.publish_many("orders", [])
