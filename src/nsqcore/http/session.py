@@ -19,6 +19,7 @@ import attrs
 import httptools
 import trio
 
+from nsqcore.http.heads import find_refusal
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
@@ -28,7 +29,8 @@ from nsqcore.net.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
 
-# A head that is still growing after this many bytes is refused. Other servers allow 8 to 64 KiB.
+# A head that is still growing after this many bytes is refused, and so is as much in a row behind
+# it that is no body: trailers, extensions of chunks. Other servers allow 8 to 64 KiB.
 MAX_HEAD = 64 * 1024
 # Answers that may wait for a client which asks on without reading: room for a large /stats.
 MAX_PENDING = 1024 * 1024
@@ -69,8 +71,11 @@ class HttpSession:
     _url: bytes = attrs.field(default=b"", init=False)
     _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
     _body: bytes | bytearray = attrs.field(default=b"", init=False)
-    #: Bytes of its head in chunks that did not complete it.
+    #: The answer to a head that asks for what we do not do.
+    _refusal: Response | None = attrs.field(default=None, init=False)
+    #: Bytes of its head in chunks that did not complete it; then, those in a row without body.
     _head_size: int = attrs.field(default=0, init=False)
+    _body_seen: int = attrs.field(default=0, init=False)
     #: Where it is going; None until somebody had to look.
     _route: Route | None = attrs.field(default=None, init=False)
     # The answers.
@@ -145,12 +150,15 @@ class HttpSession:
             self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, complete."""
-        self._headers.append((name, value))
+        """One header, complete. Those behind the body, its trailers, mean nothing here."""
+        if not self._head_done:
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The body is next."""
         self._head_done = True
+        self._head_size = 0
+        self._refusal = find_refusal(self._parser.get_http_version(), self._headers)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -167,12 +175,15 @@ class HttpSession:
         """A request is complete: answer it, or put it behind those that are being answered."""
         if self._last:
             return
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+            return
         body = self._body
         request = self._request(body if body.__class__ is bytes else bytes(body))
         self._in_request = self._head_done = False
         self._body = b""
         self._route = None
-        self._head_size = 0
+        self._body_seen = 0
         self._progress += 1
         route = self.router.find(request)
         if not self._ahead and self._may_serve():
@@ -272,11 +283,18 @@ class HttpSession:
 
     def _look_at_unfinished(self, count: int) -> None:
         """Refuse what will be too big, before it is all here."""
-        if not self._head_done:
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+            return
+        if len(self._body) > self._body_seen:
+            self._body_seen, self._head_size = len(self._body), 0
+        else:
             # The first chunk may hold earlier requests; its size is bounded by the reader.
             self._head_size = self._head_size + count if self._head_size else 1
             if self._head_size > MAX_HEAD:
                 self._refuse(HEAD_TOO_BIG)
+                return
+        if not self._head_done:
             return
         self._progress += 1
         if self._route is None:

@@ -157,6 +157,61 @@ def test_a_head_that_never_ends_is_refused(talk):
 
 
 @pytest.mark.parametrize(
+    "endless",
+    [b"5\r\nhello\r\n0\r\n" + b"X-Filler: 1\r\n", b"5;x=" + b"y" * 100],
+    ids=["trailers", "chunk extensions"],
+)
+def test_what_never_ends_behind_the_head_is_refused(talk, endless):
+    talk.send(b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
+    filler = endless[-10:] * 100 if endless.endswith(b"y") else b"X-Filler: 1\r\n" * 100
+    answer = b""
+    for _ in range(MAX_HEAD // len(filler) + 2):
+        answer += talk.send(filler)
+    assert statuses(answer) == [431]
+    assert talk.closed
+
+
+def test_a_body_in_tiny_chunks_is_taken(talk):
+    talk.send(b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(90):
+        for piece in (b"1;" + b"x" * 500, b"x" * 500 + b"\r\n", b"z\r\n"):
+            assert talk.send(piece) == b""
+    assert talk.send(b"0\r\n\r\n").endswith(b"\r\n\r\n90")
+
+
+def test_trailers_are_not_taken_for_headers(talk):
+    chunked = b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answers = talk.send(chunked + b"0\r\nExpect: a miracle\r\n\r\n" + PING)
+    assert statuses(answers) == [200, 200]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"HTTP/1.1\r\nExpect: 200-ok\r\nContent-Length: 2", 417),
+        (b"HTTP/1.1\r\nTransfer-Encoding: gzip, chunked", 501),
+        (b"HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x", 400),
+        (b"HTTP/1.0\r\nTransfer-Encoding: chunked", 400),
+        (b"HTTP/2.0", 505),
+    ],
+)
+def test_a_head_that_asks_for_what_is_not_done_is_refused(talk, head, status, cut):
+    request = b"POST /echo " + head + b"\r\n\r\n"
+    answers = talk.send(PING + request)
+    if cut:
+        answers += talk.send(b"2\r\nhi\r\n0\r\n\r\n")
+    assert statuses(answers) == [200, status]
+    assert b"Connection: close\r\n" in answers
+    assert talk.closed
+
+
+def test_a_request_of_the_first_http_is_a_bad_one(talk):
+    assert statuses(talk.send(b"GET /ping\r\n\r\n")) == [400]
+    assert talk.closed
+
+
+@pytest.mark.parametrize(
     "garbage",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
