@@ -42,6 +42,17 @@ def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str, w
     assert eyes.run("return document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [400, 1280, 2560])
+def test_header_content_and_footer_begin_at_the_same_edge(eyes: Eyes, width: int) -> None:
+    set_width(eyes.driver, width)
+    eyes.open("/topics/orders")
+    edges = eyes.run(
+        "return ['.brand', 'main h1', '.foot span']"
+        ".map(s => Math.round(document.querySelector(s).getBoundingClientRect().left))"
+    )
+    assert len(set(edges)) == 1, edges
+
+
 def test_a_dark_system_gets_dark_pages_and_the_button_changes_them(eyes: Eyes) -> None:
     def brightness() -> int:
         colour = eyes.run("return getComputedStyle(document.body).backgroundColor")
