@@ -90,7 +90,8 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 def parse_request(body: bytes) -> Request:
     """The request in an IDENTIFY's body. Raises BadBody."""
     try:
-        decoded = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        # a name in another encoding is no reason to turn its client away
+        decoded = _DECODER.decode(body.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise BadBody("IDENTIFY failed to decode JSON body") from error
     if decoded is None:
@@ -102,7 +103,8 @@ def parse_request(body: bytes) -> Request:
         kind = _KNOWN.get(key) or _KNOWN.get(key := key.lower())  # keys match in any case
         if kind is None or value is None:
             continue
-        if type(value) is not kind or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        bound = 2**31 if key == "sample_rate" else 2**63
+        if type(value) is not kind or (isinstance(value, int) and not -bound <= value < bound):
             raise BadBody("IDENTIFY failed to decode JSON body")
         values[key] = value
     return Request(**values)
@@ -121,8 +123,8 @@ def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
         topology_region=request.topology_region,
         topology_zone=request.topology_zone,
         heartbeat_interval=_heartbeat(request, identity, limits),
-        output_buffer_size=_buffer_size(request, identity, limits),
         output_buffer_timeout=_buffer_timeout(request, identity, limits),
+        output_buffer_size=_buffer_size(request, identity, limits),
         sample_rate=_sample_rate(request),
         msg_timeout=_msg_timeout(request, identity, limits),
         tls=features and limits.tls and request.tls_v1,
@@ -185,9 +187,10 @@ def _buffer_size(request: Request, identity: Identity, limits: Limits) -> int:
 
 def _buffer_timeout(request: Request, identity: Identity, limits: Limits) -> int:
     bounds = limits.min_output_buffer_timeout, limits.max_output_buffer_timeout
+    now = identity.output_buffer_timeout
+    agreed = _agreed("output buffer timeout", request.output_buffer_timeout, now, bounds, off=0)
     # without a buffer there is nothing to time
-    now = 0 if request.output_buffer_size == -1 else identity.output_buffer_timeout
-    return _agreed("output buffer timeout", request.output_buffer_timeout, now, bounds, off=0)
+    return 0 if request.output_buffer_size == -1 else agreed
 
 
 def _sample_rate(request: Request) -> int:

@@ -45,6 +45,9 @@ def test_keys_match_in_any_case_and_unknown_ones_are_ignored():
         b'{"sample_rate": 1.5}',
         b'{"sample_rate": true}',
         b'{"msg_timeout": 9223372036854775808}',
+        b'{"sample_rate": 2147483648}',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
         b'{"msg_timeout": NaN}',
         b"\xff",
         b"[" * 100_000,
@@ -53,6 +56,10 @@ def test_keys_match_in_any_case_and_unknown_ones_are_ignored():
 def test_what_is_no_object_of_the_right_types_is_a_bad_body(body):
     with pytest.raises(BadBody, match="IDENTIFY failed to decode JSON body"):
         parse_request(body)
+
+
+def test_a_name_that_is_no_utf8_is_taken_as_far_as_it_can_be_read():
+    assert parse_request(b'{"client_id": "caf\xe9"}') == Request(client_id="caf\ufffd")
 
 
 @given(st.binary(max_size=200))
@@ -88,6 +95,12 @@ def test_numbers_are_taken_within_their_bounds(field, name, taken, refused, off)
 
 def test_without_a_buffer_there_is_no_buffer_timeout():
     assert agreed(output_buffer_size=-1).output_buffer_timeout == 0
+    assert agreed(output_buffer_size=-1, output_buffer_timeout=100).output_buffer_timeout == 0
+
+
+def test_of_two_bad_numbers_the_first_to_be_looked_at_is_told():
+    with pytest.raises(BadBody, match="output buffer timeout"):
+        agreed(output_buffer_size=1, output_buffer_timeout=1)
 
 
 def test_a_second_identify_replaces_names_and_keeps_timeouts():
