@@ -98,7 +98,8 @@ def refuse(client: Client, error: ProtocolError) -> None:
     client.outbox.add(error_frame(error))
 
 
-def _check_state(client: Client, name: bytes) -> None:
+def check_state(client: Client, name: bytes) -> None:
+    """Raise Invalid if the command ``name`` may not come in the client's state."""
     allowed = STATES.get(name)
     if allowed is not None and client.state not in allowed:
         raise Invalid(f"cannot {name.decode()} in current state")
@@ -156,7 +157,7 @@ def create_topic(client: Client, command: CreateTopic) -> None:
 
 def subscribe(client: Client, command: Subscribe) -> None:
     """SUB."""
-    _check_state(client, b"SUB")
+    check_state(client, b"SUB")
     _check_heartbeats(client)
     services = client.services
     if services.settings.limits.auth_required:
@@ -206,7 +207,7 @@ def _locality(client: Client) -> int:
 
 
 def _subscription(client: Client, name: bytes) -> tuple[Channel, Consumer]:
-    _check_state(client, name)
+    check_state(client, name)
     assert client.channel is not None
     assert client.consumer is not None
     return client.channel, client.consumer
@@ -277,7 +278,7 @@ def start_close(client: Client, command: StartClose) -> None:
 
 def introduce(client: Client, command: Identify) -> UpgradeNow | None:
     """IDENTIFY."""
-    _check_state(client, b"IDENTIFY")
+    check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
     request = identify.parse_request(command.body)
     identity = identify.negotiate(request, client.identity, limits)
@@ -293,7 +294,7 @@ def introduce(client: Client, command: Identify) -> UpgradeNow | None:
 
 def authenticate(client: Client, command: Auth) -> Effect | None:
     """AUTH: has the auth server asked; `authenticated` is what comes after."""
-    _check_state(client, b"AUTH")
+    check_state(client, b"AUTH")
     if client.permissions is not None:
         raise Invalid("AUTH already set")
     if not client.services.settings.limits.auth_required:
@@ -334,7 +335,7 @@ def nop(client: Client, command: Nop) -> None:
 
 def fault(client: Client, command: Fault) -> Effect | None:
     """Bytes that were not the protocol."""
-    _check_state(client, command.command)
+    check_state(client, command.command)
     if command.command == b"SUB":
         _check_heartbeats(client)
     if command.silent:

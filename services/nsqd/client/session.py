@@ -19,7 +19,7 @@ from nsqcore.wire.frames import HEARTBEAT_FRAME
 from nsqcore.wire.identify import Identity
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import Client, Services, Timer, UpgradeNow, host_of
-from nsqd.client.dispatch import MS, authenticated, execute, refuse
+from nsqd.client.dispatch import MS, authenticated, check_state, execute, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Session:
             if not data:
                 return None
         if data:
-            return self._run(self.parser.feed(data))
+            return self._run(self.parser.feed(data)) or self._refuse_unfinished()
         self._run(self.parser.finish())
         return Close()
 
@@ -117,6 +117,15 @@ class Session:
                 self._waiting = isinstance(effect, Wait)
                 return effect
             commands = self.parser.resume() if paused else []
+        return None
+
+    def _refuse_unfinished(self) -> Effect | None:
+        """Refuse a command that may not come now by its line: its body need not be awaited."""
+        try:
+            check_state(self.client, self.parser.unfinished)
+        except ProtocolError as error:
+            refuse(self.client, error)
+            return Close()
         return None
 
     # ------------------------------------------------------------ heartbeats

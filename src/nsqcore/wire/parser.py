@@ -139,6 +139,11 @@ class CommandParser:
         many: list[Command] = [CreateTopic(self._many.topic)] if self._many else []
         return [*many, self._cut]
 
+    @property
+    def unfinished(self) -> bytes:
+        """The name of the command whose body is coming in; empty between commands."""
+        return self._cut.command if self._cut else b""
+
     # ------------------------------------------------------------ one buffer
 
     def _parse(self, buffer: bytes, start: int = 0) -> list[Command]:

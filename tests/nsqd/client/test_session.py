@@ -52,6 +52,14 @@ class TestBeginning:
         assert host_of(Peer(address)) == host
 
 
+@pytest.mark.parametrize("name", ["IDENTIFY", "AUTH"])
+def test_what_may_not_come_now_is_refused_by_its_line(world, name):
+    client = world.connect()
+    assert client.send(SUB) == ["OK"]
+    assert client.send(name.encode() + b"\n") == [f"E_INVALID cannot {name} in current state"]
+    assert isinstance(client.effect, Close)
+
+
 class TestHeartbeats:
     def test_a_silent_client_is_sent_heartbeats_and_then_closed(self, world):
         client = world.connect()
