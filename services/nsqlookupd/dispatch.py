@@ -100,7 +100,7 @@ class LookupSession:
             peer.http_port,
             peer.version,
         )
-        self.outbox.add(reply(json.dumps(self.about()).encode()))
+        self.outbox.add(reply(json.dumps(self.about(), separators=(",", ":")).encode()))
         return None
 
     def _ping(self) -> None:

@@ -61,7 +61,9 @@ def _raw(body: str) -> Response:
 def _described(producer: Producer) -> str:
     """The fields that consumers are told of, as JSON without its closing brace."""
     if not producer.described:
-        fields = {"remote_address": producer.id} | attrs.asdict(producer.peer)
+        peer = producer.peer
+        # in the order of the original, for those who look at the text
+        fields = {"remote_address": producer.id, "hostname": peer.hostname} | attrs.asdict(peer)
         producer.described = _json.dumps(fields, separators=(",", ":"))[:-1]
     return producer.described
 

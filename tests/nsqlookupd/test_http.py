@@ -79,7 +79,7 @@ async def test_lookup_tells_channels_and_everything_about_the_producers(daemon):
     daemon.producer(1, "t/c", "t/d#ephemeral")
     answer = await daemon.get("/lookup?topic=t")
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert answer.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+    assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
     assert answer.json == {
         "channels": ["c", "d#ephemeral"],
         "producers": [
@@ -95,6 +95,13 @@ async def test_lookup_tells_channels_and_everything_about_the_producers(daemon):
             }
         ],
     }
+
+
+async def test_a_producer_is_written_in_the_order_of_the_original(daemon):
+    daemon.producer(1, "t/c")
+    (told,) = (await daemon.get("/lookup?topic=t")).json["producers"]
+    names = "remote_address hostname broadcast_address tcp_port http_port version"
+    assert list(told)[:6] == names.split()
 
 
 async def test_lookup_tells_of_each_active_producer_once(daemon):
