@@ -19,7 +19,7 @@ TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-_VERSION_LINE = b"X-NSQ-Content-Type: nsq; version=1.0\r\n"
+_VERSION_LINE = b"X-Nsq-Content-Type: nsq; version=1.0\r\n"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 # Heads up to the length, by status, type and version; a few dozen in all.
 _heads: dict[tuple[int, str, bool], bytes] = {}
@@ -59,7 +59,7 @@ class Response:
             head = b"HTTP/1.0" + head[8:]
             if keep_alive:
                 head += b"Connection: keep-alive\r\n"
-        if not keep_alive:
+        elif not keep_alive:
             head += b"Connection: close\r\n"
         return head + b"\r\n" + (b"" if head_only else self.body)
 

@@ -10,12 +10,12 @@ from nsqcore.http.responses import HttpError, Response, json, text
 def test_text_says_that_it_is_text_of_the_api():
     assert text("grün").wire == (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        b"X-NSQ-Content-Type: nsq; version=1.0\r\nContent-Length: 5\r\n\r\ngr\xc3\xbcn"
+        b"X-Nsq-Content-Type: nsq; version=1.0\r\nContent-Length: 5\r\n\r\ngr\xc3\xbcn"
     )
 
 
 def test_a_page_that_is_not_of_the_api_does_not_say_so():
-    assert b"X-NSQ" not in text("OK", versioned=False).wire
+    assert b"X-Nsq" not in text("OK", versioned=False).wire
 
 
 def test_json_is_compact_and_complete():
@@ -46,6 +46,6 @@ def test_further_headers_are_sent():
 def test_unusual_requests_get_the_same_answer_in_their_terms(keep_alive, old):
     wire = text("OK").render(head_only=False, keep_alive=keep_alive, old=old)
     assert wire.startswith(b"HTTP/1.0 200" if old else b"HTTP/1.1 200")
-    assert (b"Connection: close\r\n" in wire) is not keep_alive
+    assert (b"Connection: close\r\n" in wire) is not (keep_alive or old)
     assert (b"Connection: keep-alive\r\n" in wire) is (old and keep_alive)
     assert wire.endswith(b"\r\n\r\nOK")

@@ -22,7 +22,7 @@ def test_an_unknown_path_is_not_found(talk, method):
     head, body = ask(talk, method, "/nowhere")
     assert head[0] == "HTTP/1.1 404 Not Found"
     assert "Content-Type: application/json; charset=utf-8" in head
-    assert "X-NSQ-Content-Type: nsq; version=1.0" in head
+    assert "X-Nsq-Content-Type: nsq; version=1.0" in head
     assert body == '{"message":"NOT_FOUND"}'
 
 

@@ -19,7 +19,7 @@ from nsqcore.net.transport import serve_stream
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"X-NSQ-Content-Type: nsq; version=1.0\r\nContent-Length: 2\r\n\r\nOK"
+    b"X-Nsq-Content-Type: nsq; version=1.0\r\nContent-Length: 2\r\n\r\nOK"
 )
 
 

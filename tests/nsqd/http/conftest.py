@@ -42,7 +42,7 @@ class Answer:
     def refusal(self) -> tuple[int, str]:
         """The status and the message of an error."""
         assert self.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert self.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+        assert self.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
         assert list(self.json) == ["message"]
         return self.status, self.json["message"]
 

@@ -20,7 +20,7 @@ async def busy(nsqd):
 async def test_creating_a_topic_answers_with_nothing(nsqd):
     answer = await nsqd.post("/topic/create?topic=t")
     assert (answer.status, answer.body) == (200, b"")
-    assert answer.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+    assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
     assert (await nsqd.post("/topic/create?topic=t")).status == 200
     assert list(nsqd.broker.topics) == ["t"]
 

@@ -9,7 +9,7 @@ async def test_lookupd_addresses_are_exchanged_while_nsqd_runs(nsqd):
     assert (await nsqd.get(LOOKUPDS)).json == []
     answer = await nsqd.put(LOOKUPDS, b'["a:1", "b:2"]')
     assert (answer.status, answer.json) == (200, ["a:1", "b:2"])
-    assert answer.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+    assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
     assert (await nsqd.get(LOOKUPDS)).json == ["a:1", "b:2"]
     (options,) = nsqd.reconfigured
     assert options.nsqlookupd_tcp_addresses == ("a:1", "b:2")

@@ -7,7 +7,7 @@ async def test_ping_is_answered_in_plain_text(nsqd):
     answer = await nsqd.get("/ping")
     assert (answer.status, answer.body) == (200, b"OK")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert "X-NSQ-Content-Type" not in answer.headers
+    assert "X-Nsq-Content-Type" not in answer.headers
 
 
 async def test_ping_tells_what_is_wrong_with_the_disk(nsqd):
@@ -16,7 +16,7 @@ async def test_ping_tells_what_is_wrong_with_the_disk(nsqd):
     assert answer.status == 500
     assert answer.text.startswith("NOK - ")
     assert "No space left" in answer.text
-    assert "X-NSQ-Content-Type" not in answer.headers
+    assert "X-Nsq-Content-Type" not in answer.headers
 
 
 async def test_info_tells_who_this_is(make_nsqd):

@@ -19,7 +19,7 @@ async def test_pub_queues_the_body_as_it_is(nsqd):
     answer = await nsqd.post("/pub?topic=t", b"one\n\x00\xff")
     assert (answer.status, answer.body) == (200, b"OK")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+    assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
     assert bodies(nsqd, "t") == [b"one\n\x00\xff"]
     assert nsqd.waits == 0
 

@@ -153,7 +153,7 @@ async def test_memory_is_included_unless_the_answer_is_no(nsqd, value, included)
 async def test_anything_but_json_is_text(nsqd, name):
     answer = await nsqd.get(f"/stats?format={name}")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.headers["X-NSQ-Content-Type"] == "nsq; version=1.0"
+    assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
 
 
 async def test_undecodable_query_is_refused(nsqd):
