@@ -56,31 +56,72 @@ async def test_a_task_that_a_turn_has_woken_runs_before_the_next_turn(nursery, a
     nursery.cancel_scope.cancel()
 
 
-async def test_it_sleeps_while_nothing_happens(nursery, monkeypatch):
-    asked: list[float] = []
-    read, write = os.pipe()
+class Counting:
+    """An epoll set that has a byte to report when told so, and notes how long it may wait."""
 
-    class Counting:
-        def __init__(self) -> None:
-            self.epoll = select.epoll()
-            self.epoll.register(read, select.EPOLLIN)
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self._read, self._write = os.pipe()
+        self._epoll = select.epoll()
+        self._epoll.register(self._read, select.EPOLLIN)
 
-        def fileno(self) -> int:
-            return self.epoll.fileno()
+    def fileno(self) -> int:
+        return self._epoll.fileno()
 
-        def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
-            asked.append(timeout)
-            return self.epoll.poll(timeout, most)
+    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        self.asked.append(timeout)
+        return self._epoll.poll(timeout, most)
 
+    def report(self) -> None:
+        os.write(self._write, b"x")
+
+    def take(self) -> None:
+        os.read(self._read, 1)
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._read)
+        os.close(self._write)
+
+
+@pytest.fixture
+def counting():
     counting = Counting()
-    nursery.start_soon(take_turns, counting, lambda _events: os.read(read, 1))
+    yield counting
+    counting.close()
+
+
+async def test_it_sleeps_while_nothing_happens(nursery, counting):
+    nursery.start_soon(take_turns, counting, lambda _events: counting.take())
     await trio.testing.wait_all_tasks_blocked(0.01)
-    assert len(asked) == 1
-    os.write(write, b"x")
+    assert len(counting.asked) == 1
+    counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert asked[:3] == [0.0, 0.0, turns.LOITER]
-    assert len(asked) < 6
+    assert counting.asked[:3] == [0.0, 0.0, turns.LOITER]
+    assert len(counting.asked) < 6
     nursery.cancel_scope.cancel()
-    counting.epoll.close()
-    os.close(read)
-    os.close(write)
+
+
+async def test_it_does_not_sleep_between_requests_that_come_closely(nursery, counting, monkeypatch):
+    monkeypatch.setattr(turns, "SPIN", 0.02)  # the machine may be busy
+    monkeypatch.setattr(turns, "SLICE", 60.0)
+    served = 0
+
+    def turn(_events: object) -> None:
+        nonlocal served
+        counting.take()
+        served += 1
+        if served < 20:
+            counting.report()
+
+    nursery.start_soon(take_turns, counting, turn)
+    counting.report()
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert served == 20
+    # Once to learn that they come closely, once after the last.
+    assert counting.asked.count(turns.LOITER) == 2
+    assert len(counting.asked) > 100  # it went on looking before it slept
+    after = len(counting.asked)
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert len(counting.asked) == after
+    nursery.cancel_scope.cancel()
