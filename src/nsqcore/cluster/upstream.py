@@ -212,6 +212,8 @@ def _reason(error: Exception) -> str:
             return "connection refused"
         if isinstance(found, ssl.SSLError):
             return str(found)
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
