@@ -11,10 +11,11 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -43,6 +44,9 @@ COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("timed out/s", lambda row: row.timed_out),
 )
 NARROW, NARROW_COLUMNS = 120, 8
+
+# Names have this much room, before a column goes in favour of them: enough to tell them apart.
+NAMES, NAME_ROOM = 2, 14
 
 # The lines that are no channels: totals, two of the table, keys, and one for the cursor.
 FRAME = 5
@@ -119,8 +123,21 @@ def _line(text: str, style: str) -> Text:
 
 def _table(rows: list[Row], width: int) -> Table:
     columns = COLUMNS if width >= NARROW else COLUMNS[:NARROW_COLUMNS]
-    values = ([value(row) for _, value in columns] for row in rows)
-    return output.table("", [title for title, _ in columns], values, texts=2)
+    values = [[value(row) for _, value in columns] for row in rows]
+    count = _fitting([[title for title, _ in columns], *values], width)
+    titles = [title for title, _ in columns[:count]]
+    return output.table("", titles, (row[:count] for row in values), texts=NAMES)
+
+
+def _fitting(lines: list[list[object]], width: int) -> int:
+    """How many columns fit; the names and one more always stay."""
+    room = width
+    for position, column in enumerate(zip(*lines, strict=True)):
+        widest = max(len(output.shown(value)) for value in column)
+        room -= (min(widest, NAME_ROOM) if position < NAMES else widest) + 2
+        if room < 0 and position > NAMES:
+            return position
+    return len(lines[0])
 
 
 async def top(cluster: Cluster, given: argparse.Namespace) -> int:
@@ -128,42 +145,83 @@ async def top(cluster: Cluster, given: argparse.Namespace) -> int:
     console = output.console()
     screen = Screen(sort=given.sort)
     interactive = sys.stdin.isatty() and console.is_terminal
+    picture = Drawn(screen, console) if interactive else Printed(screen, console)
     heeded = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     if interactive:
-        heeded.append(signal.SIGWINCH)
-    with (
-        trio.open_signal_receiver(*heeded) as signals,
-        _drawing(screen, console) if interactive else _printing(screen, console) as draw,
-    ):
+        heeded += [signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT]
+    with trio.open_signal_receiver(*heeded) as signals, picture:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, signals, draw, nursery.cancel_scope)
+            nursery.start_soon(_obey, signals, picture, nursery.cancel_scope)
             if interactive:
-                nursery.start_soon(_read_keys, screen, draw, nursery.cancel_scope)
-            await _refresh(cluster, given, screen, draw)
+                nursery.start_soon(_read_keys, screen, picture, nursery.cancel_scope)
+            await _refresh(cluster, given, screen, picture)
             nursery.cancel_scope.cancel()
     return 0
 
 
-@contextlib.contextmanager
-def _drawing(screen: Screen, console: Console) -> Iterator[Callable[[], None]]:
-    """Draws on the whole terminal, which takes keys one by one; both are put right afterwards."""
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            yield lambda: live.update(screen.render(console.width, console.height), refresh=True)
-    finally:
+@define
+class Printed(contextlib.AbstractContextManager["Printed"]):
+    """The screen on paper, once more each time."""
+
+    screen: Screen
+    console: Console
+
+    def draw(self) -> None:
+        """Print it."""
+        self.console.print(self.screen.render(self.console.width, None))
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+@define
+class Drawn(contextlib.AbstractContextManager["Drawn"]):
+    """The whole terminal, which gives keys one by one; both are put right afterwards."""
+
+    screen: Screen
+    console: Console
+    _live: Live = field(init=False)
+    _modes: list[Any] = field(init=False)
+
+    def __enter__(self) -> "Drawn":
+        self._modes = termios.tcgetattr(sys.stdin)
+        tty.setcbreak(sys.stdin)
+        self._live = Live(console=self.console, screen=True, auto_refresh=False)
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
         with contextlib.suppress(termios.error):  # the terminal may be gone
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._modes)
+
+    def draw(self) -> None:
+        """Draw it."""
+        content = self.screen.render(self.console.width, self.console.height)
+        self._live.update(content, refresh=True)
+
+    def pause(self) -> None:
+        """Leave the terminal to the shell that Ctrl-Z asked for, until continued."""
+        self.__exit__()
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # without a shell to return to, this does nothing
+        signal.signal(signal.SIGTSTP, handler)
+        self.__enter__()
+
+    def resume(self) -> None:
+        """Take keys one by one again: whoever stopped us may have changed that."""
+        tty.setcbreak(sys.stdin)
 
 
-@contextlib.contextmanager
-def _printing(screen: Screen, console: Console) -> Iterator[Callable[[], None]]:
-    yield lambda: console.print(screen.render(console.width, None))
+Picture = Printed | Drawn
+
+
+def _in_order(failures: Sequence[UpstreamError]) -> tuple[UpstreamError, ...]:
+    return tuple(sorted(failures, key=str))
 
 
 async def _refresh(
-    cluster: Cluster, given: argparse.Namespace, screen: Screen, draw: Callable[[], None]
+    cluster: Cluster, given: argparse.Namespace, screen: Screen, picture: Picture
 ) -> None:
     last: float | None = None
     shown = 0
@@ -172,28 +230,31 @@ async def _refresh(
         try:
             answer = await merged_topics(cluster)
         except AllFailed as error:
-            screen.failures = error.failures
+            screen.failures = _in_order(error.failures)
         else:
-            screen.failures = answer.failures
+            screen.failures = _in_order(answer.failures)
             screen.update(answer.value, 0 if last is None else began - last)
             last = began
-        draw()
+        picture.draw()
         shown += 1
         if shown != given.count:
             await trio.sleep_until(began + given.interval)
 
 
-async def _obey(
-    signals: AsyncIterator[int], draw: Callable[[], None], scope: trio.CancelScope
-) -> None:
+async def _obey(signals: AsyncIterator[int], picture: Picture, scope: trio.CancelScope) -> None:
     async for number in signals:
-        if number == signal.SIGWINCH:
-            draw()
-        else:
+        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             scope.cancel()
+            return
+        assert isinstance(picture, Drawn)
+        if number == signal.SIGTSTP:
+            picture.pause()
+        elif number == signal.SIGCONT:
+            picture.resume()
+        picture.draw()
 
 
-async def _read_keys(screen: Screen, draw: Callable[[], None], scope: trio.CancelScope) -> None:
+async def _read_keys(screen: Screen, picture: Picture, scope: trio.CancelScope) -> None:
     while True:
         await trio.lowlevel.wait_readable(sys.stdin)
         try:
@@ -203,4 +264,4 @@ async def _read_keys(screen: Screen, draw: Callable[[], None], scope: trio.Cance
         if not keys or not screen.press(keys):  # none: the terminal is gone
             scope.cancel()
             return
-        draw()
+        picture.draw()

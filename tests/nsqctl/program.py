@@ -217,6 +217,11 @@ class Terminal:
             seen += self._read()
         return self.plain(seen)
 
+    def picture_count(self) -> int:
+        """How often the terminal's other screen was taken."""
+        self._read()
+        return self.shown.count(b"\x1b[?1049h")
+
     def _read(self) -> bytes:
         readable, _, _ = select.select([self.master], [], [], 0.1)
         data = os.read(self.master, 65536) if readable else b""

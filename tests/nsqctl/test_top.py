@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.daemons import BIN, Daemon, wait_until
 from tests.nsqctl.program import Pair, Terminal, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
@@ -81,6 +81,20 @@ def test_a_narrow_terminal_has_the_columns_that_matter_most():
     assert " ".join(narrow.split()) == "topic channel depth in flight in/s done/s clients"
 
 
+def test_the_narrower_the_terminal_the_fewer_columns_but_names_stay():
+    screen = Screen()
+    channel = ChannelStats(
+        node="a", topic_name="orders.of.the.whole.company", channel_name="kitchen", depth=5613
+    )
+    screen.update([TopicStats(node="a", topic_name=channel.topic_name, channels=[channel])], 0)
+    heading, row = lines(screen, 56)[1:3]
+    assert heading.split() == ["topic", "channel", "depth", "in", "flight", "in/s"]
+    assert row.split()[1:3] == ["kitchen", "5,613"]
+    heading, row = lines(screen, 34)[1:3]
+    assert heading.split() == ["topic", "channel", "depth"]
+    assert row.startswith(" orders.of")
+
+
 def test_who_does_not_answer_is_named_and_many_do_not_fill_the_screen():
     screen = filled()
     screen.failures = tuple(UpstreamError("a", f"GET http://a{n}: refused") for n in range(40))
@@ -142,6 +156,36 @@ def test_a_signal_ends_it_and_the_terminal_is_as_before(
     assert screen.modes() == before
     assert b"\x1b[?1049l" in screen.shown
     assert b"Traceback" not in screen.shown
+
+
+@pytest.mark.slow
+def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back(steady: Pair):
+    command = f"{BIN / 'nsqctl'} top {steady.option} --interval=1000"
+    shell = Terminal(["sh", "-c", f"set -m; {command}; stty sane; echo shell; fg >/dev/null"])
+    try:
+        shell.start().wait_for("q quit")
+        shell.press(b"\x1a")
+        shell.wait_for("shell")
+        assert b"\x1b[?1049l" in shell.shown.partition(b"shell")[0]  # it has its screen
+        wait_until(lambda: shell.picture_count() == 2, "the picture is back")
+        shell.press(b"n")
+        shell.wait_for("sorted by name")
+        shell.press(b"q")
+        assert shell.wait() == 0
+    finally:
+        shell.clean_up()
+
+
+@pytest.mark.slow
+def test_ctrl_z_without_a_shell_to_return_to_does_nothing(
+    steady: Pair, terminal: Callable[..., Terminal]
+):
+    screen = terminal("top", steady.option, "--interval=1000")
+    screen.wait_for("q quit")
+    screen.press(b"\x1a")
+    screen.wait_for("q quit")
+    screen.press(b"q")
+    assert screen.wait() == 0
 
 
 @pytest.mark.slow
