@@ -1,10 +1,12 @@
 """The ``nsqctl`` command: its command line, and which function each subcommand is."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
@@ -26,6 +28,8 @@ Commands = Any  # argparse's own class for this is private
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status of one ``nsqctl`` command."""
+    if sys.stdout is None:  # closed by whoever started us: nobody wants to see it
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     parser = make_parser()
     given = parser.parse_args(arguments)
     if "lookupd_http_address" in given and not (
@@ -37,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{LOOKUPD_VARIABLE}: {error}")
     try:
         status: int = trio.run(given.command, given)
+        sys.stdout.flush()
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
         return _report(error)
     return status
@@ -53,10 +58,19 @@ def _report(error: BaseException) -> int:
         error = error.exceptions[0]
     if isinstance(error, KeyboardInterrupt):
         return 130
+    if isinstance(error, BrokenPipeError):
+        _end_for_want_of_a_reader()
     if isinstance(error, AllFailed | BenchFailed | UpFailed | ClientError | OSError):
         print(f"nsqctl: {error}", file=sys.stderr)
         return 1
     raise error
+
+
+def _end_for_want_of_a_reader() -> NoReturn:
+    """End as every program does whose reader went away, so that a shell knows."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    raise SystemExit(1)  # not reached: the signal has ended the process
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,14 +15,21 @@ from nsqcore.cluster.upstream import UpstreamError
 PAPER_WIDTH = 400
 
 
+class _Console(Console):
+    """A console that leaves it to the program what becomes of it when its reader goes."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Where text goes: as wide as the terminal."""
-    return Console(width=None if sys.stdout.isatty() else PAPER_WIDTH, highlight=False)
+    return _Console(width=None if sys.stdout.isatty() else PAPER_WIDTH, highlight=False)
 
 
 def paper() -> Console:
     """Where lists go: a terminal that is narrower folds the lines, so that names can be copied."""
-    return Console(width=PAPER_WIDTH, highlight=False)
+    return _Console(width=PAPER_WIDTH, highlight=False)
 
 
 def table(

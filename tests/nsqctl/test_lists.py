@@ -1,12 +1,15 @@
 """`nsqctl topics|channels|nodes|lookup|stats`, asked of real daemons."""
 
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
-from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.e2e.peer import Peer, body
-from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
+from tests.nsqctl.program import NSQCTL, Pair, nsqctl, nsqctl_json
 
 pytestmark = pytest.mark.slow
 
@@ -118,3 +121,27 @@ def test_a_consumer_cannot_steer_the_terminal_with_its_name(
     out = nsqctl("stats", "orders", steady.option)[0]
     assert "\x1b" not in out
     assert "[2J[red]evil\\" in out
+
+
+@pytest.mark.parametrize("command", ["topics", "topics --json", "nodes", "doctor", "top --count=9"])
+def test_a_reader_that_goes_away_ends_it_without_a_word(steady: Pair, command: str):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [NSQCTL, *command.split(), steady.option],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("command", ["topics", "topics --json", "doctor"])
+def test_a_closed_output_is_no_trouble(steady: Pair, command: str):
+    line = f"{NSQCTL} {command} {steady.option} >&-"
+    ended = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert (ended.returncode, ended.stderr) == (0, b"")
