@@ -25,8 +25,9 @@ Every setting of a daemon can be given in three ways. The first that has it wins
 
 1. a **flag**: `--msg-timeout=90s` or `-msg-timeout 90s`;
 2. a **variable of the environment**: the program and the flag in capitals, `NSQD_MSG_TIMEOUT=90s`.
-   With `_FILE` behind it, the variable names a file that holds the value. An empty variable counts
-   as none, except for texts, which it makes empty;
+   With `_FILE` behind it, the variable names a file that holds the value; where both are given and
+   not empty, the value counts. An empty variable counts as none, except for texts, which it makes
+   empty;
 3. the **configuration file**, TOML, that `--config` names: `msg_timeout = "90s"`. Keys are the
    flags with underscores, or as the tables say. A key that is not known is logged and ignored.
 

@@ -313,7 +313,7 @@ def _from_environment(
 ) -> None:
     for variable in setting.variables:
         content = environment.get(variable)
-        if content is None and (path := environment.get(f"{variable}_FILE")):
+        if not content and (path := environment.get(f"{variable}_FILE")):
             content = _file_content(path, f"{variable}_FILE")
         # `NSQD_X=` is how compose files say "not set", but for a text it is a value: the empty one.
         if content is None or (not content and setting.type != "string"):

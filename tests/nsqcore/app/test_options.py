@@ -137,6 +137,15 @@ def test_a_variable_may_name_a_file_that_holds_the_value(tmp_path):
     assert (found.password, found.peer_addresses) == ("s3cret", ("a:1", "b:2"))
 
 
+def test_an_empty_variable_does_not_hide_the_file_and_a_full_one_does(tmp_path):
+    (tmp_path / "value").write_text("7\n")
+    files = {f"PROG_{name}_FILE": str(tmp_path / "value") for name in ("PASSWORD", "SIZE")}
+    found = options(env={**files, "PROG_PASSWORD": "", "PROG_SIZE": ""})
+    assert (found.password, found.size) == ("7", 7)
+    found = options(env={**files, "PROG_PASSWORD": "x", "PROG_SIZE": "8"})
+    assert (found.password, found.size) == ("x", 8)
+
+
 def test_an_empty_variable_sets_texts_only():
     found = options(env={"PROG_SIZE": "", "PROG_DEFLATE": "", "PROG_PEER_ADDRESS": ""})
     assert (found.size, found.deflate, found.peer_addresses) == (10, True, ())
