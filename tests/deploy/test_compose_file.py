@@ -84,6 +84,27 @@ def test_published_ports_are_the_same_inside_and_outside():
             assert f"address=:{inside}" in " ".join(service["command"])
 
 
+def test_every_daemon_is_scraped_at_the_port_it_listens_on():
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    scraped = {
+        (job["job_name"], name, found["port"])
+        for job in jobs
+        for found in job["dns_sd_configs"]
+        for name in found["names"]
+    }
+    usual = {"nsqd": 4151, "nsqlookupd": 4161, "nsqadmin": 4171}
+    wanted = set()
+    for name, service in services(MAIN, PUBLISHED).items():
+        program, *flags = service.get("command", [""])
+        program = program.removesuffix("-slot")
+        if program in usual:
+            ports = [int(flag.partition(":")[2]) for flag in flags if flag.startswith("--http-")]
+            wanted.add((program, name, *(ports or [usual[program]])))
+    # one file replaces the nsqd of the other
+    wanted.add(("nsqd", "nsqd", 4151))
+    assert scraped == wanted
+
+
 def test_all_that_is_packaged_is_let_into_the_image():
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
