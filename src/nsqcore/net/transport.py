@@ -90,8 +90,8 @@ class _Drive:
     sending: int = 0
     #: The reader has come to its end: the writer is to send the rest and stop.
     finishing: bool = False
-    #: The peer is gone, without a word: sending to it cannot work, which is no error.
-    cut: bool = False
+    #: Nothing more comes. Where the peer is gone for good sending to it fails, which is no error.
+    ended: bool = False
     error: Exception | None = None
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     more: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
@@ -132,6 +132,7 @@ class _Drive:
                 while self.handler.outbox.size + self.sending > self.max_outbox:
                     await self.drained.park()
                 data = await self.receive()
+                self.ended = not data
                 effect = self.handler.received(data)
                 self.end_turn()
                 while isinstance(effect, Wait):
@@ -162,15 +163,14 @@ class _Drive:
             return bytes(await self.stream.receive_some(READ_SIZE))
         except trio.BrokenResourceError as error:
             # Many a client closes without TLS's parting word; the protocols inside show what is
-            # cut short.
+            # cut short. Some releases of Python 3.11 take it for a proper end.
             if not isinstance(error.__cause__, ssl.SSLEOFError):
                 raise
-            self.cut = True
             return b""
 
     def fail(self, error: Exception) -> None:
         """The connection broke: both halves stop."""
-        if self.error is None and not self.cut:
+        if self.error is None and not self.ended:
             self.error = error
         self.scope.cancel()
 
