@@ -164,7 +164,7 @@ def _box(
         id=f"{kind}:{key}",
         kind=kind,
         name=name,
-        shown=cut(name, room),
+        shown=cut(name, room) if kind in ("topic", "channel") else cut_host(name, room),
         note=note,
         x=x,
         y=y,
@@ -182,6 +182,21 @@ def cut(name: str, room: int) -> str:
         return name
     end = (room - 1) // 2
     return f"{name[: room - 1 - end]}…{name[-end:]}"
+
+
+def cut_host(name: str, room: int) -> str:
+    """A host's ``name`` in ``room`` letters; its domain, which hosts have in common, goes first.
+
+    A port at its end stays.
+    """
+    host, colon, port = name.partition(":")
+    labels = host.split(".")
+    if len(name) <= room or len(labels) == 1 or labels[0].isdecimal():
+        return cut(name, room)
+    end = f"…{colon}{port}"
+    while len(labels) > 1 and len(".".join(labels) + end) > room:
+        labels.pop()
+    return cut(".".join(labels) + end, room)
 
 
 def _topic_box(topic: TopicStats, y: float) -> Box:

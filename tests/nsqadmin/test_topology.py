@@ -1,9 +1,10 @@
 import re
 
+import pytest
 from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
 
 from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
-from nsqadmin.topology import BOX, MAX_ROWS, cut, lay_out
+from nsqadmin.topology import BOX, MAX_ROWS, cut, cut_host, lay_out
 from nsqcore.cluster.merge import merge_topic
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
@@ -100,3 +101,18 @@ async def test_who_consumes_is_drawn_with_the_channel(site):
         page = await s.page("/topology")
         assert "+1 · 5" in page
         assert "no consumers" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("nsqd-17.example", "nsqd-17.example"),
+        ("nsqd-17.dc1.example.net", "nsqd-17.dc1…"),
+        ("nsqd-17.dc1.example.net:4150", "nsqd-17…:4150"),
+        ("10.100.200.300:41500", "10.100.…0:41500"),
+        ("ahostwithoutanydomain", "ahostwi…ydomain"),
+        ("fe80::1234:5678:9abc:def0", "fe80::1…bc:def0"),
+    ],
+)
+def test_hosts_with_too_long_a_name_lose_their_domain(name, shown):
+    assert cut_host(name, 15) == shown
