@@ -112,11 +112,14 @@ def add_pages(app: AdminApp, admin: Admin, pages: Pages) -> None:
 
 
 def shell_values(admin: Admin) -> dict[str, Any]:
-    """What the page for scripts shows: where the API is, and the settings of Graphite."""
+    """What the page for scripts shows: where the API is, and the settings of Graphite.
+
+    Where that is is nobody's business if it is proxied: its URL may carry a password.
+    """
     options = admin.options
     return {
         "base": options.base_path.rstrip("/"),
-        "graphite_url": options.graphite_url,
+        "graphite_url": "" if options.proxy_graphite else options.graphite_url,
         "statsd_prefix": options.statsd_prefix,
         "statsd_counter_format": options.statsd_counter_format,
         "statsd_gauge_format": options.statsd_gauge_format,

@@ -90,3 +90,12 @@ async def test_pictures_are_passed_on_with_the_credentials_of_the_url(site):
         assert base64.b64decode(asked.headers["authorization"].split()[1]) == b"user:pw"
     async with site(graphite_url="http://g.example") as s:
         assert (await s.client.get("/render?target=a")).status_code == 404
+
+
+async def test_the_password_of_a_proxied_graphite_is_on_no_page(site):
+    url = "http://user:geheim@g.example"
+    async with site(graphite_url=url, proxy_graphite=True) as s:
+        for headers in ({}, {"Accept": "text/html"}):
+            for path in ("/", "/topics/orders", "/topics/orders/billing", "/nodes", "/counter"):
+                response = await s.client.get(path, headers=headers)
+                assert "geheim" not in await response.get_data(as_text=True)
