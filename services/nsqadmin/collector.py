@@ -6,15 +6,17 @@ other every ``--collect-interval`` while somebody watches and every ``--idle-int
 for the history. Lists of clients are the bulk of the
 statistics: each round asks for as many as a budget allows, and nsqd take turns, so that a cluster
 of 50,000 clients costs a round no more than one of 5,000. A daemon that fails is named in the
-snapshot, and never ends a round.
+snapshot, and never ends a round; one that hangs is not waited for (`nsqadmin.inquiries`).
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import trio
 
+from nsqadmin.inquiries import Inquiries
 from nsqadmin.rates import RateWindow
 from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
 from nsqcore.cluster.cluster import Cluster
@@ -37,6 +39,16 @@ _INFO_AGE = 30 * SECOND
 # Channels of topics nobody produces: a question per topic, for one page.
 _INACTIVE_AGE, _INACTIVE_LIMIT = 10 * SECOND, 500
 _MERGE_SLICE = 25  # topics merged between two looks at who else wants to run
+_NOTHING_YET = "no answer yet"
+
+
+@attrs.define(eq=False)
+class _Lookupd:
+    """What is remembered of an nsqlookupd between rounds."""
+
+    producers: list[Producer] = attrs.field(factory=list)
+    topics: list[str] = attrs.field(factory=list)
+    error: str = _NOTHING_YET
 
 
 @attrs.define(eq=False)
@@ -49,7 +61,12 @@ class _Node:
     clients: int = CLIENT_BUDGET // 10  # a guess, until it has told
     clients_asked: int = 0
     informed: int = 0
-    error: str = ""
+    error: str = _NOTHING_YET
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was asked in vain the last time."""
+        return self.error not in ("", _NOTHING_YET)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -63,7 +80,9 @@ class Collector:
     idle: float = 10.0
     snapshot: Snapshot = attrs.field(factory=Snapshot)
     watchers: int = 0
+    _inquiries: Inquiries = attrs.field(factory=Inquiries)
     _nodes: dict[str, _Node] = attrs.field(factory=dict)
+    _known_lookupds: dict[str, _Lookupd] = attrs.field(factory=dict)
     _lookupds: tuple[LookupdState, ...] = ()
     _registered: frozenset[str] = frozenset()
     _inactive: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
@@ -76,6 +95,10 @@ class Collector:
 
     async def run(self, on_round: Callable[[Snapshot], None]) -> None:
         """Look at the cluster again and again, until cancelled; ``on_round`` gets each snapshot."""
+        async with trio.open_nursery() as self._inquiries.nursery:
+            await self._look_forever(on_round)
+
+    async def _look_forever(self, on_round: Callable[[Snapshot], None]) -> None:
         while True:
             began = self.monotonic()
             try:
@@ -149,31 +172,28 @@ class Collector:
         changed.set()
 
     async def _ask_lookupds(self, cluster: Cluster) -> None:
-        states: dict[str, LookupdState] = {}
-        listed: dict[str, list[Producer]] = {}
-        names: set[str] = set()
+        known = {a: self._known_lookupds.get(a) or _Lookupd() for a in cluster.lookupds}
+        self._known_lookupds = known
 
-        async def ask(address: str) -> None:
+        async def ask(address: str, lookupd: _Lookupd) -> None:
             one = attrs.evolve(cluster, lookupds=(address,))
             try:
                 producers = (await one.nodes()).value
-                names.update((await one.topics()).value)
+                topics = (await one.topics()).value
             except AllFailed as error:
-                states[address] = LookupdState(address=address, error=_why(error))
+                lookupd.error = _why(error)
                 return
-            listed[address] = producers
-            known = frozenset(producer.http_address for producer in producers)
-            states[address] = LookupdState(address=address, nodes=known)
+            lookupd.producers, lookupd.topics, lookupd.error = producers, topics, ""
 
-        async with trio.open_nursery() as nursery:
-            for address in cluster.lookupds:
-                nursery.start_soon(ask, address)
+        await self._inquiries.ask({f"nsqlookupd {a}": partial(ask, a, known[a]) for a in known})
+        states = {address: _lookupd_state(address, known[address]) for address in known}
         self._log_changes(states)
-        self._lookupds = tuple(states[address] for address in cluster.lookupds)
+        self._lookupds = tuple(states.values())
+        listed = [(a, lookupd) for a, lookupd in known.items() if not lookupd.error]
         if not listed:
             return  # nobody knows better: keep asking the nsqd we knew
-        self._registered = frozenset(names)
-        merged = merge_producers([(a, listed[a]) for a in cluster.lookupds if a in listed])
+        self._registered = frozenset(name for _, lookupd in listed for name in lookupd.topics)
+        merged = merge_producers([(address, lookupd.producers) for address, lookupd in listed])
         self._keep({producer.http_address: producer for producer in merged})
 
     def _log_changes(self, states: dict[str, LookupdState]) -> None:
@@ -188,35 +208,31 @@ class Collector:
         """Ask nsqd who they are; the addresses of those that do not tell."""
         self._lookupds, self._registered, self._inactive = (), frozenset(), {}
         now = self.monotonic()
-        found: dict[str, Producer] = {}
-        silent: set[str] = set()
 
         async def ask(address: str) -> None:
-            node = self._nodes.get(address)
-            if node and not node.error and now - node.informed < _INFO_AGE:
-                found[address] = node.producer
-                return
             try:
                 # Asked at the address that was configured: what nsqd calls itself may not be
                 # reachable.
                 producer = await nsqd_info(cluster.upstream, address)
             except UpstreamError as error:
-                known = node.producer if node else _unknown(address)
-                found[address] = known
-                self._failed(address, self._remember(address, known), error)
-                silent.add(address)
+                self._failed(address, self._nodes.get(address) or nobody(address), error)
                 return
-            found[address] = producer
-            self._remember(address, producer).informed = now
+            self._remember(address, producer).informed = self.monotonic()
 
-        async with trio.open_nursery() as nursery:
-            for address in cluster.nsqds:
-                nursery.start_soon(ask, address)
-        self._keep({address: found[address] for address in cluster.nsqds})
-        return silent
+        def nobody(address: str) -> _Node:
+            return self._remember(address, _unknown(address))
+
+        nodes = {address: self._nodes.get(address) or nobody(address) for address in cluster.nsqds}
+        unsure = [
+            address for address, node in nodes.items()
+            if node.error or now - node.informed >= _INFO_AGE
+        ]  # fmt: skip
+        await self._inquiries.ask({f"info of nsqd {a}": partial(ask, a) for a in unsure})
+        self._keep({address: node.producer for address, node in nodes.items()})
+        return {address for address in unsure if nodes[address].informed < now}
 
     def _failed(self, address: str, node: _Node, error: UpstreamError) -> None:
-        if not node.error:
+        if not node.failed:
             logger.warning("nsqd(%s): does not answer: %s", address, error)
         node.error, node.topics = str(error), ()
 
@@ -241,15 +257,18 @@ class Collector:
             except UpstreamError as error:
                 self._failed(address, node, error)
                 return
-            if node.error:
+            if node.failed:
                 logger.info("nsqd(%s): answers again", address)
             node.error = ""
             self._take(node, tuple(topics), clients=clients)
 
-        async with trio.open_nursery() as nursery:
-            for address, node in list(self._nodes.items()):
-                if address not in silent:
-                    nursery.start_soon(ask, address, node)
+        await self._inquiries.ask(
+            {
+                f"nsqd {address}": partial(ask, address, node)
+                for address, node in self._nodes.items()
+                if address not in silent
+            }
+        )
 
     def _take(self, node: _Node, topics: tuple[TopicStats, ...], *, clients: bool) -> None:
         now = self.monotonic()
@@ -293,11 +312,15 @@ class Collector:
         if recent and set(names[:_INACTIVE_LIMIT]) == set(self._inactive):
             return
         self._inactive_asked = now
+        answering = [
+            address for address, lookupd in self._known_lookupds.items()
+            if not lookupd.error and not self._inquiries.has(f"nsqlookupd {address}")
+        ]  # fmt: skip
         found: dict[str, tuple[str, ...]] = {}
 
         async def ask(name: str) -> None:
             try:
-                answer = await lookupd_channels(cluster.upstream, cluster.lookupds, name)
+                answer = await lookupd_channels(cluster.upstream, answering, name)
                 found[name] = tuple(answer.value)
             except AllFailed:
                 found[name] = ()
@@ -319,6 +342,13 @@ class Collector:
             for node in self._nodes.values()
         ]
         return tuple(sorted(states, key=lambda state: (state.producer.hostname, state.address)))
+
+
+def _lookupd_state(address: str, lookupd: _Lookupd) -> LookupdState:
+    if lookupd.error:
+        return LookupdState(address=address, error=lookupd.error)
+    nodes = frozenset(producer.http_address for producer in lookupd.producers)
+    return LookupdState(address=address, nodes=nodes)
 
 
 def _carry_clients(before: Sequence[TopicStats], after: Sequence[TopicStats]) -> None:

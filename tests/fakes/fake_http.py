@@ -33,6 +33,7 @@ class FakeServer:
     tls: ssl.SSLContext | None = None
     asked: list[Asked] = attrs.field(factory=list)
     address: str = ""
+    released: trio.Event | None = None  # while there is one, answers wait for it
 
     def paths(self, method: str) -> list[str]:
         """The paths, with their queries in order, that were asked with ``method``."""
@@ -64,6 +65,8 @@ class FakeServer:
                 query = dict(parse_qsl(parts.query, keep_blank_values=True))
                 asked = Asked(method, parts.path, query, body, headers)
                 self.asked.append(asked)
+                if self.released is not None:
+                    await self.released.wait()
                 await stream.send_all(_response(*self.answer(asked)))
 
     async def _connection(self, stream: trio.SocketStream) -> None:

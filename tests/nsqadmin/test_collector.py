@@ -5,6 +5,7 @@ import trio
 from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
 
 from nsqadmin import collector as collector_module
+from nsqadmin import inquiries
 from nsqadmin.snapshot import Snapshot, all_clients
 
 
@@ -114,6 +115,8 @@ async def test_a_refresh_shows_what_was_done_before_it(site, nursery):
 
 async def test_the_load_on_the_cluster_does_not_grow_with_the_browsers(site):
     async with site() as s:
+        taken = s.admin.collector.snapshot.taken
+        s.admin.collector.wall = lambda: taken  # the snapshot stays fresh, however slow we are
         s.nsqds[0].server.asked.clear()
         for _ in range(20):
             await s.page("/")
@@ -137,4 +140,34 @@ async def test_a_look_that_fails_is_not_the_last(site, nursery, caplog):
             await s.admin.collector.changed(s.admin.collector.snapshot.version)
             await s.admin.collector.changed(s.admin.collector.snapshot.version)
         assert "a look at the cluster failed" in caplog.text
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["lookupd", "nsqd"])
+async def test_daemons_that_hang_hold_up_nobody_and_are_heard_when_they_answer(
+    site, nursery, mode, monkeypatch
+):
+    monkeypatch.setattr(inquiries, "PATIENCE", 0.1)
+    options = {"http_client_request_timeout": 300.0, "collect_interval": 0.2}
+    async with site(mode=mode, **options) as s:
+        collector = s.admin.collector
+        collector.watchers = 1
+        nursery.start_soon(collector.run, s.admin.on_round)
+        released = trio.Event()
+        for daemon in (s.nsqds[1], s.lookupd):
+            daemon.server.released = released
+
+        async def until(condition):
+            with trio.fail_after(20):
+                while not condition(collector.snapshot.topics["orders"]):
+                    await collector.changed(collector.snapshot.version)
+
+        for count in (100, 200):
+            s.nsqds[0].topics[0]["message_count"] = count
+            await until(lambda orders, count=count: orders.message_count == count + 10)
+        assert len([a for a in s.nsqds[1].server.asked if a.path == "/stats"]) < 4
+        s.nsqds[1].topics[0]["message_count"] = 50
+        released.set()
+        await until(lambda orders: orders.message_count == 250)
         nursery.cancel_scope.cancel()
