@@ -1,11 +1,13 @@
 """The broker and its disk: failures, the end, and a new beginning."""
 
+import os
 import shutil
 
 import pytest
 
-from nsqd.engine.broker import DRAIN_RETRY
+from nsqd.engine.broker import DRAIN_RETRY, Broker, EngineSettings
 from nsqd.engine.errors import Exiting
+from nsqd.engine.queues.store import DiskStore
 
 SECOND = 1_000_000_000
 
@@ -132,6 +134,54 @@ def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
 
 
 # ------------------------------------------------------------------ the end
+
+
+def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, monkeypatch):
+    """Every call that changes the directory is a moment; the directory is copied before each."""
+
+    def open_broker(directory):
+        store = DiskStore(str(directory), max_bytes_per_file=500, warn=lambda _: None)
+        return Broker(EngineSettings(mem_queue_size=0), store)
+
+    def everything(directory, channel):
+        broker = open_broker(directory)
+        found = set()
+        for queue in (broker.topic("t").queue, broker.channel("t", channel).queue):
+            while records := queue.take_many(100):
+                found |= {record[26:] for record in records}
+        return found
+
+    directory = tmp_path / "now"
+    directory.mkdir()
+    broker = open_broker(directory)
+    topic = broker.topic("t")
+    bodies = [b"%d" % number for number in range(100)]
+    broker.publish("t", bodies, now=0)
+    moments = []
+
+    def watch(name, call):
+        def copy_first(*args):
+            moments.append(shutil.copytree(directory, tmp_path / str(len(moments))))
+            return call(*args)
+
+        monkeypatch.setattr(os, name, copy_first)
+
+    watch("pwrite", os.pwrite)
+    watch("replace", os.replace)
+    watch("unlink", os.unlink)
+    broker.channel("t", "a")
+    broker.channel("t", "b")
+    pump_all(broker)
+    assert topic.depth == 0
+    broker.close()
+    monkeypatch.undo()
+    moments.append(directory)
+
+    assert len(moments) > 10
+    for moment in moments:
+        for channel in ("a", "b"):
+            copy = shutil.copytree(moment, tmp_path / f"{moment.name}-{channel}")
+            assert everything(copy, channel) == set(bodies)
 
 
 def test_closing_broker_takes_nothing_any_more(broker):

@@ -81,8 +81,10 @@ class DiskQueue:
     def take_many(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``.
 
-        Fewer if there are no more, or if the system fails to read just now.
+        Fewer if there are no more, or if the system fails to read just now. The files they were
+        in may go with the next call: until then a crash finds the records where they were.
         """
+        self._reader.remove_read()
         steps = self._reader.steps
         taken = self._reader.take_many(limit)
         self._count = max(self._count - len(taken), 0)
@@ -127,7 +129,8 @@ class DiskQueue:
             self._write_positions(self._positions(), self._next_version(), sync=False)
 
     def rest(self) -> None:
-        """Give back descriptor and buffer until they are needed again."""
+        """Give back descriptor and buffer until they are needed again; files that were read go."""
+        self._reader.remove_read()
         self._writer.close()
         self._reader.rest()
 
@@ -136,6 +139,7 @@ class DiskQueue:
 
         The job raises OSError if that fails; the next job then tries it again.
         """
+        self._reader.remove_read()
         now_at, version = self._positions(), self._next_version()
         numbers = list(self._writer.unsynced)
         self._writer.unsynced.clear()

@@ -1,7 +1,8 @@
 """The reading end of a disk queue: takes large blocks and decodes records from them.
 
 No descriptor is kept between blocks: opening costs little beside reading a block, and
-thousands of queues may be read at once. A file is removed when its last record is taken.
+thousands of queues may be read at once. A file whose last record is taken is removed by
+`remove_read`: not before what was taken is in its next place, or a crash would lose it.
 A file with an impossible or unfinished record is renamed to ``.bad``, a missing one is
 skipped; reading goes on with the next.
 """
@@ -40,6 +41,7 @@ class Reader:
     _writer: Writer
     _store: DiskStore
     steps: int = field(default=0, init=False)
+    _read: list[int] = field(factory=list, init=False)  # files to remove
     _end: int = field(default=_UNKNOWN, init=False)  # of the file, once nothing is added to it
     _block: bytes = field(default=b"", init=False)
     _block_position: int = field(default=0, init=False)
@@ -66,6 +68,12 @@ class Reader:
             elif not self._advance():
                 break
         return taken
+
+    def remove_read(self) -> None:
+        """Remove the files that were read to their ends."""
+        read, self._read = self._read, []
+        for number in read:
+            self._store.remove_files(self.name, range(number, number + 1))
 
     def skip_to(self, number: int) -> None:
         """Go on with the start of file ``number``."""
@@ -125,9 +133,8 @@ class Reader:
         return ""
 
     def _finish_file(self) -> None:
-        done = self.number
-        self.skip_to(done + 1)
-        self._store.remove_files(self.name, range(done, done + 1))
+        self._read.append(self.number)
+        self.skip_to(self.number + 1)
 
     def _leave_bad_file(self, path: str) -> None:
         if self.number == self._writer.number:

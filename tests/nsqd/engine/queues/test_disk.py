@@ -73,12 +73,34 @@ def test_files_that_were_read_are_removed(make_store, files, make_record):
     assert len(files.sizes("t")) == 4
 
     queue.take_many(3)
+    queue.take_many(1)
     assert list(files.sizes("t")) == [1, 2, 3]
     take_all(queue, step=2)
     queue.close()
 
     assert list(files.sizes("t")) == [3]
     assert files.meta("t") == (0, (3, 300), (3, 300))
+
+
+def test_what_was_just_taken_is_still_there_after_a_crash(make_store, make_record):
+    records = [make_record(number, body=b"x" * 70) for number in range(12)]
+    queue = DiskQueue("t", make_store(max_bytes_per_file=300))
+    queue.put_many(records)
+    queue.take_many(2)
+    taken = queue.take_many(8)  # the rest of the first file, all of the second, some of the third
+    after_a_crash = take_all(DiskQueue("t", make_store(max_bytes_per_file=300)))
+    assert set(after_a_crash) >= {*taken, *records[10:]}
+
+
+def test_files_that_were_read_go_when_the_queue_rests(make_store, files, make_record):
+    store = make_store(max_bytes_per_file=300)
+    queue = DiskQueue("t", store)
+    queue.put_many([make_record(number, body=b"x" * 70) for number in range(4)])
+    queue.take_many(3)
+    job = queue.sync_job()
+    assert list(files.sizes("t")) == [1]
+    job()
+    assert files.meta("t") == (1, (1, 0), (1, 100))
 
 
 def test_restart_goes_on_where_it_was(store, make_store, files, make_record):
