@@ -43,6 +43,9 @@ log = logging.getLogger("nsqclient")
 # A size is a signed 32-bit number on the wire; nsqd's own limits are far lower, and its to enforce.
 MAX_SIZE = 2**31 - 1
 
+Body = bytes | bytearray | memoryview
+"""What can be published; a copy is made of what could change."""
+
 
 class LinkState(Enum):
     """What a publish may hope for from a link."""
@@ -81,7 +84,7 @@ class Producer:
     _closed: bool = False
     _changed: anyio.Event = Factory(anyio.Event)
 
-    async def publish(self, topic: str, body: bytes, *, defer: float | None = None) -> None:
+    async def publish(self, topic: str, body: Body, *, defer: float | None = None) -> None:
         """Publish one message; returns when nsqd has it.
 
         If cancelled while waiting, the message may or may not have been published.
@@ -96,16 +99,16 @@ class Producer:
             AuthFailed: no nsqd takes our secret.
         """
         _check_topic(topic)
-        body = _checked(body)
+        checked = _checked(body)
         if defer is None:
-            command = commands.publish(topic, body)
+            command = commands.publish(topic, checked)
         elif not 0 <= defer < math.inf:
             raise PublishError(f"cannot defer by {defer:g} s", code="E_INVALID")
         else:
-            command = commands.publish_deferred(topic, body, milliseconds(defer))
+            command = commands.publish_deferred(topic, checked, milliseconds(defer))
         await self._publish(command, topic, 1)
 
-    async def publish_many(self, topic: str, bodies: Sequence[bytes]) -> None:
+    async def publish_many(self, topic: str, bodies: Sequence[Body]) -> None:
         """Publish all of ``bodies`` or none, with one command; returns when nsqd has them.
 
         An empty list publishes nothing. Raises what `publish` raises.
@@ -254,7 +257,7 @@ def _check_topic(topic: str) -> None:
         raise PublishError(f"{topic!r} is not a valid topic name", code="E_BAD_TOPIC")
 
 
-def _checked(body: bytes) -> bytes:
+def _checked(body: Body) -> bytes:
     if not isinstance(body, bytes):
         if not isinstance(body, bytearray | memoryview):
             raise TypeError(f"a body is bytes, not {type(body).__name__}")

@@ -23,7 +23,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -36,6 +36,7 @@ from attrs import Factory, define, frozen
 import nsqclient
 from nsqclient.errors import Closed
 from nsqclient.message import State, settle
+from nsqclient.producer import Body
 
 # Messages fetched from the loop's thread in one go: each trip there costs a tenth of a millisecond.
 FETCH = 64
@@ -165,7 +166,7 @@ class Producer:
     _producer: nsqclient.Producer
 
     def publish(
-        self, topic: str, body: bytes, *, defer: float | None = None, timeout: float | None = None
+        self, topic: str, body: Body, *, defer: float | None = None, timeout: float | None = None
     ) -> None:
         """Publish one message; returns when nsqd has it. After a timeout it may or may not have."""
 
@@ -176,7 +177,7 @@ class Producer:
         self._loop.call(publish)
 
     def publish_many(
-        self, topic: str, bodies: list[bytes], *, timeout: float | None = None
+        self, topic: str, bodies: Sequence[Body], *, timeout: float | None = None
     ) -> None:
         """Publish all of ``bodies`` or none; returns when nsqd has them."""
 

@@ -69,6 +69,16 @@ async def test_what_cannot_be_sent_is_refused_here():
 
 
 @on_both
+async def test_buffers_are_published_as_they_were():
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd()
+        async with open_producer(nsqd.address, options=cluster.options()) as producer:
+            await producer.publish("orders", bytearray(b"1"))
+            await producer.publish_many("orders", (b"2", memoryview(b"xx3")[2:]))
+        assert nsqd.published == [b"1", b"2", b"3"]
+
+
+@on_both
 async def test_refused_publish_raises_with_nsqds_code_and_those_behind_it_get_through():
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd()
