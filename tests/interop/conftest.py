@@ -1,8 +1,9 @@
-"""Real daemons, and programs written with pynsq."""
+"""Real daemons, and programs written with other clients."""
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,18 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         one.clean_up()
 
 
+Peer = Callable[..., Callable[[], list[bytes]]]
+
+
 @pytest.fixture
-def pynsq(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[bytes]]]]:
-    """Starts the program in `pynsq_peer`; what it gives waits for the end and returns the lines."""
+def peer() -> Iterator[Peer]:
+    """Starts ``<client>_peer.py``; what it gives waits for the end and returns the lines."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str, feed: list[bytes] | None = None) -> Callable[[], list[bytes]]:
-        program = Path(__file__).with_name("pynsq_peer.py")
+    def start(
+        client: str, *arguments: str, feed: list[bytes] | None = None
+    ) -> Callable[[], list[bytes]]:
+        program = Path(__file__).with_name(f"{client}_peer.py")
         process = subprocess.Popen(
             [sys.executable, str(program), *arguments],
             stdin=subprocess.PIPE,
@@ -52,3 +58,9 @@ def pynsq(tmp_path: Path) -> Iterator[Callable[..., Callable[[], list[bytes]]]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def pynsq(peer: Peer) -> Peer:
+    """Starts a program written with pynsq."""
+    return partial(peer, "pynsq")
