@@ -24,6 +24,8 @@ from nsqd.engine.queues.tiered import TieredQueue
 # message, and past a socket buffer's worth of bytes the others only wait longer.
 MAX_SLICE = 500
 MAX_SLICE_BYTES = 256 * 1024
+# How soon a queue that the disk would not let us read (no descriptors) is tried again, in ns.
+READ_RETRY = 1_000_000_000
 
 
 @define(eq=False)
@@ -51,6 +53,7 @@ class Channel:
     _turn: int = 0
     _first: int = 0
     _slice: int = 1
+    _unread: bool = False  # the disk could not be read: a deadline asks to try again
 
     def __attrs_post_init__(self) -> None:
         self.ephemeral = is_ephemeral(self.name)
@@ -132,6 +135,9 @@ class Channel:
             for consumer in ready:
                 records = self._take_slice(min(share, consumer.room))
                 if not records:
+                    self._unread = queue.depth > 0
+                    if self._unread:
+                        self.deadlines.arm(self, now + READ_RETRY)
                     return
                 consumer.deliver(records, now)
                 self.local_counts[consumer.locality] += len(records)
@@ -222,7 +228,9 @@ class Channel:
     # ------------------------------------------------------------ time
 
     def expire(self, now: int) -> bool:
-        """Queue what came due or timed out; whether there was any. Arms the next deadline."""
+        """Queue what came due or timed out; whether there is something to deliver. Arms the next
+        deadline."""
+        unread, self._unread = self._unread, False
         back: list[bytes] = []
         while self._deferred and self._deferred[0][0] <= now:
             back.append(heappop(self._deferred)[2])
@@ -240,7 +248,7 @@ class Channel:
                 pending.append(deadline)
         if pending:
             self.deadlines.arm(self, min(pending))
-        return bool(back)
+        return bool(back) or unread
 
     # ------------------------------------------------------------ the whole
 

@@ -1,5 +1,6 @@
 """The broker and its disk: failures, the end, and a new beginning."""
 
+import errno
 import os
 import shutil
 
@@ -182,6 +183,29 @@ def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, mon
         for channel in ("a", "b"):
             copy = shutil.copytree(moment, tmp_path / f"{moment.name}-{channel}")
             assert everything(copy, channel) == set(bodies)
+
+
+def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_client, monkeypatch):
+    broker = new_broker(mem_queue_size=0)
+    client = new_client(ready=9).join(broker)
+    client.consumer.ready = 0
+    broker.publish("t", [b"a", b"b"], now=0)
+
+    def fail(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        client.consumer.ready = 9
+        broker.mark(broker.channel("t", "c"))
+        pump_all(broker)
+        assert client.bodies() == []
+        for _ in range(3):
+            broker.expire(broker.deadlines.next)
+            pump_all(broker, broker.deadlines.next or 10 * SECOND)
+    broker.expire(broker.deadlines.next)
+    pump_all(broker, 20 * SECOND)
+    assert client.bodies() == [b"a", b"b"]
 
 
 def test_closing_broker_takes_nothing_any_more(broker):
