@@ -211,8 +211,11 @@ class Nsqd:
             names = await self.registrar.existing_channels(topic.name)
         if topic.deleted:
             return
-        for name in names:
-            self.broker.channel(topic.name, name)
+        try:
+            for name in names:
+                self.broker.channel(topic.name, name)
+        except OSError as error:  # no descriptors: those who subscribe make them
+            logger.error("TOPIC(%s): failed to make its channels - %s", topic.name, error)
         self.broker.open_topic(topic)
         self.switchboard.finish_turn()
 
@@ -312,6 +315,12 @@ class Nsqd:
             began = trio.current_time()
             await trio.sleep(LAG_INTERVAL)
             self.loop_lag = max(trio.current_time() - began - LAG_INTERVAL, 0.0)
+            self.broker.wall = wall_offset()  # the clock may have been set
+
+
+def wall_offset() -> int:
+    """What to add to the monotonic clock to get the wall clock, in ns."""
+    return time.time_ns() - time.monotonic_ns()
 
 
 def _again() -> None:
@@ -358,8 +367,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
             sync_timeout=options.sync_timeout,
             warn=partial(logger.warning, "%s"),
         )
-        wall = time.time_ns() - time.monotonic_ns()
-        broker = Broker(engine_settings(options), store, wall)
+        broker = Broker(engine_settings(options), store, wall_offset(), ids_after=store.newest())
         if options.e2e_processing_latency_percentiles:
             window = round(options.e2e_processing_latency_window_time * 1e9)
             quantiles = options.e2e_processing_latency_percentiles

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import ssl
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -248,6 +249,20 @@ async def test_timeouts_and_deferrals_are_kept_over_real_sockets(nsqd):
         assert {(one.body, one.attempts) for one in found} == {
             (text, attempts) for text in (b"x", b"later") for attempts in (1, 2)
         }
+
+
+async def test_messages_carry_the_time_of_a_clock_that_was_set(nsqd, monkeypatch):
+    monkeypatch.setattr("nsqd.service.LAG_INTERVAL", 0.01)
+    hour = 3600 * 10**9
+    async with nsqd() as running:
+        client = await running.connect(b"SUB t c\nRDY 9\n")
+        was = time.time_ns()
+        monkeypatch.setattr("time.time_ns", lambda call=time.time_ns: call() + hour)
+        received = 0
+        while received < was + hour:  # the clock is looked at now and then
+            assert (await running.ask("POST", "/pub?topic=t", b"x"))[0] == 200
+            (message,) = [one for one in await client.many(1) if one != "OK"] or [None]
+            received = message.timestamp if message else 0
 
 
 async def test_a_slow_auth_server_delays_only_who_waits_for_it(nsqd):

@@ -46,7 +46,8 @@ class EngineSettings:
 class Broker:
     """The topics, and the clockwork that moves messages through them.
 
-    ``wall`` is added to a monotonic ``now`` to get the wall clock. Topics are
+    ``wall`` is added to a monotonic ``now`` to get the wall clock; the ids it gives out are newer
+    than ``ids_after`` (wall clock), though that may have been set back since. Topics are
     created shut while ``hold_new_topics`` is set; `open_topic` lets their messages
     through. ``make_latency`` makes what keeps a channel's latencies, where wanted.
     """
@@ -57,6 +58,7 @@ class Broker:
     hold_new_topics: bool = False
     make_latency: Callable[[], LatencyWindow] | None = None
 
+    ids_after: int = field(default=0, kw_only=True)
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
     error: OSError | None = None  # of the last write to disk; None once it works again
@@ -67,7 +69,7 @@ class Broker:
     _backlogs: dict[Topic, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
-        self._ids = MessageIds(self.settings.node_id)
+        self._ids = MessageIds(self.settings.node_id, self.ids_after)
 
     @property
     def health(self) -> str:

@@ -14,12 +14,15 @@ SEQUENCES = 1 << NODE_SHIFT
 
 
 class MessageIds:
-    """Hands out ids of one nsqd; ``node_id`` is 0..1023."""
+    """Hands out ids of one nsqd; ``node_id`` is 0..1023.
 
-    def __init__(self, node_id: int) -> None:
+    They are newer than ``after`` (wall-clock ns), whatever the clock says.
+    """
+
+    def __init__(self, node_id: int, after: int = 0) -> None:
         self._node = node_id << NODE_SHIFT
-        self._tick = 0
-        self._sequence = 0
+        self._tick = after >> TICK_BITS
+        self._sequence = SEQUENCES
 
     def take(self, count: int, timestamp: int) -> bytes:
         """``count`` new ids, 16 bytes each, as one string; ``timestamp`` is wall-clock ns."""

@@ -208,6 +208,25 @@ def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_cli
     assert client.bodies() == [b"a", b"b"]
 
 
+def test_ids_are_new_though_the_clock_was_set_back(new_broker, new_client, directory):
+    broker = new_broker()
+    broker.channel("t", "c")
+    broker.wall = 1_700_000_000 * SECOND
+    broker.publish("t", [b"before"], now=0)
+    broker.close()
+    stamp = 1_700_000_001 * SECOND
+    for path in directory.iterdir():
+        os.utime(path, ns=(stamp, stamp))
+
+    store = DiskStore(str(directory), warn=lambda _: None)
+    again = Broker(EngineSettings(), store, 1_600_000_000 * SECOND, ids_after=store.newest())
+    client = new_client(ready=9).join(again)
+    again.publish("t", [b"after"], now=0)
+    pump_all(again)
+    ids = {message.body: message.id for message in client.messages()}
+    assert ids[b"after"] > ids[b"before"]
+
+
 def test_closing_broker_takes_nothing_any_more(broker):
     topic = broker.publish("t", [b"a"], now=0)
     broker.channel("t", "c")
