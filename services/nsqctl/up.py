@@ -20,6 +20,8 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, frozen
 
+from nsqcore.app.dirlock import DirectoryLocked, lock_directory
+
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin
 LOOKUPD_TCP, LOOKUPD_HTTP, NSQD_TCP, NSQD_HTTP, ADMIN_HTTP = 4160, 4161, 4150, 4151, 4171
 
@@ -96,6 +98,7 @@ def _add_nsqd(plan: Plan, options: UpOptions, taken: set[int], number: int) -> N
     tcp, http = (_free(host, port, taken) for port in (NSQD_TCP, NSQD_HTTP))
     directory = options.data_path / f"nsqd-{number}"
     directory.mkdir(parents=True, exist_ok=True)
+    _check_unused(directory, options.data_path)
     plan.nsqd_tcp.append(_join(host, tcp))
     plan.nsqd_http.append(_join(host, http))
     arguments = (
@@ -107,6 +110,19 @@ def _add_nsqd(plan: Plan, options: UpOptions, taken: set[int], number: int) -> N
         f"--node-id={number}",
     )
     plan.members.append(Member(f"nsqd-{number}", ("nsqd", *arguments), host, http))
+
+
+def _check_unused(directory: Path, data_path: Path) -> None:
+    """nsqd looks, too, but its word would be lost among the logs of the others."""
+    try:
+        lock_directory(str(directory)).release()
+    except DirectoryLocked as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
+        raise UpFailed(
+            f"{data_path} is in use, by another nsqctl up most likely;"
+            " --data-path=DIR keeps this cluster's data elsewhere"
+        ) from error
 
 
 def _add_admin(plan: Plan, options: UpOptions, taken: set[int]) -> None:
