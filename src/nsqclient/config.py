@@ -62,7 +62,7 @@ class ConnectionOptions:
     tls: bool | ssl.SSLContext = False
     deflate: int = field(default=0, validator=validators.and_(validators.ge(0), validators.le(9)))
     snappy: bool = False
-    auth_secret: str | None = None
+    auth_secret: str | None = field(default=None, repr=False)
     sample_rate: int = field(
         default=0, validator=validators.and_(validators.ge(0), validators.le(99))
     )

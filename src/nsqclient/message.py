@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
-from attrs import define, field
+from attrs import define
 
 from nsqclient.errors import AlreadyAnswered, MessageExpired
 
@@ -65,7 +65,7 @@ class Holder(Protocol):
         """What to wrap round the handling of the message, if anything."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Message:
     """One message, open until it is finished or requeued.
 
@@ -75,8 +75,8 @@ class Message:
         on_expired: called if the deadline passes first.
     """
 
-    record: bytes = field(repr=False)
-    holder: Holder = field(repr=False)
+    record: bytes
+    holder: Holder
     deadline: float
     received_at: float
     state: State = State.OPEN
@@ -119,6 +119,12 @@ class Message:
     def headers(self) -> Mapping[str, str]:
         """Its headers; empty, as long as no nsqd negotiates any."""
         return _NO_HEADERS
+
+    def __repr__(self) -> str:
+        return (
+            f"<Message {self.id} of {self.topic} at {self.nsqd}: "
+            f"attempt {self.attempts}, {len(self.body)} bytes, {self.state.name}>"
+        )
 
     def json(self) -> Any:
         """The body, decoded from JSON; raises ValueError if it is none."""

@@ -73,6 +73,10 @@ async def test_numbers_that_make_no_sense_are_left_out():
         assert (granted.max_rdy_count, granted.msg_timeout) == (2500, 60)
 
 
+def test_settings_are_shown_without_the_secret():
+    assert "sesame" not in repr(ConnectionOptions(auth_secret="sesame"))
+
+
 @on_both
 async def test_refused_settings_and_secrets_come_with_nsqds_words():
     with pytest.raises(ProtocolError, match="E_INVALID no such thing") as refused:

@@ -51,6 +51,9 @@ async def test_message_tells_all_about_itself():
             assert message.attempts == 3
             assert message.timestamp == 10**18 + 1
             assert message.json() == {"n": 1}
+            assert repr(message) == (
+                "<Message 0000000000000001 of orders at a:1: attempt 3, 8 bytes, OPEN>"
+            )
             assert (message.topic, message.nsqd, message.headers) == ("orders", "a:1", {})
             assert 59 < message.deadline - anyio.current_time() <= 60
             await message.touch()
