@@ -50,6 +50,11 @@ class _Lookupd:
     topics: list[str] = attrs.field(factory=list)
     error: str = _NOTHING_YET
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was asked in vain the last time."""
+        return self.error not in ("", _NOTHING_YET)
+
 
 @attrs.define(eq=False)
 class _Node:
@@ -185,7 +190,10 @@ class Collector:
                 return
             lookupd.producers, lookupd.topics, lookupd.error = producers, topics, ""
 
-        await self._inquiries.ask({f"nsqlookupd {a}": partial(ask, a, known[a]) for a in known})
+        await self._inquiries.ask(
+            {f"nsqlookupd {address}": partial(ask, address, known[address]) for address in known},
+            doubtful=[f"nsqlookupd {a}" for a, lookupd in known.items() if lookupd.failed],
+        )
         states = {address: _lookupd_state(address, known[address]) for address in known}
         self._log_changes(states)
         self._lookupds = tuple(states.values())
@@ -215,7 +223,9 @@ class Collector:
                 # reachable.
                 producer = await nsqd_info(cluster.upstream, address)
             except UpstreamError as error:
-                self._failed(address, self._nodes.get(address) or nobody(address), error)
+                node = self._nodes.get(address) or nobody(address)
+                node.informed = 0
+                self._failed(address, node, error)
                 return
             self._remember(address, producer).informed = self.monotonic()
 
@@ -227,9 +237,12 @@ class Collector:
             address for address, node in nodes.items()
             if node.error or now - node.informed >= _INFO_AGE
         ]  # fmt: skip
-        await self._inquiries.ask({f"info of nsqd {a}": partial(ask, a) for a in unsure})
+        await self._inquiries.ask(
+            {f"info of nsqd {address}": partial(ask, address) for address in unsure},
+            doubtful=[f"info of nsqd {a}" for a, node in nodes.items() if node.failed],
+        )
         self._keep({address: node.producer for address, node in nodes.items()})
-        return {address for address in unsure if nodes[address].informed < now}
+        return {address for address in unsure if not nodes[address].informed}
 
     def _failed(self, address: str, node: _Node, error: UpstreamError) -> None:
         if not node.failed:
@@ -267,7 +280,8 @@ class Collector:
                 f"nsqd {address}": partial(ask, address, node)
                 for address, node in self._nodes.items()
                 if address not in silent
-            }
+            },
+            doubtful=[f"nsqd {a}" for a, node in self._nodes.items() if node.failed],
         )
 
     def _take(self, node: _Node, topics: tuple[TopicStats, ...], *, clients: bool) -> None:

@@ -6,7 +6,7 @@ in a later look.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import attrs
 import trio
@@ -29,15 +29,21 @@ class Inquiries:
         """Whether the question ``key`` is still without an answer."""
         return key in self._under_way
 
-    async def ask(self, questions: Mapping[str, Question]) -> None:
-        """Ask all that are not under way, and wait for those answered within `PATIENCE`."""
+    async def ask(
+        self, questions: Mapping[str, Question], *, doubtful: Collection[str] = ()
+    ) -> None:
+        """Ask all that are not under way, and wait for those answered within `PATIENCE`.
+
+        Args:
+            doubtful: questions asked in vain the last time, which nobody waits for.
+        """
         if self.nursery is None:
             async with trio.open_nursery() as nursery:
                 for question in questions.values():
                     nursery.start_soon(question)
             return
         begun = [key for key in questions if key not in self._under_way]
-        waiting, answered = set(begun), trio.Event()
+        waiting, answered = set(begun) - set(doubtful), trio.Event()
 
         async def one(key: str) -> None:
             try:
@@ -53,6 +59,6 @@ class Inquiries:
         for key in begun:
             self._under_way.add(key)
             self.nursery.start_soon(one, key)
-        if begun:
+        if waiting:
             with trio.move_on_after(PATIENCE):
                 await answered.wait()

@@ -171,3 +171,21 @@ async def test_daemons_that_hang_hold_up_nobody_and_are_heard_when_they_answer(
         released.set()
         await until(lambda orders: orders.message_count == 250)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["lookupd", "nsqd"])
+async def test_a_node_that_answers_again_is_shown_again(site, nursery, mode):
+    async with site(mode=mode, collect_interval=0.2) as s:
+        collector = s.admin.collector
+        collector.watchers = 1
+        s.nsqds[1].broken = True
+        nursery.start_soon(collector.run, s.admin.on_round)
+        with trio.fail_after(20):
+            while not collector.snapshot.failures:
+                await collector.changed(collector.snapshot.version)
+            s.nsqds[1].broken = False
+            while collector.snapshot.failures:
+                await collector.changed(collector.snapshot.version)
+        assert collector.snapshot.topics["orders"].message_count == 20
+        nursery.cancel_scope.cancel()
