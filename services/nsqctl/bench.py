@@ -70,6 +70,7 @@ def _rounded(name: str, value: object) -> object:
 async def _measure(given: argparse.Namespace) -> dict[str, Any]:
     topic = f"nsqctl-bench-{secrets.token_hex(4)}"
     async with nsqclient.NsqdHttp(given.nsqd_http_address, timeout=CLEANUP_TIMEOUT) as http:
+        await http.ping()
         try:
             await http.create_topic(topic)
             await http.create_channel(topic, CHANNEL)

@@ -8,6 +8,7 @@ the client, and a program that names its nsqds never needs it.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from struct import Struct
@@ -83,7 +84,7 @@ class _Api:
         except TimeoutError as error:
             raise HttpError(f"{where}: no answer within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise HttpError(f"{where}: {error or type(error).__name__}") from error
+            raise HttpError(f"{where}: {_reason(error)}") from error
         if status != 200:
             message = _message(answer)
             raise HttpError(f"{where}: {status} {message}", status=status, message=message)
@@ -123,6 +124,19 @@ class _Api:
                 if held > MAX_ANSWER:
                     raise HttpError(f"{method} {url}: the answer is over {MAX_ANSWER} bytes")
         return response.status_code, b"".join(parts)
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; the libraries wrap it several times."""
+    cause: BaseException | None = error
+    while cause is not None:
+        found = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+        if isinstance(found, OSError) and found.strerror:
+            # trio's text has the address, too; what a name server says has a number below zero
+            number = found.errno or 0
+            return os.strerror(number) if number > 0 else found.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def _message(answer: bytes) -> str:

@@ -6,6 +6,7 @@ with that daemon's address in it; it never ends a query over many daemons.
 """
 
 import json
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
@@ -213,7 +214,9 @@ def _reason(error: Exception) -> str:
         if isinstance(found, ssl.SSLError):
             return str(found)
         if isinstance(found, OSError) and found.strerror:
-            return found.strerror
+            # trio's text has the address, too; what a name server says has a number below zero
+            number = found.errno or 0
+            return os.strerror(number) if number > 0 else found.strerror
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
