@@ -82,8 +82,8 @@ def numbers(value: object) -> list[float]:
 
 def boolean(value: object) -> bool:
     """True for ``true``, ``t``, ``1``; False for ``false``, ``f``, ``0``; other cases too."""
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, int):  # of a TOML file, where the original takes any whole number
+        return value != 0
     if isinstance(value, str):
         if value in _TRUE:
             return True

@@ -88,17 +88,17 @@ def test_what_is_no_whole_number_is_refused(written):
         integer(written)
 
 
-@pytest.mark.parametrize("written", ["1", "t", "T", "true", "TRUE", "True", True])
+@pytest.mark.parametrize("written", ["1", "t", "T", "true", "TRUE", "True", True, 1, -1])
 def test_true_has_many_spellings(written):
     assert boolean(written) is True
 
 
-@pytest.mark.parametrize("written", ["0", "f", "F", "false", "FALSE", "False", False])
+@pytest.mark.parametrize("written", ["0", "f", "F", "false", "FALSE", "False", False, 0])
 def test_so_has_false(written):
     assert boolean(written) is False
 
 
-@pytest.mark.parametrize("written", ["maybe", "", "yes", 1, None])
+@pytest.mark.parametrize("written", ["maybe", "", "yes", 1.5, None])
 def test_what_is_neither_true_nor_false_is_refused(written):
     with pytest.raises(ValueError, match="true or false"):
         boolean(written)
