@@ -199,6 +199,7 @@ class Nsqd:
 
     def _changed(self, kind: Kind, topic: Topic, channel: Channel | None) -> None:
         self.registrar.changed(kind, topic, channel)
+        _log_change(kind, topic, channel)
         if kind == "create" and channel is None and not topic.is_open:
             if self._nursery is None:
                 self.broker.open_topic(topic)
@@ -302,6 +303,7 @@ class Nsqd:
                 logger.error("failed to persist metadata - %s", error)
             self.broker.close()
             await sync.finish(self.broker.store)
+            logger.info("NSQ: bye")
 
     async def _push_to_statsd(self) -> None:
         api, options, identity = self.api, self.api.options, self.identity
@@ -321,6 +323,18 @@ class Nsqd:
 def wall_offset() -> int:
     """What to add to the monotonic clock to get the wall clock, in ns."""
     return time.time_ns() - time.monotonic_ns()
+
+
+def _log_change(kind: Kind, topic: Topic, channel: Channel | None) -> None:
+    """Note what came or went, in the lines of the original."""
+    if kind == "create" and channel is None:
+        logger.info("TOPIC(%s): created", topic.name)
+    elif kind == "create" and channel is not None:
+        logger.info("TOPIC(%s): new channel(%s)", topic.name, channel.name)
+    elif kind == "delete" and channel is None:
+        logger.info("TOPIC(%s): deleting", topic.name)
+    elif kind == "delete" and channel is not None:
+        logger.info("TOPIC(%s): deleting channel %s", topic.name, channel.name)
 
 
 def _again() -> None:

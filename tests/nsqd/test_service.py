@@ -117,6 +117,31 @@ def certificate(tmp_path_factory):
     return path, ca
 
 
+async def test_the_log_tells_what_came_and_went_and_who_did_it(nsqd, caplog):
+    async with nsqd() as running:
+        await running.ask("POST", "/channel/create?topic=t&channel=c")
+        await running.ask("POST", "/topic/create?topic=t")
+        await running.ask("POST", "/channel/create?topic=t&channel=c")
+        await running.ask("POST", "/pub?topic=t", b"x")
+        await running.ask("GET", "/stats")
+        await running.ask("POST", "/channel/delete?topic=t&channel=c")
+        await running.ask("POST", "/topic/delete?topic=t")
+    lines = [record.getMessage() for record in caplog.records]
+    told = [line.rpartition(" (")[0] or line for line in lines if "TOPIC" in line or " /" in line]
+    assert [line for line in told if "persisting" not in line] == [
+        "404 POST /channel/create?topic=t&channel=c",
+        "TOPIC(t): created",
+        "200 POST /topic/create?topic=t",
+        "TOPIC(t): new channel(c)",
+        "200 POST /channel/create?topic=t&channel=c",
+        "TOPIC(t): deleting channel c",
+        "200 POST /channel/delete?topic=t&channel=c",
+        "TOPIC(t): deleting",
+        "200 POST /topic/delete?topic=t",
+    ]
+    assert lines[-1] == "NSQ: bye"
+
+
 # ------------------------------------------------------------------ beginning
 
 

@@ -31,10 +31,20 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /pub and /mpub to ``router``."""
     options = api.options
     router.add(
-        "POST", "/pub", partial(pub, api), max_body=options.max_msg_size, too_big="MSG_TOO_BIG"
+        "POST",
+        "/pub",
+        partial(pub, api),
+        max_body=options.max_msg_size,
+        too_big="MSG_TOO_BIG",
+        quiet=True,
     )
     router.add(
-        "POST", "/mpub", partial(mpub, api), max_body=options.max_body_size, too_big="BODY_TOO_BIG"
+        "POST",
+        "/mpub",
+        partial(mpub, api),
+        max_body=options.max_body_size,
+        too_big="BODY_TOO_BIG",
+        quiet=True,
     )
 
 

@@ -32,6 +32,8 @@ class Request:
     old: bool = False
     #: The part of the path that matched the ``:name`` of the route.
     params: Mapping[str, str] = NO_PARAMS
+    #: It is worth a line in the log: it may have changed something, and carried no messages.
+    notable: bool = False
 
     def __str__(self) -> str:
         query = b"?" + self.raw_query if self.raw_query else b""

@@ -36,6 +36,8 @@ class Route:
     too_big: str = "BODY_TOO_BIG"
     #: Name of the variable last part of the path, or "".
     param: str = ""
+    #: It carries messages, which are not worth a line each in the log.
+    quiet: bool = False
 
 
 def _not_found(_request: Request) -> Response:
@@ -69,10 +71,11 @@ class Router:
         *,
         max_body: int = MAX_BODY,
         too_big: str = "BODY_TOO_BIG",
+        quiet: bool = False,
     ) -> None:
         """Let ``handler`` answer ``method`` at ``path``; the last part may be ``:name``."""
         prefix, colon, name = path.partition(":")
-        route = Route(handler, max_body, too_big, name)
+        route = Route(handler, max_body, too_big, name, quiet)
         self._methods.add(method)
         if colon:
             self._prefixes.setdefault(prefix, {})[method] = route

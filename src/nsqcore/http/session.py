@@ -38,6 +38,9 @@ MAX_PENDING = 1024 * 1024
 # only then look.
 LINGER = 1.0
 
+# Requests that change nothing: polls, health checks and scrapes would fill the log.
+READS = frozenset(("GET", "HEAD", "OPTIONS"))
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HEAD_TOO_BIG = Response(431, b"431 Request Header Fields Too Large", TEXT, versioned=False)
 TOO_SLOW = Response(408, b"408 Request Timeout", TEXT, versioned=False)
@@ -186,6 +189,7 @@ class HttpSession:
         self._body_seen = 0
         self._progress += 1
         route = self.router.find(request)
+        request.notable = not route.quiet and request.method not in READS
         if not self._ahead and self._may_serve():
             self._serve(route, request)
         else:
@@ -251,8 +255,9 @@ class HttpSession:
                     old=request.old,
                 )
             )
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("http(%s): %d %s", self.peer.address, response.status, request)
+        level = logging.INFO if request.notable else logging.DEBUG
+        if logger.isEnabledFor(level):
+            logger.log(level, "%d %s (%s)", response.status, request, self.peer.address)
 
     def _refuse(self, response: Response) -> None:
         """Answer a request that is not complete, and nothing after it."""
