@@ -39,6 +39,9 @@ class Topic:
     message_count: int = 0
     message_bytes: int = 0
     _deferred: list[tuple[bytes, int]] = Factory(list)  # record, delay from when it is let through
+    # A step of the backlog that some channels have and the disk refused for these.
+    _step: list[bytes] = Factory(list)
+    _owed: list[Channel] = Factory(list)
 
     @property
     def ephemeral(self) -> bool:
@@ -48,7 +51,7 @@ class Topic:
     @property
     def depth(self) -> int:
         """Messages that wait for a channel or for the end of a pause."""
-        return self.queue.depth + len(self._deferred)
+        return self.queue.depth + len(self._deferred) + len(self._step)
 
     @property
     def backend_depth(self) -> int:
@@ -113,29 +116,51 @@ class Topic:
             for channel in self.channels.values():
                 channel.defer(record, now + delay)
         self._deferred.clear()
+        if self._step:
+            self._finish_step()
         records = self.queue.take_many(DRAIN_STEP)
         if not records:
             return moved
+        channels = list(self._by_need(len(records)))
+        self._step, self._owed = records, list(channels)
         try:
-            self._spread(records)
+            self._finish_step()
         except OSError:
-            self.queue.put_back(records)
+            if self._owed == channels:  # nobody has it: it may as well wait in the queue
+                self._drop_step()
+                self.queue.put_back(records)
             raise
         return True
+
+    def _finish_step(self) -> None:
+        """Give the step to the channels that lack it. Raises OSError; the others have it then."""
+        while self._owed:
+            channel = self._owed[0]
+            if not channel.deleted:
+                channel.put_many(self._step)
+                self.dirty(channel)
+            del self._owed[0]
+        self._drop_step()
+
+    def _drop_step(self) -> None:
+        self._step, self._owed = [], []
 
     def expire(self, now: int) -> bool:
         """Whether there is a backlog to try again, when its deadline has come."""
         return self.backlog
 
     def _spread(self, records: list[bytes]) -> None:
-        channels: Iterable[Channel] = self.channels.values()
-        if len(self.channels) > 1:
-            # those that need the disk first: if it fails, nobody has a copy yet
-            channels = sorted(channels, key=lambda channel: not channel.overflows(len(records)))
         # every channel may keep the list, none may change it
-        for channel in channels:
+        for channel in self._by_need(len(records)):
             channel.put_many(records)
             self.dirty(channel)
+
+    def _by_need(self, count: int) -> Iterable[Channel]:
+        """The channels, those that need the disk first: if it fails, nobody has a copy yet."""
+        channels = self.channels.values()
+        if len(channels) > 1:
+            return sorted(channels, key=lambda channel: not channel.overflows(count))
+        return channels
 
     # ------------------------------------------------------------ channels
 
@@ -153,15 +178,23 @@ class Topic:
         """Drop the messages that wait in the topic."""
         self.queue.empty()
         self._deferred.clear()
+        self._drop_step()
 
     def delete(self) -> None:
         """Drop everything, files too."""
         self.deleted = True
         self._deferred.clear()
+        self._drop_step()
         self.queue.delete()
 
     def close(self) -> None:
-        """Put what waits in the topic on disk. Raises OSError if the disk would not take it."""
+        """Put what waits in the topic on disk, before the channels are closed.
+
+        Raises OSError if the disk would not take it.
+        """
+        for channel in self._owed:
+            channel.queue.put_back(self._step)
+        self._drop_step()
         if self._deferred and not self.ephemeral:
             self.queue.put_back([record for record, _ in self._deferred])
         self._deferred.clear()

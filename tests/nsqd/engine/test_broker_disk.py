@@ -114,6 +114,56 @@ def test_backlog_that_the_disk_refused_is_tried_again_a_second_later(new_broker,
     assert (topic.depth, channel.depth) == (0, 4)
 
 
+@pytest.fixture
+def half_moved(new_broker, monkeypatch):
+    """A broker whose disk took a backlog of three for channel ``a`` and refuses it for ``b``."""
+    broker = new_broker(mem_queue_size=0)
+    topic = broker.publish("t", [b"1", b"2", b"3"], now=0)
+    pwrite, writes = os.pwrite, []
+
+    def fail_but_once(*args):
+        writes.append(args)
+        if len(writes) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(*args)
+
+    broker.channel("t", "a")
+    broker.channel("t", "b")
+    monkeypatch.setattr(os, "pwrite", fail_but_once)
+    for second in range(5):
+        pump_all(broker, second * SECOND)
+        broker.expire(second * SECOND + DRAIN_RETRY)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    assert topic.depth == 3
+    return broker
+
+
+def depths(broker):
+    channels = broker.topics["t"].channels
+    return broker.topics["t"].depth, channels["a"].depth, channels["b"].depth
+
+
+def test_retries_of_a_backlog_give_no_channel_a_second_copy(half_moved):
+    assert depths(half_moved) == (3, 3, 0)
+    pump_all(half_moved, 10 * SECOND)
+    assert depths(half_moved) == (0, 3, 3)
+
+
+def test_backlog_that_is_half_moved_survives_a_restart(half_moved, new_broker):
+    half_moved.close()
+    broker = new_broker(mem_queue_size=0)
+    broker.channel("t", "a")
+    broker.channel("t", "b")
+    assert depths(broker) == (0, 3, 3)
+
+
+def test_backlog_that_is_half_moved_ends_with_the_channel_that_lacks_it(half_moved):
+    topic = half_moved.topics["t"]
+    half_moved.delete_channel(topic, topic.channels["b"])
+    pump_all(half_moved, 10 * SECOND)
+    assert (topic.depth, topic.channels["a"].depth) == (0, 3)
+
+
 def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
     new_broker, new_client, directory
 ):
