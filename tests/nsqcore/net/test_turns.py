@@ -118,8 +118,8 @@ async def test_it_does_not_sleep_between_requests_that_come_closely(nursery, cou
     counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert served == 20
-    # Once to learn that they come closely, once after the last.
-    assert counting.asked.count(turns.LOITER) == 2
+    # Some times to learn that they come closely, once after the last.
+    assert counting.asked.count(turns.LOITER) == turns.CLOSELY + 1
     assert len(counting.asked) > 100  # it went on looking before it slept
     after = len(counting.asked)
     await trio.testing.wait_all_tasks_blocked(0.05)
