@@ -2,7 +2,7 @@
 
 from nsqcore.app.version import VERSION
 from nsqcore.metrics.statsd import expand_prefix, host_key
-from nsqcore.net.tls import ServerTls
+from nsqcore.net.tls import ServerTls, check_authorities
 from nsqcore.wire.identify import Limits
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
@@ -77,6 +77,9 @@ def statsd_settings(options: NsqdOptions, host: str, http_port: int) -> StatsdSe
 
 def server_tls(options: NsqdOptions) -> ServerTls | None:
     """TLS as configured, its files read; None without a certificate. Raises TlsError."""
+    if options.tls_root_ca_file:
+        # Auth servers are judged by it, whether or not there is a certificate of our own.
+        check_authorities(options.tls_root_ca_file)
     if not options.tls_cert:
         return None
     tls = ServerTls(

@@ -90,3 +90,5 @@ def test_certificates_are_read_at_once(tmp_path):
     assert server_tls(options()) is None
     with pytest.raises(TlsError, match=r"nothing\.pem"):
         server_tls(options(tls_cert=str(tmp_path / "nothing.pem"), tls_key="k"))
+    with pytest.raises(TlsError, match=r"nothing\.pem"):
+        server_tls(options(tls_root_ca_file=str(tmp_path / "nothing.pem")))

@@ -174,6 +174,14 @@ def facts(stream: TlsStream) -> TlsFacts:
     )
 
 
+def check_authorities(path: str) -> None:
+    """Return if ``path`` holds certificates of authorities. Raises TlsError."""
+    try:
+        _authorities(path)
+    except OSError as error:
+        raise TlsError(f"TLS ({path}): {error}") from error
+
+
 def _authorities(path: str) -> str:
     """The certificates of a file, as text.
 
