@@ -185,7 +185,7 @@ class Drawn(contextlib.AbstractContextManager["Drawn"]):
 
     def __enter__(self) -> "Drawn":
         self._modes = termios.tcgetattr(sys.stdin)
-        tty.setcbreak(sys.stdin)
+        _take_keys()
         self._live = Live(console=self.console, screen=True, auto_refresh=False)
         self._live.start()
         return self
@@ -210,7 +210,11 @@ class Drawn(contextlib.AbstractContextManager["Drawn"]):
 
     def resume(self) -> None:
         """Take keys one by one again: whoever stopped us may have changed that."""
-        tty.setcbreak(sys.stdin)
+        _take_keys()
+
+
+def _take_keys() -> None:
+    tty.setcbreak(sys.stdin, termios.TCSADRAIN)  # what has been typed already counts
 
 
 Picture = Printed | Drawn

@@ -1,5 +1,8 @@
 """`nsqctl top`: its keys and its picture, and the whole in a real terminal."""
 
+import io
+import os
+import select
 import signal
 from collections.abc import Callable
 
@@ -10,7 +13,7 @@ from tests.nsqctl.program import Pair, Terminal, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import UpstreamError
-from nsqctl.top import Screen
+from nsqctl.top import Drawn, Screen
 
 
 def filled(count: int = 3, **known: object) -> Screen:
@@ -174,6 +177,17 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back(steady: Pai
         assert shell.wait() == 0
     finally:
         shell.clean_up()
+
+
+def test_what_is_typed_before_it_takes_keys_again_counts(monkeypatch: pytest.MonkeyPatch):
+    keyboard, terminal = os.openpty()
+    with open(keyboard, "wb", buffering=0) as typed, open(terminal) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with Drawn(filled(), Console(file=io.StringIO())) as picture:
+            typed.write(b"n")
+            picture.resume()
+            assert select.select([stdin], [], [], 0)[0]
+            assert os.read(stdin.fileno(), 64) == b"n"
 
 
 @pytest.mark.slow
