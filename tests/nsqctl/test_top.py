@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from tests.e2e.daemons import BIN, Daemon, wait_until
+from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 from tests.nsqctl.program import Pair, Terminal, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
@@ -185,6 +185,7 @@ def test_what_is_typed_before_it_takes_keys_again_counts(monkeypatch: pytest.Mon
         monkeypatch.setattr("sys.stdin", stdin)
         with Drawn(filled(), Console(file=io.StringIO())) as picture:
             typed.write(b"n")
+            assert select.select([stdin], [], [], PATIENCE)[0]
             picture.resume()
             assert select.select([stdin], [], [], 0)[0]
             assert os.read(stdin.fileno(), 64) == b"n"
