@@ -1,8 +1,16 @@
-"""What holds for every test: property tests have no stopwatch, the machine may be busy."""
+"""What holds for every test, whoever starts them: on a busy machine, in the background, by nohup."""
+
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Nohup and shells without job control have signals ignored, also by what the tests start.
+for number in signal.SIGINT, signal.SIGHUP:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
+# Property tests have no stopwatch.
 settings.register_profile("nsq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nsq")
 
