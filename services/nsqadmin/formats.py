@@ -5,7 +5,6 @@ Pure functions from values to text. Thousands have commas, durations are those o
 """
 
 import hashlib
-import math
 import re
 from functools import lru_cache
 from urllib.parse import quote
@@ -95,11 +94,6 @@ def path_part(value: str) -> str:
 def slot(key: str) -> str:
     """A short name for ``key`` that is safe anywhere in HTML."""
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-
-
-def is_known(value: float) -> bool:
-    """Whether ``value`` is a number at all."""
-    return not math.isnan(value)
 
 
 _SAFE_LINK = re.compile(r"https?://", re.IGNORECASE)

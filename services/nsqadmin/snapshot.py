@@ -4,12 +4,12 @@ The collector makes a `Snapshot` from one round of questions; pages, charts and 
 it. It is never changed afterwards, so that a page may take its time. Rates are messages per second.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import attrs
 
 from nsqcore.cluster.producer import Producer
-from nsqcore.cluster.stats import ChannelStats, ClientStats, TopicStats
+from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -111,9 +111,3 @@ def channel_parts(channel: ChannelStats) -> list[ChannelStats]:
 def topic_parts(topic: TopicStats) -> list[TopicStats]:
     """The topic on each of its nsqd."""
     return [topic] if topic.nodes is None else topic.nodes
-
-
-def all_clients(channel: ChannelStats) -> Iterator[ClientStats]:
-    """The clients of the channel, nsqd by nsqd."""
-    for part in channel_parts(channel):
-        yield from part.clients or ()

@@ -2,7 +2,8 @@
 
 Sessions and the engine fill it, synchronously and in any number of pieces; the driver of the
 connection (`nsqcore.net.switchboard` or `nsqcore.net.transport`) empties it, once per turn. It
-must never do I/O, block or know about trio: the engine holds outboxes.
+must never do I/O, block or know about trio: it is part of every session, and sessions are free of
+all three.
 
 A *hold* is a barrier in the stream: what is added after it stays back until it is released, while
 what was added before it is sent. Holds are released in the order in which they were made, so
@@ -10,7 +11,7 @@ replies keep their order whatever they wait for.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import attrs
 
@@ -52,15 +53,6 @@ class Outbox:
         size = self.size
         self.size = size + len(data)
         self._tail.append(data)
-        if not size:
-            self.wake()
-
-    def add_many(self, pieces: Iterable[bytes]) -> None:
-        """Queue several pieces at once; they are not copied before they are sent."""
-        pieces = list(pieces)
-        size = self.size
-        self.size = size + sum(map(len, pieces))
-        self._tail += pieces
         if not size:
             self.wake()
 

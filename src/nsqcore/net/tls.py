@@ -1,7 +1,7 @@
-"""TLS: contexts from the files and policies an operator names, and streams made with them.
+"""TLS of a server: from the files and the policy an operator names, and streams made with it.
 
-A server's `ServerTls` can read its files again while it serves; connections keep what they began
-with. Handshakes have a deadline.
+`ServerTls` can read its files again while it serves; connections keep what they began with.
+Handshakes have a deadline.
 """
 
 import ssl
@@ -100,65 +100,16 @@ class ServerTls:
         Raises:
             TlsError: the handshake failed or took too long; the stream is closed.
         """
-        return await _shake_hands(stream, self._context, server_side=True)
-
-
-def client_context(
-    *,
-    root_ca: str = "",
-    cert: str = "",
-    key: str = "",
-    verify: bool = True,
-    min_version: int = TLS1_2,
-) -> ssl.SSLContext:
-    """How a client does TLS: whom it trusts, and the certificate it shows if asked.
-
-    Raises:
-        TlsError: a file is missing or not what it should be.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        _set_min_version(context, min_version)
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif root_ca:
-            context.load_verify_locations(cadata=_authorities(root_ca))
-        else:
-            context.load_default_certs()
-        if cert:
-            context.load_cert_chain(cert, key or None)
-    except OSError as error:
-        raise TlsError(f"TLS ({root_ca}, {cert}, {key}): {error}") from error
-    return context
-
-
-async def connect(stream: ByteStream, context: ssl.SSLContext, server_name: str) -> TlsStream:
-    """``stream`` with TLS as a client of ``server_name``, after the handshake.
-
-    Raises:
-        TlsError: the handshake failed or took too long; the stream is closed.
-    """
-    return await _shake_hands(stream, context, server_side=False, server_name=server_name)
-
-
-async def _shake_hands(
-    stream: ByteStream, context: Any, *, server_side: bool, server_name: str | None = None
-) -> TlsStream:
-    wrapped = trio.SSLStream(
-        cast("trio.abc.Stream", stream),
-        context,
-        server_hostname=server_name,
-        server_side=server_side,
-    )
-    try:
-        with trio.fail_after(HANDSHAKE_TIMEOUT):
-            await wrapped.do_handshake()
-    except (trio.BrokenResourceError, trio.TooSlowError) as error:
-        await trio.aclose_forcefully(cast("trio.abc.Stream", stream))
-        reason = error.__cause__ or error
-        raise TlsError(f"TLS handshake: {reason or type(reason).__name__}") from error
-    return wrapped
+        below = cast("trio.abc.Stream", stream)
+        wrapped = trio.SSLStream(below, self._context, server_side=True)
+        try:
+            with trio.fail_after(HANDSHAKE_TIMEOUT):
+                await wrapped.do_handshake()
+        except (trio.BrokenResourceError, trio.TooSlowError) as error:
+            await trio.aclose_forcefully(below)
+            reason = error.__cause__ or error
+            raise TlsError(f"TLS handshake: {reason or type(reason).__name__}") from error
+        return wrapped
 
 
 def facts(stream: TlsStream) -> TlsFacts:

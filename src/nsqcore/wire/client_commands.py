@@ -45,11 +45,6 @@ def finish(id: bytes) -> bytes:
     return b"FIN " + id + b"\n"
 
 
-def finish_many(ids: Sequence[bytes]) -> bytes:
-    """A run of FINs; ``ids`` holds at least one."""
-    return b"FIN " + b"\nFIN ".join(ids) + b"\n"
-
-
 def requeue(id: bytes, delay: int) -> bytes:
     """REQ: give the message back, to be delivered again after ``delay`` ms."""
     return b"REQ %b %d\n" % (id, delay)

@@ -134,9 +134,3 @@ class Unauthorized(ProtocolError):
     """The client's permissions do not cover the command."""
 
     code = "E_UNAUTHORIZED"
-
-
-class TooManyChannelConsumers(ProtocolError):
-    """The channel has all the consumers ``--max-channel-consumers`` allows."""
-
-    code = "E_TOO_MANY_CHANNEL_CONSUMERS"

@@ -16,7 +16,8 @@ def counted() -> tuple[Outbox, list[int]]:
 def test_bytes_come_out_in_the_order_in_which_they_were_added():
     outbox = Outbox()
     outbox.add(b"one ")
-    outbox.add_many([b"two ", b"three"])
+    outbox.add(b"two ")
+    outbox.add(b"three")
 
     assert outbox.size == 13
     assert outbox.take() == b"one two three"
