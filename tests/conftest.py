@@ -1,4 +1,4 @@
-"""What holds for every test, whoever starts them: on a busy machine, in the background, by nohup."""
+"""What holds for every test, whoever starts them: a busy machine, the background, nohup."""
 
 import signal
 
