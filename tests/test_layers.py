@@ -31,7 +31,7 @@ FORBIDDEN = {
     "nsqlookupd.registry": IO | {"time"},
     "nsqlookupd.dispatch": IO | {"time"},
 }
-# It asks the auth servers, as a `Wait` of the session that needs them.
+# It asks the auth servers, in a `Wait` of the session that needs them.
 ALLOWED = {"nsqd.client.auth": {"trio"}}
 
 

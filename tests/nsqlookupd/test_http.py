@@ -49,7 +49,7 @@ class Daemon:
         effect = session.received(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         if isinstance(effect, Wait):
             await effect.run()
-            session.resumed()
+            effect.resume()
         head, _, body = session.outbox.take().decode().partition("\r\n\r\n")
         status, *lines = head.split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import trio
 from attrs import define, field, frozen
 
-from nsqcore.net.effects import Wait
 from nsqd.client.client import Client
 from nsqd.client.permissions import BadReply, Permissions, parse_permissions
 
@@ -51,11 +50,8 @@ class AuthServers:
 
             self._tls = _tls(self.settings.root_ca_file)
 
-    def authorize(self, client: Client) -> Wait:
-        """The effect that gets ``client`` its permissions, or the reason why not."""
-        return Wait(lambda: self._authorize(client))
-
-    async def _authorize(self, client: Client) -> None:
+    async def authorize(self, client: Client) -> None:
+        """Get ``client`` its permissions, or the reason why it has none."""
         client.permissions, client.auth_failure = None, None
         addresses = self.settings.addresses
         for address in sample(addresses, len(addresses)):

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from attrs import Factory, define, field, frozen
 
-from nsqcore.net.effects import Effect, Peer
+from nsqcore.net.effects import Peer
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command
 from nsqcore.wire.identify import Identity, Limits
@@ -43,6 +43,11 @@ class UpgradeNow:
     """What a command returns to have the stream under its session upgraded."""
 
 
+@frozen
+class AuthorizeNow:
+    """What a command returns to have the auth servers asked what its client may do."""
+
+
 class Timer(Protocol):
     """A call to come."""
 
@@ -54,9 +59,9 @@ class Timer(Protocol):
 class Services:
     """What all clients of one nsqd share.
 
-    ``authorize`` makes the effect that has the auth servers asked; ``upgrade`` is
-    given a session and the bare stream to upgrade.
-    ``stir`` asks for another turn; ``draining`` tells whether publishes are refused.
+    ``authorize`` asks the auth servers and leaves with the client what they said;
+    ``upgrade`` is given a session and the bare stream to upgrade. ``stir`` asks for
+    another turn; ``draining`` tells whether publishes are refused.
     """
 
     broker: Broker
@@ -64,7 +69,7 @@ class Services:
     now: Callable[[], int]
     call_at: Callable[[int, Callable[[], None]], Timer]
     upgrade: Callable[[Any, Any], Awaitable[None]]
-    authorize: Callable[["Client"], Effect]
+    authorize: Callable[["Client"], Awaitable[None]]
     stir: Callable[[], None]
     draining: Callable[[], bool] = lambda: False
 

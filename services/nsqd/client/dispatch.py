@@ -46,7 +46,7 @@ from nsqcore.wire.errors import (
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
 from nsqcore.wire.names import as_text, quote
 from nsqcore.wire.parser import parse_number
-from nsqd.client.client import Client, State, UpgradeNow
+from nsqd.client.client import AuthorizeNow, Client, State, UpgradeNow
 from nsqd.client.permissions import PUBLISH, SUBSCRIBE
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import Consumer
@@ -71,14 +71,18 @@ STATES: dict[bytes, tuple[State, ...]] = {
 }
 
 
-def execute(client: Client, commands: list[Command]) -> Effect | UpgradeNow | None:
+# What a command may need of the session: an effect, or I/O that the session makes one of.
+Outcome = Effect | UpgradeNow | AuthorizeNow | None
+
+
+def execute(client: Client, commands: list[Command]) -> Outcome:
     """Act on ``commands``; stops at the first that needs I/O or ends the connection."""
     for done, command in enumerate(commands, 1):
         try:
             effect = HANDLERS[type(command)](client, command)
-        except _AskAgain:
+        except _PermissionsExpired:
             client.pending = commands[done - 1 :]
-            return client.services.authorize(client)
+            return AuthorizeNow()
         except ProtocolError as error:
             refuse(client, error)
             if error.fatal:
@@ -292,7 +296,7 @@ def introduce(client: Client, command: Identify) -> UpgradeNow | None:
     return None
 
 
-def authenticate(client: Client, command: Auth) -> Effect | None:
+def authenticate(client: Client, command: Auth) -> AuthorizeNow:
     """AUTH: has the auth server asked; `authenticated` is what comes after."""
     check_state(client, b"AUTH")
     if client.permissions is not None:
@@ -300,7 +304,7 @@ def authenticate(client: Client, command: Auth) -> Effect | None:
     if not client.services.settings.limits.auth_required:
         raise AuthDisabled("AUTH disabled")
     client.secret = command.secret
-    return client.services.authorize(client)
+    return AuthorizeNow()
 
 
 def authenticated(client: Client) -> None:
@@ -315,8 +319,8 @@ def authenticated(client: Client) -> None:
     client.outbox.add(response_frame(client.permissions.reply()))
 
 
-class _AskAgain(Exception):
-    """The permissions have run out: the auth server is to be asked, then the command tried anew."""
+class _PermissionsExpired(Exception):
+    """The auth server is to be asked anew, and then the command tried again."""
 
 
 def _check_permission(client: Client, name: str, topic: str, channel: str, permission: str) -> None:
@@ -324,7 +328,7 @@ def _check_permission(client: Client, name: str, topic: str, channel: str, permi
     if permissions is None:
         raise AuthFirst(f"AUTH required before {name}")
     if permissions.expires <= client.services.now():
-        raise _AskAgain
+        raise _PermissionsExpired
     if not permissions.allow(topic, channel, permission):
         raise Unauthorized(f"AUTH failed for {name} on {quote(topic)} {quote(channel)}")
 
@@ -344,7 +348,7 @@ def fault(client: Client, command: Fault) -> Effect | None:
     raise command.error
 
 
-HANDLERS: dict[type, Callable[[Client, Any], Effect | UpgradeNow | None]] = {
+HANDLERS: dict[type, Callable[[Client, Any], Outcome]] = {
     Publish: publish,
     PublishDeferred: publish_deferred,
     Finish: finish,

@@ -18,7 +18,7 @@ from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME
 from nsqcore.wire.identify import Identity
 from nsqcore.wire.parser import CommandParser
-from nsqd.client.client import Client, Services, Timer, UpgradeNow, host_of
+from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
 from nsqd.client.dispatch import MS, authenticated, check_state, execute, refuse
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Session:
     outbox: Outbox = field(init=False)
     _magic: bytes | None = b""  # what has come of it; None once it is complete
     _heard: int = 0  # when something last came
-    _waiting: bool = False  # for I/O: nothing is read
+    _waiting: bool = False  # for the auth servers: nothing is read
     _heartbeat: Timer | None = None
     _interval: int = 0  # ns; of the heartbeat that is running
     _next_beat: int = 0
@@ -70,22 +70,6 @@ class Session:
         self._run(self.parser.finish())
         return Close()
 
-    def resumed(self) -> Effect | None:
-        """Go on after the auth server was asked."""
-        client = self.client
-        self._waiting, self._heard = False, client.services.now()
-        try:
-            authenticated(client)
-        except ProtocolError as error:
-            refuse(client, error)
-            return Close()
-        return self.go_on()
-
-    def go_on(self) -> Effect | None:
-        """Act on what had to wait for I/O to be done."""
-        pending, self.client.pending = self.client.pending, []
-        return self._run(pending or self.parser.resume())
-
     def closed(self, error: Exception | None) -> None:
         """Give everything back that the client held."""
         client = self.client
@@ -113,11 +97,25 @@ class Session:
                 self._start_heartbeat()
             if isinstance(effect, UpgradeNow):
                 return Upgrade(partial(self.client.services.upgrade, self))
+            if isinstance(effect, AuthorizeNow):
+                self._waiting = True
+                return Wait(partial(self.client.services.authorize, self.client), self._authorized)
             if effect is not None:
-                self._waiting = isinstance(effect, Wait)
                 return effect
             commands = self.parser.resume() if paused else []
         return None
+
+    def _authorized(self) -> Effect | None:
+        """Go on after the auth servers were asked, with the commands that had to wait for it."""
+        client = self.client
+        self._waiting, self._heard = False, client.services.now()
+        try:
+            authenticated(client)
+        except ProtocolError as error:
+            refuse(client, error)
+            return Close()
+        pending, client.pending = client.pending, []
+        return self._run(pending or self.parser.resume())
 
     def _refuse_unfinished(self) -> Effect | None:
         """Refuse a command that may not come now by its line: its body need not be awaited."""

@@ -121,15 +121,6 @@ class HttpSession:
             self._look_at_unfinished(len(data))
         return self._next_effect()
 
-    def resumed(self) -> Effect | None:
-        """Go on after an asynchronous answer."""
-        request, self._awaited = self._awaited, None
-        if request is not None:
-            self._respond(request, self._answer)
-        while self._ahead and self._may_serve() and not self._last:
-            self._serve(*self._ahead.popleft())
-        return self._next_effect()
-
     def closed(self, error: Exception | None) -> None:
         """The connection is gone."""
         if error is not None:
@@ -232,7 +223,7 @@ class HttpSession:
             self._respond(request, answer)
         else:
             self._awaited = request
-            self._effect = Wait(partial(self._await, request, answer))
+            self._effect = Wait(partial(self._await, request, answer), self._resume)
 
     async def _await(self, request: Request, answer: Awaitable[Response]) -> None:
         try:
@@ -277,8 +268,17 @@ class HttpSession:
         if self._ahead:
             self._reads_on = trio.Event()
             self.outbox.drained = self._note_drained
-            return Wait(self._reads_on.wait)
+            return Wait(self._reads_on.wait, self._resume)
         return None
+
+    def _resume(self) -> Effect | None:
+        """Go on once the asynchronous answer is there, or the client reads again."""
+        request, self._awaited = self._awaited, None
+        if request is not None:
+            self._respond(request, self._answer)
+        while self._ahead and self._may_serve() and not self._last:
+            self._serve(*self._ahead.popleft())
+        return self._next_effect()
 
     def _note_drained(self) -> None:
         if self._reads_on is not None:

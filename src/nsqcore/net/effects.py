@@ -31,9 +31,10 @@ class Close:
 
 @attrs.frozen
 class Wait:
-    """Await ``run()`` in a task of its own, then go on with what ``handler.resumed()`` asks for."""
+    """Await ``run()`` in a task of its own, then do what ``resume()`` asks for, and read on."""
 
     run: Callable[[], Awaitable[None]]
+    resume: Callable[[], "Effect | None"]
 
 
 @attrs.frozen
@@ -52,10 +53,7 @@ Effect = Close | Wait | Upgrade
 
 
 class Handler(Protocol):
-    """One peer's session, without I/O.
-
-    A handler that returns `Wait` also has ``resumed() -> Effect | None``.
-    """
+    """One peer's session, without I/O."""
 
     @property
     def outbox(self) -> Outbox:

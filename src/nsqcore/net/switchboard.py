@@ -323,7 +323,7 @@ class Switchboard:
             line.waiting = False
             if line.fd < 0:
                 return
-            after = line.handler.resumed()  # type: ignore[attr-defined]
+            after = effect.resume()
         except Exception as error:  # a supervisor: only this connection is lost
             self._fault(line, error)
             return

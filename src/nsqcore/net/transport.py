@@ -137,7 +137,7 @@ class _Drive:
                 self.end_turn()
                 while isinstance(effect, Wait):
                     await effect.run()
-                    effect = self.handler.resumed()  # type: ignore[attr-defined]
+                    effect = effect.resume()
                     self.end_turn()
                 if not data and effect is None:
                     effect = Close()

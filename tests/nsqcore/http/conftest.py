@@ -31,7 +31,7 @@ class Talk:
         effect = self.session.received(data)
         while isinstance(effect, Wait):
             await effect.run()
-            effect = self.session.resumed()
+            effect = effect.resume()
         self._note(effect)
         return self.session.outbox.take()
 

@@ -39,7 +39,7 @@ class LineSession:
         self._rest += data
         return self._run()
 
-    def resumed(self) -> Effect | None:
+    def _resume(self) -> Effect | None:
         self.outbox.add(b"resumed\n")
         return self._run()
 
@@ -61,7 +61,7 @@ class LineSession:
                 self.outbox.add(b"goodbye\n")
                 return Close("asked to", linger=0.02)
             if word == b"wait":
-                return Wait(self.gate.wait)
+                return Wait(self.gate.wait, self._resume)
             if word == b"fail":
                 raise RuntimeError("a session's fault")
             if word == b"upgrade":

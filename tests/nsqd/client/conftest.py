@@ -136,17 +136,14 @@ class World:
     async def upgrade(self, session: Session, stream: Any) -> None:
         await self.upgrader.upgrade(session, stream)
 
-    def authorize(self, client: Client) -> Wait:
-        async def ask() -> None:
-            self.asked.append(client.secret)
-            verdict = self.verdicts.pop(0)
-            client.permissions = client.auth_failure = None
-            if isinstance(verdict, Exception):
-                client.auth_failure = verdict
-            else:
-                client.permissions = parse_permissions(verdict, self.time())
-
-        return Wait(ask)
+    async def authorize(self, client: Client) -> None:
+        self.asked.append(client.secret)
+        verdict = self.verdicts.pop(0)
+        client.permissions = client.auth_failure = None
+        if isinstance(verdict, Exception):
+            client.auth_failure = verdict
+        else:
+            client.permissions = parse_permissions(verdict, self.time())
 
     def session(self, address: str = "1.2.3.4:5") -> Session:
         return open_session(self.services, WALL, self.ended.append, Peer(address))
@@ -191,7 +188,7 @@ class Talk:
         """What comes back once what the session waits for is there."""
         assert isinstance(self.effect, Wait)
         await self.effect.run()
-        self.effect = self.session.resumed()
+        self.effect = self.effect.resume()
         self.world.end_turn()
         return self.taken()
 

@@ -199,7 +199,7 @@ async def ask(client, *addresses: str, **settings) -> None:
     """Have the servers at ``addresses`` asked about ``client``."""
     servers = AuthServers(AuthSettings(addresses=addresses, **settings), time.monotonic_ns)
     with trio.fail_after(30):
-        await servers.authorize(client).run()
+        await servers.authorize(client)
 
 
 @asynccontextmanager

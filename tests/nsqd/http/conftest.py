@@ -79,7 +79,7 @@ class Nsqd:
         if isinstance(self.effect, Wait):
             self.waits += 1
             await self.effect.run()
-            session.resumed()
+            self.effect.resume()
         self.broker.pump(self.time[0])
         return take(session)
 

@@ -256,7 +256,7 @@ async def test_long_answer_is_made_while_others_go_on(nsqd):
         nursery.start_soon(others)
         await nsqd.effect.run()
         nursery.cancel_scope.cancel()
-    session.resumed()
+    nsqd.effect.resume()
     assert turns > 10
     assert session.outbox.take().count(b'"topic_name"') == 60
 
@@ -269,7 +269,7 @@ async def test_topic_deleted_while_the_answer_is_made_does_no_harm(nsqd):
     for topic in list(nsqd.broker.topics.values()):
         nsqd.broker.delete_topic(topic)
     await nsqd.effect.run()
-    session.resumed()
+    nsqd.effect.resume()
     assert b'"channels":[]' in session.outbox.take()
 
 
