@@ -23,6 +23,7 @@ from nsqcore.app.dirlock import lock_directory
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.version import VERSION
+from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.metrics.quantile import LatencyWindow
@@ -188,10 +189,10 @@ class Nsqd:
             self._listen_http(listeners.https, router, wrap=self.tls.accept)
 
     def _listen_http(self, listener: Listener, router: Router, *, wrap: Wrap | None = None) -> None:
-        timeouts = Timeouts(self.timers)
+        timeouts, date = Timeouts(self.timers), Dates(time.time_ns).line
 
         def make_session(peer: Peer) -> HttpSession:
-            return HttpSession(router, peer, self.api, timeouts=timeouts)
+            return HttpSession(router, peer, self.api, timeouts=timeouts, date=date)
 
         self.switchboard.listen(listener, make_session, wrap=wrap)
 

@@ -13,6 +13,7 @@ from nsqcore.app import garbage
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.version import VERSION
+from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.net.addresses import AddressError
 from nsqcore.net.effects import Handler, Peer
@@ -57,13 +58,14 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
     }
     switchboard = Switchboard(lambda: None)
     timeouts = Timeouts(Timers(time.monotonic_ns, switchboard.finish_turn))
+    date = Dates(time.time_ns).line
 
     def make_session(peer: Peer) -> Handler:
         logger.info("TCP: new client(%s)", peer.address)
         return LookupSession(peer, registry, lambda: about, time.monotonic_ns)
 
     def make_http_session(peer: Peer) -> Handler:
-        return HttpSession(router, peer, lookupd, timeouts=timeouts)
+        return HttpSession(router, peer, lookupd, timeouts=timeouts, date=date)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_measure_lag, lookupd)

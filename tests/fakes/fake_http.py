@@ -1,9 +1,12 @@
 """A small HTTP/1.1 server on trio for tests: a function answers, and what it was asked is kept."""
 
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -103,3 +106,9 @@ async def fake_server(
         nursery.start_soon(trio.serve_listeners, server._connection, listeners)
         yield server
         nursery.cancel_scope.cancel()
+
+
+def age(answer: bytes) -> timedelta:
+    """How long ago an answer was given, by its one ``Date`` header."""
+    (date,) = re.findall(rb"\r\nDate: ([^\r]+)\r\n", answer)
+    return datetime.now(UTC) - parsedate_to_datetime(date.decode())

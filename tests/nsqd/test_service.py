@@ -6,12 +6,13 @@ import socket
 import ssl
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 import trio
 import trustme
 from attrs import define
-from tests.fakes.fake_http import fake_server
+from tests.fakes.fake_http import age, fake_server
 from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify, mpub
 
 from nsqcore.app.dirlock import DirectoryLocked
@@ -149,6 +150,13 @@ async def test_without_an_http_address_there_is_no_http(nsqd):
     async with nsqd(http_address="") as running:
         assert running.http is None
         assert await (await running.connect(PUB)).next() == "OK"
+
+
+async def test_http_answers_carry_the_date(nsqd):
+    async with nsqd() as running, await dial(running.http) as stream:
+        await stream.send_all(b"GET /ping HTTP/1.0\r\n\r\n")
+        answer = b"".join([data async for data in stream])
+    assert abs(age(answer)) < timedelta(minutes=1)
 
 
 async def test_with_a_certificate_there_is_https_unless_its_address_is_empty(nsqd, certificate):

@@ -2,10 +2,12 @@
 
 import json
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from struct import pack
 
 import pytest
 import trio
+from tests.fakes.fake_http import age
 
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
@@ -50,9 +52,20 @@ async def replies(stream, count):
 async def get(port, target):
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
-        await stream.send_all(f"GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        await stream.send_all(
+            f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        )
         answer = b"".join([data async for data in stream])
     return answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_http_answers_carry_the_date(caplog):
+    async with running(caplog) as (_, http, _):
+        stream = await trio.open_tcp_stream("127.0.0.1", http)
+        async with stream:
+            await stream.send_all(b"GET /ping HTTP/1.0\r\n\r\n")
+            answer = b"".join([data async for data in stream])
+    assert abs(age(answer)) < timedelta(minutes=1)
 
 
 async def test_a_producer_is_found_while_its_connection_lasts(caplog):
@@ -74,7 +87,7 @@ async def test_a_producer_is_found_while_its_connection_lasts(caplog):
 @pytest.mark.parametrize(
     "said",
     [
-        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"  V1IDENTIFY\n" + pack(">i", -1),
         b"  V1IDENTIFY\n" + pack(">i", 2**31 - 1),
         b"  V1IDENTIFY\n" + pack(">i", 2) + b"[]",

@@ -5,25 +5,44 @@ do not undo, a version with other rules. Such a request is refused instead of gu
 status the original has for it, and the connection ends.
 """
 
+import re
+from functools import lru_cache
+
 from nsqcore.http.responses import TEXT, Response
 from nsqcore.http.router import BAD_REQUEST
 
-EXPECTATION_FAILED = Response(417, versioned=False)
-UNSUPPORTED_CODING = Response(501, b"Unsupported transfer encoding", TEXT, versioned=False)
-UNSUPPORTED_VERSION = Response(505, b"505 HTTP Version Not Supported", TEXT, versioned=False)
 
-# The lengths of "Expect" and "Transfer-Encoding": other headers cost no more than a look at them.
-_LENGTHS = (6, 17)
+def _refusal(status: int, text: str) -> Response:
+    return Response(status, f"{status} {text}".encode(), TEXT, versioned=False)
+
+
+EXPECTATION_FAILED = Response(417, versioned=False)
+MALFORMED_HOST = _refusal(400, "Bad Request: malformed Host header")
+MISSING_HOST = _refusal(400, "Bad Request: missing required Host header")
+UNSUPPORTED_CODING = Response(501, b"Unsupported transfer encoding", TEXT, versioned=False)
+UNSUPPORTED_VERSION = _refusal(505, "HTTP Version Not Supported: unsupported protocol version")
+
+# The lengths of "Host", "Expect" and "Transfer-Encoding": other headers cost no more than a look.
+_LENGTHS = (4, 6, 17)
+# What a host and its port are made of (RFC 3986): names, addresses of both kinds, escapes.
+_HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")
+# A daemon goes by few names, each as long as a head at most: what was found out is kept.
+_is_host = lru_cache(32)(_HOST.fullmatch)
 
 
 def find_refusal(version: str, headers: list[tuple[bytes, bytes]]) -> Response | None:
     """The answer to a head we do not do as it says; None where all is well."""
     if version not in ("1.1", "1.0"):
         return UNSUPPORTED_VERSION if version > "1.1" else BAD_REQUEST
+    host: bytes | None = None
     codings: list[bytes] = []
     for name, value in headers:
         if len(name) in _LENGTHS:
             match name.lower():
+                case b"host":
+                    if host is not None:
+                        return BAD_REQUEST
+                    host = value
                 case b"expect" if value.strip().lower() != b"100-continue":
                     return EXPECTATION_FAILED
                 case b"transfer-encoding":
@@ -32,4 +51,8 @@ def find_refusal(version: str, headers: list[tuple[bytes, bytes]]) -> Response |
         return UNSUPPORTED_CODING
     if codings and version == "1.0":
         return BAD_REQUEST
+    if host is None and version == "1.1":
+        return MISSING_HOST
+    if host and not _is_host(host):
+        return MALFORMED_HOST
     return None

@@ -1,7 +1,7 @@
 """What is answered to an HTTP request, ready for the wire.
 
-A response is rendered once, when it is made, head and body in one piece. One that never changes
-(``OK``) is best made once and returned again and again.
+A response is rendered when it is sent, head and body in one piece, and once for each date: one that
+never changes (``OK``) is best made once and returned again and again.
 
 JSON and plain text carry the header by which NSQ's clients recognise the API's version, unless
 told otherwise.
@@ -27,7 +27,7 @@ _heads: dict[tuple[int, str, bool], bytes] = {}
 
 @attrs.define(eq=False)
 class Response:
-    """Status, headers and body. ``wire`` is the whole of it, as HTTP/1.1.
+    """Status, headers and body.
 
     ``versioned`` adds NSQ's version header. ``headers`` are further ones; names and values must
     not hold line breaks.
@@ -38,7 +38,9 @@ class Response:
     content_type: str = ""
     versioned: bool = attrs.field(default=True, kw_only=True)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
-    wire: bytes = attrs.field(init=False)
+    _head: bytes = attrs.field(init=False)
+    _date: bytes | None = attrs.field(default=None, init=False)
+    _wire: bytes = attrs.field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
         head = _heads.get((self.status, self.content_type, self.versioned))
@@ -47,21 +49,34 @@ class Response:
         if self.headers:
             lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
             head = head.replace(b"\r\n", b"\r\n" + lines.encode("latin-1", "replace"), 1)
-        self.wire = b"%sContent-Length: %d\r\n\r\n%s" % (head, len(self.body), self.body)
+        self._head = head
 
-    def render(self, *, head_only: bool, keep_alive: bool, old: bool) -> bytes:
-        """The bytes for a request out of the ordinary.
+    def wire(self, date: bytes = b"") -> bytes:
+        """The whole of it, as HTTP/1.1; ``date`` is the line of that header."""
+        if date is not self._date:
+            self._date = date
+            self._wire = self.render(date)
+        return self._wire
+
+    def render(
+        self,
+        date: bytes,
+        *,
+        head_only: bool = False,
+        keep_alive: bool = True,
+        old: bool = False,
+    ) -> bytes:
+        """The bytes for a request that may be out of the ordinary.
 
         That is HEAD (``head_only``), the last one of a connection, or one of HTTP/1.0 (``old``).
         """
-        head = self.wire[: len(self.wire) - len(self.body) - 2]
-        if old:
-            head = b"HTTP/1.0" + head[8:]
-            if keep_alive:
-                head += b"Connection: keep-alive\r\n"
-        elif not keep_alive:
-            head += b"Connection: close\r\n"
-        return head + b"\r\n" + (b"" if head_only else self.body)
+        head = b"HTTP/1.0" + self._head[8:] if old else self._head
+        body = b"" if head_only else self.body
+        connection = b""
+        if keep_alive is old:
+            connection = b"Connection: keep-alive\r\n" if old else b"Connection: close\r\n"
+        length = len(self.body)
+        return b"%s%sContent-Length: %d\r\n%s\r\n%s" % (head, date, length, connection, body)
 
 
 def _render_head(status: int, content_type: str, versioned: bool) -> bytes:

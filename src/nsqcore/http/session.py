@@ -64,6 +64,8 @@ class HttpSession:
     peer: Peer
     context: Any = None
     timeouts: Timeouts | None = attrs.field(default=None, kw_only=True)
+    #: Gives the line of the header ``Date``; without a clock there is none.
+    date: Callable[[], bytes] = attrs.field(default=bytes, kw_only=True)
     #: Called when the connection is gone, for whoever keeps count.
     on_closed: Callable[[], None] | None = attrs.field(default=None, kw_only=True)
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
@@ -73,6 +75,8 @@ class HttpSession:
     _head_done: bool = attrs.field(default=False, init=False)
     _url: bytes = attrs.field(default=b"", init=False)
     _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
+    #: Of HTTP; known when the head is.
+    _version: str = attrs.field(default="", init=False)
     _body: bytes | bytearray = attrs.field(default=b"", init=False)
     #: The answer to a head that asks for what we do not do.
     _refusal: Response | None = attrs.field(default=None, init=False)
@@ -152,7 +156,8 @@ class HttpSession:
         """The body is next."""
         self._head_done = True
         self._head_size = 0
-        self._refusal = find_refusal(self._parser.get_http_version(), self._headers)
+        self._version = self._parser.get_http_version()
+        self._refusal = find_refusal(self._version, self._headers)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -198,7 +203,7 @@ class HttpSession:
             self._headers,
             self.context,
             parser.should_keep_alive(),
-            parser.get_http_version() == "1.0",
+            self._version == "1.0",
         )
 
     # Answering.
@@ -236,11 +241,12 @@ class HttpSession:
 
     def _respond(self, request: Request, response: Response) -> None:
         if request.keep_alive and not request.old and request.method != "HEAD":
-            self.outbox.add(response.wire)
+            self.outbox.add(response.wire(self.date()))
         else:
             self._last = not request.keep_alive
             self.outbox.add(
                 response.render(
+                    self.date(),
                     head_only=request.method == "HEAD",
                     keep_alive=request.keep_alive,
                     old=request.old,

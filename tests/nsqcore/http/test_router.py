@@ -96,5 +96,5 @@ def test_a_router_without_routes_answers_everything_the_same_way():
     refusal = HttpError(403, "TLS_REQUIRED").response()
     session = HttpSession(Router(lambda _request: refusal), Peer(""))
     for method in ("GET", "POST", "OPTIONS"):
-        session.received(f"{method} /ping HTTP/1.1\r\n\r\n".encode())
+        session.received(f"{method} /ping HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert head_and_body(session.outbox.take())[0][0] == "HTTP/1.1 403 Forbidden"

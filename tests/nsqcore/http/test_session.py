@@ -44,7 +44,9 @@ def test_a_connection_serves_many_requests_errors_among_them(talk):
 
 
 def test_requests_sent_ahead_are_answered_in_order(talk):
-    answers = talk.send(PING + post("/pub", b"three") + b"GET /nope HTTP/1.1\r\n\r\n" + PING)
+    answers = talk.send(
+        PING + post("/pub", b"three") + b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n" + PING
+    )
     assert statuses(answers) == [200, 200, 404, 200]
     assert answers.startswith(OK)
     assert answers.endswith(OK)
@@ -53,7 +55,7 @@ def test_requests_sent_ahead_are_answered_in_order(talk):
 STREAM = (
     PING
     + post("/echo?a=1&b=%20", b"body\r\n\r\n")
-    + b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     + b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
     + post("/echo", b"")
     + PING
@@ -81,14 +83,14 @@ def test_the_network_may_cut_anywhere_and_often(size):
 
 def test_chunked_bodies_arrive_whole(talk):
     answer = talk.send(
-        b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"4\r\nWiki\r\n5;ext=1\r\npedia\r\n0\r\nTrailer: x\r\n\r\n"
     )
     assert answer.endswith(b'["/echo",{},"Wikipedia"]')
 
 
 def test_connection_close_is_honoured_and_what_follows_ignored(talk):
-    answer = talk.send(b"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n" + PING)
+    answer = talk.send(b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + PING)
     assert statuses(answer) == [200]
     assert b"\r\nConnection: close\r\n" in answer
     assert talk.closed
@@ -109,13 +111,13 @@ def test_http_1_0_may_ask_to_keep_the_connection(talk):
 
 
 def test_head_is_answered_without_a_body(talk):
-    answer = talk.send(b"HEAD /ping HTTP/1.1\r\n\r\n" + PING)
+    answer = talk.send(b"HEAD /ping HTTP/1.1\r\nHost: x\r\n\r\n" + PING)
     assert statuses(answer) == [405, 200]
     assert answer.endswith(b"Content-Length: 32\r\n\r\n" + OK)
 
 
 def test_a_client_is_told_to_go_on_when_it_asks(talk):
-    head = b"POST /pub HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    head = b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     assert talk.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert talk.send(b"hello").endswith(b"\r\n\r\n5")
 
@@ -126,7 +128,7 @@ def test_a_client_that_did_not_wait_is_not_told_to_go_on(talk):
 
 @pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
 def test_a_declared_body_over_the_limit_is_refused_before_it_comes(talk, expect):
-    head = f"POST /pub HTTP/1.1\r\nContent-Length: 1000000000\r\n{expect}\r\n".encode()
+    head = f"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n{expect}\r\n".encode()
     answer = talk.send(head)
     assert statuses(answer) == [413]
     assert answer.endswith(b'{"message":"MSG_TOO_BIG"}')
@@ -140,7 +142,7 @@ def test_a_body_at_the_limit_is_taken_and_one_over_it_refused(talk):
 
 
 def test_a_chunked_body_is_refused_as_soon_as_it_is_over_the_limit(talk):
-    talk.send(b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    talk.send(b"POST /pub HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     chunk = b"3c\r\n" + bytes(60) + b"\r\n"
     assert talk.send(chunk) == b""
     assert statuses(talk.send(chunk)) == [413]
@@ -148,7 +150,7 @@ def test_a_chunked_body_is_refused_as_soon_as_it_is_over_the_limit(talk):
 
 
 def test_a_head_that_never_ends_is_refused(talk):
-    talk.send(b"GET /ping HTTP/1.1\r\n")
+    talk.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n")
     answer = b""
     for _ in range(MAX_HEAD // 1000 + 2):
         answer += talk.send(b"X-Filler: " + b"y" * 1000 + b"\r\n")
@@ -162,7 +164,7 @@ def test_a_head_that_never_ends_is_refused(talk):
     ids=["trailers", "chunk extensions"],
 )
 def test_what_never_ends_behind_the_head_is_refused(talk, endless):
-    talk.send(b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
+    talk.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
     filler = endless[-10:] * 100 if endless.endswith(b"y") else b"X-Filler: 1\r\n" * 100
     answer = b""
     for _ in range(MAX_HEAD // len(filler) + 2):
@@ -172,7 +174,7 @@ def test_what_never_ends_behind_the_head_is_refused(talk, endless):
 
 
 def test_a_body_in_tiny_chunks_is_taken(talk):
-    talk.send(b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    talk.send(b"POST /pub HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(90):
         for piece in (b"1;" + b"x" * 500, b"x" * 500 + b"\r\n", b"z\r\n"):
             assert talk.send(piece) == b""
@@ -180,7 +182,7 @@ def test_a_body_in_tiny_chunks_is_taken(talk):
 
 
 def test_trailers_are_not_taken_for_headers(talk):
-    chunked = b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     answers = talk.send(chunked + b"0\r\nExpect: a miracle\r\n\r\n" + PING)
     assert statuses(answers) == [200, 200]
 
@@ -189,9 +191,9 @@ def test_trailers_are_not_taken_for_headers(talk):
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (b"HTTP/1.1\r\nExpect: 200-ok\r\nContent-Length: 2", 417),
-        (b"HTTP/1.1\r\nTransfer-Encoding: gzip, chunked", 501),
-        (b"HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x", 400),
+        (b"HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\nContent-Length: 2", 417),
+        (b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked", 501),
+        (b"HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x", 400),
         (b"HTTP/1.0\r\nTransfer-Encoding: chunked", 400),
         (b"HTTP/2.0", 505),
     ],
@@ -206,6 +208,27 @@ def test_a_head_that_asks_for_what_is_not_done_is_refused(talk, head, status, cu
     assert talk.closed
 
 
+@pytest.mark.parametrize(
+    "request_", [b"GET /ping HTTP/1.1\r\n\r\n", PING.replace(b"\r\n\r\n", b"\r\nHost: y\r\n\r\n")]
+)
+def test_a_request_that_does_not_say_for_which_host_it_is_ends_the_connection(talk, request_):
+    assert statuses(talk.send(PING + request_ + PING)) == [200, 400]
+    assert talk.closed
+
+
+def test_every_answer_says_when_it_was_given(connect):
+    talk = connect(date=lambda: b"Date: now\r\n")
+    answers = talk.send(
+        PING
+        + b"HEAD /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+        + b"GET /ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+        + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
+        + b"nonsense\r\n\r\n"
+    )
+    assert statuses(answers) == [200, 405, 200, 404, 400]
+    assert answers.count(b"\r\nDate: now\r\n") == 5
+
+
 def test_a_request_of_the_first_http_is_a_bad_one(talk):
     assert statuses(talk.send(b"GET /ping\r\n\r\n")) == [400]
     assert talk.closed
@@ -217,10 +240,10 @@ def test_a_request_of_the_first_http_is_a_bad_one(talk):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"  V2IDENTIFY\n",
         b"GET /ping HTTP/9.9\r\n\r\n",
-        b"POST /pub HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"POST /pub HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-        b"POST /pub HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET /ping HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"POST /pub HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
     ],
 )
 def test_garbage_is_a_bad_request_and_the_end(talk, garbage):
@@ -230,25 +253,26 @@ def test_garbage_is_a_bad_request_and_the_end(talk, garbage):
 
 
 def test_a_broken_path_is_a_bad_request(talk):
-    assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\n\r\n")) == [400]
+    assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")) == [400]
 
 
 def test_an_offer_to_speak_something_else_is_declined(talk):
     answer = talk.send(
-        b"GET /ping HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+        b"GET /ping HTTP/1.1\r\nHost: x\r\n"
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
     )
     assert statuses(answer) == [200]
     assert talk.closed
 
 
 def test_a_handler_that_crashes_is_logged_and_answered(talk, caplog):
-    assert statuses(talk.send(b"GET /crash HTTP/1.1\r\n\r\n" + PING)) == [500, 200]
+    assert statuses(talk.send(b"GET /crash HTTP/1.1\r\nHost: x\r\n\r\n" + PING)) == [500, 200]
     assert "GET /crash failed" in caplog.text
     assert "a handler's fault" in caplog.text
 
 
 async def test_an_asynchronous_answer_holds_up_those_behind_it(talk, autojump_clock):
-    slow = b"GET /slow?n=%d HTTP/1.1\r\n\r\n"
+    slow = b"GET /slow?n=%d HTTP/1.1\r\nHost: x\r\n\r\n"
     answers = await talk.ask(PING + slow % 1 + PING + slow % 2 + PING)
     assert [part[-6:] for part in re.split(rb"(?=HTTP)", answers)[1:]] == [
         b"\r\n\r\nOK",
@@ -261,13 +285,13 @@ async def test_an_asynchronous_answer_holds_up_those_behind_it(talk, autojump_cl
 
 
 async def test_an_asynchronous_refusal_is_answered(talk, autojump_clock):
-    answer = await talk.ask(b"GET /slow/bad HTTP/1.1\r\nConnection: close\r\n\r\n")
+    answer = await talk.ask(b"GET /slow/bad HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert statuses(answer) == [503]
     assert talk.closed
 
 
 async def test_garbage_behind_an_asynchronous_answer_comes_after_it(talk, autojump_clock):
-    answers = await talk.ask(b"GET /slow?n=1 HTTP/1.1\r\n\r\nnonsense\r\n\r\n")
+    answers = await talk.ask(b"GET /slow?n=1 HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
     assert statuses(answers) == [200, 400]
     assert talk.closed
 
@@ -279,7 +303,7 @@ async def test_a_client_that_asks_on_without_reading_gets_a_megabyte_at_a_time(n
     ours, theirs = trio.testing.lockstep_stream_pair()
     nursery.start_soon(serve_stream, theirs, session)
     with trio.fail_after(10):
-        await ours.send_all(b"GET /big HTTP/1.1\r\n\r\n" * 200)
+        await ours.send_all(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
         await trio.testing.wait_all_tasks_blocked()
         most = received = 0
         while received < 200 * 100_000:
@@ -293,7 +317,7 @@ async def test_a_client_that_goes_without_having_read_leaves_nothing_behind(nurs
     router = Router()
     router.add("GET", "/big", lambda request: text(bytes(1_000_000)))
     session = HttpSession(router, Peer(""))
-    effect = session.received(b"GET /big HTTP/1.1\r\n\r\n" * 20)
+    effect = session.received(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
     assert isinstance(effect, Wait)
     session.closed(ConnectionResetError())
     with trio.fail_after(10):
@@ -301,7 +325,7 @@ async def test_a_client_that_goes_without_having_read_leaves_nothing_behind(nurs
 
 
 def test_the_end_of_input_closes(talk):
-    talk.send(b"POST /pub HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+    talk.send(b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
     assert talk.send(b"") == b""
     assert talk.closed
 
@@ -336,7 +360,7 @@ async def test_a_request_that_takes_too_long_to_arrive_is_refused(connect, timer
 
 async def test_a_body_that_keeps_coming_may_take_its_time(connect, timers, autojump_clock):
     talk = connect(timeouts=Timeouts(timers, idle=100, request=10))
-    talk.send(b"POST /pub HTTP/1.1\r\nContent-Length: 30\r\n\r\n")
+    talk.send(b"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n")
     for _ in range(29):
         await trio.sleep(3)
         assert talk.send(b"x") == b""
@@ -345,7 +369,7 @@ async def test_a_body_that_keeps_coming_may_take_its_time(connect, timers, autoj
 
 async def test_a_slow_answer_is_not_the_clients_fault(connect, timers, autojump_clock):
     talk = connect(timeouts=Timeouts(timers, idle=0.2, request=0.1))
-    assert statuses(await talk.ask(b"GET /slow HTTP/1.1\r\n\r\n")) == [200]
+    assert statuses(await talk.ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")) == [200]
     assert talk.session.outbox.closing is None
     talk.session.closed(None)
 
@@ -380,6 +404,7 @@ async def test_it_is_served_on_the_switchboard(router, nursery):
 
 PIECES = [
     b"GET ", b"POST ", b"/ping", b"/pub", b"?a=%zz", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"\r\n",
+    b"Host: x\r\n",
     b"Content-Length: 5\r\n", b"Content-Length: 5", b"Content-Length: 1, 1\r\n", b"hello",
     b"Transfer-Encoding: chunked\r\n", b"5\r\n", b"0\r\n\r\n", b"Expect: 100-continue\r\n",
     b"Connection: close\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n", b"Host: x\r\n", b"\xff\x00",
