@@ -95,15 +95,20 @@ class Session:
             paused = self.parser.paused  # behind an IDENTIFY, perhaps
             if paused and self.client.identity.heartbeat_interval * MS != self._interval:
                 self._start_heartbeat()
-            if isinstance(effect, UpgradeNow):
-                return Upgrade(partial(self.client.services.upgrade, self))
-            if isinstance(effect, AuthorizeNow):
-                self._waiting = True
-                return Wait(partial(self.client.services.authorize, self.client), self._authorized)
             if effect is not None:
-                return effect
+                return self._effect_of(effect)
             commands = self.parser.resume() if paused else []
         return None
+
+    def _effect_of(self, wanted: Effect | UpgradeNow | AuthorizeNow) -> Effect:
+        """What the driver is to do for a command that needs I/O."""
+        services = self.client.services
+        if isinstance(wanted, UpgradeNow):
+            return Upgrade(partial(services.upgrade, self))
+        if isinstance(wanted, AuthorizeNow):
+            self._waiting = True
+            return Wait(partial(services.authorize, self.client), self._authorized)
+        return wanted
 
     def _authorized(self) -> Effect | None:
         """Go on after the auth servers were asked, with the commands that had to wait for it."""
