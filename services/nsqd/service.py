@@ -27,7 +27,7 @@ from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.net.doors import Wrap
+from nsqcore.net.acceptor import Wrap
 from nsqcore.net.effects import Peer
 from nsqcore.net.listeners import Listener
 from nsqcore.net.switchboard import Switchboard
@@ -110,7 +110,7 @@ class Nsqd:
             call_at=self.timers.call_at,
             upgrade=upgrader.upgrade,
             authorize=AuthServers(auth_settings(options), time.monotonic_ns).authorize,
-            stir=self.switchboard.stir,
+            request_turn=self.switchboard.request_turn,
             draining=lambda: self.draining,
         )
         self.registrar = LookupRegistrar(
@@ -178,7 +178,7 @@ class Nsqd:
         self.sessions.pop(session, None)
 
     def _listen(self) -> None:
-        """Open the doors: whoever comes in is served from the next turn on."""
+        """Serve whoever connects, from the next turn on."""
         listeners, router = self.listeners, build_router(self.api)
         self.switchboard.listen(listeners.tcp, self.accept)
         if listeners.http is not None:

@@ -165,7 +165,7 @@ class Nsqd:
             call_at=self._call_at,
             upgrade=_not_offered,
             authorize=_not_offered,
-            stir=self._end_turn,
+            request_turn=self._end_turn,
         )
 
     def options(self, **settings: Any) -> ConnectionOptions:
@@ -220,7 +220,7 @@ class Nsqd:
                 tasks.cancel_scope.cancel()
         finally:
             self._streams.discard(stream)
-            session.outbox.wake = _nothing
+            session.outbox.detach()
             session.outbox.ended = True
             session.closed(None)
             stream.close()
@@ -293,10 +293,6 @@ def now() -> int:
 
 def _not_offered(*_: object) -> NoReturn:
     raise NotImplementedError("no TLS, compression or AUTH in memory")
-
-
-def _nothing() -> None:
-    """What a closed connection's outbox wakes."""
 
 
 @asynccontextmanager

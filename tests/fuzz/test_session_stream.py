@@ -60,7 +60,7 @@ class World:
             call_at=lambda when, call: NoTimer(),
             upgrade=None,
             authorize=None,
-            stir=lambda: None,
+            request_turn=lambda: None,
         )
         self.session = open_session(services, WALL, lambda session: None, Peer("1.2.3.4:5"))
 

@@ -60,8 +60,8 @@ class Services:
     """What all clients of one nsqd share.
 
     ``authorize`` asks the auth servers and leaves with the client what they said;
-    ``upgrade`` is given a session and the bare stream to upgrade. ``stir`` asks for
-    another turn; ``draining`` tells whether publishes are refused.
+    ``upgrade`` is given a session and the bare stream to upgrade. ``request_turn``
+    has another turn ended; ``draining`` tells whether publishes are refused.
     """
 
     broker: Broker
@@ -70,7 +70,7 @@ class Services:
     call_at: Callable[[int, Callable[[], None]], Timer]
     upgrade: Callable[[Any, Any], Awaitable[None]]
     authorize: Callable[["Client"], Awaitable[None]]
-    stir: Callable[[], None]
+    request_turn: Callable[[], None]
     draining: Callable[[], bool] = lambda: False
 
 

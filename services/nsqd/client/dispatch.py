@@ -193,7 +193,7 @@ def subscribe(client: Client, command: Subscribe) -> None:
 def _when_drained(client: Client, call: Callable[[], None]) -> None:
     def drained() -> None:
         call()
-        client.services.stir()
+        client.services.request_turn()
 
     client.outbox.drained = drained
 

@@ -19,8 +19,8 @@ import attrs
 DRAINED = 512 * 1024
 
 
-def _nobody() -> None:
-    """The waker of an outbox that no driver serves yet."""
+def _wake_nobody() -> None:
+    """The ``wake`` of an outbox that no driver serves: not yet, or no longer."""
 
 
 @attrs.define(eq=False)
@@ -31,7 +31,7 @@ class Outbox:
     empty outbox, when a hold is released, when it is closed. The driver sets it.
     """
 
-    wake: Callable[[], None] = _nobody
+    wake: Callable[[], None] = _wake_nobody
     #: Bytes pending, those behind a hold included.
     size: int = attrs.field(default=0, init=False)
     #: What may be sent now, in order. For the driver only.
@@ -85,6 +85,10 @@ class Outbox:
         if self.closing is None:
             self.closing = reason
             self.wake()
+
+    def detach(self) -> None:
+        """Wake the driver no more: the connection has gone, or another driver takes it over."""
+        self.wake = _wake_nobody
 
     def peek(self) -> bytes | memoryview:
         """Everything that may be sent now, as one buffer; it stays until `sent` says otherwise."""

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from nsqcore.net.doors import Wrap
+from nsqcore.net.acceptor import Wrap
 from nsqcore.net.effects import Handler, Upgrade
 from nsqcore.net.outbox import Outbox
 from nsqcore.net.transport import (
+    CLOSE_TIMEOUT,
     CONNECTION_ERRORS,
-    PARTING,
     READ_SIZE,
     ByteStream,
     close_stream,
@@ -25,10 +25,6 @@ from nsqcore.net.transport import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-def _nothing() -> None:
-    """The waker of an outbox between two drivers."""
 
 
 @attrs.define(eq=False)
@@ -101,7 +97,7 @@ class StreamTasks:
     ) -> None:
         """Perform an upgrade on a socket that has left the switchboard."""
         outbox = handler.outbox
-        outbox.wake = _nothing
+        outbox.detach()
         stream = self._open(sock)
         error: Exception | None = None
         with scope:
@@ -138,7 +134,7 @@ class StreamTasks:
 
     def _open(self, sock: socket.socket) -> LingeringSocket:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        return LingeringSocket(stream, lambda: 0.0 if self._leaving else PARTING)
+        return LingeringSocket(stream, lambda: 0.0 if self._leaving else CLOSE_TIMEOUT)
 
     async def _end(self, handler: Handler, stream: ByteStream, error: Exception | None) -> None:
         del self._scopes[handler.outbox]

@@ -25,11 +25,11 @@ from typing import Any
 import attrs
 import trio
 
+from nsqcore.net.acceptor import Acceptor, Binding, Wrap
+from nsqcore.net.closing import ClosingDeadlines
+from nsqcore.net.connection import EPOLLIN, EPOLLOUT, Connection, open_connection
 from nsqcore.net.descriptors import raise_limit
-from nsqcore.net.doors import Door, Doors, Wrap
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Wait
-from nsqcore.net.endings import Endings
-from nsqcore.net.line import EPOLLIN, EPOLLOUT, Line, open_line
 from nsqcore.net.listeners import Listener
 from nsqcore.net.streams import StreamTasks
 from nsqcore.net.transport import MAX_OUTBOX, end_handler
@@ -44,12 +44,8 @@ BUFFER_SIZE = 256 * 1024
 FAIR_READ = 32 * 1024
 
 
-def _nothing() -> None:
-    """The waker of an outbox whose connection has left."""
-
-
 def _discard(_data: bytes) -> Effect | None:
-    """What an ending line does with its input."""
+    """What a closing connection does with its input."""
 
 
 @attrs.define(eq=False)
@@ -67,27 +63,27 @@ class Switchboard:
     _epoll: "select.epoll | None" = attrs.field(default=None, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _buffer: memoryview = attrs.field(init=False)
-    _doors: Doors = attrs.field(init=False)
-    _lines: dict[int, Line] = attrs.field(factory=dict, init=False)
-    _dirty: list[Line] = attrs.field(factory=list, init=False)
-    #: A session has ended since the turn's ``end_turn``.
-    _stirred: bool = attrs.field(default=False, init=False)
+    _acceptor: Acceptor = attrs.field(init=False)
+    _connections: dict[int, Connection] = attrs.field(factory=dict, init=False)
+    _dirty: list[Connection] = attrs.field(factory=list, init=False)
+    #: Something has happened since the turn's ``end_turn`` that asks for another.
+    _turn_requested: bool = attrs.field(default=False, init=False)
     _ending_turn: bool = attrs.field(default=False, init=False)
-    _endings: Endings = attrs.field(init=False)
+    _deadlines: ClosingDeadlines = attrs.field(init=False)
     #: Connections served by a task of their own.
     _streams: StreamTasks = attrs.field(init=False)
     _emptied: trio.Event | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
-        self._doors = Doors(self._admit)
-        self._endings = Endings(self._cut)
+        self._acceptor = Acceptor(self._accepted)
+        self._deadlines = ClosingDeadlines(self._cut)
         self._streams = StreamTasks(self.finish_turn, self._note_gone, self.max_outbox)
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._lines) + len(self._streams)
+        return len(self._connections) + len(self._streams)
 
     def listen(
         self,
@@ -101,7 +97,7 @@ class Switchboard:
         With ``wrap`` (a TLS handshake) the connection is served over ``await wrap(stream)`` by a
         task of its own. The listener is closed by `stop_accepting` or at the end of `run`.
         """
-        self._doors.add(Door(listener, make_handler, wrap))
+        self._acceptor.add(Binding(listener, make_handler, wrap))
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
@@ -111,7 +107,7 @@ class Switchboard:
             try:
                 if self.use_epoll:
                     self._epoll = select.epoll()
-                self._doors.open(nursery, self._epoll)
+                self._acceptor.start(nursery, self._epoll)
                 task_status.started()
                 if self._epoll is None:
                     await trio.sleep_forever()
@@ -127,41 +123,43 @@ class Switchboard:
         """
         self._ending_turn = True
         try:
-            self._stirred = False
+            self._turn_requested = False
             self.end_turn()
             if self._dirty:
                 self._flush()
-            while self._stirred:  # somebody ended or drained meanwhile, and left something to do
-                self._stirred = False
+            while (
+                self._turn_requested
+            ):  # somebody ended or drained meanwhile, and left something to do
+                self._turn_requested = False
                 self.end_turn()
                 self._flush()
         finally:
             self._ending_turn = False
 
-    def stir(self) -> None:
-        """End another turn, now or right after the one that is being ended."""
-        self._stirred = True
+    def request_turn(self) -> None:
+        """End a turn: now, or right after the one that is being ended."""
+        self._turn_requested = True
         if not self._ending_turn:
             self.finish_turn()
 
     def stop_accepting(self) -> None:
         """Close the listeners; who is connected stays so."""
-        self._doors.close()
+        self._acceptor.close()
 
     async def close_clients(self, grace: float) -> None:
         """Close every connection once what waits for it is sent, or after ``grace`` seconds."""
         self._emptied = trio.Event()
-        for line in list(self._lines.values()):
-            if line.lingering:
-                self._drop(line)
+        for connection in list(self._connections.values()):
+            if connection.lingering:
+                self._drop(connection)
             else:
-                self._close(line, Close("shutting down", linger=grace))
+                self._close(connection, Close("shutting down", linger=grace))
         self._streams.close("shutting down")
         self.finish_turn()
         self._note_gone()
         with trio.move_on_after(grace):
             await self._emptied.wait()
-        self._cut(list(self._lines.values()))
+        self._cut(list(self._connections.values()))
         self._streams.cancel()
         # They end at their next checkpoint, TLS connections after a parting word (`close_stream`).
         await self._emptied.wait()
@@ -169,51 +167,53 @@ class Switchboard:
     # The turn.
 
     def _turn(self, events: Events) -> None:
-        lines, buffer = self._lines, self._buffer
+        connections, buffer = self._connections, self._buffer
         limit = BUFFER_SIZE // len(events)
         if limit < FAIR_READ:
             limit = FAIR_READ
         for fd, event in events:
-            line = lines.get(fd)
-            if line is None:
-                self._doors.accept(fd)
+            connection = connections.get(fd)
+            if connection is None:
+                self._acceptor.accept(fd)
                 continue
             if event != EPOLLIN:
-                if line.blocked:
-                    line.blocked = False
-                    self._dirty.append(line)
-                if event == EPOLLOUT or not line.mask & EPOLLIN:
+                if connection.blocked:
+                    connection.blocked = False
+                    self._dirty.append(connection)
+                if event == EPOLLOUT or not connection.mask & EPOLLIN:
                     continue
             try:
-                count = line.recv_into(buffer, limit)
+                count = connection.recv_into(buffer, limit)
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._lose(line, error)
+                self._lose(connection, error)
                 continue
             if not count:
-                self._at_end(line)
+                self._at_end(connection)
                 continue
             try:
-                effect = line.received(bytes(buffer[:count]))
+                effect = connection.received(bytes(buffer[:count]))
             except Exception as error:  # a supervisor: only this connection is lost
-                self._fault(line, error)
+                self._fault(connection, error)
                 continue
             if effect is not None:
-                self._perform(line, effect)
+                self._perform(connection, effect)
         self.finish_turn()
 
     def _flush(self) -> None:
         """Send every outbox that has something new, once."""
         dirty = self._dirty
-        for line in dirty:  # it may grow meanwhile: what a lost session stirs up is sent too
-            if line.blocked or line.fd < 0:
+        for (
+            connection
+        ) in dirty:  # it may grow meanwhile: what a lost session gives back is sent too
+            if connection.blocked or connection.fd < 0:
                 continue
-            outbox = line.outbox
+            outbox = connection.outbox
             parts = outbox.parts
             try:
                 if len(parts) == 1:
-                    count = line.send(parts[0])
+                    count = connection.send(parts[0])
                     if count == outbox.size:
                         parts.clear()
                         outbox.size = 0
@@ -222,173 +222,177 @@ class Switchboard:
                     else:
                         outbox.sent(count)
                 elif parts:
-                    line.send_pending()
+                    connection.send_pending()
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._lose(line, error)
+                self._lose(connection, error)
                 continue
-            if outbox.size or line.mask != EPOLLIN or outbox.closing is not None:
-                self._settle(line)
+            if outbox.size or connection.mask != EPOLLIN or outbox.closing is not None:
+                self._settle(connection)
         dirty.clear()
 
-    # What happens to a line.
+    # What happens to a connection.
 
-    def _perform(self, line: Line, effect: Effect) -> None:
+    def _perform(self, connection: Connection, effect: Effect) -> None:
         assert self._nursery is not None
         if isinstance(effect, Close):
-            self._close(line, effect)
+            self._close(connection, effect)
         elif isinstance(effect, Wait):
-            line.waiting = True
-            self._watch(line)
-            self._nursery.start_soon(self._wait, line, effect)
+            connection.waiting = True
+            self._watch(connection)
+            self._nursery.start_soon(self._wait, connection, effect)
         else:
-            self._leave(line)
-            scope = self._streams.expect(line.handler)
+            self._detach(connection)
+            scope = self._streams.expect(connection.handler)
             self._nursery.start_soon(
-                self._streams.upgrade, line.socket, line.handler, effect, scope
+                self._streams.upgrade, connection.socket, connection.handler, effect, scope
             )
 
-    def _close(self, line: Line, effect: Close) -> None:
+    def _close(self, connection: Connection, effect: Close) -> None:
         """Begin the end: what comes in is thrown away, what is pending is sent."""
-        if line.ending is None:
-            line.ending = effect
-            line.outbox.closing = effect.reason or ""
-            line.received = _discard
-            self._expire(line)
-            self._dirty.append(line)
+        if connection.closing is None:
+            connection.closing = effect
+            connection.outbox.closing = effect.reason or ""
+            connection.received = _discard
+            self._expire(connection)
+            self._dirty.append(connection)
 
-    def _expire(self, line: Line) -> None:
-        """Cut ``line`` if it makes no progress for as long as its closing may linger."""
+    def _expire(self, connection: Connection) -> None:
+        """Cut ``connection`` if it makes no progress for as long as its closing may linger."""
         assert self._nursery is not None
-        assert line.ending is not None
-        self._endings.expect(line, line.ending.linger, self._nursery)
+        assert connection.closing is not None
+        self._deadlines.arm(connection, connection.closing.linger, self._nursery)
 
-    def _cut(self, lines: list[Line]) -> None:
-        """Drop lines at once, whatever waits for them."""
-        for line in lines:
-            self._lose(line, None)
+    def _cut(self, connections: list[Connection]) -> None:
+        """Drop connections at once, whatever waits for them."""
+        for connection in connections:
+            self._lose(connection, None)
         self.finish_turn()
 
-    def _settle(self, line: Line) -> None:
+    def _settle(self, connection: Connection) -> None:
         """Adapt to what a flush left: wait for room, hold back the peer, or close."""
-        outbox = line.outbox
-        line.blocked = bool(outbox.parts)
-        line.full = outbox.size > (self.max_outbox // 2 if line.full else self.max_outbox)
+        outbox = connection.outbox
+        connection.blocked = bool(outbox.parts)
+        connection.full = outbox.size > (
+            self.max_outbox // 2 if connection.full else self.max_outbox
+        )
         if outbox.closing is not None:
-            self._close(line, Close(outbox.closing))
-            if not line.blocked and not line.waiting:
-                self._sent_all(line)
+            self._close(connection, Close(outbox.closing))
+            if not connection.blocked and not connection.waiting:
+                self._sent_all(connection)
                 return
-            self._expire(line)
-        self._watch(line)
+            self._expire(connection)
+        self._watch(connection)
 
-    def _sent_all(self, line: Line) -> None:
-        """An ending line has sent everything: half-close it, and wait for the peer to go."""
-        assert line.ending is not None
-        if line.lingering:
+    def _sent_all(self, connection: Connection) -> None:
+        """A closing connection has sent everything: half-close it, and wait for the peer to go."""
+        assert connection.closing is not None
+        if connection.lingering:
             return
-        self._stirred = True
-        end_handler(line.handler, None)
-        if line.at_end or not line.ending.linger or self._emptied is not None:
-            self._drop(line)
+        self._turn_requested = True
+        end_handler(connection.handler, None)
+        if connection.at_end or not connection.closing.linger or self._emptied is not None:
+            self._drop(connection)
             return
         try:
-            line.socket.shutdown(socket.SHUT_WR)
+            connection.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            self._drop(line)
+            self._drop(connection)
             return
-        line.lingering = True
-        self._expire(line)
-        self._watch(line)
+        connection.lingering = True
+        self._expire(connection)
+        self._watch(connection)
 
-    def _at_end(self, line: Line) -> None:
+    def _at_end(self, connection: Connection) -> None:
         """The peer has sent everything it will; it may still want its answers."""
-        line.at_end = True
-        if line.lingering:
-            self._drop(line)
+        connection.at_end = True
+        if connection.lingering:
+            self._drop(connection)
             return
-        if line.ending is None:
+        if connection.closing is None:
             try:
-                effect = line.received(b"")
+                effect = connection.received(b"")
             except Exception as error:  # a supervisor: only this connection is lost
-                self._fault(line, error)
+                self._fault(connection, error)
                 return
-            self._perform(line, effect or Close())
-        self._watch(line)
+            self._perform(connection, effect or Close())
+        self._watch(connection)
 
-    async def _wait(self, line: Line, effect: Wait) -> None:
+    async def _wait(self, connection: Connection, effect: Wait) -> None:
         try:
             await effect.run()
-            line.waiting = False
-            if line.fd < 0:
+            connection.waiting = False
+            if connection.fd < 0:
                 return
             after = effect.resume()
         except Exception as error:  # a supervisor: only this connection is lost
-            self._fault(line, error)
+            self._fault(connection, error)
             return
-        if after is None and line.at_end:
+        if after is None and connection.at_end:
             after = Close()
-        if after is not None and line.ending is None:
-            self._perform(line, after)
-        self._watch(line)
-        self._dirty.append(line)
+        if after is not None and connection.closing is None:
+            self._perform(connection, after)
+        self._watch(connection)
+        self._dirty.append(connection)
         self.finish_turn()
 
-    def _watch(self, line: Line) -> None:
-        if self._epoll is not None and line.fd >= 0:
-            line.register(self._epoll)
+    def _watch(self, connection: Connection) -> None:
+        if self._epoll is not None and connection.fd >= 0:
+            connection.register(self._epoll)
 
-    def _fault(self, line: Line, error: Exception) -> None:
+    def _fault(self, connection: Connection, error: Exception) -> None:
         """A session raised: its connection is lost, and the log says why."""
-        logger.error("client(%s): session failed", line.peer.address, exc_info=error)
-        self._lose(line, error)
+        logger.error("client(%s): session failed", connection.peer.address, exc_info=error)
+        self._lose(connection, error)
 
-    def _lose(self, line: Line, error: Exception | None) -> None:
+    def _lose(self, connection: Connection, error: Exception | None) -> None:
         """The connection is broken, or cut: nothing more is sent."""
-        if line.fd >= 0:
-            self._drop(line)
-            self._stirred = True
-            end_handler(line.handler, error)
+        if connection.fd >= 0:
+            self._drop(connection)
+            self._turn_requested = True
+            end_handler(connection.handler, error)
 
-    def _leave(self, line: Line) -> None:
-        """Take ``line`` off the switchboard; its socket stays open."""
-        if line.mask and self._epoll is not None:
-            self._epoll.unregister(line.fd)
-        del self._lines[line.fd]
-        line.fd = -1
-        line.mask = 0
-        line.outbox.wake = _nothing
-        self._endings.forget(line)
+    def _detach(self, connection: Connection) -> None:
+        """Take ``connection`` off the switchboard; its socket stays open."""
+        if connection.mask and self._epoll is not None:
+            self._epoll.unregister(connection.fd)
+        del self._connections[connection.fd]
+        connection.fd = -1
+        connection.mask = 0
+        connection.outbox.detach()
+        self._deadlines.disarm(connection)
 
-    def _drop(self, line: Line) -> None:
-        self._leave(line)
-        line.socket.close()
+    def _drop(self, connection: Connection) -> None:
+        self._detach(connection)
+        connection.socket.close()
         self._note_gone()
 
     def _note_gone(self) -> None:
-        if self._emptied is not None and not self._lines and not self._streams:
+        if self._emptied is not None and not self._connections and not self._streams:
             self._emptied.set()
 
-    def _admit(self, door: Door, sock: socket.socket, peer: Peer, handler: Handler) -> None:
+    def _accepted(
+        self, binding: Binding, sock: socket.socket, peer: Peer, handler: Handler
+    ) -> None:
         """Give a new connection its place."""
         assert self._nursery is not None
-        if door.wrap is not None or self._epoll is None:
+        if binding.wrap is not None or self._epoll is None:
             scope = self._streams.expect(handler)
-            self._nursery.start_soon(self._streams.serve, sock, handler, door.wrap, scope)
+            self._nursery.start_soon(self._streams.serve, sock, handler, binding.wrap, scope)
             return
-        line = open_line(sock, peer, handler)
-        self._lines[line.fd] = line
-        line.outbox.wake = partial(self._dirty.append, line)
-        self._watch(line)
-        if line.outbox.size or line.outbox.closing is not None:
-            self._dirty.append(line)
+        connection = open_connection(sock, peer, handler)
+        self._connections[connection.fd] = connection
+        connection.outbox.wake = partial(self._dirty.append, connection)
+        self._watch(connection)
+        if connection.outbox.size or connection.outbox.closing is not None:
+            self._dirty.append(connection)
 
     def _shut(self) -> None:
         """Close everything that is left."""
         self.stop_accepting()
-        for line in list(self._lines.values()):
-            self._lose(line, None)
+        for connection in list(self._connections.values()):
+            self._lose(connection, None)
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None

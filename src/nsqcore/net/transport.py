@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 # Back-pressure: a peer with more than this waiting for it is not read from until it takes some.
 MAX_OUTBOX = 4 * 1024 * 1024
 READ_SIZE = 64 * 1024
-# Seconds that saying goodbye (TLS close_notify) may take.
-PARTING = 1.0
+# Seconds that a polite close (TLS close_notify) may take.
+CLOSE_TIMEOUT = 1.0
 
 # What a connection may die of without anybody's fault.
 CONNECTION_ERRORS = (
@@ -215,7 +215,7 @@ async def serve_stream(
 async def close_stream(stream: ByteStream) -> None:
     """Close ``stream`` politely if that is quick, else at once; a broken one is no error."""
     try:
-        with trio.move_on_after(PARTING):
+        with trio.move_on_after(CLOSE_TIMEOUT):
             await stream.aclose()
     except CONNECTION_ERRORS as error:
         logger.debug("connection: closing: %s", error)

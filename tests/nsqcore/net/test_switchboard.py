@@ -7,7 +7,7 @@ import struct
 import pytest
 import trio
 
-from nsqcore.net import doors, endings
+from nsqcore.net import acceptor, closing
 from nsqcore.net.addresses import print_socket_address
 
 
@@ -50,7 +50,7 @@ async def test_last_words_survive_input_that_nobody_read(server):
 
 
 async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
-    monkeypatch.setattr(endings, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
     server = await start_server()
     client = await server.connect()
     await client.send_all(b"quit\n")
@@ -68,7 +68,7 @@ async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
 
 
 async def test_a_closing_client_that_takes_nothing_is_cut(start_server, monkeypatch):
-    monkeypatch.setattr(endings, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
     server = await start_server()
     client = await server.connect()
     await client.send_all(b"big 20000000\nquit\n")
@@ -232,7 +232,7 @@ async def test_running_out_of_descriptors_is_logged_and_survived(server, monkeyp
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "accept", failing)
-    monkeypatch.setattr(doors, "ACCEPT_PAUSE", 0.001)
+    monkeypatch.setattr(acceptor, "ACCEPT_PAUSE", 0.001)
     client = await server.connect()
 
     assert await server.ask(client, b"hello\n") == b"hello!\n"

@@ -115,7 +115,7 @@ class World:
             call_at=self.timers.call_at,
             upgrade=self.upgrade,
             authorize=self.authorize,
-            stir=self.end_turn,
+            request_turn=self.end_turn,
             draining=lambda: self.draining,
         )
 

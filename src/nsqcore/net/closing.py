@@ -9,38 +9,38 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from nsqcore.net.line import Line
+from nsqcore.net.connection import Connection
 
 # Seconds between looks.
 LOOK_EVERY = 0.1
 
 
 @attrs.define(eq=False)
-class Endings:
-    """The lines that are to end, each with a deadline. ``cut`` is given those that overran."""
+class ClosingDeadlines:
+    """Connections that are closing, each with a deadline. ``cut`` is given those that overran."""
 
-    cut: Callable[[list[Line]], None]
-    _lines: set[Line] = attrs.field(factory=set, init=False)
+    cut: Callable[[list[Connection]], None]
+    _closing: set[Connection] = attrs.field(factory=set, init=False)
     _looking: bool = attrs.field(default=False, init=False)
 
-    def expect(self, line: Line, linger: float, nursery: trio.Nursery) -> None:
-        """Cut ``line`` in ``linger`` seconds, unless this is called again or it has gone."""
-        line.deadline = trio.current_time() + linger
-        self._lines.add(line)
+    def arm(self, connection: Connection, linger: float, nursery: trio.Nursery) -> None:
+        """Cut ``connection`` in ``linger`` seconds, unless it is armed again or disarmed."""
+        connection.deadline = trio.current_time() + linger
+        self._closing.add(connection)
         if not self._looking:
             self._looking = True
             nursery.start_soon(self._look)
 
-    def forget(self, line: Line) -> None:
+    def disarm(self, connection: Connection) -> None:
         """It has gone."""
-        self._lines.discard(line)
+        self._closing.discard(connection)
 
     async def _look(self) -> None:
         """Cut those whose time is up, while there are any."""
-        while self._lines:
+        while self._closing:
             await trio.sleep(LOOK_EVERY)
             now = trio.current_time()
-            late = [line for line in self._lines if line.deadline <= now]
+            late = [connection for connection in self._closing if connection.deadline <= now]
             if late:
                 self.cut(late)
         self._looking = False

@@ -1,7 +1,7 @@
-"""The listeners of a switchboard, and taking in those who connect.
+"""Accepts connections on the listeners of a switchboard, and makes the handler of each.
 
-Synchronous and bounded: a storm of connections is let in some at a time, and when descriptors or
-memory run out accepting stops for a moment instead of spinning.
+Synchronous and bounded: of a storm of connections some are accepted at a time, and when descriptors
+or memory run out accepting stops for a moment instead of spinning.
 """
 
 import errno
@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from nsqcore.net.addresses import print_socket_address
+from nsqcore.net.connection import EPOLLIN
 from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.listeners import Listener
 from nsqcore.net.transport import ByteStream
@@ -25,8 +26,6 @@ MAX_ACCEPTS = 64
 # Seconds without accepting when the process is out of descriptors or memory.
 ACCEPT_PAUSE = 0.5
 OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-EPOLLIN = 1
 
 Wrap = Callable[[ByteStream], Awaitable[ByteStream]]
 
@@ -42,8 +41,11 @@ class Poller(Protocol):
 
 
 @attrs.frozen(eq=False)
-class Door:
-    """A listener and what becomes of those who come in."""
+class Binding:
+    """A listener, and what serves those who connect to it.
+
+    ``wrap`` makes a connection's stream the one to serve (a TLS handshake); None serves it bare.
+    """
 
     listener: Listener
     make_handler: Callable[[Peer], Handler]
@@ -51,42 +53,43 @@ class Door:
 
 
 @attrs.define(eq=False)
-class Doors:
-    """The listeners. ``admit`` is given each new connection with its handler."""
+class Acceptor:
+    """All listeners. ``accepted`` is given each new connection with its handler."""
 
-    admit: Callable[[Door, socket.socket, Peer, Handler], None]
-    _doors: dict[int, Door] = attrs.field(factory=dict, init=False)
+    accepted: Callable[[Binding, socket.socket, Peer, Handler], None]
+    #: By the listener's descriptor.
+    _bindings: dict[int, Binding] = attrs.field(factory=dict, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _poller: Poller | None = attrs.field(default=None, init=False)
 
-    def add(self, door: Door) -> None:
-        """Open ``door``, at once or with the others."""
-        self._doors[door.listener.socket.fileno()] = door
+    def add(self, binding: Binding) -> None:
+        """Accept at its listener too: from now on, or from `start` on."""
+        self._bindings[binding.listener.socket.fileno()] = binding
         if self._nursery is not None:
-            self._open(door)
+            self._watch(binding)
 
-    def open(self, nursery: trio.Nursery, poller: Poller | None) -> None:
-        """Begin to let people in; without a poller a task waits at each door."""
+    def start(self, nursery: trio.Nursery, poller: Poller | None) -> None:
+        """Begin to accept; without a poller a task waits at each listener."""
         self._nursery = nursery
         self._poller = poller
-        for door in self._doors.values():
-            self._open(door)
+        for binding in self._bindings.values():
+            self._watch(binding)
 
     def close(self) -> None:
         """Close the listeners."""
-        for door in self._doors.values():
-            sock = door.listener.socket
+        for binding in self._bindings.values():
+            sock = binding.listener.socket
             if self._poller is None and self._nursery is not None and sock.fileno() >= 0:
                 trio.lowlevel.notify_closing(sock.fileno())
-            door.listener.close()  # which takes it out of the epoll set
-        self._doors.clear()
+            binding.listener.close()  # which takes it out of the epoll set
+        self._bindings.clear()
 
     def accept(self, fd: int) -> None:
-        """Take in those who wait at one listener, within reason; other descriptors are ignored."""
-        door = self._doors.get(fd)
-        if door is None:
+        """Accept `MAX_ACCEPTS` of those who wait at a listener; other descriptors are ignored."""
+        binding = self._bindings.get(fd)
+        if binding is None:
             return  # an event of a socket that an earlier event of this turn has closed
-        accept = door.listener.socket.accept
+        accept = binding.listener.socket.accept
         for _ in range(MAX_ACCEPTS):
             try:
                 sock, address = accept()
@@ -94,28 +97,27 @@ class Doors:
                 return
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
-                    self._pause(door, error)
+                    self._pause(binding, error)
                     return
                 continue  # the peer was gone before it was accepted
-            self._welcome(door, sock, address)
+            self._make_handler(binding, sock, address)
 
-    def _open(self, door: Door) -> None:
+    def _watch(self, binding: Binding) -> None:
         assert self._nursery is not None
         if self._poller is None:
-            self._nursery.start_soon(self._attend, door)
+            self._nursery.start_soon(self._accept_without_poller, binding)
         else:
-            self._poller.register(door.listener.socket.fileno(), EPOLLIN)
+            self._poller.register(binding.listener.socket.fileno(), EPOLLIN)
 
-    def _welcome(self, door: Door, sock: socket.socket, address: object) -> None:
-        """Give a new connection its handler."""
-        is_unix = door.listener.path is not None
+    def _make_handler(self, binding: Binding, sock: socket.socket, address: object) -> None:
+        is_unix = binding.listener.path is not None
         peer = Peer(print_socket_address(address), is_unix)
         try:
             sock.setblocking(False)
             if not is_unix:
                 # Replies are sent once per turn, complete: waiting for more never pays.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handler = door.make_handler(peer)
+            handler = binding.make_handler(peer)
         except OSError as error:
             logger.debug("client(%s): gone: %s", peer.address, error)
             sock.close()
@@ -123,25 +125,25 @@ class Doors:
             logger.exception("client(%s): refused", peer.address)
             sock.close()
         else:
-            self.admit(door, sock, peer, handler)
+            self.accepted(binding, sock, peer, handler)
 
-    def _pause(self, door: Door, error: OSError) -> None:
+    def _pause(self, binding: Binding, error: OSError) -> None:
         """Stop accepting for a moment: there is nothing to serve a connection with."""
         assert self._nursery is not None
-        logger.error("listener(%s): accept: %s; pausing", door.listener.address, error.strerror)
+        logger.error("listener(%s): accept: %s; pausing", binding.listener.address, error.strerror)
         if self._poller is not None:
-            self._poller.unregister(door.listener.socket.fileno())
-            self._nursery.start_soon(self._reopen, door)
+            self._poller.unregister(binding.listener.socket.fileno())
+            self._nursery.start_soon(self._resume, binding)
 
-    async def _reopen(self, door: Door) -> None:
+    async def _resume(self, binding: Binding) -> None:
         await trio.sleep(ACCEPT_PAUSE)
-        if door in self._doors.values():
-            self._open(door)
+        if binding in self._bindings.values():
+            self._watch(binding)
 
-    async def _attend(self, door: Door) -> None:
-        """Accept without a poller, until the listener is closed."""
-        fd = door.listener.socket.fileno()
-        while door.listener.socket.fileno() >= 0:
+    async def _accept_without_poller(self, binding: Binding) -> None:
+        """Accept until the listener is closed."""
+        fd = binding.listener.socket.fileno()
+        while binding.listener.socket.fileno() >= 0:
             try:
                 await trio.lowlevel.wait_readable(fd)
             except trio.ClosedResourceError:

@@ -1,7 +1,7 @@
 """One plain socket on the switchboard: its state, and how its outbox is sent.
 
 Non-blocking and synchronous throughout. The switchboard (`nsqcore.net.switchboard`) decides when;
-a line never calls its handler.
+a connection never calls its handler.
 """
 
 import select
@@ -23,7 +23,7 @@ MAX_PIECES = 1024
 
 
 @attrs.define(eq=False)
-class Line:
+class Connection:
     """A connected socket, its session, and what is going on between them."""
 
     socket: socket.socket
@@ -45,17 +45,17 @@ class Line:
     full: bool = False
     #: The peer has sent everything it will.
     at_end: bool = False
-    #: Set once the session has asked for the end.
-    ending: Close | None = None
+    #: Set once the session, or its outbox, has asked for the end.
+    closing: Close | None = None
     #: Everything is sent; the peer's remaining input is thrown away until it closes.
     lingering: bool = False
-    #: When an ending line that makes no progress is cut, on trio's clock.
+    #: When a closing connection that makes no progress is cut, on trio's clock.
     deadline: float = 0.0
 
     def register(self, epoll: "select.epoll") -> None:
-        """Have ``epoll`` report what the line can use, and nothing else: it would repeat itself."""
-        deaf = self.waiting or self.at_end or (self.full and self.ending is None)
-        mask = (0 if deaf else EPOLLIN) | (EPOLLOUT if self.blocked else 0)
+        """Have ``epoll`` report what can be acted on, and nothing else: it would repeat itself."""
+        unread = self.waiting or self.at_end or (self.full and self.closing is None)
+        mask = (0 if unread else EPOLLIN) | (EPOLLOUT if self.blocked else 0)
         if mask == self.mask:
             return
         if not self.mask:
@@ -91,9 +91,9 @@ class Line:
         return True
 
 
-def open_line(sock: socket.socket, peer: Peer, handler: Handler) -> Line:
-    """A line for a connected, non-blocking socket."""
-    return Line(
+def open_connection(sock: socket.socket, peer: Peer, handler: Handler) -> Connection:
+    """The connection over a connected, non-blocking socket."""
+    return Connection(
         sock,
         sock.fileno(),
         peer,
