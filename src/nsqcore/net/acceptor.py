@@ -84,23 +84,27 @@ class Acceptor:
             binding.listener.close()  # which takes it out of the epoll set
         self._bindings.clear()
 
-    def accept(self, fd: int) -> None:
-        """Accept `MAX_ACCEPTS` of those who wait at a listener; other descriptors are ignored."""
+    def accept(self, fd: int) -> bool:
+        """Accept up to `MAX_ACCEPTS` who wait at a listener; other descriptors are ignored.
+
+        Returns False where there is nothing to serve another one with.
+        """
         binding = self._bindings.get(fd)
         if binding is None:
-            return  # an event of a socket that an earlier event of this turn has closed
+            return True  # an event of a socket that an earlier event of this turn has closed
         accept = binding.listener.socket.accept
         for _ in range(MAX_ACCEPTS):
             try:
                 sock, address = accept()
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
                     self._pause(binding, error)
-                    return
+                    return False
                 continue  # the peer was gone before it was accepted
             self._make_handler(binding, sock, address)
+        return True
 
     def _watch(self, binding: Binding) -> None:
         assert self._nursery is not None
@@ -148,4 +152,5 @@ class Acceptor:
                 await trio.lowlevel.wait_readable(fd)
             except trio.ClosedResourceError:
                 return
-            self.accept(fd)
+            if not self.accept(fd):
+                await trio.sleep(ACCEPT_PAUSE)

@@ -239,6 +239,25 @@ async def test_running_out_of_descriptors_is_logged_and_survived(server, monkeyp
     assert "Too many open files" in caplog.text
 
 
+async def test_without_descriptors_it_does_not_try_again_at_once(server, monkeypatch):
+    tries = 0
+    tried = trio.Event()
+
+    def failing(self):
+        nonlocal tries
+        tries += 1
+        tried.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    monkeypatch.setattr(acceptor, "ACCEPT_PAUSE", 3600)
+    await server.connect()
+    await tried.wait()
+    for _ in range(100):  # the listener stays readable all the time
+        await trio.lowlevel.checkpoint()
+    assert tries == 1
+
+
 async def test_unix_sockets_are_served_and_their_peers_have_no_name(start_server, tmp_path):
     server = await start_server(str(tmp_path / "x.sock"))
     assert await server.ask(await server.connect(), b"hello\n") == b"hello!\n"
