@@ -6,6 +6,7 @@ whole. Creations gather: however many there are, the file is written ten times a
 in a thread. A pause is written before its caller is answered, as users of the original rely on.
 """
 
+import errno
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ FILE_NAME = "nsqd.dat"
 # A write costs milliseconds with thousands of topics; this keeps it to a few per cent of the time.
 INTERVAL = 0.1
 RETRY = 1.0
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
 
@@ -157,6 +160,23 @@ class MetadataFile:
         if kind == "pause":
             self._try(lambda: self._write(self._next(), suffix="loop", sync=False))
 
+    def save_at_start(self) -> OSError | None:
+        """What keeps the file from being written just now, if the disk is full: `run` tries again.
+
+        To stop there would leave it full for ever: only consumers make room on it.
+
+        Raises OSError for any other reason.
+        """
+        try:
+            self.save()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._complain(error)
+            self._dirty.set()
+            return error
+        return None
+
     def save(self) -> None:
         """Write the file now, and wait for the disk. Raises OSError."""
         self._write(self._next(), suffix="loop", sync=True)
@@ -184,12 +204,15 @@ class MetadataFile:
         try:
             write()
         except OSError as error:
-            if str(error) != self._error:
-                self._error = str(error)
-                logger.error("failed to persist metadata - %s", error)
+            self._complain(error)
             return False
         self._error = ""
         return True
+
+    def _complain(self, error: OSError) -> None:
+        if str(error) != self._error:
+            self._error = str(error)
+            logger.error("failed to persist metadata - %s", error)
 
     def _write(self, content: tuple[int, bytes], *, suffix: str, sync: bool) -> None:
         number, data = content

@@ -392,7 +392,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
         except BadMetadata as error:
             raise OptionsError(str(error), status=1) from error
         metadata = MetadataFile(path, broker.topics, VERSION)
-        metadata.save()
+        broker.error = metadata.save_at_start()
         api = NsqdApi(
             broker=broker,
             options=options,

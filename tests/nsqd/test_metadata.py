@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -215,6 +216,34 @@ async def test_failing_disk_is_logged_once_and_tried_again(
     obstacle.rmdir()
     await until((tmp_path / "nsqd.dat").exists)
     assert names(tmp_path) == {"t": []}
+
+
+async def test_full_disk_at_the_start_is_no_failure_and_tried_again(
+    tmp_path, broker, metadata, nursery, monkeypatch
+):
+    metadata.retry = 0.001
+    broker.topic("t")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse(errno.ENOSPC))
+        assert metadata.save_at_start().errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []
+
+    nursery.start_soon(metadata.run)
+    await until((tmp_path / "nsqd.dat").exists)
+    assert metadata.save_at_start() is None
+
+
+def test_disk_that_is_sick_at_the_start_is_a_failure(metadata, monkeypatch):
+    monkeypatch.setattr(os, "write", refuse(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        metadata.save_at_start()
+
+
+def refuse(number: int):
+    def write(descriptor: int, data: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return write
 
 
 def test_late_write_in_the_thread_does_not_undo_a_newer_one(tmp_path, broker, metadata):

@@ -1,6 +1,8 @@
 """A whole nsqd in this process, over real sockets: how it begins, serves and ends."""
 
+import errno
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -429,6 +431,30 @@ async def test_a_disk_that_is_gone_at_the_end_is_an_error(nsqd, tmp_path, caplog
         await serve_until_the_disk_is_gone()
     assert failure.group_contains(FileNotFoundError)
     assert "failed to persist metadata" in caplog.text
+
+
+async def test_on_a_full_disk_it_starts_for_consumers_to_make_room(
+    nsqd, tmp_path, monkeypatch, caplog
+):
+    async with nsqd() as running:
+        client = await running.connect(b"SUB t c\n", PUB)
+        await client.many(2)
+    (tmp_path / "nsqd.dat").rename(tmp_path / "kept")
+    full, write = True, os.write
+
+    def write_what_fits(descriptor: int, data: bytes) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_what_fits)
+    async with nsqd() as running:
+        assert "failed to persist metadata - [Errno 28] No space left on device" in caplog.text
+        client = await running.connect(b"SUB t c\nRDY 1\n")
+        assert (await client.many(2))[1].body == b"x"
+        full = False
+        while not (tmp_path / "nsqd.dat").exists():  # noqa: ASYNC110 - a file, not an event
+            await trio.sleep(0.01)
 
 
 async def test_everything_is_there_after_a_restart_with_its_ids_and_attempts(nsqd):
