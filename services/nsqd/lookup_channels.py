@@ -26,7 +26,7 @@ class ChannelsClient:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._upstream.__aexit__(None, None, None)
+        await self._upstream.aclose()
 
 
 def open_client(connect_timeout: float, request_timeout: float) -> ChannelsClient:

@@ -12,9 +12,9 @@ import trio
 from nsqd.engine.broker import Broker
 from nsqd.engine.queues.store import DiskStore, Job
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-NANOSECONDS = 1_000_000_000
+SECOND = 1_000_000_000  # ns
 # --sync-timeout=0 must not become a loop that does nothing else.
 SHORTEST_TIMEOUT = 0.01
 # Seconds between two trials of a disk that failed.
@@ -30,7 +30,7 @@ async def keep_synced(store: DiskStore) -> None:
     while True:
         asked = trio.Event()
         store.wake = asked.set
-        if (job := store.due(int(trio.current_time() * NANOSECONDS))) is not None:
+        if (job := store.due(int(trio.current_time() * SECOND))) is not None:
             await _run(job)
         if trio.current_time() >= next_round:
             next_round = trio.current_time() + max(store.sync_timeout, SHORTEST_TIMEOUT)
@@ -54,15 +54,15 @@ async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> N
         try:
             await trio.to_thread.run_sync(broker.store.try_out)
         except OSError as error:
-            log.debug("DISKQUEUE: the disk still fails - %s", error)
+            logger.debug("DISKQUEUE: the disk still fails - %s", error)
             continue
         if broker.error is failed:
             broker.error = None
-            log.info("DISKQUEUE: the disk takes messages again")
+            logger.info("DISKQUEUE: the disk takes messages again")
 
 
 async def _run(job: Job) -> None:
     try:
         await trio.to_thread.run_sync(job)
     except OSError as error:
-        log.error("DISKQUEUE: failed to sync - %s", error)
+        logger.error("DISKQUEUE: failed to sync - %s", error)

@@ -6,6 +6,7 @@
 clock.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -14,17 +15,12 @@ from nsqcore.cluster.fields import Json, count, flag, objects, text
 from nsqcore.cluster.latency import Latency
 from nsqcore.cluster.producer import Producer
 
-NANOSECONDS = 1_000_000_000
-_TEXTS = (
-    "remote_address", "version", "client_id", "hostname", "user_agent", "auth_identity",
-    "auth_identity_url", "topology_region", "topology_zone", "tls_cipher_suite", "tls_version",
-    "tls_negotiated_protocol",
-)  # fmt: skip
-_COUNTS = (
-    "connect_ts", "in_flight_count", "ready_count", "finish_count", "requeue_count",
-    "message_count", "sample_rate",
-)  # fmt: skip
-_FLAGS = ("deflate", "snappy", "authed", "tls", "tls_negotiated_protocol_is_mutual")
+SECOND = 1_000_000_000  # ns
+_READERS: dict[type | None, Callable[[Json, str], str | int | bool]] = {
+    str: text,
+    int: count,
+    bool: flag,
+}
 _OPTIONAL = frozenset(
     ("topology_region", "topology_zone", "node_topology_region", "node_topology_zone")
 )
@@ -32,7 +28,10 @@ _OPTIONAL = frozenset(
 
 @attrs.define(eq=False, kw_only=True)
 class ClientStats:
-    """One consumer's connection to a channel on one nsqd. ``connect_ts`` is in Unix seconds."""
+    """One consumer's connection to a channel on one nsqd. ``connect_ts`` is in Unix seconds.
+
+    The fields without ``node`` in their names are those that nsqd tells, under the same names.
+    """
 
     node: str
     node_topology_region: str = ""
@@ -65,20 +64,18 @@ class ClientStats:
     @classmethod
     def from_json(cls, raw: Json, producer: Producer) -> "ClientStats":
         """One entry of ``clients``."""
-        fields: dict[str, Any] = {key: text(raw, key) for key in _TEXTS}
-        fields |= {key: count(raw, key) for key in _COUNTS}
-        fields |= {key: flag(raw, key) for key in _FLAGS}
+        told: dict[str, Any] = {name: read(raw, name) for name, read in _CLIENT_FIELDS}
         return cls(
             node=producer.http_address,
             node_topology_region=producer.topology_region,
             node_topology_zone=producer.topology_zone,
-            **fields,
+            **told,
         )
 
     def to_json(self, now: int) -> dict[str, Any]:
         """The shape of nsqadmin's API; ``now`` is Unix time in nanoseconds."""
         shown = attrs.asdict(self, filter=lambda a, v: bool(v) or a.name not in _OPTIONAL)
-        shown["connected"] = (now // NANOSECONDS - self.connect_ts) * NANOSECONDS
+        shown["connected"] = (now // SECOND - self.connect_ts) * SECOND
         return shown
 
     @property
@@ -98,6 +95,14 @@ class ClientStats:
         same_zone = same_region and self.topology_zone == self.node_topology_zone
         far = 0 if same_zone else 1 if same_region else 2
         return (self.node, far, self.topology_region, self.topology_zone)
+
+
+# Made once: a round of nsqadmin may read thousands of clients.
+_CLIENT_FIELDS = [
+    (field.name, _READERS[field.type])
+    for field in attrs.fields(ClientStats)
+    if not field.name.startswith("node")
+]
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -63,7 +63,7 @@ class Probe:
 
 
 class Upstream:
-    """A client for the HTTP APIs of the daemons; close it with ``async with``."""
+    """A client for the HTTP APIs of the daemons; close it with ``async with`` or `aclose`."""
 
     def __init__(
         self,
@@ -89,6 +89,10 @@ class Upstream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; takes a second at most, also when cancelled."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             for client in self._clients.values():
                 await client.aclose()
@@ -177,8 +181,7 @@ class Upstream:
                 async for part in response.aiter_bytes():
                     size += len(part)
                     if size > MAX_ANSWER:
-                        # Not raised here: httpx reads by generators, which end well from inside
-                        # only.
+                        # Not raised here: httpx's generators only end well from inside.
                         reading.cancel()
                     else:
                         parts.append(part)
