@@ -286,7 +286,7 @@ class Nsqd:
                 self.process.on_reload = self.reload
                 if self.api.options.sigterm == "drain":
                     self.process.on_sigterm = self.drain
-                garbage.settle()
+                garbage.tune()
                 self.process.ready()
                 await self.process.shutdown.wait()
                 self.switchboard.stop_accepting()

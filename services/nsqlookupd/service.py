@@ -75,7 +75,7 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         nursery.start_soon(timeouts.timers.run)
         logger.info("TCP: listening on %s", tcp.address)
         logger.info("HTTP: listening on %s", http.address)
-        garbage.settle()
+        garbage.tune()
         process.ready()
         await process.shutdown.wait()
         lookupd.stopping = True

@@ -27,8 +27,7 @@ def parse_flags(arguments: Sequence[str], known: Mapping[str, str | None]) -> Pa
 
     Args:
         known: each flag's name, with the text that the flag stands for when it has no value, or
-            None if it
-            needs one.
+            None if it needs one.
 
     Raises:
         FlagError: an unknown flag, a flag without its value, or an argument like ``---x`` or

@@ -19,8 +19,8 @@ YOUNG = 2_000
 MIDDLE, OLD = 200, 200
 
 
-def settle() -> None:
-    """Set what exists aside, and tune the collector. To be called once start-up is done."""
+def tune() -> None:
+    """Set aside what exists and make full collections rare. To be called once start-up is done."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

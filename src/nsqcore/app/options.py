@@ -79,8 +79,7 @@ def option(
     Args:
         default: the value, or a function that makes it. For ``many``, any sequence.
         parse: from text or TOML value to value; guessed from the default's type: bool, int, str,
-            and float, which
-            means seconds. Raises ValueError.
+            and float, which means seconds. Raises ValueError.
         check: raises ValueError for a value that parses but cannot be meant.
         many: the flag may be repeated; file and environment give lists; the field holds a tuple.
         bare: what the flag without a value stands for; ``"true"`` for booleans.

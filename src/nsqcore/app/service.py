@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # The first asks for a clean stop and the second may be the same wish arriving twice (Ctrl-C reaches
 # a whole process group, then its supervisor says it again); with the third somebody means it.
-_PATIENCE = 3
+_MAX_STOPS = 3
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -72,7 +72,7 @@ class Process:
         logger.info("process(%s): %s", name, "stopping" if self._stops == 1 else "already stopping")
         self.shutdown.set()
         sdnotify.notify("STOPPING=1")
-        return self._stops < _PATIENCE
+        return self._stops < _MAX_STOPS
 
 
 Run = Callable[[T, Process], Awaitable[None]]
@@ -121,21 +121,23 @@ async def _supervise(options: T, run: Run[T], early: Sequence[int]) -> None:
         for number in early:
             process.signalled(number)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, signals, process, nursery.cancel_scope)
+            nursery.start_soon(_handle_signals, signals, process, nursery.cancel_scope)
             if interval := sdnotify.watchdog_interval():
-                nursery.start_soon(_reassure, interval)
+                nursery.start_soon(_feed_watchdog, interval)
             await run(options, process)
             nursery.cancel_scope.cancel()
 
 
-async def _obey(signals: AsyncIterator[int], process: Process, scope: trio.CancelScope) -> None:
+async def _handle_signals(
+    signals: AsyncIterator[int], process: Process, scope: trio.CancelScope
+) -> None:
     async for number in signals:
         if not process.signalled(number):
-            logger.warning("process: told %d times to stop, not waiting any longer", _PATIENCE)
+            logger.warning("process: told %d times to stop, not waiting any longer", _MAX_STOPS)
             scope.cancel()
 
 
-async def _reassure(interval: float) -> None:
+async def _feed_watchdog(interval: float) -> None:
     while True:
         sdnotify.notify("WATCHDOG=1")
         await trio.sleep(interval)

@@ -117,8 +117,7 @@ def _duration(value: str) -> float:
     if not rest or position != len(rest):
         unit = " (a unit is missing)" if re.fullmatch(r"[\d.]+", rest) else ""
         raise ValueError(f'expected a duration such as "1m30s" or "250ms"{unit}')
-    # Nanoseconds are what the original counts in; sums of parts such as 0.1 + 0.2 are exact after
-    # this.
+    # The original counts in nanoseconds; rounded to those, sums such as 0.1 + 0.2 are exact.
     return sign * round(total * 1e9) / 1e9
 
 

@@ -2,8 +2,8 @@
 
 import platform
 
-# What peers are told (IDENTIFY, /info, registration): the release of NSQ whose behaviour this is.
-# Others compare it.
+# The release of NSQ whose behaviour this is. Peers are told it (IDENTIFY, /info, registration) and
+# compare it.
 VERSION = "1.3.0"
 
 

@@ -28,8 +28,7 @@ class Request:
     context: Any = None
     #: The connection goes on after this request.
     keep_alive: bool = True
-    #: It is HTTP/1.0.
-    old: bool = False
+    http_1_0: bool = False
     #: The part of the path that matched the ``:name`` of the route.
     params: Mapping[str, str] = NO_PARAMS
     #: It is worth a line in the log: it may have changed something, and carried no messages.

@@ -8,6 +8,7 @@ told otherwise.
 """
 
 import json as _json
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -21,8 +22,6 @@ HTML = "text/html; charset=utf-8"
 
 _VERSION_LINE = b"X-Nsq-Content-Type: nsq; version=1.0\r\n"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-# Heads up to the length, by status, type and version; a few dozen in all.
-_heads: dict[tuple[int, str, bool], bytes] = {}
 
 
 @attrs.define(eq=False)
@@ -43,9 +42,7 @@ class Response:
     _wire: bytes = attrs.field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
-        head = _heads.get((self.status, self.content_type, self.versioned))
-        if head is None:
-            head = _render_head(self.status, self.content_type, self.versioned)
+        head = _render_head(self.status, self.content_type, self.versioned)
         if self.headers:
             lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
             head = head.replace(b"\r\n", b"\r\n" + lines.encode("latin-1", "replace"), 1)
@@ -64,29 +61,32 @@ class Response:
         *,
         head_only: bool = False,
         keep_alive: bool = True,
-        old: bool = False,
+        http_1_0: bool = False,
     ) -> bytes:
         """The bytes for a request that may be out of the ordinary.
 
-        That is HEAD (``head_only``), the last one of a connection, or one of HTTP/1.0 (``old``).
+        That is HEAD (``head_only``), the last one of a connection, or one of HTTP/1.0.
         """
-        head = b"HTTP/1.0" + self._head[8:] if old else self._head
+        head = b"HTTP/1.0" + self._head[8:] if http_1_0 else self._head
         body = b"" if head_only else self.body
-        connection = b""
-        if keep_alive is old:
-            connection = b"Connection: keep-alive\r\n" if old else b"Connection: close\r\n"
+        connection = b""  # what the version implies: to close in 1.0, to go on in 1.1
+        if http_1_0 and keep_alive:
+            connection = b"Connection: keep-alive\r\n"
+        elif not http_1_0 and not keep_alive:
+            connection = b"Connection: close\r\n"
         length = len(self.body)
         return b"%s%sContent-Length: %d\r\n%s\r\n%s" % (head, date, length, connection, body)
 
 
+# Statuses and types come from the code, never from a peer: a few dozen heads in all.
+@lru_cache(maxsize=256)
 def _render_head(status: int, content_type: str, versioned: bool) -> bytes:
+    """The head up to the date."""
     head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n".encode()
     if content_type:
         head += f"Content-Type: {content_type}\r\n".encode()
     if versioned:
         head += _VERSION_LINE
-    if len(_heads) < 256:  # statuses and types come from the code, never from a peer
-        _heads[status, content_type, versioned] = head
     return head
 
 

@@ -240,7 +240,7 @@ class HttpSession:
             self._answer = INTERNAL_ERROR
 
     def _respond(self, request: Request, response: Response) -> None:
-        if request.keep_alive and not request.old and request.method != "HEAD":
+        if request.keep_alive and not request.http_1_0 and request.method != "HEAD":
             self.outbox.add(response.wire(self.date()))
         else:
             self._last = not request.keep_alive
@@ -249,7 +249,7 @@ class HttpSession:
                     self.date(),
                     head_only=request.method == "HEAD",
                     keep_alive=request.keep_alive,
-                    old=request.old,
+                    http_1_0=request.http_1_0,
                 )
             )
         level = logging.INFO if request.notable else logging.DEBUG

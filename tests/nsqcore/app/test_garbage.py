@@ -21,7 +21,7 @@ def test_what_exists_is_out_of_sight_and_new_cycles_are_still_freed():
     class Node:
         pass
 
-    garbage.settle()
+    garbage.tune()
     assert gc.get_freeze_count() > 0
     node = Node()
     node.itself = node

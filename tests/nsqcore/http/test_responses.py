@@ -42,12 +42,12 @@ def test_further_headers_are_sent():
 
 
 @pytest.mark.parametrize("keep_alive", [True, False])
-@pytest.mark.parametrize("old", [True, False])
-def test_unusual_requests_get_the_same_answer_in_their_terms(keep_alive, old):
-    wire = text("OK").render(b"Date: now\r\n", keep_alive=keep_alive, old=old)
-    assert wire.startswith(b"HTTP/1.0 200" if old else b"HTTP/1.1 200")
-    assert (b"Connection: close\r\n" in wire) is not (keep_alive or old)
-    assert (b"Connection: keep-alive\r\n" in wire) is (old and keep_alive)
+@pytest.mark.parametrize("http_1_0", [True, False])
+def test_unusual_requests_get_the_same_answer_in_their_terms(keep_alive, http_1_0):
+    wire = text("OK").render(b"Date: now\r\n", keep_alive=keep_alive, http_1_0=http_1_0)
+    assert wire.startswith(b"HTTP/1.0 200" if http_1_0 else b"HTTP/1.1 200")
+    assert (b"Connection: close\r\n" in wire) is not (keep_alive or http_1_0)
+    assert (b"Connection: keep-alive\r\n" in wire) is (http_1_0 and keep_alive)
     assert b"\r\nDate: now\r\n" in wire
     assert wire.endswith(b"\r\n\r\nOK")
 
