@@ -84,6 +84,7 @@ def make_admin(options: NsqadminOptions) -> Admin:
     def cluster() -> Cluster:
         return cluster_of(admin.options, upstream)
 
+    idle = max(options.idle_interval, options.collect_interval)
     admin = Admin(
         options=options,
         upstream=upstream,
@@ -92,11 +93,12 @@ def make_admin(options: NsqadminOptions) -> Admin:
             monotonic=time.monotonic_ns,
             wall=time.time_ns,
             live=options.collect_interval,
-            idle=max(options.idle_interval, options.collect_interval),
+            idle=idle,
         ),
         notifier=Notifier(options.notification_http_endpoint),
         sessions=Sessions(options.session_lifetime),
         accounts=accounts,
+        history=History(patience=2.5 * idle),
     )
     return admin
 

@@ -16,6 +16,7 @@ from functools import partial
 import attrs
 import trio
 
+from nsqadmin.formats import natural
 from nsqadmin.inquiries import Inquiries
 from nsqadmin.rates import RateWindow
 from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
@@ -355,7 +356,11 @@ class Collector:
             )
             for node in self._nodes.values()
         ]
-        return tuple(sorted(states, key=lambda state: (state.producer.hostname, state.address)))
+        return tuple(sorted(states, key=_by_name))
+
+
+def _by_name(state: NodeState) -> tuple[object, ...]:
+    return natural(state.producer.hostname), natural(state.address)
 
 
 def _lookupd_state(address: str, lookupd: _Lookupd) -> LookupdState:

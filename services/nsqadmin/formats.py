@@ -96,6 +96,13 @@ def slot(key: str) -> str:
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
+@lru_cache(maxsize=20_000)
+def natural(name: str) -> tuple[str | int, ...]:
+    """What to order names by so that ``node-2`` comes before ``node-10``."""
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(_DIGITS.split(name)))
+
+
+_DIGITS = re.compile("([0-9]{1,18})")
 _SAFE_LINK = re.compile(r"https?://", re.IGNORECASE)
 
 

@@ -4,7 +4,8 @@ Each number worth a chart (depth, rate and so on of a topic, channel, node or th
 `Series` of three rings: 10-second steps for half an hour, 1-minute steps for three hours, 10-minute
 steps for a day. Every value goes into all three, so nothing is ever moved from one to another.
 Depth and latency keep the peak of a step, since a spike must not vanish in an average; the rest
-keeps the mean. Times are Unix seconds, given by the caller.
+keeps the mean. Times are Unix seconds, given by the caller. Values no farther apart than `patience`
+are one line: the steps between them take the later value, so that only a silence is a gap.
 
 What is worth a sparkline but no chart (a topic or channel on one nsqd) is kept for half an hour
 only, and bounded apart from the rest by `MAX_BRIEF` at about 20 MB; beyond it rows have none.
@@ -24,6 +25,7 @@ MAX_BRIEF = 20_000
 # step and number of steps: half an hour, three hours, a day
 TIERS = ((10, 180), (60, 180), (600, 144))
 RANGES = {"30m": 0, "3h": 1, "24h": 2}
+PATIENCE = 25.0  # seconds; two looks of an nsqadmin that nobody watches, and what they take
 SHORTEST = 12  # steps that a chart shows at least, however little is known
 PEAKS = frozenset(("depth", "latency"))
 
@@ -48,8 +50,8 @@ class Tier:
         """A ring without a value."""
         return cls(step, size, array("f", [math.nan]) * size)
 
-    def add(self, now: float, value: float, *, peak: bool) -> None:
-        """Take in a value; the clock may jump."""
+    def add(self, now: float, value: float, *, peak: bool, bridge: bool) -> None:
+        """Take in a value; the clock may jump. ``bridge``: it also stands for the steps missed."""
         slot = int(now // self.step)
         at = slot % self.size
         if slot == self.newest and self.seen:
@@ -64,7 +66,7 @@ class Tier:
                 self.values[index] = math.nan
         else:
             for missed in range(self.newest + 1, slot):
-                self.values[missed % self.size] = math.nan
+                self.values[missed % self.size] = value if bridge else math.nan
         self.values[at] = value
         self.newest, self.seen = slot, 1
 
@@ -89,11 +91,12 @@ class Series:
     tiers: tuple[Tier, ...]
     last: float = 0.0
 
-    def add(self, now: float, value: float) -> None:
+    def add(self, now: float, value: float, *, patience: float) -> None:
         """Take in the value at ``now``."""
+        bridge = 0 <= now - self.last <= patience
         self.last = now
         for tier in self.tiers:
-            tier.add(now, value, peak=self.peak)
+            tier.add(now, value, peak=self.peak, bridge=bridge)
 
 
 @attrs.define(eq=False)
@@ -102,6 +105,7 @@ class History:
 
     limit: int = MAX_SERIES
     brief_limit: int = MAX_BRIEF
+    patience: float = PATIENCE
     _series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
     _brief: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
 
@@ -119,7 +123,7 @@ class History:
                     continue
                 tiers = tuple(Tier.empty(step, size) for step, size in TIERS)
                 series = self._series[entity, name] = Series(name in PEAKS, tiers)
-            series.add(now, value)
+            series.add(now, value, patience=self.patience)
 
     def record_brief(self, now: float, entity: Entity, name: str, value: float) -> None:
         """Take in a number that is only worth a sparkline."""
@@ -129,7 +133,7 @@ class History:
                 return
             series = Series(name in PEAKS, (Tier.empty(*TIERS[0]),))
             self._brief[entity, name] = series
-        series.add(now, value)
+        series.add(now, value, patience=self.patience)
 
     def points(self, entity: Entity, name: str, span: str, *, now: float) -> list[Point]:
         """A number over ``span`` (a key of `RANGES`); empty if it was never recorded."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from nsqadmin.formats import natural
 from nsqadmin.listing import Listing, listing
 from nsqadmin.pages_topics import client_listing, quantiles
 from nsqadmin.snapshot import LookupdState, NodeState
@@ -34,7 +35,7 @@ def nodes(view: View) -> Page:
         rows,
         view.arguments,
         columns={
-            "host": lambda row: (row.state.producer.hostname, row.state.address),
+            "host": lambda row: (natural(row.state.producer.hostname), natural(row.state.address)),
             "version": lambda row: row.state.producer.version,
             "zone": lambda row: (
                 row.state.producer.topology_region, row.state.producer.topology_zone,
@@ -73,7 +74,7 @@ def node(view: View, *, node: str) -> Page:
         state.topics,
         view.arguments,
         columns={
-            "name": lambda topic: topic.topic_name,
+            "name": lambda topic: natural(topic.topic_name),
             "depth": lambda topic: topic.depth,
             "messages": lambda topic: topic.message_count,
             "rate": lambda topic: topic.rate,
@@ -145,7 +146,7 @@ def lookup(view: View) -> Page:
     rows = listing(
         inactive,
         view.arguments,
-        columns={"name": lambda row: row.name, "channels": lambda row: len(row.channels)},
+        columns={"name": lambda row: natural(row.name), "channels": lambda row: len(row.channels)},
         text=lambda row: " ".join([row.name, *row.channels]),
         default="name",
     )

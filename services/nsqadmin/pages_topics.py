@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from nsqadmin.formats import natural
 from nsqadmin.listing import Column, Listing, listing
 from nsqadmin.snapshot import channel_parts, channels_sum, topic_parts, total_depth
 from nsqadmin.view import NoSuchPage, Page, View
@@ -60,7 +61,7 @@ FILTERS: dict[str, tuple[str, Callable[[TopicRow], bool]]] = {
 
 
 CHANNEL_COLUMNS: dict[str, Column] = {
-    "host": lambda part: (part.hostname, part.node),
+    "host": lambda part: (natural(part.hostname), natural(part.node)),
     "depth": lambda part: part.depth,
     "in_flight": lambda part: part.in_flight_count,
     "deferred": lambda part: part.deferred_count,
@@ -81,7 +82,7 @@ def topics(view: View) -> Page:
         [row for row in rows if fits(row)],
         view.arguments,
         columns={
-            "name": lambda row: row.name,
+            "name": lambda row: natural(row.name),
             "depth": lambda row: row.depth,
             "in_flight": lambda row: row.in_flight,
             "deferred": lambda row: row.deferred,
@@ -119,7 +120,7 @@ def topic(view: View, *, topic: str) -> Page:
         topic_parts(stats),
         arguments,
         columns={
-            "host": lambda part: (part.hostname, part.node),
+            "host": lambda part: (natural(part.hostname), natural(part.node)),
             "depth": lambda part: part.depth,
             "messages": lambda part: part.message_count,
             "rate": lambda part: part.rate,
@@ -131,7 +132,7 @@ def topic(view: View, *, topic: str) -> Page:
     channels = listing(
         stats.channels,
         arguments,
-        columns=CHANNEL_COLUMNS | {"name": lambda channel: channel.channel_name},
+        columns=CHANNEL_COLUMNS | {"name": lambda channel: natural(channel.channel_name)},
         text=lambda channel: channel.channel_name,
         default="name",
         prefix="c.",
@@ -195,9 +196,9 @@ def client_listing(
         view.arguments,
         columns={
             "near": lambda client: order[id(client)],
-            "name": lambda client: client.hostname,
+            "name": lambda client: natural(client.hostname),
             "agent": lambda client: client.user_agent,
-            "host": lambda client: client.node,
+            "host": lambda client: natural(client.node),
             "in_flight": lambda client: client.in_flight_count,
             "ready": lambda client: client.ready_count,
             "finished": lambda client: client.finish_count,

@@ -4,6 +4,8 @@ The names used here (`depth`, `rate`, ...) are those that charts ask for. Latenc
 highest percentile that nsqd computes, in milliseconds.
 """
 
+from collections.abc import Mapping
+
 from nsqadmin.history import Entity, History
 from nsqadmin.snapshot import NodeState, Snapshot, channels_sum, total_depth
 from nsqcore.cluster.latency import Latency
@@ -12,6 +14,13 @@ from nsqcore.cluster.latency import Latency
 def record_history(history: History, snapshot: Snapshot) -> None:
     """Put the numbers of everything in ``snapshot`` into ``history``."""
     now = snapshot.taken / 1e9
+    # The first look knows no rates, and a chart that begins at 0 tells of a rise that was none.
+    unknown = {"rate"} if snapshot.version <= 1 else set()
+
+    def record(entity: Entity, values: Mapping[str, float]) -> None:
+        known = {name: value for name, value in values.items() if name not in unknown}
+        history.record(now, entity, known)
+
     totals = dict.fromkeys(("depth", "in_flight", "rate", "clients"), 0.0)
     for name, topic in snapshot.topics.items():
         if not topic.nodes:
@@ -24,7 +33,7 @@ def record_history(history: History, snapshot: Snapshot) -> None:
         }
         for key, value in values.items():
             totals[key] += value
-        history.record(now, ("topic", name), values | _latency(topic.latency))
+        record(("topic", name), values | _latency(topic.latency))
         for channel in topic.channels:
             numbers = {
                 "depth": float(channel.depth),
@@ -33,7 +42,7 @@ def record_history(history: History, snapshot: Snapshot) -> None:
                 "clients": float(channel.client_count),
             }
             entity = ("channel", name, channel.channel_name)
-            history.record(now, entity, numbers | _latency(channel.latency))
+            record(entity, numbers | _latency(channel.latency))
     for node in snapshot.nodes:
         if not node.error:
             numbers = {
@@ -42,17 +51,18 @@ def record_history(history: History, snapshot: Snapshot) -> None:
                 "rate": node.rate,
                 "clients": float(node.client_count),
             }
-            history.record(now, ("node", node.address), numbers)
-            _record_rows(history, now, node)
-    history.record(now, ("cluster",), totals)
+            record(("node", node.address), numbers)
+            _record_rows(history, now, node, rates=not unknown)
+    record(("cluster",), totals)
     if snapshot.version % 600 == 0:  # every ten minutes at most
         history.prune(now)
 
 
-def _record_rows(history: History, now: float, node: NodeState) -> None:
+def _record_rows(history: History, now: float, node: NodeState, *, rates: bool) -> None:
     for topic in node.topics:
         entity: Entity = ("topic", topic.topic_name, node.address)
-        history.record_brief(now, entity, "rate", topic.rate)
+        if rates:
+            history.record_brief(now, entity, "rate", topic.rate)
         for channel in topic.channels:
             entity = ("channel", topic.topic_name, channel.channel_name, node.address)
             history.record_brief(now, entity, "depth", float(channel.depth))

@@ -8,11 +8,11 @@ how many are left out is said.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
-from nsqadmin.formats import rate, short
+from nsqadmin.formats import natural, rate, short
 from nsqadmin.snapshot import NodeState, Snapshot, channel_parts, topic_parts, total_depth
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
@@ -20,18 +20,31 @@ from nsqcore.cluster.stats import ChannelStats, TopicStats
 MAX_ROWS = 90
 _UNDER_WAY = 10  # messages that are no backlog, however little flows
 _MANY_LINES = 250  # where lines at full strength become a grey wall
+_SCREEN = 800  # in the middle of no more than this stand nsqlookupds, lest one has to scroll
 ROW, GAP, TOP = 34, 12, 44
 BOX = 26
 _COLUMNS = {  # left edge and width
-    "lookupd": (8, 156),
-    "node": (232, 190),
-    "topic": (558, 208),
-    "channel": (852, 208),
-    "consumer": (1134, 218),
+    "lookupd": (8, 160),
+    "node": (220, 190),
+    "topic": (530, 236),
+    "channel": (830, 220),
+    "consumer": (1110, 242),
 }
+_TITLES = {
+    "lookupd": "nsqlookupd", "node": "nsqd", "topic": "Topics", "channel": "Channels",
+    "consumer": "Consumers",
+}  # fmt: skip
 WIDTH = 1360
-# Widths of letters of names and notes, in the widest of the fonts that browsers fall back to.
-_NAME, _NOTE = 8.0, 6.8
+# Sizes of the letters of names and notes, as in the stylesheet, and how wide letters are in the
+# widest of the fonts that browsers fall back to. A letter of the Far East is a square.
+_NAME, _NOTE = 12.5, 11.0
+_MARGINS = 24  # left of the name, between it and the note, right of the note
+_WIDTHS = (
+    dict.fromkeys("ijl.,:;'|!/· ", 0.34) | dict.fromkeys("frt-()[]", 0.42) | {"_": 0.5}
+    | dict.fromkeys("mwMW@%…", 1.0) | dict.fromkeys("#ABCDEGHKNOQRUVXY", 0.8)
+)  # fmt: skip
+_LETTER, _SQUARE = 0.64, 1.0
+_SHORTEST = 5  # letters that a name keeps, whatever room there is
 
 
 @attrs.frozen(kw_only=True)
@@ -78,12 +91,8 @@ class Drawing:
     topics: int = 0  # drawn
     left_out: int = 0  # topics not drawn
     dense: bool = False  # so many lines that each has to be faint
-    columns: Sequence[tuple[str, int]] = (
-        ("nsqlookupd", 8),
-        ("nsqd", 232),
-        ("Topics", 558),
-        ("Channels", 852),
-        ("Consumers", 1134),
+    columns: Sequence[tuple[str, int]] = tuple(
+        (_TITLES[kind], left) for kind, (left, _) in _COLUMNS.items()
     )
 
 
@@ -130,7 +139,7 @@ def _most_important(topics: Sequence[TopicStats]) -> list[TopicStats]:
             break
         chosen.append(topic)
         room -= rows
-    return sorted(chosen, key=lambda item: item.topic_name)
+    return sorted(chosen, key=lambda item: natural(item.topic_name))
 
 
 def _place_topics(topics: Sequence[TopicStats], offset: float) -> list[Box]:
@@ -159,12 +168,12 @@ def _box(
     state: str = "",
 ) -> Box:
     x, width = _COLUMNS[kind]
-    room = int((width - 22 - len(note) * _NOTE) / _NAME)
+    room = (width - _MARGINS - breadth(note) * _NOTE) / _NAME
     return Box(
         id=f"{kind}:{key}",
         kind=kind,
         name=name,
-        shown=cut(name, room) if kind in ("topic", "channel") else cut_host(name, room),
+        shown=fit(name, room, cut if kind in ("topic", "channel") else cut_host),
         note=note,
         x=x,
         y=y,
@@ -175,9 +184,28 @@ def _box(
     )
 
 
+def breadth(text: str) -> float:
+    """How wide ``text`` is at most, in heights of a letter."""
+    return sum(_WIDTHS.get(letter, _LETTER if letter < "\u1100" else _SQUARE) for letter in text)
+
+
+def fit(name: str, room: float, shorten: Callable[[str, int], str]) -> str:
+    """As much of ``name`` as is no wider than ``room``; ``shorten`` is `cut` or `cut_host`."""
+    whole = breadth(name)
+    if whole <= room:
+        return name
+    # As many letters as would fit if all were alike, and then fewer.
+    letters = min(len(name), int(len(name) * room / whole) + 2)
+    shown = shorten(name, letters)
+    while breadth(shown) > room and letters > _SHORTEST:
+        letters -= 1
+        shown = shorten(name, letters)
+    return shown
+
+
 def cut(name: str, room: int) -> str:
     """``name`` in ``room`` letters; what is lost is lost in the middle."""
-    room = max(room, 5)
+    room = max(room, _SHORTEST)
     if len(name) <= room:
         return name
     end = (room - 1) // 2
@@ -259,10 +287,9 @@ def _spread(count: int, height: float, largest: float) -> list[float]:
 
 def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
     boxes = []
-    for node, y in zip(nodes, _spread(len(nodes), height, 90), strict=True):
+    heights = _spread(len(nodes), height, 90)
+    for node, shown, y in zip(nodes, _node_names(nodes), heights, strict=True):
         name = node.producer.hostname or node.address
-        same = sum(other.producer.hostname == node.producer.hostname for other in nodes) > 1
-        shown = f"{name}:{node.producer.tcp_port or node.producer.http_port}" if same else name
         depth = node.depth
         note = "down" if node.error else f"{rate(node.rate)}/s"
         title = f"nsqd {name} ({node.address}): " + (
@@ -283,10 +310,25 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
     return boxes
 
 
+def _node_names(nodes: Sequence[NodeState]) -> list[str]:
+    """Host names; with ports where a host has several nsqd, addresses where even that is alike."""
+    hosts = [node.producer.hostname or node.address for node in nodes]
+    ports = [
+        f"{host}:{node.producer.tcp_port or node.producer.http_port}"
+        for host, node in zip(hosts, nodes, strict=True)
+    ]
+    host_counts, port_counts = Counter(hosts), Counter(ports)
+    return [
+        host if host_counts[host] == 1 else port if port_counts[port] == 1 else node.address
+        for host, port, node in zip(hosts, ports, nodes, strict=True)
+    ]
+
+
 def _place_lookupds(snapshot: Snapshot, height: float) -> list[Box]:
     lookupds = snapshot.lookupds
     boxes = []
-    for item, y in zip(lookupds, _spread(len(lookupds), height, 120), strict=True):
+    heights = _spread(len(lookupds), min(height, _SCREEN), 120)
+    for item, y in zip(lookupds, heights, strict=True):
         state, more = ("down", item.error) if item.error else ("", f"{len(item.nodes)} nsqd")
         boxes.append(
             _box(

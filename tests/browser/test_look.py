@@ -42,6 +42,25 @@ def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str, w
     assert eyes.run("return document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("path", ["/topics/orders/billing", "NODE"])
+def test_a_client_with_endless_names_takes_no_more_room_than_others(
+    eyes: Eyes, stage: Stage, path: str
+) -> None:
+    peer = stage.crowd.join(
+        stage.nsqds[0], "orders", "billing", client_id="i" * 200, hostname="endless" + "h" * 200,
+        user_agent="a" * 200, topology_region="r" * 200, topology_zone="z" * 200,
+    )  # fmt: skip
+    try:
+        for width in (400, 1280):
+            set_width(eyes.driver, width)
+            eyes.open_live(real(path, stage))
+            eyes.see("endless")
+            assert eyes.run("return document.documentElement.scrollWidth") <= width
+            assert eyes.run("return document.querySelector('.clip').offsetWidth") < width / 2 + 20
+    finally:
+        peer.sock.shutdown(2)
+
+
 @pytest.mark.parametrize("width", [400, 1280, 2560])
 def test_header_content_and_footer_begin_at_the_same_edge(eyes: Eyes, width: int) -> None:
     set_width(eyes.driver, width)

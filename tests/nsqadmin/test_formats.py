@@ -1,6 +1,16 @@
 import pytest
 
-from nsqadmin.formats import nanoseconds, percentile, plural, rate, seconds, short, slot, web_link
+from nsqadmin.formats import (
+    nanoseconds,
+    natural,
+    percentile,
+    plural,
+    rate,
+    seconds,
+    short,
+    slot,
+    web_link,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +79,10 @@ def test_a_slot_is_safe_wherever_it_stands():
     assert slot("--><script>").isalnum()
     assert slot("a") != slot("b")
     assert slot("\udcff").isalnum()
+
+
+def test_names_with_numbers_are_ordered_by_the_numbers():
+    names = ["n10", "n2", "n2.b", "n", "10.0.0.9:1", "10.0.0.10:1", "n02", "x" + "9" * 5000]
+    assert sorted(names, key=natural) == [
+        "10.0.0.9:1", "10.0.0.10:1", "n", "n2", "n02", "n2.b", "n10", "x" + "9" * 5000,
+    ]  # fmt: skip

@@ -43,6 +43,25 @@ def test_a_gap_stays_a_gap():
     assert [math.isnan(value) for value in values] == [False, True, True, False]
 
 
+def test_looks_a_little_apart_leave_no_gap():
+    history = History()
+    for look in range(60):  # one every 10.4 s: now and then a step of 10 s has none
+        history.record(START + look * 10.4, TOPIC, {"rate": 5.0})
+        history.record_brief(START + look * 10.4, ("topic", "t", "n"), "rate", 5.0)
+    end = START + 59 * 10.4
+    values = [value for _, value in history.points(TOPIC, "rate", "30m", now=end)]
+    assert set(values) == {5.0}
+    assert set(history.recent(("topic", "t", "n"), "rate", now=end)) == {5.0}
+
+
+def test_one_who_looks_seldom_sees_lines_too():
+    history = History(patience=150.0)
+    for look in range(10):
+        history.record(START + look * 61, TOPIC, {"rate": 5.0})
+    values = [value for _, value in history.points(TOPIC, "rate", "30m", now=START + 9 * 61)]
+    assert set(values) == {5.0}
+
+
 def test_values_older_than_a_ring_are_forgotten():
     history = History()
     history.record(START, TOPIC, {"rate": 1.0})

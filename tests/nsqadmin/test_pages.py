@@ -181,7 +181,7 @@ async def test_clients_are_paged_and_searched_by_the_server(site):
     crowd = [client(number) for number in range(120)]
     async with site([FakeNsqd([topic("t", [channel("c", crowd)])])]) as s:
         page = await s.page("/topics/t/c")
-        assert page.count("worker-") == 50
+        assert page.count("<bdi>worker-") == 50
         assert "page 1 of 3" in page
         found = await s.page("/topics/t/c?k.q=worker-77")
         assert "1 client found, 120 in all" in found.replace("\n", "")
@@ -244,3 +244,19 @@ async def test_the_span_of_graphites_pictures_is_remembered(site):
     async with site(graphite_url="http://g.example") as s:
         await s.page("/topics/orders?t=12h")
         assert "from=-12h" in await s.page("/")
+
+
+async def test_nodes_come_in_the_order_of_their_numbers(site):
+    nsqds = [FakeNsqd([topic("t")], hostname=f"nsqd-{number}") for number in (10, 9, 1)]
+    async with site(nsqds) as s:
+        found = re.findall(r">(nsqd-[0-9]+)<", await s.page("/nodes"))
+        assert found == ["nsqd-1", "nsqd-9", "nsqd-10"]
+
+
+async def test_a_node_with_many_topics_shows_some_and_has_the_others_at_hand(site):
+    async with site([FakeNsqd([topic(f"t{number}") for number in range(60)])]) as s:
+        page = await s.page("/nodes")
+        shown, _, folded = page.partition("and 56 more")
+        assert len(re.findall(r'href="/topics/t[0-9]+"', shown)) == 4
+        assert len(re.findall(r'href="/topics/t[0-9]+"', folded)) == 36
+        assert "and 20 more" in folded

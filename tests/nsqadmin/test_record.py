@@ -41,3 +41,17 @@ async def test_topics_nobody_produces_have_no_history(site):
         s.admin.on_round(s.admin.collector.snapshot)
         now = s.admin.collector.snapshot.taken / 1e9
         assert math.isnan(last(s.admin.history, ("topic", "forgotten"), "depth", now))
+
+
+async def test_the_first_look_knows_no_rates(site):
+    async with site() as s:
+        history, node = s.admin.history, s.nsqds[0].address
+        rated = (("topic", "orders"), ("node", node), ("cluster",), ("topic", "orders", node))
+        s.admin.on_round(s.admin.collector.snapshot)
+        now = s.admin.collector.snapshot.taken / 1e9
+        assert all(history.recent(entity, "rate", now=now) == [] for entity in rated)
+        assert last(history, ("topic", "orders"), "depth", now) > 0
+        await s.admin.collector.round()
+        s.admin.on_round(s.admin.collector.snapshot)
+        now = s.admin.collector.snapshot.taken / 1e9
+        assert all(history.recent(entity, "rate", now=now)[-1] == 0 for entity in rated)

@@ -4,7 +4,7 @@ import pytest
 from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
 
 from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
-from nsqadmin.topology import BOX, MAX_ROWS, cut, cut_host, lay_out
+from nsqadmin.topology import BOX, MAX_ROWS, breadth, cut, cut_host, fit, lay_out
 from nsqcore.cluster.merge import merge_topic
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
@@ -75,6 +75,33 @@ def test_the_busiest_topics_are_drawn():
 def test_a_search_draws_what_fits():
     drawing = lay_out(cluster(), "t002")
     assert [box.name for box in drawing.boxes if box.kind == "topic"] == ["t002"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports", "shown"),
+    [
+        (("a", "b"), (4150, 4150), ["a", "b"]),
+        (("vm", "vm"), (4150, 5150), ["vm:4150", "vm:5150"]),
+        (("vm", "vm"), (4150, 4150), ["10.0.0.0:4151", "10.0.0.1:4151"]),
+    ],
+)
+def test_nodes_have_names_that_tell_them_apart(hosts, ports, shown):
+    nodes = tuple(
+        NodeState(producer=Producer(
+            broadcast_address=f"10.0.0.{number}", http_port=4151, hostname=host, tcp_port=port,
+        ))
+        for number, (host, port) in enumerate(zip(hosts, ports, strict=True))
+    )  # fmt: skip
+    boxes = lay_out(Snapshot(version=1, nodes=nodes)).boxes
+    assert [box.shown for box in boxes if box.kind == "node"] == shown
+
+
+def test_a_name_is_shown_as_far_as_its_letters_leave_room():
+    assert fit("illicit.filter-list", 9.0, cut) == "illicit.filter-list"
+    assert fit("wwwwwwwww", 9.0, cut) == "wwwwwwwww"
+    for name in ("ホスト名.例え.jp" * 3, "w" * 64, "i" * 64, "topic-17.orders-of-the-day"):
+        assert breadth(fit(name, 9.0, cut)) <= 9.0
+        assert "…" in fit(name, 9.0, cut)
 
 
 def test_an_empty_cluster_is_drawn_too():
