@@ -176,7 +176,7 @@ def subscribe(client: Client, command: Subscribe) -> None:
         max_msg_timeout=services.settings.max_msg_timeout,
         sample_rate=identity.sample_rate,
         locality=_locality(client),
-        info=client,
+        owner=client,
     )
     try:
         channel = services.broker.channel(command.topic, command.channel)

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox
+from nsqcore.wire.client_commands import MAGIC_V2
 from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME
@@ -22,8 +23,6 @@ from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow
 from nsqd.client.dispatch import MS, authenticated, check_state, execute, refuse
 
 logger = logging.getLogger(__name__)
-
-MAGIC_V2 = b"  V2"
 
 
 @define(eq=False)

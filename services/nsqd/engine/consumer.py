@@ -45,7 +45,7 @@ class Consumer:
     sample_rate: int = 0
     locality: int = 2  # 0 same zone, 1 same region, 2 anywhere
     when_drained: Callable[[Callable[[], None]], None] = _never
-    info: object = None  # whose consumer this is, for the statistics
+    owner: object = None  # the client whose consumer this is, for the statistics
 
     ready: int = 0
     closing: bool = False

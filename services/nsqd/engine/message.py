@@ -6,12 +6,11 @@ the number of *this* one. `requeued` is the step from the second to the first.
 
 from struct import Struct
 
+from nsqcore.wire.hot import MOST_ATTEMPTS
+
 _STAMP = Struct(">qH")
 _ATTEMPTS = Struct(">H")
 _TIMESTAMP = Struct(">q")
-
-# uint16 on the wire; a message this often delivered stays at the last number
-MAX_ATTEMPTS = 0xFFFF
 
 
 def new_stamp(timestamp: int) -> bytes:
@@ -38,5 +37,5 @@ def attempts(record: bytes) -> int:
 
 def requeued(record: bytes) -> bytes:
     """The record for the delivery after the one ``record`` was in flight for."""
-    number = min(attempts(record) + 1, MAX_ATTEMPTS)
+    number = min(attempts(record) + 1, MOST_ATTEMPTS)  # so often delivered it stays at that
     return b"".join((record[:8], _ATTEMPTS.pack(number), record[10:]))

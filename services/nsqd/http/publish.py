@@ -63,25 +63,34 @@ def _publish(api: NsqdApi, topic: str, bodies: list[bytes]) -> Response:
     try:
         if api.draining():
             raise Exiting("draining")
-        if bodies:
-            api.broker.publish(topic, bodies, api.now())
-        else:
-            api.broker.topic(topic)
+        api.broker.publish(topic, bodies, api.now())
     except (OSError, Exiting) as error:
-        logger.error("http: failed to publish to topic(%s) - %s", topic, error)
-        raise HttpError(503, "EXITING") from error
+        raise _refusal(topic, error) from error
     return OK
 
 
+def _create_topic(api: NsqdApi, topic: str) -> None:
+    try:
+        if api.draining():
+            raise Exiting("draining")
+        api.broker.topic(topic)
+    except (OSError, Exiting) as error:
+        raise _refusal(topic, error) from error
+
+
+def _refusal(topic: str, error: Exception) -> HttpError:
+    logger.error("http: failed to publish to topic(%s) - %s", topic, error)
+    return HttpError(503, "EXITING")
+
+
 def _pub_deferred(api: NsqdApi, topic: str, body: bytes, delay: str) -> Response:
-    _publish(api, topic, [])  # even a bad delay makes the topic, as in the original
+    _create_topic(api, topic)  # even a bad delay makes the topic, as in the original
     if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= _longest_delay(api):
         raise HttpError(400, "INVALID_DEFER")
     try:
         api.broker.defer(topic, body, int(delay) * MS, api.now())
     except (OSError, Exiting) as error:
-        logger.error("http: failed to publish to topic(%s) - %s", topic, error)
-        raise HttpError(503, "EXITING") from error
+        raise _refusal(topic, error) from error
     return OK
 
 
@@ -93,7 +102,7 @@ def mpub(api: NsqdApi, request: Request) -> Response:
     """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
     args = request.args()
     topic = new_topic_name(api.broker, args)
-    _publish(api, topic, [])  # even a bad body makes the topic, as in the original
+    _create_topic(api, topic)  # even a bad body makes the topic, as in the original
     if "binary" in args and boolean(args["binary"][0], default=True):
         bodies = read_binary(request.body, api.options.max_msg_size, api.options.max_body_size)
     else:

@@ -111,7 +111,7 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
 
 
 def _consumers(channel: Channel) -> list[Client]:
-    owners = [consumer.info for consumer in channel.consumers]
+    owners = [consumer.owner for consumer in channel.consumers]
     return [owner for owner in owners if isinstance(owner, Client)]
 
 

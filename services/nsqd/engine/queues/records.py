@@ -12,11 +12,12 @@ No I/O, no clock.
 import struct
 from typing import Final
 
+from nsqcore.wire.hot import HEADER_SIZE
 from nsqcore.wire.speedups import decode_disk_records, encode_disk_records
 
 __all__ = ["RECORD_HEADER", "SIZE_FIELD", "decode_disk_records", "encode_disk_records", "size_at"]
 
-RECORD_HEADER: Final = 26  # bytes before the body: time 8, attempts 2, id 16
+RECORD_HEADER: Final = HEADER_SIZE  # bytes before the body
 SIZE_FIELD: Final = 4
 
 _SIZE = struct.Struct(">i")
