@@ -22,7 +22,7 @@ def test_consumers_empty_the_queues_then_it_unregisters_and_ends_well(daemon, pe
     consumer = peer(nsqd).subscribe("t", "c", ready=1)
     first = consumer.message()
 
-    assert ready(nsqd)
+    wait_until(lambda: ready(nsqd), "it is ready")
     assert nsqd.request("PUT", "/config/drain") == (200, b"true")
     assert not ready(nsqd)
     assert nsqd.get("/info")["draining"] is True

@@ -102,6 +102,7 @@ class Client:
     auth_failure: Exception | None = None  # why there are no permissions
     channel: Channel | None = None
     consumer: Consumer | None = None
+    publishing: bool = False  # has a publish that is not answered before the end of the turn
     pub_counts: dict[str, int] = field(factory=dict)  # messages by topic
     pending: list[Command] = Factory(list)  # commands behind one that waits for I/O
 

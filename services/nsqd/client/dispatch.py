@@ -56,6 +56,9 @@ logger = logging.getLogger(__name__)
 
 MS = 1_000_000  # ns
 
+# Publishes of fewer messages are queued together with those of other clients.
+FEW = 64
+
 HOLDING = (State.SUBSCRIBED, State.CLOSING)
 
 # The states in which a command is read at all; the others may come at any time.
@@ -114,21 +117,47 @@ def check_state(client: Client, name: bytes) -> None:
 
 def publish(client: Client, command: Publish) -> None:
     """PUB and MPUB."""
-    topic, bodies = command.topic, command.bodies
     services = client.services
-    name = "MPUB" if command.many else "PUB"
     if services.settings.limits.auth_required:
-        _check_permission(client, name, topic, "", PUBLISH)
-    failed = MpubFailed if command.many else PubFailed
+        _check_permission(client, _name(command), command.topic, "", PUBLISH)
+    if services.draining():
+        raise _failed(command, Exiting("draining"))
+    if command.last and len(command.bodies) < FEW:
+        outcome = partial(_published_soon, client, command)
+        services.broker.publish_soon(command.topic, command.bodies, outcome)
+        client.publishing = True
+        return
     try:
-        if services.draining():
-            raise Exiting("draining")
-        services.broker.publish(topic, bodies, services.now())
+        services.broker.publish(command.topic, command.bodies, services.now())
     except (OSError, Exiting) as error:
-        raise failed(f"{name} failed {error}") from error
-    counts = client.pub_counts
-    counts[topic] = counts.get(topic, 0) + len(bodies)
+        raise _failed(command, error) from error
+    _published(client, command)
+
+
+def _published(client: Client, command: Publish) -> None:
+    topic, counts = command.topic, client.pub_counts
+    counts[topic] = counts.get(topic, 0) + len(command.bodies)
     client.outbox.add(OK_FRAME * command.replies)
+
+
+def _published_soon(client: Client, command: Publish, error: OSError | Exiting | None) -> None:
+    client.publishing = False
+    if error is None:
+        _published(client, command)
+        return
+    failure = _failed(command, error)
+    failure.__cause__ = error
+    refuse(client, failure)
+    client.outbox.close("publish failed")
+
+
+def _name(command: Publish) -> str:
+    return "MPUB" if command.many else "PUB"
+
+
+def _failed(command: Publish, error: OSError | Exiting) -> ProtocolError:
+    failed = MpubFailed if command.many else PubFailed
+    return failed(f"{_name(command)} failed {error}")
 
 
 def publish_deferred(client: Client, command: PublishDeferred) -> None:

@@ -49,7 +49,10 @@ class Session:
 
     def received(self, data: bytes) -> Effect | None:
         """Act on a chunk; b"" is the end of what the client sends."""
-        self._heard = self.client.services.now()
+        services = self.client.services
+        self._heard = services.now()
+        if self.client.publishing:
+            services.broker.publish_gathered(self._heard)
         if self._magic is not None:
             if not data:
                 return Close()
@@ -65,7 +68,10 @@ class Session:
             if not data:
                 return None
         if data:
-            return self._run(self.parser.feed(data)) or self._refuse_unfinished()
+            effect = self._run(self.parser.feed(data))
+            if effect is None and self.parser.cut is not None:
+                return self._refuse_unfinished(self.parser.cut.command)
+            return effect
         self._run(self.parser.finish())
         return Close()
 
@@ -121,10 +127,10 @@ class Session:
         pending, client.pending = client.pending, []
         return self._run(pending or self.parser.resume())
 
-    def _refuse_unfinished(self) -> Effect | None:
+    def _refuse_unfinished(self, command: bytes) -> Effect | None:
         """Refuse a command that may not come now by its line: its body need not be awaited."""
         try:
-            check_state(self.client, self.parser.unfinished)
+            check_state(self.client, command)
         except ProtocolError as error:
             refuse(self.client, error)
             return Close()

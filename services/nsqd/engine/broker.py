@@ -1,6 +1,6 @@
 """The broker: all topics of one nsqd, and the two calls everything comes down to.
 
-``publish`` (or ``defer``) queues messages; ``pump`` gives what is queued to the
+``publish`` (or ``publish_soon``, ``defer``) queues messages; ``pump`` gives what is queued to the
 consumers. Sessions, HTTP and timers do their part and leave the delivery to the
 next ``pump``, which the end of every turn calls once.
 """
@@ -30,6 +30,9 @@ Kind = Literal["create", "delete", "pause"]
 
 # kind, topic, channel (None: the topic itself)
 Listener = Callable[[Kind, Topic, Channel | None], None]
+
+# Told what has become of a publish: None, or why none of it was accepted.
+Outcome = Callable[[OSError | Exiting | None], None]
 
 
 @frozen(kw_only=True)
@@ -65,6 +68,7 @@ class Broker:
     closing: bool = False
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
+    _gathered: dict[str, tuple[list[bytes], list[Outcome]]] = Factory(dict)  # by topic
     _dirty: dict[Channel, None] = Factory(dict)
     _backlogs: dict[Topic, None] = Factory(dict)
 
@@ -198,6 +202,26 @@ class Broker:
             self._resume(owner)
         return owner
 
+    def publish_soon(self, topic: str, bodies: list[bytes], outcome: Outcome) -> None:
+        """`publish` at the next `pump`, in one go with what others publish to ``topic`` by then."""
+        gathered = self._gathered.get(topic)
+        if gathered is None:
+            gathered = self._gathered[topic] = [], []
+        gathered[0].extend(bodies)
+        gathered[1].append(outcome)
+
+    def publish_gathered(self, now: int) -> None:
+        """Do what `publish_soon` was told, and tell the outcomes."""
+        gathered, self._gathered = self._gathered, {}
+        for topic, (bodies, outcomes) in gathered.items():
+            failure: OSError | Exiting | None = None
+            try:
+                self.publish(topic, bodies, now)
+            except (OSError, Exiting) as error:
+                failure = error
+            for outcome in outcomes:
+                outcome(failure)
+
     def defer(self, topic: str, body: bytes, delay: int, now: int) -> Topic:
         """Queue ``body`` as a new message, to be delivered ``delay`` ns from now."""
         if delay <= 0:
@@ -216,6 +240,8 @@ class Broker:
 
     def pump(self, now: int) -> bool:
         """Deliver what can be delivered; whether there is more to do right away."""
+        if self._gathered:
+            self.publish_gathered(now)
         more = False
         if self._backlogs:
             for topic in list(self._backlogs):

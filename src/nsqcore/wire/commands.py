@@ -15,12 +15,16 @@ from nsqcore.wire.errors import ProtocolError
 
 @define(eq=False)
 class Publish:
-    """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it."""
+    """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it.
+
+    ``last`` says that the client had sent nothing after it yet.
+    """
 
     topic: str
     bodies: list[bytes]
     replies: int
     many: bool
+    last: bool = False
 
 
 @frozen

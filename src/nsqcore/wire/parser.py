@@ -75,7 +75,8 @@ class CommandParser:
         self._many: Publish | None = None  # an MPUB whose body is coming in …
         self._missing = 0  # … how many messages it lacks …
         self._allowed = 0  # … and how many bytes they may have
-        self._cut: Fault | None = None
+        #: What the end of the stream would mean inside a body that is coming in; None elsewhere.
+        self.cut: Fault | None = None
         self._at = 0  # how far the current buffer has been understood
         self._name = b""  # the command that is being read
         self._commands: list[Command] = []
@@ -88,9 +89,15 @@ class CommandParser:
         IDENTIFY or AUTH ends the list too, since what follows may not be plain
         bytes: `resume` goes on with it, `leftover` hands it out.
         """
+        if self._line and not self._pieces and self._many is None and chunk.startswith(self._line):
+            return self._feed_publishes(chunk)
+        commands = self._feed(chunk)
+        if commands and not self._pieces and isinstance(commands[-1], Publish):
+            commands[-1].last = True
+        return commands
+
+    def _feed(self, chunk: bytes) -> list[Command]:
         if not self._pieces:
-            if self._line and self._many is None and chunk.startswith(self._line):
-                return self._feed_publishes(chunk)
             return self._parse(chunk)
         missing = self._need - self._held
         if len(chunk) < missing:
@@ -115,10 +122,11 @@ class CommandParser:
         """`feed` for what comes most: a chunk of PUBs alike, often one, mostly whole."""
         bodies: list[bytes] = []
         end = split_publishes(chunk, 0, self._line, self.max_msg_size, bodies)
+        last = end == len(chunk)
         commands: list[Command] = []
         if bodies:
-            commands.append(Publish(self._topic, bodies, len(bodies), many=False))
-        return commands if end == len(chunk) else commands + self._parse(chunk, end)
+            commands.append(Publish(self._topic, bodies, len(bodies), many=False, last=last))
+        return commands if last else commands + self._parse(chunk, end)
 
     def resume(self) -> list[Command]:
         """The commands that had to wait behind an IDENTIFY or AUTH."""
@@ -134,22 +142,17 @@ class CommandParser:
     def finish(self) -> list[Command]:
         """What the end of the stream means: nothing, or a `Fault` inside a body."""
         self.leftover()
-        if self._cut is None:
+        if self.cut is None:
             return []
         many: list[Command] = [CreateTopic(self._many.topic)] if self._many else []
-        return [*many, self._cut]
-
-    @property
-    def unfinished(self) -> bytes:
-        """The name of the command whose body is coming in; empty between commands."""
-        return self._cut.command if self._cut else b""
+        return [*many, self.cut]
 
     # ------------------------------------------------------------ one buffer
 
     def _parse(self, buffer: bytes, start: int = 0) -> list[Command]:
         commands: list[Command] = []
         self._commands = commands
-        self._at, self._cut, self._need, self.paused = start, None, 1, False
+        self._at, self.cut, self._need, self.paused = start, None, 1, False
         self._name = b"MPUB"
         try:
             if self._many is not None:
@@ -171,7 +174,7 @@ class CommandParser:
                     return [*commands, _too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
-            self._cut = Fault(unfinished.cut, self._name)
+            self.cut = Fault(unfinished.cut, self._name)
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))

@@ -160,6 +160,43 @@ class TestPublishing:
         assert answer.startswith(code)
         assert "No such file" in answer
 
+    def test_publishes_of_one_turn_are_each_answered_and_counted(self, world):
+        one, two, three = world.connect(), world.connect(), world.connect()
+        one.session.received(b"PUB t\n" + body(b"1"))
+        two.session.received(mpub("t", b"2", b"3"))
+        three.session.received(b"PUB u\n" + body(b"4"))
+        world.end_turn()
+        assert [client.taken() for client in (one, two, three)] == [["OK"]] * 3
+        counts = [client.client.pub_counts for client in (one, two, three)]
+        assert counts == [{"t": 1}, {"t": 2}, {"u": 1}]
+        assert bodies(world.connect().send(SUB, b"RDY 5\n")) == [b"1", b"2", b"3"]
+
+    def test_all_whose_publishes_the_disk_refused_together_are_told_and_closed(self, make_world):
+        world = make_world(engine={"mem_queue_size": 0})
+        world.directory.rmdir()
+        one, two = world.connect(), world.connect()
+        one.session.received(b"PUB t\n" + body(b"1"))
+        two.session.received(mpub("t", b"2", b"3"))
+        world.end_turn()
+        assert one.taken()[0].startswith("E_PUB_FAILED PUB failed [Errno 2] No such file")
+        assert two.taken()[0].startswith("E_MPUB_FAILED MPUB failed [Errno 2] No such file")
+        assert {client.session.outbox.closing for client in (one, two)} == {"publish failed"}
+        assert not one.client.pub_counts
+
+    def test_what_a_client_sends_after_a_publish_is_answered_after_it(self, world):
+        client = world.connect()
+        client.session.received(b"PUB t\n" + body(b"x"))
+        client.session.received(b"SUB t c\nPUB u\n" + body(b"y") + b"FIN 0123456789abcdef\n")
+        client.session.received(b"PUB u\n" + body(b"y"))
+        client.session.received(b"IDENTIFY\n")
+        world.end_turn()
+        assert client.taken() == [
+            *["OK"] * 3,
+            "E_FIN_FAILED FIN 0123456789abcdef failed ID not in flight",
+            "OK",
+            "E_INVALID cannot IDENTIFY in current state",
+        ]
+
     def test_a_faulty_mpub_makes_its_topic(self, world):
         assert world.connect().send(b"MPUB t\n", struct.pack(">i", 0)) == [
             "E_BAD_BODY MPUB invalid body size 0"

@@ -23,6 +23,7 @@ class TestBeginning:
         for byte in b"  V2":
             assert session.received(bytes([byte])) is None
         session.received(b"PUB t\n" + body(b"x"))
+        world.end_turn()
         assert world.broker.topics["t"].depth == 1
 
     def test_another_protocol_is_refused(self, world):
