@@ -55,7 +55,9 @@ def _open(address: str) -> Listener:
     try:
         return open_listener(address)
     except (AddressError, OSError) as error:
-        raise OptionsError(f"listen ({address}) failed - {error}", status=1) from error
+        raise OptionsError(
+            f"failed to instantiate nsqd - listen ({address}) failed - {error}"
+        ) from error
 
 
 @frozen(kw_only=True)

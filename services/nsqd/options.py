@@ -68,6 +68,17 @@ def parse_tls_version(value: object) -> int:
     return _TLS_VERSIONS[word]
 
 
+def parse_percentiles(value: object) -> list[float]:
+    """Numbers separated by commas; as in the original others end with 1, also in a flag."""
+    try:
+        return numbers(value)
+    except ValueError as error:
+        raise OptionsError(
+            f"Could not parse: {value} (--e2e-processing-latency-percentile: {error})"
+        ) from error
+
+
+type_names[parse_percentiles] = type_names[numbers]
 type_names[parse_tls_required] = "true|false|tcp-https"
 type_names[parse_tls_version] = "|".join(_TLS_VERSIONS)
 
@@ -190,7 +201,8 @@ class NsqdOptions:
         10_000, "messages kept in memory per topic and per channel", check=at_least(0)
     )
     max_bytes_per_file: int = option(
-        100 * 1024 * 1024, "size of a queue file before the next is begun", check=at_least(1)
+        100 * 1024 * 1024,
+        "size of a queue file before the next is begun; each message has its own if 0",
     )
     sync_every: int = option(2500, "messages of a queue after which its file is synced to disk")
     sync_timeout: float = option(2.0, "time after which a queue's file is synced to disk")
@@ -239,7 +251,7 @@ class NsqdOptions:
         "end-to-end latency percentile to track, above 0 and up to 1.0"
         " (repeatable, or separated by commas)",
         flag="e2e-processing-latency-percentile",
-        parse=numbers,
+        parse=parse_percentiles,
         check=_percentile,
         many=True,
         converter=_descending,

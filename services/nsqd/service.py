@@ -366,13 +366,14 @@ async def run(options: NsqdOptions, process: Process) -> None:
     Raises DirectoryLocked, OptionsError where the options or the metadata do not allow
     to run, or OSError where the queues cannot be written at the end.
     """
+    logger.info("ID: %d", options.id)
     if speedups.note:
         logger.warning("NSQ: %s", speedups.note)
     path = options.data_path or os.getcwd()
     try:
         tls = server_tls(options)
     except TlsError as error:
-        raise OptionsError(str(error), status=1) from error
+        raise OptionsError(f"failed to instantiate nsqd - {error}") from error
     with lock_directory(path):
         store = DiskStore(
             path,
@@ -390,7 +391,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
         try:
             restore(broker, load(path))
         except BadMetadata as error:
-            raise OptionsError(str(error), status=1) from error
+            raise OptionsError(f"failed to load metadata - {error}") from error
         metadata = MetadataFile(path, broker.topics, VERSION)
         broker.error = metadata.save_at_start()
         api = NsqdApi(

@@ -9,6 +9,11 @@ from nsqcore.app.options import option
 from nsqcore.app.values import address
 
 
+def _address_or_none(value: str) -> None:
+    if value:
+        address(value)
+
+
 @attrs.frozen(kw_only=True)
 class NsqlookupdOptions:
     """Settings of one nsqlookupd. Durations are seconds."""
@@ -19,9 +24,15 @@ class NsqlookupdOptions:
     log_format: str = format_option()
     verbose: bool = option(False, "has no effect, use --log-level", deprecated=True)
 
-    tcp_address: str = option("0.0.0.0:4160", "<addr>:<port> to listen on for nsqd", check=address)
+    tcp_address: str = option(
+        "0.0.0.0:4160",
+        "<addr>:<port> to listen on for nsqd; any free port if empty",
+        check=_address_or_none,
+    )
     http_address: str = option(
-        "0.0.0.0:4161", "<addr>:<port> to listen on for HTTP clients", check=address
+        "0.0.0.0:4161",
+        "<addr>:<port> to listen on for HTTP clients; any free port if empty",
+        check=_address_or_none,
     )
     broadcast_address: str = option(
         socket.gethostname, "address of this nsqlookupd, told to nsqd", shown="the host name"

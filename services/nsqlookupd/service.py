@@ -33,6 +33,9 @@ SECOND = 1_000_000_000
 # Time for answers that are on their way when the daemon stops. There is nothing else to wait for.
 GRACE = 1.0
 
+# What an empty address stands for, as in the original: any free port.
+ANY_ADDRESS = ":0"
+
 # How often the lag of the loop is measured, in seconds.
 LAG_INTERVAL = 0.5
 
@@ -97,10 +100,12 @@ def _listen_all(*addresses: str) -> list[Listener]:
     opened: list[Listener] = []
     try:
         for address in addresses:
-            opened.append(open_listener(address))
+            opened.append(open_listener(address or ANY_ADDRESS))
     except (OSError, AddressError) as error:
         for listener in opened:
             listener.close()
         reason = getattr(error, "strerror", None) or error
-        raise OptionsError(f"listen ({address}) failed - {reason}") from error
+        raise OptionsError(
+            f"failed to instantiate nsqlookupd - listen ({address}) failed - {reason}"
+        ) from error
     return opened

@@ -74,6 +74,10 @@ def test_the_node_id_is_the_same_at_every_start():
     assert 0 <= default_node_id() < 1024
 
 
+def test_queue_files_may_be_as_small_as_can_be():
+    assert load(NsqdOptions, "nsqd", ["--max-bytes-per-file=0"], {}).max_bytes_per_file == 0
+
+
 @pytest.mark.parametrize("flag", ["--tls-min-version=tls9", "--tls-required=often", "--sigterm=x"])
 def test_a_flag_that_does_not_parse_ends_with_2(capsys, flag):
     status, message = refusal(capsys, flag)
@@ -91,6 +95,9 @@ def test_a_flag_that_does_not_parse_ends_with_2(capsys, flag):
         ("--auth-http-request-method=put", "--auth-http-request-method must be post or get"),
         ("--e2e-processing-latency-percentile=1.5", "--e2e-processing-latency-percentile"),
         ("--e2e-processing-latency-percentile=0", "--e2e-processing-latency-percentile"),
+        ("--e2e-processing-latency-percentile=x", "Could not parse: x"),
+        ("--e2e-processing-latency-percentile=0.5,,0.9", "Could not parse: 0.5,,0.9"),
+        ("--e2e-processing-latency-percentile=", "--e2e-processing-latency-percentile"),
         ("--mem-queue-size=-1", "--mem-queue-size must be 0 or more"),
         ("--tls-required", "cannot require TLS client connections without TLS key and cert"),
         ("--tls-cert=c", "--tls-cert and --tls-key need each other"),

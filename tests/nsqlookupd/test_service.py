@@ -9,7 +9,7 @@ import pytest
 import trio
 from tests.fakes.fake_http import age
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.options import OptionsError, load
 from nsqcore.app.service import Process
 from nsqcore.wire.lookup import ReplyParser, identify_command
 from nsqlookupd.options import NsqlookupdOptions
@@ -112,6 +112,15 @@ async def test_a_stop_closes_every_connection(caplog):
             await replies(stream, 1)
             process.shutdown.set()
             assert await stream.receive_some() == b""
+
+
+async def test_an_empty_address_is_any_free_port(caplog):
+    flags = ["--tcp-address=", "--http-address="]
+    options = load(NsqlookupdOptions, "nsqlookupd", flags, {})
+    given = {"tcp_address": options.tcp_address, "http_address": options.http_address}
+    async with running(caplog, **given) as (tcp, http, _):
+        assert await get(http, "/ping") == b"OK"
+        assert tcp not in (0, http)
 
 
 @pytest.mark.parametrize("bad", ["127.0.0.1:notaport", "192.0.2.1:1"])

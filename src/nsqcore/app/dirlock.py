@@ -56,6 +56,7 @@ def lock_directory(path: str) -> DirectoryLock:
     except OSError as error:
         os.close(descriptor)
         raise DirectoryLocked(
-            f"cannot lock directory {where} - {error.strerror} (is another instance using it?)"
+            f"cannot flock directory {where} - {error.strerror}"
+            " (possibly in use by another instance of nsqd)"
         ) from error
     return DirectoryLock(where, descriptor)

@@ -292,6 +292,8 @@ def _from_flags(
 def _parsed(setting: Setting, content: object, source: str, *, status: int = 1) -> Any:
     try:
         return setting.parse(content)
+    except OptionsError:  # it has a status of its own
+        raise
     except ValueError as error:
         shown = "" if setting.secret else f" {content!r}"
         raise OptionsError(f"invalid value{shown} for {source}: {error}", status=status) from error

@@ -76,7 +76,7 @@ def number(value: object) -> float:
 def numbers(value: object) -> list[float]:
     """Numbers separated by commas; for options with ``many``."""
     if isinstance(value, str):
-        return [number(part.strip()) for part in value.split(",") if part.strip()]
+        return [number(part.strip()) for part in value.split(",")]
     return [number(value)]
 
 

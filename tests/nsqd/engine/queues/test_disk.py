@@ -67,6 +67,21 @@ def test_file_is_begun_before_a_record_would_pass_the_limit(batch, make_store, f
     assert take_all(DiskQueue("t", make_store(max_bytes_per_file=300))) == records
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+def test_each_record_has_a_file_of_its_own_where_there_is_no_room(
+    limit, make_store, files, make_record
+):
+    store = make_store(max_bytes_per_file=limit)
+    queue = DiskQueue("t", store)
+    records = [make_record(number, body=b"x") for number in range(5)]
+    queue.put_many(records[:3])
+    queue.put_many(records[3:])
+    queue.close()
+
+    assert files.sizes("t") == dict.fromkeys(range(5), 31)
+    assert take_all(DiskQueue("t", store)) == records
+
+
 def test_files_that_were_read_are_removed(make_store, files, make_record):
     queue = DiskQueue("t", make_store(max_bytes_per_file=300))
     queue.put_many([make_record(number, body=b"x" * 70) for number in range(12)])
