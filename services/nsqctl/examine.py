@@ -37,7 +37,7 @@ class NsqdState:
     http_error: str = ""
     stats: list[TopicStats] = Factory(list)
     health: str = ""
-    skew: float | None = None  # seconds that its clock is ahead of ours
+    skew: float | None = None  # seconds that its clock is ahead of ours, at least
     disk_free: float | None = None  # share of its data path's file system
 
     @property
@@ -154,16 +154,25 @@ async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
     """Clock and disk: from /readyz, or what the original tells: the Date of an answer."""
     asked = time.time_ns() / 1e9
     probe = await cluster.upstream.probe(state.producer.http_address, "/readyz")
-    middle = (asked + time.time_ns() / 1e9) / 2
+    answered = time.time_ns() / 1e9
     try:
         told = json.loads(probe.body)
     except ValueError:
         told = None
     if isinstance(told, dict) and isinstance(told.get("time"), int | float):
-        state.skew = told["time"] - middle
+        state.skew = apart(told["time"], told["time"], asked, answered)
         free = told.get("disk_free")
         state.disk_free = free if isinstance(free, float) else None
     elif probe.date:
         with contextlib.suppress(ValueError):
-            # the header counts whole seconds: half of one has passed on average
-            state.skew = parsedate_to_datetime(probe.date).timestamp() + 0.5 - middle
+            second = parsedate_to_datetime(probe.date).timestamp()  # the header counts whole ones
+            state.skew = apart(second, second + 1, asked, answered)
+
+
+def apart(earliest: float, latest: float, asked: float, answered: float) -> float:
+    """How far a clock is ahead of ours, at least.
+
+    It told a time between ``earliest`` and ``latest``, somewhen between ``asked`` and ``answered``
+    of ours: an answer that takes long is no clock that is wrong. All in seconds.
+    """
+    return max(earliest - answered, 0.0) + min(latest - asked, 0.0)

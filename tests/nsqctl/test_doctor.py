@@ -8,6 +8,7 @@ from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
 
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
+from nsqctl import doctor
 from nsqctl.doctor import (
     Finding,
     check_addresses,
@@ -18,7 +19,7 @@ from nsqctl.doctor import (
     check_registration,
     check_versions,
 )
-from nsqctl.examine import Examined, NsqdState
+from nsqctl.examine import Examined, NsqdState, apart
 
 NODE = "nsqd a:4151"
 
@@ -127,6 +128,15 @@ def test_clocks_that_are_apart_are_a_warning(skew: float, how: str):
     assert how in only(check_hosts(cluster(state(skew=skew)))).problem
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "ahead"), [(100, 100.5, 0), (90, 103, 0), (90, 98, 2), (103, 110, -2)]
+)
+def test_an_answer_that_takes_long_is_no_clock_that_is_wrong(
+    asked: float, answered: float, ahead: float
+):
+    assert apart(100, 101, asked, answered) == ahead
+
+
 def test_a_channel_without_consumers_on_any_nsqd_is_a_warning_with_its_messages():
     here = TopicStats(node="a", topic_name="orders", channels=[channel("old", 1000, 0)])
     there = TopicStats(node="b", topic_name="orders", channels=[channel("old", 234, 0)])
@@ -149,6 +159,12 @@ def test_messages_that_wait_for_a_first_channel_are_a_warning():
 # ------------------------------------------------------------------ real daemons
 
 
+@pytest.fixture
+def _any_disk(monkeypatch: pytest.MonkeyPatch):
+    """However full the disk of this machine is, it is no finding."""
+    monkeypatch.setattr(doctor, "MIN_FREE", 0.0)
+
+
 def problems(*options: str, status: int) -> dict[str, str]:
     """Subject and problem of every finding."""
     found = nsqctl_json("doctor", *options, status=status)
@@ -157,6 +173,7 @@ def problems(*options: str, status: int) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_any_disk")
 def test_a_cluster_that_is_well_has_no_errors(pair: Pair):
     found = problems(pair.option, status=0)
     assert found == {"channel orders/kitchen": "no consumers, 5 messages queued"}
@@ -175,6 +192,7 @@ def test_a_cluster_that_is_well_has_no_errors(pair: Pair):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_any_disk")
 def test_what_is_wrong_with_a_cluster_is_found(daemon: Callable[..., Daemon]):
     lookupds = [daemon("nsqlookupd"), daemon("nsqlookupd")]
     everywhere = [f"--lookupd-tcp-address={one.tcp}" for one in lookupds]
@@ -200,6 +218,7 @@ def test_what_is_wrong_with_a_cluster_is_found(daemon: Callable[..., Daemon]):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_any_disk")
 def test_daemons_that_are_gone_are_found(pair: Pair):
     pair.nsqds[1].kill()
     found = problems(*pair.nsqd_options, status=1)
