@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from tests.e2e.daemons import PATIENCE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -40,7 +41,7 @@ def open_browser(
         )
     driver = webdriver.Chrome(options=options, service=Service(found[1]))
     try:
-        driver.set_page_load_timeout(30)
+        driver.set_page_load_timeout(PATIENCE)
         set_look(driver, dark=dark)
         yield driver
     finally:

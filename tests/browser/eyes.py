@@ -13,8 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from tests.browser.browser import set_look, set_width
-
-PATIENCE = 20  # seconds; on a busy machine everything here takes far less
+from tests.e2e.daemons import PATIENCE
 
 _CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 

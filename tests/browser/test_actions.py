@@ -15,8 +15,9 @@ def topic(stage: Stage, request: pytest.FixtureRequest) -> str:
     for nsqd in stage.nsqds:
         nsqd.create(name, "chan")
         nsqd.post(f"/mpub?topic={name}", b"1\n2\n3")
+    wait_until(lambda: on_all(stage, lambda nsqd: nsqd.channel(name, "chan")["depth"] == 3))
     for lookupd in stage.lookupds:
-        wait_until(lambda d=lookupd: len(d.get(f"/lookup?topic={name}")["producers"]) == 2)  # type: ignore[misc]
+        wait_until(lambda d=lookupd: len(d.get("/debug").get(f"channel:{name}:chan", ())) == 2)  # type: ignore[misc]
     return name
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.browser.stage import AdminProcess
-from tests.e2e.daemons import Daemon
+from tests.e2e.daemons import PATIENCE, Daemon
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus/rules.yml"
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 def get(address: str, path: str) -> str:
     """The body of an answer; whatever changes something is a POST."""
-    connection = http.client.HTTPConnection(address, timeout=30)
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE)
     try:
         connection.request("GET" if path == "/metrics" else "POST", path, b"body")
         return connection.getresponse().read().decode()

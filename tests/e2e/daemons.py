@@ -2,15 +2,18 @@
 
 The programs come from the environment that runs the tests; `NSQ_BIN` names another folder. Ports
 are chosen by the kernel and read from the log; a daemon started again gets the same ports and
-directory. Everything here blocks: trio tests call it in a thread.
+directory, and meanwhile nobody else gets them. Everything here blocks: trio tests call it in a
+thread.
 """
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sysconfig
 import time
@@ -47,6 +50,7 @@ class Daemon:
     limits: Callable[[], None] | None = None  # called in the child, to set resource limits
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    _held: list[socket.socket] = field(factory=list)
 
     @property
     def tcp(self) -> str:
@@ -130,13 +134,25 @@ class Daemon:
     def _end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        status = self.process.wait(PATIENCE)
+        self._hold_ports()
+        return status
+
+    def _hold_ports(self) -> None:
+        """Keep the kernel from giving the ports to others; the next start can listen there."""
+        for port in (self.tcp_port, self.http_port):
+            self._held.append(socket.socket())
+            self._held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # a program of several processes has others too
+                self._held[-1].bind(("127.0.0.1", port))
 
     def clean_up(self) -> None:
         """End it if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        while self._held:
+            self._held.pop().close()
 
     def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Status and body of an HTTP request."""
@@ -175,6 +191,11 @@ class Daemon:
     def open_files(self) -> int:
         """How many file descriptors it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def processor_time(self) -> float:
+        """Seconds that it has computed, whatever else the machine does."""
+        numbers = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident(self) -> int:
         """Bytes of resident memory."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import define, field
-from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 
 import nsqclient
 
@@ -51,8 +51,8 @@ class Cluster:
 
     def pynsq_lines(self) -> list[tuple[str, bytes]]:
         """What pynsq has received, (id, body) in order."""
-        lines = self.pynsq_file.read_text().splitlines()
-        pairs = [json.loads(line) for line in lines]
+        whole, _, _unfinished = self.pynsq_file.read_text().rpartition("\n")
+        pairs = [json.loads(line) for line in whole.splitlines()]
         return [(identity, text.encode("latin-1")) for identity, text in pairs]
 
     def drained(self, published: int) -> bool:
@@ -62,6 +62,10 @@ class Cluster:
             return False
         left = sum(c["depth"] + c["in_flight_count"] + c["deferred_count"] for c in channels)
         return left == 0 and self.received() >= published
+
+    def both_consume(self) -> bool:
+        """Whether both consumers have found both nsqd."""
+        return all(nsqd.channel(TOPIC, CHANNEL)["client_count"] == 2 for nsqd in self.nsqds)
 
     def received(self) -> int:
         """How many different messages have been received."""
@@ -119,9 +123,12 @@ async def consumers(cluster: Cluster) -> AsyncIterator[None]:
     """Both consumers at work."""
     addresses = [one.http for one in cluster.lookupds]
     command = [*PYNSQ, "consume", TOPIC, CHANNEL, str(cluster.pynsq_file), *addresses]
+    for nsqd in cluster.nsqds:
+        await trio.to_thread.run_sync(nsqd.create, TOPIC, CHANNEL)
     async with trio.open_nursery() as nursery:
         pynsq = await nursery.start(partial(trio.run_process, command, check=False))
         nursery.start_soon(consume_ours, cluster, addresses)
+        await until(cluster.both_consume, "both consume from both nsqd")
         yield
         pynsq.terminate()
         nursery.cancel_scope.cancel()
@@ -144,7 +151,7 @@ async def consume_ours(cluster: Cluster, lookupds: Iterable[str]) -> None:
 
 async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for ``condition`` without holding up the consumer."""
-    await trio.to_thread.run_sync(partial(wait_until, condition, what, timeout=120))
+    await trio.to_thread.run_sync(partial(wait_until, condition, what, timeout=2 * PATIENCE))
 
 
 async def test_every_line_published_through_two_nsqd_arrives_once(
@@ -207,7 +214,7 @@ def test_a_nsqlookupd_that_comes_and_goes_is_told_everything_again(
             wait_until(partial(knows, lookupd, nsqd, topics))
         flapping.start()
         # the original notices with its next ping, up to 15 s later
-        wait_until(partial(knows, flapping, nsqd, topics), timeout=60)
+        wait_until(partial(knows, flapping, nsqd, topics))
 
 
 def knows(lookupd: Daemon, nsqd: Daemon, topics: set[str]) -> bool:

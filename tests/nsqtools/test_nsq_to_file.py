@@ -137,8 +137,9 @@ def test_a_full_disk_loses_nothing_and_leaves_no_litter(daemon, tool, tmp_path, 
             gzip.decompress(data)
         else:
             assert data.endswith(b"\n")
-    stats = nsqd.channel("orders", "nsq_to_file")
-    assert stats["in_flight_count"] == 0
+    wait_until(
+        lambda: nsqd.channel("orders", "nsq_to_file")["in_flight_count"] == 0, "nothing is held"
+    )
     again = tool("nsq_to_file", *common, *flags)
     settled(nsqd, "orders", "nsq_to_file", 1000)
     assert again.end() == 0
