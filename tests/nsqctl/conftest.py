@@ -29,6 +29,11 @@ def daemons(folder: Path) -> Iterator[Make]:
             one.clean_up()
 
 
+def lookupd_knows(lookupd: Daemon, topic: str, channel: str) -> int:
+    """How many nsqds have registered the channel."""
+    return len(lookupd.get("/debug").get(f"channel:{topic}:{channel}", ()))
+
+
 def make_pair(make: Make) -> Pair:
     """Topic `orders` on two nsqd, with 2 and 3 messages for `kitchen`; `forgotten` on none."""
     lookupd = make("nsqlookupd")
@@ -39,7 +44,7 @@ def make_pair(make: Make) -> Pair:
         nsqd.post("/mpub?topic=orders", b"\n".join([b"x"] * count))
     lookupd.post("/topic/create?topic=forgotten")
     wait_until(lambda: [made.depth(n) for n in (0, 1)] == [2, 3], "the messages are in the channel")
-    wait_until(lambda: len(made.producers("orders")) == 2, "both are registered")
+    wait_until(lambda: lookupd_knows(lookupd, "orders", "kitchen") == 2, "both are registered")
     return made
 
 

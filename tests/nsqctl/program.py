@@ -234,8 +234,10 @@ class Terminal:
         return STEERING.sub(b"", data).decode(errors="replace")
 
     def wait(self) -> int:
-        """The exit status."""
+        """The exit status; all that it wrote is in ``shown`` then."""
         wait_until(lambda: (self._read(), self.process.poll())[1] is not None, "it ends")
+        while self._read():
+            pass
         return self.process.returncode
 
     def modes(self) -> list[Any]:

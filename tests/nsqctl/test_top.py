@@ -3,13 +3,14 @@
 import io
 import os
 import select
+import shlex
 import signal
 from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
-from tests.nsqctl.program import Pair, Terminal, nsqctl
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
+from tests.nsqctl.program import NSQCTL, Pair, Terminal, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import UpstreamError
@@ -163,7 +164,7 @@ def test_a_signal_ends_it_and_the_terminal_is_as_before(
 
 @pytest.mark.slow
 def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back(steady: Pair):
-    command = f"{BIN / 'nsqctl'} top {steady.option} --interval=1000"
+    command = f"{shlex.quote(NSQCTL)} top {steady.option} --interval=1000"
     shell = Terminal(["sh", "-c", f"set -m; {command}; stty sane; echo shell; fg >/dev/null"])
     try:
         shell.start().wait_for("q quit")

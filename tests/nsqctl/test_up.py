@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemons import wait_until
+from tests.e2e.daemons import PATIENCE, wait_until
 from tests.nsqctl.program import Up, nsqctl
 
 pytestmark = pytest.mark.slow
@@ -104,7 +104,7 @@ def test_a_member_that_dies_ends_the_cluster_and_is_named(cluster: Up):
     publish(cluster, "kept", b"1", b"2")
     os.kill(cluster.members()["nsqd-2"], signal.SIGKILL)
     assert cluster.process is not None
-    assert cluster.process.wait(60) == 1
+    assert cluster.process.wait(PATIENCE) == 1
     last = cluster.err.read_text().splitlines()[-1]
     assert last == "nsqctl: nsqd-2 ended by itself, killed by SIGKILL: its log is above"
     assert not cluster.members()
@@ -137,7 +137,7 @@ def test_a_second_cluster_on_the_same_data_ends_with_a_clear_line(cluster: Up, t
     other = Up(tmp_path / "other")
     other.spawn(*SMALL, f"--data-path={cluster.folder / 'data'}")
     assert other.process is not None
-    assert other.process.wait(60) == 1
+    assert other.process.wait(PATIENCE) == 1
     data = cluster.folder / "data"
     told = f"nsqctl: {data} is in use, by another nsqctl up most likely; --data-path=DIR"
     assert other.err.read_text().startswith(told)
