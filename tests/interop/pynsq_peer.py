@@ -53,6 +53,9 @@ def consume(topic: str, channel: str, count: str, *more: str) -> None:
 
     def handle(message: Any) -> bool:
         nonlocal left
+        if not left:
+            message.enable_async()  # not ours any more: nsqd gives it to others when we are gone
+            return True
         sys.stdout.buffer.write(message.body + b"\n")
         left -= 1
         if not left:

@@ -1,11 +1,12 @@
 """Other clients on our cluster: each gets what we publish, and we what it does."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import anyio.to_thread
 import pytest
-from tests.e2e.daemons import Daemon
+from tests.e2e.daemons import Daemon, wait_until
 from tests.interop.test_pynsq import BODIES, consume_here
 from tests.nsqclient.backends import on_both
 
@@ -54,5 +55,9 @@ async def test_what_is_published_here_arrives_there(daemon: Daemons, peer: Peer,
     )
     assert sorted(consumed) == sorted(BODIES)
     for nsqd in nsqds:
-        channel = nsqd.channel("orders", "billing")
-        assert (channel["depth"], channel["in_flight_count"]) == (0, 0)
+        await in_thread(wait_until, partial(is_empty, nsqd), "everything is finished")
+
+
+def is_empty(nsqd: Daemon) -> bool:
+    channel = nsqd.channel("orders", "billing")
+    return channel["depth"] == channel["in_flight_count"] == 0

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.e2e.daemons import PATIENCE
 from tests.fakes.fake_nsqd import fake_cluster, until
 
 from nsqclient import Message, open_consumer, open_producer
@@ -19,7 +20,7 @@ def test_wait_for_gives_up_on_a_message_and_loses_none():
                     with pytest.raises(TimeoutError):
                         await asyncio.wait_for(anext(consumer), 0.01)
                     nsqd.put(b"%d" % number)
-                    message = await asyncio.wait_for(anext(consumer), 10)
+                    message = await asyncio.wait_for(anext(consumer), PATIENCE)
                     await message.finish()
             assert nsqd.finished == [b"0", b"1", b"2", b"3", b"4"]
 

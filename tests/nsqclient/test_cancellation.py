@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import define
+from tests.e2e.daemons import PATIENCE
 from tests.nsqclient.backends import on_both
 
 from nsqclient import Consumer, Hooks, Message, Producer, State, open_consumer, open_producer
@@ -87,7 +88,7 @@ async def at_every_step(attempt: Callable[[Runner], Awaitable[bool]]) -> None:
     """Make ``attempt`` with runners that cancel at step 0, 1, … until it is not cut short."""
     for steps in (own_steps, steps_of_the_loop):
         for last in range(1000):
-            with anyio.fail_after(20):
+            with anyio.fail_after(PATIENCE):
                 whole = await attempt(steps(last))
             if whole:
                 break

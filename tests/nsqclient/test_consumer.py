@@ -43,6 +43,7 @@ async def test_message_tells_all_about_itself():
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd("a:1")
         nsqd.put(b'{"n": 1}', attempts=3)
+        began = anyio.current_time()
         async with open_consumer(
             "orders", "billing", nsqd="a:1", options=cluster.options()
         ) as consumer:
@@ -55,7 +56,7 @@ async def test_message_tells_all_about_itself():
                 "<Message 0000000000000001 of orders at a:1: attempt 3, 8 bytes, OPEN>"
             )
             assert (message.topic, message.nsqd, message.headers) == ("orders", "a:1", {})
-            assert 59 < message.deadline - anyio.current_time() <= 60
+            assert began < message.deadline - 60 < anyio.current_time()
             await message.touch()
             await message.finish()
             for answer in (message.finish, message.requeue, message.touch):
@@ -188,24 +189,46 @@ async def test_run_requeues_what_fails_and_goes_on(caplog):
 async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd(keep_requeued=True)
-        nsqd.put(b"quick", b"slow")
-        started: list[bytes] = []
+        nsqd.put(b"quick")
+        started, cancelled = anyio.Event(), anyio.Event()
 
         async def handle(message: Message) -> None:
-            started.append(message.body)
-            await anyio.sleep(0.02 if message.body == b"quick" else 60)
+            started.set()
+            await cancelled.wait()
+            await anyio.sleep(0.02)
 
         async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=0.2
+            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=600
         ) as consumer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: consumer.run(handle, concurrency=3))
-                await until(lambda: len(started) == 2)
+                await started.wait()
                 tasks.cancel_scope.cancel()
+                cancelled.set()
             nsqd.put(b"later")
             assert await anext(consumer)  # the consumer itself is still in use
         assert nsqd.finished == [b"quick"]
-        assert (b"slow", 0) in nsqd.requeued
+
+
+@on_both
+async def test_cancelled_run_requeues_what_takes_longer_than_the_drain_timeout():
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd(keep_requeued=True)
+        nsqd.put(b"slow")
+        started = anyio.Event()
+
+        async def handle(message: Message) -> None:
+            started.set()
+            await anyio.sleep_forever()
+
+        async with open_consumer(
+            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=0.02
+        ) as consumer:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: consumer.run(handle, concurrency=3))
+                await started.wait()
+                tasks.cancel_scope.cancel()
+        assert (nsqd.finished, nsqd.requeued) == ([], [(b"slow", 0)])
 
 
 @on_both
@@ -422,8 +445,10 @@ async def test_message_is_requeued_when_the_give_up_action_fails(caplog):
             max_attempts=5,
             on_give_up=fail,
         ) as consumer:
-            with anyio.move_on_after(0.1):
-                await anext(consumer)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, consumer)
+                await until(lambda: nsqd.requeued)
+                tasks.cancel_scope.cancel()
         assert nsqd.requeued == [(b"poison", 32_000)]
         assert "disk full" in caplog.text
 
@@ -471,8 +496,11 @@ async def test_batch_cancelled_while_it_gathers_gives_its_messages_back():
         async with open_consumer(
             "orders", "billing", nsqd=nsqd.address, options=cluster.options()
         ) as consumer:
-            with anyio.move_on_after(0.05):
-                await anext(consumer.batches(max_size=3, max_wait=60))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, consumer.batches(max_size=3, max_wait=600))
+                await until(lambda: consumer.stats().in_flight == 2)
+                await anyio.wait_all_tasks_blocked()  # it has both, and waits for the third
+                tasks.cancel_scope.cancel()
             await until(lambda: nsqd.requeued == [(b"1", 0), (b"2", 0)])
 
 

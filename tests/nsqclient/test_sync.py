@@ -1,11 +1,14 @@
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 
 import pytest
-from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 
+import nsqclient.sync
 from nsqclient import Closed, ConnectionLost, PublishError
 from nsqclient.sync import Message, open_consumer, open_producer
 
@@ -17,7 +20,7 @@ Daemons = Callable[..., Daemon]
 def test_scripts_publish_and_consume_without_an_event_loop(daemon: Daemons):
     nsqd = daemon("nsqd")
     with open_producer(nsqd.tcp) as producer:
-        producer.publish("orders", b'{"n": 1}', timeout=5)
+        producer.publish("orders", b'{"n": 1}', timeout=PATIENCE)
         producer.publish_many("orders", [b"2", b"3"])
         producer.publish("orders", b"later", defer=0.1)
     with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_backoff=0) as consumer:
@@ -55,7 +58,7 @@ def test_errors_are_those_of_the_asynchronous_client(daemon: Daemons):
         producer.publish("no such name", b"x")
     nsqd.kill()
     with open_producer(nsqd.tcp) as producer, pytest.raises(ConnectionLost):
-        producer.publish("orders", b"x", timeout=5)
+        producer.publish("orders", b"x", timeout=PATIENCE)
     with pytest.raises(ValueError, match="nowhere"), open_consumer("orders", "billing"):
         pass
     with pytest.raises(KeyError), open_producer(nsqd.tcp):
@@ -70,7 +73,7 @@ def test_run_calls_blocking_handlers_in_threads(daemon: Daemons):
     seen: list[bytes] = []
 
     def handle(message: Message) -> None:
-        together.wait(10)  # four of them run at once, or none gets past this
+        together.wait(PATIENCE)  # four of them run at once, or none gets past this
         seen.append(message.body)
         if len(seen) == 20:
             consumer.stop()
@@ -92,7 +95,7 @@ def test_threads_share_what_one_of_them_fetched(daemon: Daemons):
         for number in range(100):
             with next(consumer).process() as message:
                 if not number:
-                    together.wait(10)  # each of the three has one, though one fetched them all
+                    together.wait(PATIENCE)  # each has one, though one fetched them all
                 seen.append(message.body)
 
     with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=25) as consumer:
@@ -106,14 +109,24 @@ def test_threads_share_what_one_of_them_fetched(daemon: Daemons):
     assert (channel["depth"], channel["in_flight_count"]) == (0, 0)
 
 
+def interrupt_once_it_waits(thread: int) -> None:
+    """Ctrl-C, when the thread is inside a call of the client."""
+
+    def is_inside() -> bool:
+        calls = traceback.extract_stack(sys._current_frames()[thread])
+        return any(call.filename == nsqclient.sync.__file__ for call in calls)
+
+    wait_until(is_inside, "the client is called")
+    signal.pthread_kill(thread, signal.SIGINT)
+
+
 def test_interrupted_call_leaves_nothing_behind(daemon: Daemons):
     nsqd = daemon("nsqd")
     with (
         open_producer(nsqd.tcp) as producer,
         open_consumer("orders", "billing", nsqd=nsqd.tcp) as consumer,
     ):
-        main = threading.get_ident()
-        interrupt = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
+        interrupt = threading.Thread(target=interrupt_once_it_waits, args=(threading.get_ident(),))
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
             next(consumer)
@@ -153,7 +166,7 @@ def test_forked_process_is_told_to_open_its_own(daemon: Daemons):
         if not child:
             status = 1
             try:
-                producer.publish("orders", b"y", timeout=5)
+                producer.publish("orders", b"y", timeout=PATIENCE)
             except RuntimeError as error:
                 status = 0 if "fork" in str(error) else 2
             finally:
