@@ -19,7 +19,7 @@ async def first_events(s, path, count, between, *, still=lambda: True):
     streams = Streams(s.admin, Pages(s.admin))
     events = []
     async with aclosing(streams.events(ANN, path, {}, still)) as stream:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             async for block in stream:
                 if not block.startswith("event:"):
                     continue

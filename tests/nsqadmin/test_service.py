@@ -17,7 +17,7 @@ LISTENING = re.compile(r"HTTP: listening on 127\.0\.0\.1:(\d+)")
 
 async def listening(caplog):
     """The port that the log tells."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not (found := LISTENING.search(caplog.text)):  # noqa: ASYNC110 - a line of the log
             await trio.sleep(0.01)
     return int(found[1])
@@ -42,11 +42,11 @@ async def test_it_serves_until_told_to_stop_whoever_watches(caplog, nursery):
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
             await stream.send_all(b"GET /events?view=/ HTTP/1.1\r\nHost: x\r\n\r\n")
             heard = b""
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while b"event: page" not in heard or b"orders" not in heard:
                     heard += await stream.receive_some()
             process.shutdown.set()
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await ended.wait()
 
 

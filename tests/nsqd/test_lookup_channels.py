@@ -30,7 +30,7 @@ def lookupd(nursery):
 async def test_channels_of_all_that_answer_are_united(lookupd):
     one = await lookupd(json.dumps({"channels": ["a", "b"]}).encode())
     other = await lookupd(json.dumps({"channels": ["b", "c"]}).encode())
-    client = open_client(2.0, 5.0)
+    client = open_client(60.0, 60.0)
     names, failures = await client.ask("some.topic", [one, other, "127.0.0.1:1"])
     await client.close()
 
@@ -42,7 +42,7 @@ async def test_channels_of_all_that_answer_are_united(lookupd):
 @pytest.mark.slow
 async def test_nobody_answering_is_no_channels_and_a_failure_each(lookupd):
     broken = await lookupd(b"no json")
-    client = open_client(2.0, 5.0)
+    client = open_client(60.0, 60.0)
     names, failures = await client.ask("some.topic", [broken, "127.0.0.1:1"])
     await client.close()
 

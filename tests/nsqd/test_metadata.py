@@ -45,7 +45,7 @@ def names(path) -> dict[str, list[str]]:
 
 
 async def until(condition) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - the condition is about a file
             await trio.sleep(0.001)
 

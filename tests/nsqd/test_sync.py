@@ -31,7 +31,7 @@ def synced(monkeypatch):
 
 
 async def until(condition) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - the condition is about files
             await trio.sleep(0.001)
 

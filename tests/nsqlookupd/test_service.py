@@ -27,7 +27,7 @@ async def running(caplog, **settings):
     async with trio.open_nursery() as nursery:
         options = NsqlookupdOptions(broadcast_address="me", **(HERE | settings))
         nursery.start_soon(run, options, process)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while len(ports := _ports(caplog)) < 2:
                 await trio.lowlevel.checkpoint()
             yield *ports, process

@@ -59,7 +59,7 @@ class Daemon:
         self.process.send_signal(number)
 
     def end(self):
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out.decode(), (err or b"").decode()
 
 

@@ -159,7 +159,7 @@ async def start_server(nursery):
         await nursery.start(run)
         return server
 
-    with trio.fail_after(20):  # a test that waits in vain fails
+    with trio.fail_after(120):  # a test that waits in vain fails
         yield start
     for server in servers:
         for client in server.clients:

@@ -85,7 +85,7 @@ def shake(files):
             except trio.BrokenResourceError:
                 pass
 
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve)
                 nursery.start_soon(join)

@@ -197,8 +197,9 @@ def client(world):
 
 async def ask(client, *addresses: str, **settings) -> None:
     """Have the servers at ``addresses`` asked about ``client``."""
-    servers = AuthServers(AuthSettings(addresses=addresses, **settings), time.monotonic_ns)
-    with trio.fail_after(30):
+    patient = {"connect_timeout": 60, "request_timeout": 60} | settings
+    servers = AuthServers(AuthSettings(addresses=addresses, **patient), time.monotonic_ns)
+    with trio.fail_after(60):
         await servers.authorize(client)
 
 
