@@ -1,5 +1,6 @@
 """What holds for every test, whoever starts them: a busy machine, the background, nohup."""
 
+import os
 import signal
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 for number in signal.SIGINT, signal.SIGHUP:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+# Whoever is asked is on this machine, where a proxy would not look.
+here = {os.environ.get("no_proxy", ""), "localhost", "127.0.0.1"} - {""}
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(sorted(here))
 
 # Property tests have no stopwatch.
 settings.register_profile("nsq", deadline=None, suppress_health_check=[HealthCheck.too_slow])

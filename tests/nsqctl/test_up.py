@@ -16,17 +16,19 @@ pytestmark = pytest.mark.slow
 
 SMALL = ("--nsqd=1", "--no-admin")
 
+open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # without a proxy
+
 
 def publish(up: Up, topic: str, *bodies: bytes) -> None:
     url = f"http://{up.address('nsqd-1')}/mpub?topic={topic}"
-    with urllib.request.urlopen(url, data=b"\n".join(bodies)) as answer:
+    with open_url(url, data=b"\n".join(bodies)) as answer:
         assert answer.read() == b"OK"
 
 
 def told_of(url: str, text: bytes) -> bool:
     """Whether ``url`` answers with ``text`` in it: registration takes a moment."""
     try:
-        with urllib.request.urlopen(url) as answer:
+        with open_url(url) as answer:
             return text in answer.read()
     except urllib.error.HTTPError as error:
         error.close()
@@ -35,7 +37,7 @@ def told_of(url: str, text: bytes) -> bool:
 
 def depth(up: Up, topic: str) -> int:
     url = f"http://{up.address('nsqd-1')}/stats?topic={topic}"
-    with urllib.request.urlopen(url) as answer:
+    with open_url(url) as answer:
         found = [line for line in answer.read().decode().splitlines() if f"[{topic}" in line]
     return int(found[0].split("depth:")[1].split()[0]) if found else 0
 
@@ -45,10 +47,10 @@ def test_the_cluster_is_at_the_well_known_ports_and_every_address_told_answers(c
     told = cluster.out.read_text()
     for number, port in (("nsqlookupd", 4161), ("nsqd-1", 4151), ("nsqd-2", 4153)):
         assert cluster.address(number) == f"{cluster.host}:{port}"
-        with urllib.request.urlopen(f"http://{cluster.host}:{port}/ping") as answer:
+        with open_url(f"http://{cluster.host}:{port}/ping") as answer:
             assert answer.read() == b"OK"
     assert f"http://{cluster.host}:4171" in told
-    with urllib.request.urlopen(f"http://{cluster.host}:4171/") as answer:
+    with open_url(f"http://{cluster.host}:4171/") as answer:
         assert b"<html" in answer.read()
     publish(cluster, "greetings", b"hello")
     for line in told.splitlines():
