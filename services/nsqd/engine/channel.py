@@ -132,6 +132,7 @@ class Channel:
             if not ready:
                 return
             share = max(1, min(self._slice, depth // len(ready)))
+            again = self.topology_aware  # who is farther away may have room, when these have none
             for consumer in ready:
                 records = self._take_slice(min(share, consumer.room))
                 if not records:
@@ -140,8 +141,11 @@ class Channel:
                         self.deadlines.arm(self, now + READ_RETRY)
                     return
                 consumer.deliver(records, now)
+                again = again or len(consumer.in_flight) < consumer.ready
                 self.local_counts[consumer.locality] += len(records)
                 self.deadlines.arm(self, now + consumer.msg_timeout)
+            if not again:
+                return
 
     def _take_slice(self, limit: int) -> list[bytes]:
         """Up to ``limit`` messages for one consumer, fewer if they are large.
