@@ -97,7 +97,8 @@ class Broker:
             return topic
         if self.closing:
             raise Exiting("exiting")
-        topic = Topic(name, self._queue(name, name), self._make_channel, self.mark)
+        queue = self._queue(name, name, passes_on=True)
+        topic = Topic(name, queue, self._make_channel, self.mark)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
@@ -117,9 +118,9 @@ class Broker:
             self._resume(owner)
         return channel
 
-    def _queue(self, name: str, owner: str) -> TieredQueue:
+    def _queue(self, name: str, owner: str, *, passes_on: bool = False) -> TieredQueue:
         store = None if is_ephemeral(owner) else self.store
-        return TieredQueue(name, self.settings.mem_queue_size, store)
+        return TieredQueue(name, self.settings.mem_queue_size, store, passes_on=passes_on)
 
     def _make_channel(self, topic: str, name: str) -> Channel:
         return Channel(

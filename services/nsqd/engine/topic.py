@@ -39,7 +39,7 @@ class Topic:
     message_count: int = 0
     message_bytes: int = 0
     _deferred: list[tuple[bytes, int]] = Factory(list)  # record, delay from when it is let through
-    # A step of the backlog that some channels have and the disk refused for these.
+    # A step of the backlog that the disk refused: for all channels, or for these if there are any.
     _step: list[bytes] = Factory(list)
     _owed: list[Channel] = Factory(list)
 
@@ -85,7 +85,7 @@ class Topic:
         """
         if self.deleted:
             raise Exiting("exiting")
-        waits = not self.flowing or self.queue.depth > 0
+        waits = not self.flowing or self.queue.depth > 0 or bool(self._step)
         if waits:
             self.queue.put_many(records)
         else:
@@ -116,31 +116,25 @@ class Topic:
             for channel in self.channels.values():
                 channel.defer(record, now + delay)
         self._deferred.clear()
-        if self._step:
-            self._finish_step()
-        records = self.queue.take_many(DRAIN_STEP)
-        if not records:
+        if not self._step:
+            self._step = self.queue.take_many(DRAIN_STEP)
+        if not self._step:
             return moved
-        channels = list(self._by_need(len(records)))
-        self._step, self._owed = records, list(channels)
-        try:
-            self._finish_step()
-        except OSError:
-            if self._owed == channels:  # nobody has it: it may as well wait in the queue
-                self._drop_step()
-                self.queue.put_back(records)
-            raise
+        self._finish_step()
         return True
 
     def _finish_step(self) -> None:
         """Give the step to the channels that lack it. Raises OSError; the others have it then."""
-        while self._owed:
-            channel = self._owed[0]
+        owed = self._owed or list(self._by_need(len(self._step)))
+        while owed:
+            channel = owed[0]
             if not channel.deleted:
                 channel.put_many(self._step)
                 self.dirty(channel)
-            del self._owed[0]
+            del owed[0]
+            self._owed = owed
         self._drop_step()
+        self.queue.settle()
 
     def _drop_step(self) -> None:
         self._step, self._owed = [], []
@@ -192,10 +186,21 @@ class Topic:
 
         Raises OSError if the disk would not take it.
         """
-        for channel in self._owed:
-            channel.queue.put_back(self._step)
-        self._drop_step()
+        if self._step:
+            self._return_step()
         if self._deferred and not self.ephemeral:
             self.queue.put_back([record for record, _ in self._deferred])
         self._deferred.clear()
         self.queue.close(bypassed=self.message_count > 0)
+
+    def _return_step(self) -> None:
+        """Put the step where it is found again: to who lacks it, or else back where it was."""
+        owed, step = self._owed, self._step
+        self._drop_step()
+        try:
+            for channel in owed:
+                channel.queue.put_many(step)
+        except OSError:
+            owed = []
+        if not owed:
+            self.queue.put_back(step)

@@ -157,6 +157,35 @@ def test_backlog_that_is_half_moved_survives_a_restart(half_moved, new_broker):
     assert depths(broker) == (0, 3, 3)
 
 
+def test_backlog_that_is_half_moved_survives_a_crash(half_moved, new_broker):
+    for job in (half_moved.store.due(0), half_moved.store.due(10 * SECOND)):
+        if job is not None:
+            job()
+    broker = new_broker(mem_queue_size=0)
+    broker.channel("t", "a")
+    broker.channel("t", "b")
+    pump_all(broker)
+    assert broker.topics["t"].channels["b"].depth == 3
+
+
+def test_backlog_that_is_half_moved_survives_a_stop_while_the_disk_is_full(
+    half_moved, new_broker, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        with pytest.raises(OSError, match="No space"):
+            half_moved.close()
+    broker = new_broker(mem_queue_size=0)
+    broker.channel("t", "a")
+    broker.channel("t", "b")
+    pump_all(broker)
+    assert broker.topics["t"].channels["b"].depth == 3
+
+
+def refuse(*_args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_backlog_that_is_half_moved_ends_with_the_channel_that_lacks_it(half_moved):
     topic = half_moved.topics["t"]
     half_moved.delete_channel(topic, topic.channels["b"])

@@ -8,24 +8,37 @@ where both are. The modules: `records` (what a record looks like), `writer`, `re
 to a thread).
 
 A batch is one write, and reading takes large blocks: nothing is done to the system per
-record. Nothing here calls fsync but the job that `sync_job` returns.
+record. Nothing here calls fsync but the jobs that `sync_jobs` returns.
+
+What is taken from a queue that passes on goes to other queues of the store. Were it noted as taken
+before it is safe there, a crash would lose it. So it counts as taken from when `settle` says that
+it is in its next place, and is noted as taken, and its files removed, only once that is synced.
 """
 
 import math
 import os
 from contextlib import suppress
 
-from attrs import define
+from attrs import define, frozen
 
 from nsqd.engine.queues.positions import Positions
 from nsqd.engine.queues.reader import Reader
 from nsqd.engine.queues.records import RECORD_HEADER
 from nsqd.engine.queues.recovery import find_positions
 from nsqd.engine.queues.replacing import prepare
-from nsqd.engine.queues.store import DiskStore, Job
+from nsqd.engine.queues.store import DiskStore, SyncJobs
 from nsqd.engine.queues.writer import Writer
 
 _DELETED = math.inf  # a version that no later meta file has
+
+
+@frozen
+class _Taken:
+    """How far a queue was taken: to where, and how many records since it was opened."""
+
+    number: int
+    position: int
+    records: int
 
 
 @define(eq=False, init=False)
@@ -41,19 +54,25 @@ class DiskQueue:
     _store: DiskStore
     _reader: Reader
     _writer: Writer
+    _passes_on: bool
     _count: int
+    _records_taken: int
+    _settled: _Taken  # of what passes on: all that is in its next place
+    _synced: _Taken  # ... when the last sync that is done began
     _noted_number: int  # of the file written to, in the meta file; -1 without one
     _version: int  # of the positions
     _written_version: float  # of the positions in the meta file
 
-    def __init__(self, name: str, store: DiskStore) -> None:
+    def __init__(self, name: str, store: DiskStore, *, passes_on: bool = False) -> None:
         """Open the queue ``name``, where it was left or new."""
-        self.name, self._store = name, store
+        self.name, self._store, self._passes_on = name, store, passes_on
         at, self._noted_number = find_positions(name, store)
         self._writer = Writer(name, at.write_number, at.write_position, store)
         self._reader = Reader(name, at.read_number, at.read_position, self._writer, store)
         self._count = max(at.depth, 0)
-        self._settle_depth()
+        self._records_taken = 0
+        self._settled = self._synced = self._taken()
+        self._correct_depth()
         self.changes = self._version = 0
         self._written_version = 0
 
@@ -81,20 +100,32 @@ class DiskQueue:
     def take_many(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``.
 
-        Fewer if there are no more, or if the system fails to read just now. The files they were
-        in may go with the next call: until then a crash finds the records where they were.
+        Fewer if there are no more, or if the system fails to read just now. Unless the queue
+        passes on, the files they were in may go with the next call: until then a crash finds the
+        records where they were.
         """
-        self._reader.remove_read()
+        if not self._passes_on:
+            self._reader.remove_read()
         steps = self._reader.steps
         taken = self._reader.take_many(limit)
         self._count = max(self._count - len(taken), 0)
+        self._records_taken += len(taken)
         if taken or self._reader.steps != steps:
             self._changed(len(taken) or 1)
         if self._count and not self._reader.has_more():
             self._store.warn(f"DISKQUEUE({self.name}): lacks {self._count} of the messages noted")
             self._count = 0
-        self._settle_depth()
+        self._correct_depth()
         return taken
+
+    def settle(self) -> None:
+        """What was taken so far is in its next place. Of a queue that passes on."""
+        if not self._passes_on or self._settled == (taken := self._taken()):
+            return
+        self._settled = taken
+        for number in self._reader.take_read():
+            self._store.remove_files_synced(self.name, range(number, number + 1))
+        self._changed(1)
 
     def empty(self) -> None:
         """Drop all records."""
@@ -126,58 +157,74 @@ class DiskQueue:
             self._writer.open()
         self.rest()
         if self.changes or self._noted_number < 0:
-            self._write_positions(self._positions(), self._next_version(), sync=False)
+            taken = self._settled if self._passes_on else self._taken()
+            self._write_positions(self._positions(taken), self._next_version(), sync=False)
 
     def rest(self) -> None:
         """Give back descriptor and buffer until they are needed again; files that were read go."""
-        self._reader.remove_read()
+        if not self._passes_on:
+            self._reader.remove_read()
         self._writer.close()
         self._reader.rest()
 
-    def sync_job(self) -> Job:
+    def sync_jobs(self) -> SyncJobs:
         """What to run in a thread to have all that was put and taken so far on the disk.
 
-        The job raises OSError if that fails; the next job then tries it again.
+        A job raises OSError if that fails; the next ones then try it again.
         """
-        self._reader.remove_read()
-        now_at, version = self._positions(), self._next_version()
+        if self._passes_on:
+            taken = self._settled
+        else:
+            self._reader.remove_read()
+            taken = self._taken()
+        now_at, version = self._positions(taken), self._next_version()
         numbers = list(self._writer.unsynced)
         self._writer.unsynced.clear()
         self.changes = 0
 
-        def sync() -> None:
+        def sync_files() -> None:
             try:
                 for number in numbers:
                     self._sync_file(number, written_to=number == now_at.write_number)
-                self._write_positions(now_at, version, sync=True)
             except OSError:
                 self._writer.unsynced.update(numbers)
                 self.changes += 1
                 raise
 
-        return sync
+        def note_positions() -> None:
+            try:
+                self._write_positions(now_at, version, sync=True, synced=taken)
+            except OSError:
+                self.changes += 1
+                raise
+
+        return SyncJobs(sync_files, note_positions)
 
     def _drop_all(self) -> None:
-        old = range(self._reader.number, self._writer.number + 1)
+        first = min(self._reader.take_read(), default=self._reader.number)
+        old = range(first, self._writer.number + 1)
         self.rest()
         self._writer.skip_to(old.stop)
         self._reader.skip_to(old.stop)
         self._count = 0
-        self._settle_depth()
+        self._settled = self._synced = self._taken()
+        self._correct_depth()
         self._store.remove_files(self.name, old)
 
-    def _settle_depth(self) -> None:
+    def _correct_depth(self) -> None:
         self.depth = self._count or (1 if self._reader.has_more() else 0)
 
     def _changed(self, count: int) -> None:
         self.changes += count
         self._store.note_change(self)
 
-    def _positions(self) -> Positions:
-        reader, writer = self._reader, self._writer
-        return Positions(
-            self._count, reader.number, reader.position, writer.number, writer.position
-        )
+    def _taken(self) -> _Taken:
+        return _Taken(self._reader.number, self._reader.position, self._records_taken)
+
+    def _positions(self, taken: _Taken) -> Positions:
+        depth = self._count + self._records_taken - taken.records
+        writer = self._writer
+        return Positions(depth, taken.number, taken.position, writer.number, writer.position)
 
     def _next_version(self) -> int:
         self._version += 1
@@ -185,12 +232,15 @@ class DiskQueue:
 
     def _note_positions(self) -> None:
         """Write the meta file without waiting for the disk; if that fails, the next sync does."""
+        taken = self._synced if self._passes_on else self._taken()
         try:
-            self._write_positions(self._positions(), self._next_version(), sync=False)
+            self._write_positions(self._positions(taken), self._next_version(), sync=False)
         except OSError as error:
             self._store.warn(f"DISKQUEUE({self.name}): failed to note positions - {error}")
 
-    def _write_positions(self, now_at: Positions, version: int, *, sync: bool) -> None:
+    def _write_positions(
+        self, now_at: Positions, version: int, *, sync: bool, synced: _Taken | None = None
+    ) -> None:
         path = self._store.meta_path(self.name)
         suffix = "sync" if sync else "loop"  # a job and the loop may be here at once
         temporary = prepare(path, now_at.encode(), suffix=suffix, sync=sync)
@@ -199,6 +249,7 @@ class DiskQueue:
                 os.replace(temporary, path)
                 self._written_version = version
                 self._noted_number = now_at.write_number
+                self._synced = synced or self._synced
             else:
                 os.unlink(temporary)
 

@@ -2,7 +2,8 @@
 
 No descriptor is kept between blocks: opening costs little beside reading a block, and
 thousands of queues may be read at once. A file whose last record is taken is removed by
-`remove_read`: not before what was taken is in its next place, or a crash would lose it.
+`remove_read`, or by whoever calls `take_read`: not before what was taken is in its next place, or
+a crash would lose it.
 A file with an impossible or unfinished record is renamed to ``.bad``, a missing one is
 skipped; reading goes on with the next.
 """
@@ -69,10 +70,14 @@ class Reader:
                 break
         return taken
 
+    def take_read(self) -> list[int]:
+        """The numbers of the files that were read to their ends since the last call."""
+        read, self._read = self._read, []
+        return read
+
     def remove_read(self) -> None:
         """Remove the files that were read to their ends."""
-        read, self._read = self._read, []
-        for number in read:
+        for number in self.take_read():
             self._store.remove_files(self.name, range(number, number + 1))
 
     def skip_to(self, number: int) -> None:

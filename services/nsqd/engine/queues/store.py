@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 # An unlink of a file up to this size costs microseconds: no need for the thread.
 SMALL_FILE = 1 << 20
@@ -41,14 +41,29 @@ NO_CLOCK = 1 << 61
 Job = Callable[[], None]
 
 
+@frozen
+class SyncJobs:
+    """What brings a queue to the disk: first its files, then the meta file that speaks of them.
+
+    The second is for when the first of all queues that may have got its records is done.
+    """
+
+    sync_files: Job
+    note_positions: Job
+
+
 class Syncable(Protocol):
     """A queue with something to sync."""
+
+    @property
+    def name(self) -> str:
+        """``topic``, or ``topic:channel``."""
 
     @property
     def changes(self) -> int:
         """Records put or taken since the last sync."""
 
-    def sync_job(self) -> Job:
+    def sync_jobs(self) -> SyncJobs:
         """What to run in a thread to have all that was put so far on the disk."""
 
     def rest(self) -> None:
@@ -57,6 +72,10 @@ class Syncable(Protocol):
 
 def _nothing() -> None:
     return
+
+
+def _topic(name: str) -> str:
+    return name.partition(":")[0]
 
 
 @define(eq=False)
@@ -145,9 +164,13 @@ class DiskStore:
             for number in numbers:
                 self._unlink(name, number)
         elif numbers:
-            self._doomed.append((name, numbers))
-            self._reserved[name] = max(self.first_number(name), numbers.stop)
-            self.wake()
+            self.remove_files_synced(name, numbers)
+
+    def remove_files_synced(self, name: str, numbers: range) -> None:
+        """Remove these files of the queue ``name`` by a job, once its topic's others are synced."""
+        self._doomed.append((name, numbers))
+        self._reserved[name] = max(self.first_number(name), numbers.stop)
+        self.wake()
 
     def try_out(self) -> None:
         """Write as much as the largest record to the disk, and forget it. For a thread.
@@ -174,11 +197,13 @@ class DiskStore:
             for queue in [queue for queue in self._changed if not queue.changes]:
                 del self._changed[queue]
                 queue.rest()
-        return self._job(
-            queue
-            for queue in self._changed
-            if queue.changes and (everything or queue.changes >= self.sync_every)
-        )
+        changed = [queue for queue in self._changed if queue.changes]
+        if everything:
+            return self._job(changed)
+        # Queues of one topic together: what one has noted as taken is on the disk in the others.
+        topics = {_topic(queue.name) for queue in changed if queue.changes >= self.sync_every}
+        topics.update(_topic(name) for name, _ in self._doomed)
+        return self._job(queue for queue in changed if _topic(queue.name) in topics)
 
     def finish(self) -> Job | None:
         """All the work that is left once the queues are closed; None if there is none."""
@@ -195,23 +220,31 @@ class DiskStore:
         return work
 
     def _job(self, queues: Iterable[Syncable]) -> Job | None:
-        syncs = [queue.sync_job() for queue in queues]
+        syncs = [queue.sync_jobs() for queue in queues]
         doomed, self._doomed = self._doomed, []
         if not syncs and not doomed:
             return None
 
         def work() -> None:
-            failure: OSError | None = None
-            for job in syncs:
+            synced, failure = [], None
+            for jobs in syncs:
                 try:
-                    job()
+                    jobs.sync_files()
+                    synced.append(jobs)
                 except OSError as error:
                     failure = error  # one sick queue must not keep the others from the disk
-            if syncs:
+            if syncs and doomed:
                 self._sync_directory()
             for name, numbers in doomed:
                 for number in numbers:
                     self._unlink(name, number)
+            for jobs in synced:
+                try:
+                    jobs.note_positions()
+                except OSError as error:
+                    failure = error
+            if syncs:
+                self._sync_directory()
             if failure is not None:
                 raise failure
 

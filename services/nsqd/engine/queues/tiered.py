@@ -20,18 +20,23 @@ FLUSH_BATCH = 10_000
 class TieredQueue:
     """Records, about first in, first out. ``memory_limit`` of them are kept in memory.
 
-    Without a ``store`` it is ephemeral.
+    Without a ``store`` it is ephemeral. One that ``passes_on`` is told by `settle` when what was
+    taken is in the queue it goes to.
     """
 
     name: str
     memory_limit: int
     store: DiskStore | None
+    passes_on: bool = field(default=False, kw_only=True)
     _memory: MemoryQueue = field(factory=MemoryQueue, init=False)
     _disk: DiskQueue | None = field(init=False)
     _disk_is_next: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._disk = None if self.store is None else DiskQueue(self.name, self.store)
+        if self.store is None:
+            self._disk = None
+        else:
+            self._disk = DiskQueue(self.name, self.store, passes_on=self.passes_on)
 
     @property
     def depth(self) -> int:
@@ -91,6 +96,11 @@ class TieredQueue:
             taken += other(limit - len(taken))
         return taken
 
+    def settle(self) -> None:
+        """What was taken so far is where it goes: a crash need not find it here any more."""
+        if self._disk is not None:
+            self._disk.settle()
+
     def empty(self) -> None:
         """Drop all records."""
         self._memory.clear()
@@ -119,6 +129,7 @@ class TieredQueue:
         there is no memory they go through a file; it is there afterwards, as it is here.
         """
         self.flush()
+        self.settle()
         if self._disk is not None:
             self._disk.close(leave_file=bypassed and not self.memory_limit)
 

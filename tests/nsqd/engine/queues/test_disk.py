@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 from nsqd.engine.queues.disk import DiskQueue
 
+SECOND = 1_000_000_000
+
 
 def take_all(queue: DiskQueue, step: int = 1000) -> list[bytes]:
     taken = []
     while queue.depth:
         taken += queue.take_many(step)
     return taken
+
+
+def sync(queue: DiskQueue) -> None:
+    jobs = queue.sync_jobs()
+    jobs.sync_files()
+    jobs.note_positions()
 
 
 def bodies(records: list[bytes]) -> list[bytes]:
@@ -112,9 +120,10 @@ def test_files_that_were_read_go_when_the_queue_rests(make_store, files, make_re
     queue = DiskQueue("t", store)
     queue.put_many([make_record(number, body=b"x" * 70) for number in range(4)])
     queue.take_many(3)
-    job = queue.sync_job()
+    jobs = queue.sync_jobs()
     assert list(files.sizes("t")) == [1]
-    job()
+    jobs.sync_files()
+    jobs.note_positions()
     assert files.meta("t") == (1, (1, 0), (1, 100))
 
 
@@ -183,9 +192,10 @@ def test_deleted_queue_leaves_nothing(make_store, files, make_record):
     store = make_store(max_bytes_per_file=300)
     queue = DiskQueue("t", store)
     queue.put_many([make_record(number, body=b"x" * 70) for number in range(9)])
-    late = queue.sync_job()
+    late = queue.sync_jobs()
     queue.delete()
-    late()
+    late.sync_files()
+    late.note_positions()
     store.finish()()
 
     assert files.names() == []
@@ -207,6 +217,23 @@ def test_queue_made_anew_is_safe_from_the_removal_of_the_old_one(
     assert warnings == []
     again.close()
     assert len(files.sizes("t")) == 1
+
+
+def test_what_is_passed_on_is_there_until_it_is_settled_and_synced(make_store, files, make_record):
+    store = make_store(max_bytes_per_file=300)
+    store.due(0)
+    queue = DiskQueue("t", store, passes_on=True)
+    records = [make_record(number, body=b"x" * 70) for number in range(12)]
+    queue.put_many(records)
+    assert queue.take_many(7) == records[:7]
+
+    store.due(2 * SECOND)()
+    assert (files.meta("t"), len(files.sizes("t"))) == ((12, (0, 0), (3, 300)), 4)
+    queue.settle()
+    assert take_all(DiskQueue("t", make_store())) == records
+
+    store.due(2 * SECOND + 1)()
+    assert (files.meta("t"), list(files.sizes("t"))) == ((5, (2, 100), (3, 300)), [2, 3])
 
 
 # ---------------------------------------------------------------- failing writes
@@ -275,7 +302,7 @@ def test_queue_works_again_once_its_directory_is_back(tmp_path, make_store, make
 
     data.rename(away)
     data.mkdir()
-    queue.sync_job()()  # finds the file gone
+    sync(queue)  # finds the file gone
     queue.put_many([make_record(2)])
 
     assert take_all(queue) == [make_record(2)]
@@ -480,7 +507,7 @@ def test_it_is_a_queue_through_restarts_and_crashes(
             assert taken or not model
             seen_since_sync += taken
         elif step == "sync":
-            queue.sync_job()()
+            sync(queue)
             seen_since_sync = []
         elif step == "restart":
             queue.close()

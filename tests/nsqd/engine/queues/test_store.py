@@ -94,10 +94,11 @@ def test_failed_sync_is_due_again_and_does_not_keep_others_from_the_disk(store, 
 def test_positions_noted_later_are_not_replaced_by_a_job_that_took_long(store, files, make_record):
     queue = DiskQueue("t", store)
     queue.put_many([make_record(1)])
-    slow = queue.sync_job()
+    slow = queue.sync_jobs()
     queue.put_many([make_record(2)])
     queue.close()
-    slow()
+    slow.sync_files()
+    slow.note_positions()
 
     assert files.meta("t") == (2, (0, 0), (0, 72))
 

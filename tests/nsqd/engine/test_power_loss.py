@@ -1,0 +1,177 @@
+"""What was synced survives a loss of power, at whatever moment it comes.
+
+The promise: once a sync has ended, all that was on disk when it began is found again, on every
+channel, until it goes to a consumer of that channel. And whatever is found was published.
+"""
+
+import random
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+from tests.nsqd.engine.conftest import Client, new_client
+from tests.nsqd.engine.power import FragileDisk
+
+from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.queues.store import DiskStore, Job
+
+SECOND = 1_000_000_000
+CHANNELS = ("a", "b")
+
+pytestmark = pytest.mark.slow
+
+
+def open_broker(directory: Path) -> Broker:
+    store = DiskStore(str(directory), max_bytes_per_file=400, sync_every=30, warn=lambda _: None)
+    broker = Broker(EngineSettings(mem_queue_size=0), store)
+    for name in CHANNELS:
+        broker.channel("t", name)
+    return broker
+
+
+def found(directory: Path) -> dict[str, set[bytes]]:
+    """The bodies that each channel gets of what is left in ``directory``."""
+    broker = open_broker(directory)
+    while broker.pump(0):
+        pass
+    left: dict[str, set[bytes]] = {}
+    for name, channel in broker.topics["t"].channels.items():
+        left[name] = set()
+        while records := channel.queue.take_many(100):
+            left[name] |= {record[26:] for record in records}
+    return left
+
+
+@define(eq=False)
+class Channel:
+    """What a channel has, by body."""
+
+    client: Client
+    waiting: set[bytes] = field(factory=set)  # on disk
+    syncing: set[bytes] = field(factory=set)  # on disk since before the sync that is going on
+    promised: set[bytes] = field(factory=set)
+    held: dict[bytes, bytes] = field(factory=dict)  # ids by body
+
+    def sent(self) -> None:
+        for message in self.client.messages():
+            self.held[message.body] = message.id
+            for place in (self.waiting, self.syncing, self.promised):
+                place.discard(message.body)
+
+
+@define(eq=False)
+class Life:
+    """A broker at work on a fragile disk; the power may go whenever the disk is touched."""
+
+    directory: Path
+    images: Path
+    chance: random.Random
+    disk: FragileDisk = field(init=False)
+    broker: Broker = field(init=False)
+    channels: dict[str, Channel] = field(init=False)
+    now: int = 0
+    published: int = 0
+    losses: int = 0  # of power
+    job_runs: bool = False
+    loop_runs: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.disk = FragileDisk(self.directory, moment=self.moment)
+
+    def begin(self) -> None:
+        self.broker = open_broker(self.directory)
+        self.broker.store.due(self.now)
+        self.channels = {
+            name: Channel(new_client(0).join(self.broker, "t", name)) for name in CHANNELS
+        }
+
+    def moment(self) -> None:
+        """The disk is about to be touched, by the loop or by the job in its thread."""
+        if self.chance.random() < 0.3:
+            self.lose_power()
+        meanwhile = self.job_runs and not self.loop_runs and not self.broker.store.lock.locked()
+        if meanwhile and self.chance.random() < 0.3:
+            self.loop_step()
+
+    def lose_power(self) -> None:
+        image = self.images / str(self.losses)
+        self.losses += 1
+        self.disk.leave(image, self.chance)
+        kept = {path.name: path.read_bytes() for path in image.iterdir()}
+        left = found(image)
+        everything = {b"%d" % number for number in range(self.published)}
+        for name, channel in self.channels.items():
+            lost = channel.promised - left[name]
+            assert not lost, (name, sorted(lost), kept)
+            assert left[name] <= everything, (name, left[name] - everything, kept)
+
+    # ---------------------------------------------------------------- the loop
+
+    def loop_step(self) -> None:
+        self.loop_runs = True
+        publish, deliver = self.publish, self.deliver
+        self.chance.choice([publish, publish, deliver, deliver, self.pause, self.requeue])()
+        while self.broker.pump(self.now):
+            pass
+        for channel in self.channels.values():
+            channel.sent()
+        self.loop_runs = False
+
+    def publish(self) -> None:
+        count = self.chance.choice([1, 3, 12])
+        bodies = [b"%d" % number for number in range(self.published, self.published + count)]
+        self.published += count  # what is half written when the power goes may be found
+        self.broker.publish("t", bodies, self.now)
+        for channel in self.channels.values():
+            channel.waiting.update(bodies)
+
+    def pause(self) -> None:
+        topic = self.broker.topics["t"]
+        self.broker.pause_topic(topic, not topic.paused)
+
+    def deliver(self) -> None:
+        channel = self.chance.choice(list(self.channels.values()))
+        consumer, engine = channel.client.consumer, channel.client.channel
+        engine.finish(consumer, list(channel.held.values()), 0)
+        channel.held.clear()
+        consumer.ready = self.chance.choice([0, 2, 9])
+        self.broker.mark(engine)
+
+    def requeue(self) -> None:
+        for channel in self.channels.values():
+            for body, id in list(channel.held.items())[:2]:
+                del channel.held[body]
+                channel.client.channel.requeue(channel.client.consumer, id, 0, self.now)
+                channel.waiting.add(body)
+            self.broker.mark(channel.client.channel)
+
+    # ---------------------------------------------------------------- the sync
+
+    def sync(self) -> None:
+        everything = self.chance.random() < 0.6
+        self.now += 3 * SECOND if everything else 1
+        for channel in self.channels.values():
+            channel.syncing = set(channel.waiting) if everything else set()
+        job = self.broker.store.due(self.now)
+        if job is not None:
+            self.run(job)
+        for channel in self.channels.values():
+            channel.promised |= channel.syncing
+
+    def run(self, job: Job) -> None:
+        self.job_runs = True
+        job()
+        self.job_runs = False
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_synced_outlives_a_loss_of_power(seed, directory, tmp_path, monkeypatch):
+    life = Life(directory, tmp_path / "images", random.Random(seed))
+    life.images.mkdir()
+    life.disk.watch(monkeypatch)
+    life.begin()
+    for _ in range(60):
+        life.loop_step()
+        if life.chance.random() < 0.3:
+            life.sync()
+    assert life.losses > 50
