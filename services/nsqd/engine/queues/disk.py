@@ -100,7 +100,8 @@ class DiskQueue:
     def take_many(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``.
 
-        Fewer if there are no more, or if the system fails to read just now. Unless the queue
+        Fewer if they are large (some MB at a time), if there are no more, or if the system fails
+        to read just now. Unless the queue
         passes on, the files they were in may go with the next call: until then a crash finds the
         records where they were.
         """

@@ -26,6 +26,10 @@ from nsqd.engine.queues.writer import Writer
 FIRST_BLOCK = 16 << 10
 LARGEST_BLOCK = 256 << 10
 
+# A call ends with the block that brings what it has taken to this: a thousand records may be some
+# hundred KB or some GB.
+TAKEN_AT_ONCE = 4 << 20
+
 _UNKNOWN = 1 << 63  # longer than any file
 
 
@@ -54,13 +58,16 @@ class Reader:
         return self.number < self._writer.number or self.position < self._writer.position
 
     def take_many(self, limit: int) -> list[bytes]:
-        """The next records, at most ``limit``; fewer if there are no more or reading fails."""
+        """The next records, at most ``limit``; fewer if they are large, if there are no more, or
+        if reading fails."""
         taken: list[bytes] = []
-        while len(taken) < limit and self.has_more():
+        size = 0
+        while len(taken) < limit and size < TAKEN_AT_ONCE and self.has_more():
             records, end = decode_disk_records(
                 self._block, self._block_position, limit - len(taken), self._store.max_record_size
             )
             if records:
+                size += end - self._block_position
                 self.position += end - self._block_position
                 self._block_position = end
                 taken = taken + records if taken else records

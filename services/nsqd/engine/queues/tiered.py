@@ -83,7 +83,8 @@ class TieredQueue:
             self._memory.put_many(records)
 
     def take_many(self, limit: int) -> list[bytes]:
-        """The next records, at most ``limit``; fewer if there are no more, or the disk fails."""
+        """The next records, at most ``limit``; fewer if those on disk are large, if there are no
+        more, or the disk fails."""
         memory, disk = self._memory, self._disk
         if disk is None or not disk.depth:
             return memory.take_many(limit)

@@ -148,6 +148,16 @@ def test_record_larger_than_a_block_is_read(store, make_record):
     assert take_all(queue, step=1) == records
 
 
+def test_large_records_are_taken_a_few_at_a_time(store, make_record):
+    records = [make_record(number, body=bytes(1 << 20)) for number in range(12)]
+    queue = DiskQueue("t", store)
+    queue.put_many(records)
+
+    assert len(queue.take_many(5000)) < 8
+    assert 0 < queue.depth < 12
+    assert take_all(queue)[-1] == records[-1]
+
+
 def test_records_put_while_a_block_is_being_read_are_read_too(make_store, make_record):
     queue = DiskQueue("t", make_store(max_bytes_per_file=1000))
     number, expected, taken = 0, [], []
