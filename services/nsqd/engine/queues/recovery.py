@@ -19,6 +19,7 @@ def find_positions(name: str, store: DiskStore) -> tuple[Positions, int]:
     """Where the queue ``name`` goes on, and the number of the file that its meta file says is
     written to, which may be another; -1 without a meta file."""
     path = store.meta_path(name)
+    left = store.left_behind(name)
     try:
         noted = positions.load(path)
     except BadPositions as error:
@@ -26,25 +27,28 @@ def find_positions(name: str, store: DiskStore) -> tuple[Positions, int]:
         store.set_aside(name, path)
         return _from_files(name, store), -1
     if noted is not None:
-        return _checked(name, store, noted), noted.write_number
-    if not store.first_number(name) and store.size(name, 0) is not None:
+        return _checked(name, store, noted, max(left, default=-1)), noted.write_number
+    if left or (not store.first_number(name) and store.size(name, 0) is not None):
         return _from_files(name, store), -1
     return _at(store.first_number(name)), -1
 
 
-def _checked(name: str, store: DiskStore, noted: Positions) -> Positions:
+def _checked(name: str, store: DiskStore, noted: Positions, last: int) -> Positions:
+    """``noted``, or what it has to be for the files there are, of which ``last`` is the last."""
     number, position = noted.write_number, noted.write_position
     size = store.size(name, number)
     nothing_to_read = (noted.read_number, noted.read_position) == (number, position)
-    if size is None and nothing_to_read:
+    if size is None and nothing_to_read and last < number:
         return noted if position == 0 else _at(number + 1)
     found = size or 0
-    if found != position:
-        store.warn(
-            f"DISKQUEUE({name}): file {number} has {found} bytes and not {position} as noted,"
-            " reading to its end and writing to a new file"
-        )
-        noted = evolve(noted, write_number=_first_free(name, store, number + 1), write_position=0)
+    if found != position or last > number:
+        if found != position:
+            problem = f"file {number} has {found} bytes and not {position} as noted"
+        else:
+            problem = f"there are files up to {last} and not {number} as noted"
+        store.warn(f"DISKQUEUE({name}): {problem}, reading to the end and writing to a new file")
+        free = _first_free(name, store, max(number, last) + 1)
+        noted = evolve(noted, write_number=free, write_position=0)
     reading = (noted.read_number, noted.read_position)
     if reading > (noted.write_number, noted.write_position):
         store.warn(f"DISKQUEUE({name}): noted to be read further than written, starting anew")

@@ -99,6 +99,7 @@ class DiskStore:
     _changed: dict[Syncable, None] = field(factory=dict, init=False)
     _doomed: list[tuple[str, range]] = field(factory=list, init=False)
     _reserved: dict[str, int] = field(factory=dict, init=False)
+    _left: dict[str, list[int]] | None = field(default=None, init=False)
     _last_round: int | None = field(default=None, init=False)
 
     def path(self, name: str, number: int) -> str:
@@ -134,6 +135,24 @@ class DiskStore:
                     if middle.isascii() and middle.isdigit():
                         found.append(int(middle))
         return sorted(found)
+
+    def left_behind(self, name: str) -> list[int]:
+        """The numbers of the files that the queue ``name`` had when the first queue was opened.
+
+        For when it is opened; asked again there are none. The directory is read once for all.
+        """
+        if self._left is None:
+            self._left = self._all_numbers()
+        return self._left.pop(name, [])
+
+    def _all_numbers(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        with suppress(FileNotFoundError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                name, _, number = entry.name.removesuffix(".dat").rpartition(".diskqueue.")
+                if entry.name.endswith(".dat") and number.isascii() and number.isdigit():
+                    found.setdefault(name, []).append(int(number))
+        return found
 
     def newest(self) -> int:
         """When a file here was last written, in wall-clock ns; 0 if there are none."""

@@ -362,6 +362,32 @@ def test_files_without_positions_are_read(store, files, make_record, make_stored
     assert take_all(DiskQueue("t", store)) == [make_record(number) for number in range(3)]
 
 
+def test_files_without_positions_are_read_whatever_their_numbers(
+    make_store, files, make_record, make_stored, warnings
+):
+    files.write("t", {7: make_stored(1) + make_stored(2), 9: make_stored(3)}, None)
+    files.write("t:c", {0: make_stored(4)}, None)
+    queue = DiskQueue("t", make_store())
+    queue.put_many([make_record(5)])
+
+    assert take_all(queue) == [make_record(number) for number in (1, 2, 3, 5)]
+    assert "reading all of 2 files" in warnings[0]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_files_that_could_not_be_noted_any_more_are_read(
+    first, make_store, files, make_record, make_stored
+):
+    """A full disk takes no new meta file; and the file that it speaks of may be read and gone."""
+    stored = {number: make_stored(number) for number in range(4)}
+    end = len(stored[0])
+    files.write("t", dict(list(stored.items())[first:]), f"1\n0,{first * end}\n0,{end}\n")
+    queue = DiskQueue("t", make_store())
+    queue.put_many([make_record(9)])
+
+    assert take_all(queue) == [make_record(number) for number in (*range(first, 4), 9)]
+
+
 @pytest.mark.parametrize(
     "meta", ["", "garbage", "1\n0,0\n", "1\n0,0\n99999999999,0\n", "1\n0,-1\n0,5\n"]
 )
