@@ -11,9 +11,14 @@ from attrs import frozen
 from nsqcore.net import tls
 from nsqcore.net.transport import ByteStream, Codec, CodecStream, PrependedStream, serve_stream
 from nsqcore.wire.deflate import DeflateCodec
-from nsqcore.wire.frames import OK_FRAME
+from nsqcore.wire.errors import IdentifyFailed
+from nsqcore.wire.frames import OK_FRAME, error_frame
 from nsqd.client.client import TlsState
 from nsqd.client.session import Session
+
+
+def _refusal(error: tls.TlsError) -> bytes:
+    return error_frame(IdentifyFailed(f"IDENTIFY failed {error}"))
 
 
 @frozen
@@ -33,7 +38,7 @@ class Upgrader:
         if leftover := session.parser.leftover():
             stream = PrependedStream(stream, leftover)
         if identity.tls and self.server_tls is not None:
-            stream = await self.server_tls.accept(stream)
+            stream = await self.server_tls.accept(stream, farewell=_refusal)
             found = tls.facts(stream)
             client.tls = TlsState(
                 version=found.version,

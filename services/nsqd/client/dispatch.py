@@ -368,9 +368,11 @@ def nop(client: Client, command: Nop) -> None:
 
 def fault(client: Client, command: Fault) -> Effect | None:
     """Bytes that were not the protocol."""
-    check_state(client, command.command)
-    if command.command == b"SUB":
-        _check_heartbeats(client)
+    # without the TLS that is required the state does not matter
+    if client.tls is not None or not client.services.settings.tls_required:
+        check_state(client, command.command)
+        if command.command == b"SUB":
+            _check_heartbeats(client)
     if command.silent:
         logger.error("client(%s): %s", client.name, command.error)
         return Close()

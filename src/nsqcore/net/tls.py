@@ -4,8 +4,11 @@
 Handshakes have a deadline.
 """
 
+import re
 import ssl
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import attrs
@@ -17,6 +20,13 @@ from nsqcore.wire.errors import NsqError
 
 # As the original.
 HANDSHAKE_TIMEOUT = 5.0
+
+# For a peer that does not take what it is told at the end.
+FAREWELL_TIMEOUT = 1.0
+
+# The peer's first bytes are those of something else; in the words of the original and of OpenSSL.
+NO_TLS = "tls: first record does not look like a TLS handshake"
+_NO_TLS = re.compile("wrong.version.number|http.request|https.proxy.request", re.IGNORECASE)
 
 #: The numbers by which TLS itself names its versions.
 TLS1_0, TLS1_1, TLS1_2, TLS1_3 = 0x301, 0x302, 0x303, 0x304
@@ -30,6 +40,10 @@ TlsStream = Any
 
 class TlsError(NsqError):
     """TLS settings that cannot work, or a handshake that did not."""
+
+
+def _nothing(_error: TlsError) -> bytes:
+    return b""
 
 
 @attrs.frozen
@@ -94,22 +108,53 @@ class ServerTls:
                 context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return context
 
-    async def accept(self, stream: ByteStream) -> TlsStream:
+    async def accept(
+        self, stream: ByteStream, *, farewell: Callable[[TlsError], bytes] = _nothing
+    ) -> TlsStream:
         """``stream`` with TLS, after the handshake.
+
+        Args:
+            farewell: gives what is sent, after the alert, to a peer whose handshake failed.
 
         Raises:
             TlsError: the handshake failed or took too long; the stream is closed.
         """
         below = cast("trio.abc.Stream", stream)
-        wrapped = trio.SSLStream(below, self._context, server_side=True)
+        context = _Attempt(self._context)
+        wrapped = trio.SSLStream(below, cast("ssl.SSLContext", context), server_side=True)
         try:
             with trio.fail_after(HANDSHAKE_TIMEOUT):
                 await wrapped.do_handshake()
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
+            failure, alert = _failure(error), context.outgoing.read()
+            if failure.args[0] == NO_TLS:
+                alert = b""  # the peer would not know what it is
+            with trio.move_on_after(FAREWELL_TIMEOUT), suppress(trio.BrokenResourceError):
+                await below.send_all(alert + farewell(failure))
             await trio.aclose_forcefully(below)
-            reason = error.__cause__ or error
-            raise TlsError(f"TLS handshake: {reason or type(reason).__name__}") from error
+            raise failure from error
         return wrapped
+
+
+@attrs.define(eq=False)
+class _Attempt:
+    """The context of one handshake. trio forgets the alert of one that fails; here it is kept."""
+
+    context: Any
+    outgoing: ssl.MemoryBIO = attrs.field(factory=ssl.MemoryBIO, init=False)
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **how: Any) -> Any:
+        """As `ssl.SSLContext.wrap_bio`."""
+        self.outgoing = outgoing
+        return self.context.wrap_bio(incoming, outgoing, **how)
+
+
+def _failure(error: Exception) -> TlsError:
+    """What a handshake failed of, in words."""
+    reason = error.__cause__ or error
+    if _NO_TLS.search(str(reason)):
+        return TlsError(NO_TLS)
+    return TlsError(f"TLS handshake: {reason or type(reason).__name__}")
 
 
 def facts(stream: TlsStream) -> TlsFacts:

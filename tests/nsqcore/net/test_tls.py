@@ -219,6 +219,42 @@ async def test_garbage_instead_of_a_handshake_is_refused(files, policy):
         await server.accept(theirs)
 
 
+@pytest.mark.parametrize("policy", ["", "require"])
+async def test_a_peer_that_does_not_speak_tls_is_told_so_in_the_clear(files, policy):
+    server = server_with(files, policy=policy)
+    ours, theirs = trio.testing.memory_stream_pair()
+    await ours.send_all(b"PUB topic\n" * 20)
+    with pytest.raises(TlsError):
+        await server.accept(theirs, farewell=lambda error: str(error).encode())
+    assert await ours.receive_some() == b"tls: first record does not look like a TLS handshake"
+    assert await ours.receive_some() == b""
+
+
+@pytest.mark.parametrize("policy", ["require", "require-verify"])
+@pytest.mark.parametrize(
+    ("version", "alert"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "HANDSHAKE_FAILURE"),
+        (ssl.TLSVersion.TLSv1_3, "CERTIFICATE_REQUIRED"),
+    ],
+)
+async def test_a_client_is_told_why_its_handshake_failed(files, nursery, policy, version, alert):
+    server = server_with(files, policy=policy)
+    ours, theirs = trio.testing.memory_stream_pair()
+    context = client_context(files)
+    context.minimum_version = context.maximum_version = version
+
+    async def serve() -> None:
+        with pytest.raises(TlsError):
+            await server.accept(theirs, farewell=lambda _error: b"not for TLS")
+
+    nursery.start_soon(serve)
+    client = trio.SSLStream(ours, context, server_hostname="localhost")
+    with pytest.raises(trio.BrokenResourceError) as broken:
+        await client.receive_some()
+    assert alert in str(broken.value.__cause__)
+
+
 async def test_a_client_that_never_shakes_hands_is_given_up(files, autojump_clock):
     server = server_with(files)
     _ours, theirs = trio.testing.memory_stream_pair()

@@ -251,12 +251,17 @@ async def test_what_is_not_compressed_ends_the_connection(start, name):
     assert world.ended == [session]
 
 
-async def test_a_handshake_that_fails_ends_the_connection(start):
+async def test_a_handshake_that_fails_ends_the_connection_with_an_error(start):
     world, session, stream = start()
     await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True) + b"GET /\r\n")
+    answers = b""
     with suppress(trio.BrokenResourceError):
-        while await stream.receive_some():
-            pass
+        while data := await stream.receive_some():
+            answers += data
+    assert answers.endswith(
+        b"\0\0\0\1E_IDENTIFY_FAILED IDENTIFY failed"
+        b" tls: first record does not look like a TLS handshake"
+    )
     await trio.testing.wait_all_tasks_blocked()
     assert world.ended == [session]
 

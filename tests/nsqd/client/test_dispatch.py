@@ -381,6 +381,14 @@ class TestIdentify:
         assert world.connect().send(b"NOP\n") == [
             "E_INVALID cannot NOP in current state (TLS required)"
         ]
+        for line in (b"RDY 1", b"FIN 0123456789abcdef", b"REQ 0123456789abcdef 0", b"CLS"):
+            name = line.partition(b" ")[0].decode()
+            assert world.connect().send(line + b"\n") == [
+                f"E_INVALID cannot {name} in current state (TLS required)"
+            ]
+        client = world.connect()
+        assert client.send(identify(heartbeat_interval=-1)) == ["OK"]
+        assert client.send(b"SUB t c\n") == ["E_INVALID cannot SUB in current state (TLS required)"]
         client = world.connect()
         assert client.send(identify()) == ["OK"]
         assert client.send(b"PUB t\n") == ["E_INVALID cannot PUB in current state (TLS required)"]
