@@ -18,6 +18,7 @@ from werkzeug.datastructures import Headers
 
 from nsqadmin.accounts import Role
 from nsqadmin.options import Network, NsqadminOptions, parse_network
+from nsqcore.net.addresses import join_host_port
 
 # What each action needs; whatever is not listed needs an admin.
 _OPERATOR_ACTIONS = frozenset(("pause", "unpause", "empty", "create"))
@@ -82,7 +83,7 @@ def find_peer(
         client: address and port of the connection; None for a socket that has none.
     """
     direct = client[0] if client else ""
-    shown = _with_port(*client) if client else "local"
+    shown = join_host_port(*client) if client else "local"
     host = headers.get("Host", "")
     networks = options.trusted_networks
     if not networks:
@@ -169,7 +170,3 @@ def _host(address: str) -> str:
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] if address.count(":") == 1 else address
-
-
-def _with_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

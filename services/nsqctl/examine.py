@@ -6,7 +6,6 @@ never ends the examination. `nsqctl.doctor` makes findings of this.
 
 import contextlib
 import json
-import os
 import time
 from email.utils import parsedate_to_datetime
 
@@ -20,6 +19,7 @@ from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.net.addresses import split_host_port
+from nsqcore.net.reasons import failure_reason
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
 CONNECT_TIMEOUT = 2.0
@@ -128,19 +128,10 @@ async def _try_connect(host: str, port: int) -> str:
         try:
             stream = await trio.open_tcp_stream(host, port)
         except OSError as error:
-            return _reason(error)
+            return failure_reason(error)
         await stream.aclose()
         return ""
     return "timed out"
-
-
-def _reason(error: OSError) -> str:
-    """What the system said; trio wraps it, as a name may have several addresses."""
-    cause: BaseException = error.__cause__ or error
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    number = cause.errno if isinstance(cause, OSError) else None
-    return os.strerror(number) if number else str(error)
 
 
 async def _health(cluster: Cluster, producer: Producer) -> str:

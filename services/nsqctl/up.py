@@ -21,6 +21,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from nsqcore.app.dirlock import DirectoryLocked, lock_directory
+from nsqcore.net.addresses import join_host_port
 
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin
 LOOKUPD_TCP, LOOKUPD_HTTP, NSQD_TCP, NSQD_HTTP, ADMIN_HTTP = 4160, 4161, 4150, 4151, 4171
@@ -86,7 +87,7 @@ def plan(options: UpOptions) -> Plan:
 def _add_lookupd(plan: Plan, options: UpOptions, taken: set[int]) -> None:
     host = options.host
     tcp, http = (_free(host, port, taken) for port in (LOOKUPD_TCP, LOOKUPD_HTTP))
-    plan.lookupd_tcp, plan.lookupd_http = _join(host, tcp), _join(host, http)
+    plan.lookupd_tcp, plan.lookupd_http = join_host_port(host, tcp), join_host_port(host, http)
     arguments = [f"--tcp-address={plan.lookupd_tcp}", f"--http-address={plan.lookupd_http}"]
     if host not in WILDCARDS:
         arguments.append(f"--broadcast-address={host}")
@@ -99,11 +100,11 @@ def _add_nsqd(plan: Plan, options: UpOptions, taken: set[int], number: int) -> N
     directory = options.data_path / f"nsqd-{number}"
     directory.mkdir(parents=True, exist_ok=True)
     _check_unused(directory, options.data_path)
-    plan.nsqd_tcp.append(_join(host, tcp))
-    plan.nsqd_http.append(_join(host, http))
+    plan.nsqd_tcp.append(join_host_port(host, tcp))
+    plan.nsqd_http.append(join_host_port(host, http))
     arguments = (
-        f"--tcp-address={_join(host, tcp)}",
-        f"--http-address={_join(host, http)}",
+        f"--tcp-address={join_host_port(host, tcp)}",
+        f"--http-address={join_host_port(host, http)}",
         f"--data-path={directory}",
         f"--broadcast-address={'auto' if host in WILDCARDS else host}",
         f"--lookupd-tcp-address={plan.lookupd_tcp}",
@@ -127,7 +128,7 @@ def _check_unused(directory: Path, data_path: Path) -> None:
 
 def _add_admin(plan: Plan, options: UpOptions, taken: set[int]) -> None:
     http = _free(options.host, ADMIN_HTTP, taken)
-    plan.admin_http = _join(options.host, http)
+    plan.admin_http = join_host_port(options.host, http)
     arguments = (
         f"--http-address={plan.admin_http}",
         f"--lookupd-http-address={plan.lookupd_http}",
@@ -155,10 +156,6 @@ def _is_free(host: str, port: int) -> bool:
                 return False
             raise UpFailed(f"cannot listen on {host}: {error.strerror}") from error
     return True
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def summary(plan: Plan, options: UpOptions) -> Iterator[str]:

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from nsqcore.app.version import VERSION
+from nsqcore.net.reasons import failure_reason
 from nsqtools.httpconnection import Answer, HttpConnection, NoAnswer, Origin, Target, parse_url
 
 Caller = Callable[[str, bytes], Awaitable[None]]
@@ -100,8 +101,10 @@ class HttpCalls:
                 return await self._follow(method, url, body)
         except trio.TooSlowError as error:
             raise CallFailed(f"{method} {shown}: no answer in time") from error
-        except (NoAnswer, OSError, ValueError) as error:
-            raise CallFailed(f"{method} {shown}: {_reason(error)}") from error
+        except NoAnswer as error:
+            raise CallFailed(f"{method} {shown}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise CallFailed(f"{method} {shown}: {failure_reason(error)}") from error
 
     async def _follow(self, method: str, url: str, body: bytes) -> int:
         for _ in range(MAX_REDIRECTS):
@@ -164,16 +167,3 @@ class HttpCalls:
             else:
                 await connection.close()
         return answer
-
-
-def _reason(error: Exception) -> str:
-    """The root of a failed connection: trio says only that all attempts failed."""
-    if isinstance(error, NoAnswer):
-        return str(error)
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return text or type(cause).__name__

@@ -6,8 +6,6 @@ stand before a TLS handshake were put there by somebody else.
 """
 
 import json
-import os
-import socket
 from struct import Struct
 
 import anyio
@@ -23,6 +21,7 @@ from nsqclient.stream import (
     dial,
     upgrade_to_tls,
 )
+from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.deflate import DeflateCodec
 from nsqcore.wire.frames import ErrorFrame, FrameParser, Response
@@ -118,19 +117,11 @@ async def shake_hands(address: str, options: ConnectionOptions) -> tuple[Stream,
         if isinstance(error, anyio.EndOfStream):
             raise ConnectionLost(f"nsqd {address}: hung up during the handshake") from error
         if isinstance(error, STREAM_ERRORS):
-            raise ConnectionLost(f"nsqd {address}: cannot connect: {_reason(error)}") from error
+            raise ConnectionLost(
+                f"nsqd {address}: cannot connect: {failure_reason(error)}"
+            ) from error
         raise
     return wire.stream, wire.rest, negotiated
-
-
-def _reason(error: Exception) -> object:
-    """What went wrong, in the system's words: the libraries' repeat the address, each its way."""
-    cause = error.__cause__ or error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    if isinstance(cause, socket.gaierror):
-        return cause.strerror
-    return cause
 
 
 async def close_at_once(stream: Stream) -> None:

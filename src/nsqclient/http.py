@@ -8,7 +8,6 @@ the client, and a program that names its nsqds never needs it.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from struct import Struct
@@ -19,6 +18,8 @@ import anyio
 from attrs import define, field, frozen
 
 from nsqclient.errors import HttpError
+from nsqcore.net.addresses import join_host_port
+from nsqcore.net.reasons import failure_reason
 
 if TYPE_CHECKING:
     import httpx
@@ -84,7 +85,7 @@ class _Api:
         except TimeoutError as error:
             raise HttpError(f"{where}: no answer within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise HttpError(f"{where}: {_reason(error)}") from error
+            raise HttpError(f"{where}: {failure_reason(error)}") from error
         if status != 200:
             message = _message(answer)
             raise HttpError(f"{where}: {status} {message}", status=status, message=message)
@@ -124,19 +125,6 @@ class _Api:
                 if held > MAX_ANSWER:
                     raise HttpError(f"{method} {url}: the answer is over {MAX_ANSWER} bytes")
         return response.status_code, b"".join(parts)
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said; the libraries wrap it several times."""
-    cause: BaseException | None = error
-    while cause is not None:
-        found = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
-        if isinstance(found, OSError) and found.strerror:
-            # trio's text has the address, too; what a name server says has a number below zero
-            number = found.errno or 0
-            return os.strerror(number) if number > 0 else found.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
 
 
 def _message(answer: bytes) -> str:
@@ -256,8 +244,7 @@ class Producer:
     @property
     def tcp_address(self) -> str:
         """Where its TCP clients connect."""
-        host = self.broadcast_address
-        return f"[{host}]:{self.tcp_port}" if ":" in host else f"{host}:{self.tcp_port}"
+        return join_host_port(self.broadcast_address, self.tcp_port)
 
 
 @frozen

@@ -102,4 +102,4 @@ def test_an_nsqd_that_refuses_such_messages_is_told_in_a_line(daemon: Callable[.
 def test_an_nsqd_that_is_not_there_is_told_in_a_line():
     options = ["--nsqd-tcp-address=127.0.0.1:1", "--nsqd-http-address=127.0.0.1:1"]
     err = nsqctl("bench", *options, *QUICK, status=1)[1]
-    assert err == "nsqctl: GET http://127.0.0.1:1/ping: Connection refused\n"
+    assert err == "nsqctl: GET http://127.0.0.1:1/ping: connection refused\n"

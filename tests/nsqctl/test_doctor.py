@@ -209,7 +209,7 @@ def test_what_is_wrong_with_a_cluster_is_found(daemon: Callable[..., Daemon]):
     assert unresolved.startswith("its broadcast address does not resolve: no-such-host.invalid: ")
     assert found[f"nsqd {half.http}"] == f"not registered at {lookupds[1].http}"
     refused = found[f"nsqd {closed.http}"]
-    assert refused == "consumers cannot connect to 127.0.0.1:1: Connection refused"
+    assert refused == "consumers cannot connect to 127.0.0.1:1: connection refused"
     assert len(found) == 3
     lookupds[1].kill()
     found = problems(*options, status=1)

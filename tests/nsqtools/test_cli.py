@@ -105,4 +105,4 @@ def test_a_connection_starts_from_the_address_that_is_asked_for(daemon, tool):
 def test_an_nsqd_that_is_not_there_is_told_in_few_words(tool):
     tail = tool("nsq_tail", "--topic=t", "--nsqd-tcp-address=127.0.0.1:1")
     assert tail.wait() == 1
-    assert tail.err.endswith("FATAL: nsqd 127.0.0.1:1: cannot connect: Connection refused\n")
+    assert tail.err.endswith("FATAL: nsqd 127.0.0.1:1: cannot connect: connection refused\n")

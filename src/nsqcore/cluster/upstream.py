@@ -6,7 +6,6 @@ with that daemon's address in it; it never ends a query over many daemons.
 """
 
 import json
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
@@ -16,6 +15,8 @@ from typing import Any, Generic, TypeVar
 import attrs
 import httpx
 import trio
+
+from nsqcore.net.reasons import failure_reason
 
 T = TypeVar("T")
 Params = Mapping[str, str]
@@ -209,19 +210,7 @@ def _reason(error: Exception) -> str:
         return "no connection in time"
     if isinstance(error, httpx.TimeoutException | trio.TooSlowError):
         return "no answer in time"
-    cause: BaseException | None = error
-    while cause is not None:
-        found = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
-        if isinstance(found, ConnectionRefusedError):
-            return "connection refused"
-        if isinstance(found, ssl.SSLError):
-            return str(found)
-        if isinstance(found, OSError) and found.strerror:
-            # trio's text has the address, too; what a name server says has a number below zero
-            number = found.errno or 0
-            return os.strerror(number) if number > 0 else found.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
+    return failure_reason(error)
 
 
 async def ask_all(
