@@ -207,9 +207,10 @@ class Broker:
         """`publish` at the next `pump`, in one go with what others publish to ``topic`` by then."""
         gathered = self._gathered.get(topic)
         if gathered is None:
-            gathered = self._gathered[topic] = [], []
-        gathered[0].extend(bodies)
-        gathered[1].append(outcome)
+            self._gathered[topic] = [*bodies], [outcome]
+        else:
+            gathered[0].extend(bodies)
+            gathered[1].append(outcome)
 
     def publish_gathered(self, now: int) -> None:
         """Do what `publish_soon` was told, and tell the outcomes."""

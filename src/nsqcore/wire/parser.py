@@ -125,7 +125,7 @@ class CommandParser:
         last = end == len(chunk)
         commands: list[Command] = []
         if bodies:
-            commands.append(Publish(self._topic, bodies, len(bodies), many=False, last=last))
+            commands.append(Publish(self._topic, bodies, len(bodies), False, last))
         return commands if last else commands + self._parse(chunk, end)
 
     def resume(self) -> list[Command]:
