@@ -151,6 +151,24 @@ def same_origin(headers: Headers, peer: Peer) -> bool:
     return urlsplit(origin.lower()).netloc in ours
 
 
+def is_meant_for_us(peer: Peer, options: NsqadminOptions) -> bool:
+    """Whether a request names a host that is us.
+
+    Who owns a name can have it point here after a browser has loaded a page from there, which is
+    then of the same origin as we are (DNS rebinding). An address cannot be made to point elsewhere.
+    """
+    if not options.allowed_hosts:
+        return True
+    name = _host(peer.host).lower().rstrip(".")
+    if name == "localhost" or name in {host.lower().rstrip(".") for host in options.allowed_hosts}:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _inside(address: str, networks: Sequence[Network]) -> bool:
     try:
         parsed = ipaddress.ip_address(_host(address))

@@ -25,7 +25,7 @@ from nsqadmin.headers import add_security, compress, content_policy
 from nsqadmin.login import add_login
 from nsqadmin.operations import OPEN, add_operations
 from nsqadmin.pages import Pages, add_pages
-from nsqadmin.requests import Identity, check_origin, respond, wants_page
+from nsqadmin.requests import Identity, check_origin, check_target, respond, wants_page
 from nsqadmin.static import add_static
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def _add_frame(app: AdminApp, admin: Admin, identity: Identity) -> None:
         g.peer = identity.peer(request)
         nobody = Viewer("", None, g.peer.address, g.peer.scheme, g.peer.host)
         g.viewer = nobody
+        check_target(request, g.peer, admin.options)
         check_origin(request, g.peer)
         path = request.path[len(base) :] if request.path.startswith(base) else request.path
         is_open = path.startswith(_OPEN)

@@ -106,6 +106,11 @@ class NsqadminOptions:
         " believed, and nobody else's; without it the ACL header is believed from anyone"
         " (repeatable)", flag="trusted-proxy", many=True, check=_is_network,
     )  # fmt: skip
+    allowed_hosts: tuple[str, ...] = option(
+        (), "name by which browsers reach this nsqadmin; once there is one, a request for any other"
+        " name is refused, addresses and localhost apart (repeatable)", flag="allowed-host",
+        many=True,
+    )  # fmt: skip
     auth_file: str = option(
         "", "file of users with roles and hashed passwords; everybody has to log in", check=_is_file
     )
@@ -143,7 +148,5 @@ def check(options: NsqadminOptions) -> None:
         raise OptionsError("--http-client-tls-key must be specified with --http-client-tls-cert")
     if key and not cert:
         raise OptionsError("--http-client-tls-cert must be specified with --http-client-tls-key")
-    if options.proxy_graphite and not options.graphite_url:
-        raise OptionsError("--proxy-graphite needs --graphite-url")
     if options.graphite_url and not options.graphite_url.startswith(("http://", "https://")):
         raise OptionsError(f"--graphite-url must be a http:// URL, not {options.graphite_url}")

@@ -8,6 +8,7 @@ and come from a page of somebody else are refused before anything looks at them.
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -22,16 +23,19 @@ from nsqadmin.access import (
     basic_credentials,
     find_peer,
     header_viewer,
+    is_meant_for_us,
     same_origin,
 )
 from nsqadmin.accounts import Account
 from nsqadmin.actions import Origin, Refused
 from nsqadmin.admin import Admin
+from nsqadmin.options import NsqadminOptions
 from nsqcore.http.query import QueryError, parse_query
 
 logger = logging.getLogger(__name__)
 
 SESSION_COOKIE, FORM_COOKIE = "nsqadmin_session", "nsqadmin_form"
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 # Checking a password takes 64 MB and half a second of one core: two at once leave room for
 # pages.
@@ -152,6 +156,22 @@ def check_origin(request: Request, peer: Peer) -> None:
         request.path, request.headers.get("Origin", "-"),
     )  # fmt: skip
     raise Refused(403, "FORBIDDEN")
+
+
+def check_target(request: Request, peer: Peer, options: NsqadminOptions) -> None:
+    """Refuse a request whose path cannot be decoded, or that is for somebody else.
+
+    Raises:
+        Refused: 400 or 403.
+    """
+    if _BROKEN_ESCAPE.search(request.scope.get("raw_path") or b""):
+        raise Refused(400, "INVALID_REQUEST")
+    if not is_meant_for_us(peer, options):
+        logger.warning(
+            "http(%s): refused %s %s for %r, which is no --allowed-host", peer.address,
+            request.method, request.path, peer.host,
+        )  # fmt: skip
+        raise Refused(403, "FORBIDDEN")
 
 
 def check_query(request: Request) -> None:

@@ -42,6 +42,8 @@ async def run(options: NsqadminOptions, process: Process) -> None:
             "access: %s is believed from anyone who can reach this port; see --trusted-proxy",
             options.acl_http_header,
         )
+    if options.proxy_graphite and not options.graphite_url:
+        logger.warning("graphite: --proxy-graphite does nothing without --graphite-url")
     listener = open_listener(options.http_address)
     try:
         async with admin.upstream:

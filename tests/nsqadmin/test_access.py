@@ -7,6 +7,7 @@ from nsqadmin.access import (
     basic_credentials,
     find_peer,
     header_viewer,
+    is_meant_for_us,
     may_configure,
     same_origin,
 )
@@ -127,3 +128,24 @@ def test_each_role_may_do_what_is_its_own(role, allowed):
 )
 def test_what_is_no_basic_authentication_gives_no_credentials(strange):
     assert basic_credentials(strange) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "meant"),
+    [
+        ("nsq.example", True), ("NSQ.example.:4171", True), ("10.0.0.5:4171", True),
+        ("[::1]:4171", True), ("localhost:4171", True), ("evil.example:4171", False),
+        ("nsq.example.evil.example", False), ("", False),
+    ],
+)  # fmt: skip
+def test_with_allowed_hosts_other_names_are_not_us(host, meant):
+    options = NsqadminOptions(allowed_hosts=["nsq.example"])
+    assert is_meant_for_us(peer(STRANGER, options, Host=host), options) is meant
+    assert is_meant_for_us(peer(STRANGER, NsqadminOptions(), Host=host), NsqadminOptions())
+
+
+def test_the_name_of_a_host_is_what_a_trusted_proxy_says():
+    options = NsqadminOptions(allowed_hosts=["nsq.example"], trusted_proxies=["10.0.0.1"])
+    headers = {"Host": "inner", "X_Forwarded_Host": "nsq.example"}
+    assert is_meant_for_us(peer(PROXY, options, **headers), options)
+    assert not is_meant_for_us(peer(STRANGER, options, **headers), options)

@@ -205,3 +205,23 @@ async def test_a_query_that_cannot_be_decoded_is_refused(site, query):
     async with site() as s:
         for path in ("/api/topics", "/api/graphite"):
             assert await s.json(f"{path}?{query}", 400) == {"message": "INVALID_REQUEST"}
+
+
+@pytest.mark.parametrize("path", ["/api/topics/%zz", "/topics/50%", "/api/nodes/%4"])
+async def test_a_path_that_cannot_be_decoded_is_refused(site, path):
+    async with site() as s:
+        assert await s.json(path, 400) == {"message": "INVALID_REQUEST"}
+
+
+async def test_a_page_that_made_its_name_point_here_gets_nothing(site):
+    async with site(allowed_hosts=("nsq.example",)) as s:
+        forged = {"Host": "evil.example", "Origin": "http://evil.example"}
+        for method, path in (("GET", "/api/topics"), ("POST", "/api/topics/orders"), ("GET", "/")):
+            response = await s.client.open(
+                path, method=method, headers=forged, json={"action": "pause"}
+            )
+            assert response.status_code == 403
+        assert not s.nsqds[0].topics[0]["paused"]
+        for host in ("nsq.example", "127.0.0.1:4171"):
+            response = await s.client.get("/api/topics", headers={"Host": host})
+            assert response.status_code == 200

@@ -20,7 +20,6 @@ def test_a_base_path_begins_with_a_slash_and_ends_without(given, path):
         ({"nsqd_http_addresses": ["a:1"], "nsqlookupd_http_addresses": ["b:1"]}, "not both"),
         ({"nsqd_http_addresses": ["a:1"], "http_client_tls_cert": "x"}, "tls-key must"),
         ({"nsqd_http_addresses": ["a:1"], "http_client_tls_key": "x"}, "tls-cert must"),
-        ({"nsqd_http_addresses": ["a:1"], "proxy_graphite": True}, "needs --graphite-url"),
         ({"nsqd_http_addresses": ["a:1"], "graphite_url": "g:80"}, "must be a http"),
     ],
 )

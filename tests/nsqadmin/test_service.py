@@ -64,3 +64,16 @@ async def test_a_port_in_use_is_told_at_once():
 async def test_without_daemons_to_ask_it_does_not_start():
     with pytest.raises(OptionsError, match="required"):
         await run(NsqadminOptions(), Process())
+
+
+@pytest.mark.slow
+async def test_a_flag_without_effect_is_told_and_no_reason_not_to_start(caplog, nursery):
+    caplog.set_level(logging.INFO)
+    options = NsqadminOptions(
+        http_address="127.0.0.1:0", nsqd_http_addresses=["127.0.0.1:1"], proxy_graphite=True
+    )
+    process = Process()
+    nursery.start_soon(run, options, process)
+    await listening(caplog)
+    assert "--proxy-graphite does nothing" in caplog.text
+    process.shutdown.set()
