@@ -1,8 +1,16 @@
 """Numbers that change under one's eyes."""
 
+import http.client
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from tests.browser.eyes import Eyes
-from tests.browser.stage import Stage
+from tests.browser.stage import AdminProcess, Stage
+from tests.e2e.daemons import Daemon
 
 
 def stay(eyes: Eyes) -> None:
@@ -51,6 +59,35 @@ def test_what_one_types_and_opens_survives_updates(eyes: Eyes, stage: Stage) -> 
     assert search.get_attribute("value") == "bill"
 
 
+def test_what_one_types_and_opens_survives_warnings_that_come_and_go(
+    eyes: Eyes, stage: Stage, tmp_path: Path
+) -> None:
+    shaky = Daemon("nsqlookupd", tmp_path / "shaky")
+    try:
+        shaky.start()
+        admin = stage.admin(f"--lookupd-http-address={shaky.http}")
+        there = Eyes(eyes.driver, admin.url)
+        there.open_live("/topics/orders/billing")
+        there.until(lambda: "answer" not in there.text(), "no warning")
+        there.click("details.delivery summary")
+        there.css("input[name='k.q']")[0].send_keys("bill")
+        for warned in (True, False):
+            if warned:
+                shaky.kill()
+            else:
+                shaky.start()
+            there.until(
+                lambda warned=warned: ("1 daemon does not answer" in there.text()) is warned,  # type: ignore[misc]
+                "a warning" if warned else "no warning",
+            )
+            assert there.run("return document.querySelector('details.delivery').open") is True
+            assert there.run("return document.activeElement.name") == "k.q"
+            assert there.css("input[name='k.q']")[0].get_attribute("value") == "bill"
+    finally:
+        shaky.clean_up()
+    eyes.reset()
+
+
 def test_charts_tell_the_value_under_a_resting_pointer_as_it_changes(eyes: Eyes) -> None:
     eyes.open_live("/topics/orders")
     eyes.until(lambda: eyes.css("svg.chart-rate polyline"), "a chart is drawn")
@@ -84,19 +121,67 @@ def test_the_topology_lights_up_a_stream(eyes: Eyes, stage: Stage) -> None:
     assert not any(href and href.endswith("/topics/orders") for href in lit)
 
 
-def test_many_tabs_cost_the_cluster_no_more_than_one(eyes: Eyes, stage: Stage) -> None:
-    log = stage.admins[0].folder / "log"
-    eyes.open_live("/")
-    tabs = [eyes.driver.current_window_handle]
-    for path in ("/nodes", "/topics/orders", "/topology"):
-        eyes.driver.switch_to.new_window("tab")
-        tabs.append(eyes.driver.current_window_handle)
-        eyes.open_live(path)
-    for tab in tabs[1:]:
-        eyes.driver.switch_to.window(tab)
+@pytest.fixture
+def counted(stage: Stage) -> Iterator[tuple[str, list[str]]]:
+    """An address that passes on what it is asked to an nsqd, and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Relay(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.partition("?")[0])
+            connection = http.client.HTTPConnection("127.0.0.1", stage.nsqds[0].http_port)
+            connection.request("GET", self.path)
+            data = connection.getresponse().read()
+            connection.close()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_many_windows_cost_the_cluster_no_more_than_one(
+    eyes: Eyes, stage: Stage, counted: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, asked = counted
+    admin = AdminProcess(tmp_path / "admin", [f"--nsqd-http-address={address}"])
+    stage.admins.append(admin)
+    there = Eyes(eyes.driver, admin.start().url)
+
+    def looks() -> int:
+        return int(
+            re.findall(rb"nsqadmin_snapshots_total (\d+)", admin.request("GET", "/metrics")[1])[0]
+        )
+
+    first = eyes.driver.current_window_handle
+    there.open_live("/")
+    windows = []
+    for path in ("/nodes", "/topics/orders", "/topology", "/counter"):
+        eyes.driver.switch_to.new_window("window")
+        windows.append(eyes.driver.current_window_handle)
+        there.open_live(path)
+        assert there.run("return document.hidden") is False
+    before, started = looks(), len(asked)
+    there.until(lambda: looks() >= before + 4, "the cluster is looked at again")
+    questions, since = asked[started:], looks() - before
+    assert questions.count("/stats") <= since + 1
+    assert questions.count("/info") <= 2
+    for window in windows:
+        eyes.driver.switch_to.window(window)
         eyes.driver.close()
-    eyes.driver.switch_to.window(tabs[0])
-    assert "Traceback" not in log.read_text()
+    eyes.driver.switch_to.window(first)
+    admin.stop()
+    eyes.reset()
 
 
 def test_a_lost_server_is_said_and_found_again(eyes: Eyes, stage: Stage) -> None:
