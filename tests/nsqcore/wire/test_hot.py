@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from nsqcore.wire import speedups
 
 # The fixture holds a module, which no example changes.
-same_module = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_module = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 STAMP = struct.pack(">qH", 1_700_000_000_000_000_000, 1)
 IDS = b"0123456789abcdef" + b"fedcba9876543210"

@@ -58,7 +58,7 @@ def test_commands_do_not_depend_on_where_the_network_cuts_the_stream(cut):
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.binary(max_size=12)

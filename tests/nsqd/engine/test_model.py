@@ -566,7 +566,6 @@ TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(
     max_examples=100,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestEngine = pytest.mark.slow(TestEngine)

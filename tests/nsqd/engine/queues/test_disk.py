@@ -513,7 +513,8 @@ def test_ten_million_records_open_at_once(store, files, make_record, make_stored
 
 @pytest.mark.slow
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_it_is_a_queue_through_restarts_and_crashes(
@@ -570,7 +571,8 @@ def test_it_is_a_queue_through_restarts_and_crashes(
 
 @pytest.mark.slow
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_whatever_happens_to_the_files_writing_goes_on_and_loses_nothing(
