@@ -5,8 +5,8 @@ change. A daemon that failed is named in ``message``; when all failed the answer
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
 from quart import Blueprint, Response, request
 
@@ -17,11 +17,12 @@ from nsqadmin.requests import check_query, json_object, origin_of, respond, text
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import merge_channel, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
-from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
-from nsqcore.cluster.upstream import AllFailed, Answer, UpstreamError, ask_all
+from nsqcore.cluster.upstream import AllFailed, Answer, ask_all
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def make_api(admin: Admin) -> Blueprint:
@@ -126,7 +127,7 @@ async def inactive_topics(admin: Admin, topics: Sequence[str]) -> dict[str, list
     return {topic: found or None for topic, found in answers.value if found is not None}
 
 
-async def _reach(question: Any) -> Any:
+async def _reach(question: Awaitable[Answer[T]]) -> Answer[T]:
     """The answer to a question to the cluster; 502 if nobody answers."""
     try:
         answer = await question
@@ -139,12 +140,11 @@ async def _reach(question: Any) -> Any:
 
 
 async def _topic_stats(admin: Admin, topic: str, channel: str = "") -> Answer[list[TopicStats]]:
-    found: Answer[list[Producer]] = await _reach(admin.cluster.producers(topic))
-    stats: Answer[list[TopicStats]] = await _reach(
+    found = await _reach(admin.cluster.producers(topic))
+    stats = await _reach(
         nsqd_stats(admin.upstream, found.value, topic=topic, channel=channel, clients=bool(channel))
     )
-    failures: tuple[UpstreamError, ...] = (*found.failures, *stats.failures)
-    return Answer(stats.value, failures)
+    return Answer(stats.value, (*found.failures, *stats.failures))
 
 
 def _add_actions(api: Blueprint, admin: Admin) -> None:

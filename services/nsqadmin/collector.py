@@ -3,10 +3,10 @@
 Each round asks the nsqlookupds who is there and every nsqd for its statistics, concurrently and
 with limits, and publishes a new `Snapshot`; what waits in `changed` wakes up. Rounds follow each
 other every ``--collect-interval`` while somebody watches and every ``--idle-interval`` otherwise,
-for the history. Lists of clients are the bulk of the
-statistics: each round asks for as many as a budget allows, and nsqd take turns, so that a cluster
-of 50,000 clients costs a round no more than one of 5,000. A daemon that fails is named in the
-snapshot, and never ends a round; one that hangs is not waited for (`nsqadmin.inquiries`).
+for the history. Lists of clients are the bulk of the statistics: each round asks for as many as a
+budget allows, and nsqd take turns, so that a cluster of 50,000 clients costs a round no more than
+one of 5,000. A daemon that fails is named in the snapshot, and never ends a round; one that hangs
+is not waited for (`nsqadmin.inquiries`).
 """
 
 import logging

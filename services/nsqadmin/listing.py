@@ -1,9 +1,8 @@
 """Search, order and paging of a table, from the query of a URL.
 
 The server does all three, so that a page of 50 rows costs the same among 50 and among 50,000. A
-page may have several
-tables: each has a prefix for its parameters (``c.sort``, ``k.page``). What is not understood is
-taken as not said.
+page may have several tables: each has a prefix for its parameters (``c.sort``, ``k.page``). What is
+not understood is taken as not said.
 """
 
 from collections.abc import Callable, Mapping, Sequence

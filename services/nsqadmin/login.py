@@ -4,6 +4,8 @@ The form is protected like those of actions. Where it leads back to is a path of
 site.
 """
 
+import logging
+
 from quart import Response, g, redirect, request
 from werkzeug.wrappers import Response as Redirect
 
@@ -12,7 +14,9 @@ from nsqadmin.admin import Admin
 from nsqadmin.asgi import AdminApp
 from nsqadmin.forms import token_fits, with_token
 from nsqadmin.pages import Pages, html
-from nsqadmin.requests import SESSION_COOKIE, Identity, logger
+from nsqadmin.requests import SESSION_COOKIE, Identity
+
+logger = logging.getLogger(__name__)
 
 _TOO_MANY = "Too many wrong passwords came from your address. Wait five minutes."
 

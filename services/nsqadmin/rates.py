@@ -1,8 +1,8 @@
 """Messages per second, from counters that were read a few seconds apart.
 
 One `RateWindow` per nsqd holds the counters of the last few looks. A counter that fell has started
-anew with its
-daemon: it counts from 0. Times are nanoseconds of the monotonic clock, given by the caller.
+anew with its daemon: it counts from 0. Times are nanoseconds of the monotonic clock, given by the
+caller.
 """
 
 from collections import deque
@@ -12,8 +12,7 @@ import attrs
 from nsqcore.cluster.stats import TopicStats
 
 SECOND = 1_000_000_000
-# Short enough to follow what one sees happen, long enough that a rate of 1/s is no flicker of 0 and
-# 2.
+# Short enough to follow what one sees happen, long enough that 1/s is no flicker of 0 and 2.
 WINDOW = 5 * SECOND
 Key = tuple[str, str]  # topic and channel; an empty channel is the topic itself
 

@@ -2,14 +2,14 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import trio
 
+from nsqcore.app.pipes import end_by_broken_pipe
 from nsqcore.app.version import short_version_line
 from nsqctl.options import (
     LOOKUPD_VARIABLE,
@@ -59,18 +59,11 @@ def _report(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, BrokenPipeError):
-        _end_for_want_of_a_reader()
+        end_by_broken_pipe()
     if isinstance(error, AllFailed | BenchFailed | UpFailed | ClientError | OSError):
         print(f"nsqctl: {error}", file=sys.stderr)
         return 1
     raise error
-
-
-def _end_for_want_of_a_reader() -> NoReturn:
-    """End as every program does whose reader went away, so that a shell knows."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
-    raise SystemExit(1)  # not reached: the signal has ended the process
 
 
 def make_parser() -> argparse.ArgumentParser:

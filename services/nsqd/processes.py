@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,6 +24,7 @@ import trio
 from attrs import Factory, define
 
 from nsqcore.app.options import OptionsError
+from nsqcore.app.pipes import stop_at_end_of_input
 from nsqcore.app.service import Process
 from nsqcore.net.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqd.options import MAX_NODE_ID, NsqdOptions
@@ -228,14 +228,8 @@ def main() -> None:
     """One member: an nsqd that stops when the supervisor is gone."""
     from nsqd.__main__ import main as run_nsqd  # which imports this module
 
-    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    stop_at_end_of_input()
     sys.exit(run_nsqd())
-
-
-def _stop_at_end_of_input() -> None:
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ The makers of options give one field each, so that a flag that several utilities
 """
 
 import logging
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -170,13 +168,6 @@ def main(
         return 1
     version = partial(short_version_line, program) if has_version else None
     return service.main(program, options_class, run, version=version)
-
-
-def end_for_want_of_a_reader() -> NoReturn:
-    """End as every program does whose reader went away, so that a shell knows."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
-    raise BrokenPipeError  # not reached: the signal has ended the process
 
 
 def _arguments(program: str, options_class: type) -> list[str]:

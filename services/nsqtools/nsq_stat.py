@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from nsqcore.app.options import option
+from nsqcore.app.pipes import end_by_broken_pipe
 from nsqcore.app.service import Process
 from nsqcore.cluster.lookupd import lookupd_topic_producers
 from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats
@@ -175,7 +176,7 @@ async def run(options: StatOptions, process: Process) -> None:
             try:
                 await _report(options)
             except BrokenPipeError:
-                cli.end_for_want_of_a_reader()
+                end_by_broken_pipe()
             process.shutdown.set()
 
         nursery.start_soon(report)

@@ -15,6 +15,7 @@ import trio
 from nsqclient import Consumer, Message
 from nsqclient.message import State
 from nsqcore.app.options import option
+from nsqcore.app.pipes import end_by_broken_pipe
 from nsqcore.app.service import Process
 from nsqtools import cli
 from nsqtools.clientopts import ClientOption
@@ -130,7 +131,7 @@ async def run(options: TailOptions, process: Process) -> None:
         await process.shutdown.wait()
         nursery.cancel_scope.deadline = trio.current_time() + GRACE
     if printer.reader_gone:
-        cli.end_for_want_of_a_reader()
+        end_by_broken_pipe()
 
 
 async def _tail(topic: str, settings: dict[str, Any], printer: Printer) -> None:
