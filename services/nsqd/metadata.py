@@ -2,8 +2,10 @@
 
 The file is the original's JSON, without what is ephemeral. `load` and `restore` read it at the
 start; afterwards the broker's changes come to `MetadataFile.changed`, and the file is replaced
-whole. Creations gather: however many there are, the file is written ten times a second at most,
-in a thread. A pause is written before its caller is answered, as users of the original rely on.
+whole, in a thread. Changes gather: however many there are, it is written ten times a second at
+most. Who is answered only once a change is written, as users of the original rely on for pauses,
+waits for `persist`. Each content is synced before it takes the place of the one before: nsqd does
+not start with half a file.
 """
 
 import errno
@@ -11,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import trio
@@ -20,7 +22,7 @@ from attrs import define, field, frozen
 from nsqcore.wire.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
-from nsqd.engine.queues.replacing import prepare
+from nsqd.engine.queues.replacing import prepare, sync_directory
 from nsqd.engine.topic import Topic
 
 logger = logging.getLogger(__name__)
@@ -147,6 +149,7 @@ class MetadataFile:
     interval: float = field(default=INTERVAL, kw_only=True)
     retry: float = field(default=RETRY, kw_only=True)
     _dirty: trio.Event = field(factory=trio.Event, init=False)
+    _thread: trio.Lock = field(factory=trio.Lock, init=False)  # one write there at a time
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _number: int = field(default=0, init=False)  # of the newest content
     _written: int = field(default=0, init=False)  # of the content in the file
@@ -156,9 +159,7 @@ class MetadataFile:
         """Take note of a topic or channel that came, went, or was paused or unpaused."""
         if topic.ephemeral or (channel is not None and is_ephemeral(channel.name)):
             return
-        self._dirty.set()  # for the sync, where the next line does the rest
-        if kind == "pause":
-            self._try(lambda: self._write(self._next(), suffix="loop", sync=False))
+        self._dirty.set()
 
     def save_at_start(self) -> OSError | None:
         """What keeps the file from being written just now, if the disk is full: `run` tries again.
@@ -179,30 +180,34 @@ class MetadataFile:
 
     def save(self) -> None:
         """Write the file now, and wait for the disk. Raises OSError."""
-        self._write(self._next(), suffix="loop", sync=True)
+        self._write(self._next(), suffix="loop")
+
+    async def persist(self) -> None:
+        """Write the file now, in the thread. A failure is logged, and tried again by `run`."""
+        await self._try_in_thread()
 
     async def run(self) -> None:
         """Write what changes until cancelled; what changed last is for `save`."""
         while True:
             await self._dirty.wait()
             self._dirty = trio.Event()
-            content = self._next()
-            if await trio.to_thread.run_sync(self._try_in_thread, content):
+            if await self._try_in_thread():
                 await trio.sleep(self.interval)
             else:
                 self._dirty.set()
                 await trio.sleep(self.retry)
 
-    def _try_in_thread(self, content: tuple[int, bytes]) -> bool:
-        return self._try(lambda: self._write(content, suffix="thread", sync=True))
+    async def _try_in_thread(self) -> bool:
+        async with self._thread:
+            return await trio.to_thread.run_sync(self._try, self._next())
 
     def _next(self) -> tuple[int, bytes]:
         self._number += 1
         return self._number, encode(self.topics, self.version)
 
-    def _try(self, write: Callable[[], None]) -> bool:
+    def _try(self, content: tuple[int, bytes]) -> bool:
         try:
-            write()
+            self._write(content, suffix="thread")
         except OSError as error:
             self._complain(error)
             return False
@@ -214,14 +219,15 @@ class MetadataFile:
             self._error = str(error)
             logger.error("failed to persist metadata - %s", error)
 
-    def _write(self, content: tuple[int, bytes], *, suffix: str, sync: bool) -> None:
+    def _write(self, content: tuple[int, bytes], *, suffix: str) -> None:
         number, data = content
         path = os.path.join(self.directory, FILE_NAME)
         logger.info("NSQ: persisting topic/channel metadata to %s", path)
-        temporary = prepare(path, data, suffix=suffix, sync=sync)
+        temporary = prepare(path, data, suffix=suffix, sync=True)
         with self._lock:
             if number > self._written:
                 os.replace(temporary, path)
                 self._written = number
             else:
                 os.unlink(temporary)
+        sync_directory(self.directory)

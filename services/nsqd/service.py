@@ -141,6 +141,7 @@ class Nsqd:
         api.http_port = listeners.http.port if listeners.http else -1
         api.https_port = listeners.https.port if listeners.https else -1
         api.reconfigure = self._reconfigure
+        api.persist = self.metadata.persist
         api.draining = lambda: self.draining
         api.drain = self.drain
         api.loop_lag = lambda: self.loop_lag

@@ -1,11 +1,13 @@
 import errno
 import json
 import os
+import random
 import stat
 
 import pytest
 import trio
 import trio.testing
+from tests.nsqd.engine.power import FragileDisk
 
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.queues.store import DiskStore
@@ -184,12 +186,31 @@ async def test_many_creations_are_few_writes(tmp_path, broker, metadata, nursery
     assert caplog.text.count("persisting") < 10
 
 
-def test_pause_is_written_before_its_caller_goes_on(tmp_path, broker, metadata):
+async def test_who_waits_finds_the_change_written(tmp_path, broker, metadata):
     broker.pause_topic(broker.topic("t"), True)
+    await metadata.persist()
     assert content(tmp_path)["topics"][0]["paused"]
 
     broker.pause_topic(broker.topic("t"), False)
+    await metadata.persist()
     assert not content(tmp_path)["topics"][0]["paused"]
+
+
+async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
+    tmp_path, broker, metadata, nursery, monkeypatch
+):
+    """Else a loss of power may leave an empty one, with which nsqd does not start."""
+    disk = FragileDisk(tmp_path)
+    disk.watch(monkeypatch)
+    metadata.save()
+    nursery.start_soon(metadata.run)
+    broker.pause_channel(broker.topic("t"), broker.channel("t", "c"), True)
+    await metadata.persist()
+
+    for number in range(20):
+        left = tmp_path / f"left{number}"
+        disk.leave(left, random.Random(number))
+        assert names(left) == {"t": ["c"]}
 
 
 async def test_what_is_ephemeral_causes_no_write(tmp_path, broker, metadata, nursery):
@@ -250,7 +271,8 @@ def test_late_write_in_the_thread_does_not_undo_a_newer_one(tmp_path, broker, me
     broker.topic("t")
     late = metadata._next()
     broker.pause_topic(broker.topic("t"), True)
-    metadata._write(late, suffix="thread", sync=False)
+    metadata.save()
+    metadata._write(late, suffix="thread")
 
     assert content(tmp_path)["topics"][0]["paused"]
     assert os.listdir(tmp_path) == ["nsqd.dat"]

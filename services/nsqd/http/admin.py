@@ -63,9 +63,10 @@ def empty_topic(api: NsqdApi, request: Request) -> Response:
     return EMPTY
 
 
-def pause_topic(api: NsqdApi, paused: bool, request: Request) -> Response:
-    """POST /topic/pause, /topic/unpause."""
+async def pause_topic(api: NsqdApi, paused: bool, request: Request) -> Response:
+    """POST /topic/pause, /topic/unpause. Answered when it would outlive a crash."""
     api.broker.pause_topic(existing_topic(api.broker, request), paused)
+    await api.persist()
     return EMPTY
 
 
@@ -99,10 +100,11 @@ def empty_channel(api: NsqdApi, request: Request) -> Response:
     return EMPTY
 
 
-def pause_channel(api: NsqdApi, paused: bool, request: Request) -> Response:
-    """POST /channel/pause, /channel/unpause."""
+async def pause_channel(api: NsqdApi, paused: bool, request: Request) -> Response:
+    """POST /channel/pause, /channel/unpause. Answered when it would outlive a crash."""
     topic, channel = _channel(api, request)
     api.broker.pause_channel(topic, channel, paused)
+    await api.persist()
     return EMPTY
 
 

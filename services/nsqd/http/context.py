@@ -1,7 +1,8 @@
 """What the endpoints may use of the nsqd they speak for."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
+import trio
 from attrs import Factory, define
 
 from nsqd.client.session import Session
@@ -24,6 +25,8 @@ class NsqdApi:
         started: when nsqd began, in wall-clock ns.
         tcp_port, http_port, https_port: those listened on; -1 for a Unix socket or none.
         reconfigure: acts on options that a request has changed; ``options`` is new already.
+        persist: returns once it is on disk which topics and channels there are, and which of them
+            are paused.
         drain: begins to drain: `draining` is true from then on.
         loop_lag: how many seconds the event loop is behind.
         checks: what else has to be well for this nsqd to be ready, by name; a function tells
@@ -39,6 +42,7 @@ class NsqdApi:
     http_port: int = -1
     https_port: int = -1
     reconfigure: Callable[[NsqdOptions], None] = _ignore
+    persist: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     draining: Callable[[], bool] = lambda: False
     drain: Callable[[], None] = lambda: None
     loop_lag: Callable[[], float] = lambda: 0.0

@@ -124,3 +124,17 @@ async def test_no_topic_is_created_while_the_broker_closes(nsqd):
     nsqd.broker.closing = True
     assert (await nsqd.post("/topic/create?topic=t")).refusal == (503, "EXITING")
     assert not nsqd.broker.topics
+
+
+async def test_a_pause_is_answered_once_it_is_written(busy):
+    written = []
+
+    async def persist():
+        topic = busy.broker.topics["t"]
+        written.append((topic.paused, topic.channels["c"].paused))
+
+    busy.api.persist = persist
+    await busy.post("/topic/pause?topic=t")
+    await busy.post("/channel/pause?topic=t&channel=c")
+    await busy.post("/topic/unpause?topic=t")
+    assert written == [(True, False), (True, True), (False, True)]

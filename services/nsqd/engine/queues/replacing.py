@@ -1,4 +1,7 @@
-"""Replacing a small file whole: its new content is written beside it and renamed over it."""
+"""Replacing a small file whole: its new content is written beside it and renamed over it.
+
+That outlives a loss of power once the directory is synced, too.
+"""
 
 import os
 from contextlib import suppress
@@ -24,3 +27,13 @@ def prepare(path: str, content: bytes, *, suffix: str, sync: bool) -> str:
     finally:
         os.close(fd)
     return temporary
+
+
+def sync_directory(path: str) -> None:
+    """Have on the disk which files there are in ``path``. A failure is not told."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -18,6 +18,8 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 
+from nsqd.engine.queues.replacing import sync_directory
+
 # An unlink of a file up to this size costs microseconds: no need for the thread.
 SMALL_FILE = 1 << 20
 # The original's defaults: --max-bytes-per-file, --max-msg-size plus a record's header,
@@ -253,7 +255,7 @@ class DiskStore:
                 except OSError as error:
                     failure = error  # one sick queue must not keep the others from the disk
             if syncs and doomed:
-                self._sync_directory()
+                sync_directory(self.directory)
             for name, numbers in doomed:
                 for number in numbers:
                     self._unlink(name, number)
@@ -263,19 +265,11 @@ class DiskStore:
                 except OSError as error:
                     failure = error
             if syncs:
-                self._sync_directory()
+                sync_directory(self.directory)
             if failure is not None:
                 raise failure
 
         return work
-
-    def _sync_directory(self) -> None:
-        with suppress(OSError):
-            fd = os.open(self.directory, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
 
     def _is_small(self, name: str, number: int) -> bool:
         with suppress(OSError):
