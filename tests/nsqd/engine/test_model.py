@@ -13,6 +13,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ from nsqcore.wire.frames import parse_record
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import Consumer
+from nsqd.engine.consumer import MAX_WAITING, Consumer
+from nsqd.engine.errors import NotOwner
 from nsqd.engine.queues.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -109,7 +111,13 @@ class ModelConsumer:
     home: Channel = field(init=False)
     consumer: Consumer = field(init=False)
     gone: bool = False
+    closing: bool = False
+    unread: int = 0  # bytes
+    when_read: Callable[[], None] | None = None
     sent: list[bytes] = Factory(list)
+
+    def on_drained(self, call: Callable[[], None]) -> None:
+        self.when_read = call
 
     def receive(self, data: bytes) -> None:
         while data:
@@ -169,7 +177,9 @@ class EngineMachine(RuleBasedStateMachine):
             self.channel(*place)
 
     def open_broker(self, hold: bool) -> None:
-        store = DiskStore(str(self.directory), max_bytes_per_file=400, warn=self.warnings.append)
+        store = DiskStore(
+            str(self.directory), max_bytes_per_file=400, sync_every=20, warn=self.warnings.append
+        )
         settings = EngineSettings(mem_queue_size=MEMORY)
         self.broker = Broker(settings, store, hold_new_topics=hold)
 
@@ -237,6 +247,8 @@ class EngineMachine(RuleBasedStateMachine):
         return {body: held for body, held in channel.held.items() if held.holder is consumer}
 
     def room(self, consumer: ModelConsumer) -> int:
+        if consumer.closing or consumer.unread:
+            return 0
         return max(consumer.consumer.ready - len(self.held_by(consumer)), 0)
 
     @rule(
@@ -252,7 +264,8 @@ class EngineMachine(RuleBasedStateMachine):
         model = ModelConsumer(*place, timeout * SECOND, longest * SECOND, sampling)
         model.consumer = Consumer(
             send=model.receive,
-            waiting=lambda: 0,
+            waiting=lambda: model.unread,
+            when_drained=model.on_drained,
             gone=model.leave,
             msg_timeout=model.timeout,
             max_msg_timeout=model.longest,
@@ -306,6 +319,28 @@ class EngineMachine(RuleBasedStateMachine):
         self.broker.mark(consumer.home)
         self.settle()
 
+    @precondition(lambda self: self.consumers)
+    @rule(pick=picks)
+    def say_goodbye(self, pick: int) -> None:
+        """CLS: it gets no more, and may still answer for what it has."""
+        consumer = self.consumers[pick % len(self.consumers)]
+        consumer.closing = consumer.consumer.closing = True
+
+    @precondition(lambda self: self.consumers)
+    @rule(pick=picks)
+    def stop_reading(self, pick: int) -> None:
+        self.consumers[pick % len(self.consumers)].unread = MAX_WAITING
+
+    @precondition(lambda self: any(consumer.unread for consumer in self.consumers))
+    @rule()
+    def read_again(self) -> None:
+        for consumer in self.consumers:
+            consumer.unread = 0
+            call, consumer.when_read = consumer.when_read, None
+            if call is not None:
+                call()
+        self.settle()
+
     def any_held(self) -> list[tuple[ModelConsumer, bytes, Held]]:
         return [(c, body, held) for c in self.consumers for body, held in self.held_by(c).items()]
 
@@ -341,6 +376,33 @@ class EngineMachine(RuleBasedStateMachine):
         consumer, body, held = self.any_held()[pick % len(self.any_held())]
         consumer.home.touch(consumer.consumer, self.ids[body], self.now)
         held.deadline = min(self.now + consumer.timeout, held.delivered + consumer.longest)
+
+    @precondition(lambda self: self.any_held())
+    @rule(pick=picks, answer=st.sampled_from(["finish", "requeue", "touch"]))
+    def answer_for_what_another_holds(self, pick: int, answer: str) -> None:
+        holder, body, _ = self.any_held()[pick % len(self.any_held())]
+        others = [c for c in self.members(holder.topic, holder.channel) if c is not holder]
+        id = self.ids[body]
+        for other in others:
+            home, consumer = other.home, other.consumer
+            if answer == "finish":
+                assert home.finish(consumer, [id], wall=0) == [id]
+            elif answer == "requeue":
+                with pytest.raises(NotOwner):
+                    home.requeue(consumer, id, 0, self.now)
+            else:
+                with pytest.raises(NotOwner):
+                    home.touch(consumer, id, self.now)
+
+    # -------------------------------------------------------------- the disk's chores
+
+    @rule(seconds=st.sampled_from([0, 0, 2]))
+    def sync(self, seconds: int) -> None:
+        """What is due for the thread."""
+        self.time_passes(seconds)
+        job = self.broker.store.due(self.now)
+        if job is not None:
+            job()
 
     # -------------------------------------------------------------- the clock
 
