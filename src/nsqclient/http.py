@@ -70,6 +70,9 @@ class _Api:
             client = httpx.AsyncClient(verify=secure, timeout=self.timeout, trust_env=False)
             self.client = await self._stack.enter_async_context(client)
 
+    async def close(self) -> None:
+        await self._stack.aclose()
+
     async def request(
         self, method: str, path: str, query: Query | None = None, body: bytes | None = None
     ) -> bytes:
@@ -156,7 +159,7 @@ class NsqdHttp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._api._stack.aclose()
+        await self._api.close()
 
     async def ping(self) -> None:
         """Return if nsqd is well; raises `HttpError` with its reason if not."""
@@ -276,7 +279,7 @@ class LookupdHttp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._api._stack.aclose()
+        await self._api.close()
 
     async def ping(self) -> None:
         """Return if nsqlookupd answers."""

@@ -66,7 +66,9 @@ class Share:
     """One connection's part of the budget.
 
     ``ready`` is the RDY last sent, ``in_flight`` counts messages held here,
-    ``in_transit`` those that may still come under an earlier, higher RDY.
+    ``in_transit`` those that may still come under an earlier, higher RDY, until
+    ``settles``. ``rate`` is in messages per second; ``turn_began`` is when RDY was
+    last raised from 0, or left at 1 for another turn.
     """
 
     limit: int = 2500
@@ -76,8 +78,8 @@ class Share:
     settles: float = 0.0
     rate: float = 0.0
     _brought: int = 0
-    _turn_began: float = -math.inf
-    _last_message: float = -math.inf
+    turn_began: float = -math.inf
+    last_message: float = -math.inf
 
     @property
     def exposure(self) -> int:
@@ -88,7 +90,7 @@ class Share:
         """Count messages that arrived."""
         self.in_flight += count
         self._brought += count
-        self._last_message = now
+        self.last_message = now
         if self.in_transit:
             self.in_transit = max(0, self.in_transit - count)
 
@@ -96,17 +98,20 @@ class Share:
         """Count messages that were finished, requeued, or timed out."""
         self.in_flight -= count
 
-    def _lower(self, ready: int, now: float) -> None:
+    def lower(self, ready: int, now: float) -> None:
+        """Note that a smaller RDY is sent: what may still come under the old one counts on."""
         self.in_transit = max(0, self.exposure - self.in_flight)
         self.ready = ready
         self.settles = now + SETTLE_TIME
 
-    def _raise(self, ready: int, now: float) -> None:
+    def grow(self, ready: int, now: float) -> None:
+        """Note that a larger RDY is sent."""
         if not self.ready:
-            self._turn_began = now
+            self.turn_began = now
         self.ready = ready
 
-    def _measure(self, elapsed: float) -> None:
+    def measure(self, elapsed: float) -> None:
+        """Renew ``rate`` by what was received in ``elapsed`` seconds."""
         self.rate = self.rate * RATE_MEMORY + self._brought / elapsed * (1 - RATE_MEMORY)
         self._brought = 0
 
@@ -148,7 +153,7 @@ class ReadyBudget:
         changed = [s for s, target in zip(self.shares, targets, strict=True) if target < s.ready]
         for share, target in zip(self.shares, targets, strict=True):
             if target < share.ready:
-                share._lower(target, now)
+                share.lower(target, now)
         changed += self._raise(targets, now)
         return changed, self._next_look(now)
 
@@ -183,28 +188,28 @@ class ReadyBudget:
         elapsed = now - self._measured
         if elapsed >= RATE_INTERVAL:
             for share in self.shares:
-                share._measure(elapsed)
+                share.measure(elapsed)
             self._measured = now
 
     def _turns(self, budget: int, now: float) -> list[int]:
         """RDY 1 for ``budget`` of the shares: those that may keep it, then who waits longest."""
         keep = [s for s in self.shares if s.ready and not self._turn_is_over(s, now)]
-        keep.sort(key=lambda share: share._last_message, reverse=True)
+        keep.sort(key=lambda share: share.last_message, reverse=True)
         over = [s for s in self.shares if s.ready and s not in keep]
         waiting = [s for s in self.shares if not s.ready]
-        waiting.sort(key=lambda share: share._turn_began)
-        over.sort(key=lambda share: share._turn_began)
+        waiting.sort(key=lambda share: share.turn_began)
+        over.sort(key=lambda share: share.turn_began)
         chosen = (keep + waiting + over)[:budget]
         for share in over:
             if share in chosen:  # nobody waits for its place: another turn
-                share._turn_began = now
+                share.turn_began = now
         return [int(share in chosen) for share in self.shares]
 
     def _turn_is_over(self, share: Share, now: float) -> bool:
-        idle = now - max(share._last_message, share._turn_began)
+        idle = now - max(share.last_message, share.turn_began)
         if not share.in_flight and idle >= IDLE_TURN:
             return True
-        return now - share._turn_began >= LONGEST_TURN
+        return now - share.turn_began >= LONGEST_TURN
 
     def _raise(self, targets: list[int], now: float) -> list[Share]:
         free = self.max_in_flight - sum(share.exposure for share in self.shares)
@@ -219,7 +224,7 @@ class ReadyBudget:
             if ready < target and ready - share.ready < max(1, target // 4):
                 self.wanting = True
                 continue
-            share._raise(ready, now)
+            share.grow(ready, now)
             free -= share.exposure - before
             changed.append(share)
             self.wanting = self.wanting or ready < target
