@@ -21,7 +21,6 @@ from nsqcore.app.values import (
     integer,
     numbers,
     text,
-    type_names,
 )
 
 TOPOLOGY_AWARE_CONSUMPTION = "topology-aware-consumption"
@@ -76,11 +75,6 @@ def parse_percentiles(value: object) -> list[float]:
         raise OptionsError(
             f"Could not parse: {value} (--e2e-processing-latency-percentile: {error})"
         ) from error
-
-
-type_names[parse_percentiles] = type_names[numbers]
-type_names[parse_tls_required] = "true|false|tcp-https"
-type_names[parse_tls_version] = "|".join(_TLS_VERSIONS)
 
 
 def default_node_id() -> int:
@@ -252,6 +246,7 @@ class NsqdOptions:
         " (repeatable, or separated by commas)",
         flag="e2e-processing-latency-percentile",
         parse=parse_percentiles,
+        type="float",
         check=_percentile,
         many=True,
         converter=_descending,
@@ -272,6 +267,7 @@ class NsqdOptions:
         TLSRequired.NO,
         "refuse clients without TLS: true, false, or tcp-https (plain HTTP is let in)",
         parse=parse_tls_required,
+        type="true|false|tcp-https",
         bare="true",
         shown="false",
     )
@@ -279,6 +275,7 @@ class NsqdOptions:
         _TLS_VERSIONS["tls1.0"],
         "lowest TLS version accepted: ssl3.0, tls1.0, tls1.1, tls1.2 or tls1.3",
         parse=parse_tls_version,
+        type="|".join(_TLS_VERSIONS),
         shown="tls1.0",
     )
 

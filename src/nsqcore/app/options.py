@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 import attrs
 
 from nsqcore.app.flags import FlagError, ParsedFlags, parse_flags
-from nsqcore.app.values import boolean, duration_text, integer, seconds, text, type_names
+from nsqcore.app.values import boolean, duration_text, integer, seconds, text, type_name
 from nsqcore.app.version import version_line
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def option(
     flag: str | None = None,
     key: str | None = None,
     parse: Parse | None = None,
+    type: str | None = None,
     check: Callable[[Any], None] | None = None,
     many: bool = False,
     bare: str | None = None,
@@ -80,6 +81,7 @@ def option(
         default: the value, or a function that makes it. For ``many``, any sequence.
         parse: from text or TOML value to value; guessed from the default's type: bool, int, str,
             and float, which means seconds. Raises ValueError.
+        type: what help texts call its values, where ``parse`` is not one of `nsqcore.app.values`.
         check: raises ValueError for a value that parses but cannot be meant.
         many: the flag may be repeated; file and environment give lists; the field holds a tuple.
         bare: what the flag without a value stands for; ``"true"`` for booleans.
@@ -98,6 +100,7 @@ def option(
         "flag": flag,
         "key": key,
         "parse": parse,
+        "type": type,
         "check": check,
         "many": many,
         "bare": "true" if bare is None and parse is boolean else bare,
@@ -138,7 +141,7 @@ def settings(cls: type, program: str) -> Iterator[Setting]:
             flag=flag,
             key=key,
             variables=_variables(program, flag, key),
-            type=type_names.get(fields["parse"], "string"),
+            type=fields.pop("type") or type_name(fields["parse"]),
             default=default,
             **fields,
         )

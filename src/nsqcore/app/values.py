@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-type_names: dict[Callable[[Any], Any], str] = {}
+import attrs
 
 # The units of a duration, in seconds; both spellings of the micro sign are in use.
 _UNITS = {
@@ -139,17 +139,23 @@ def duration_text(value: float) -> str:
     return sign + "".join(parts)
 
 
-def choice(*allowed: str) -> Callable[[object], str]:
-    """A parser for one of a few words; capital letters do not matter."""
+@attrs.frozen
+class Choice:
+    """A parser for one of a few ``words``; capital letters do not matter."""
 
-    def parse(value: object) -> str:
+    words: tuple[str, ...]
+
+    def __call__(self, value: object) -> str:
+        """The word, as it stands in ``words``."""
         word = text(value).lower()
-        if word not in allowed:
-            raise ValueError(f"expected one of {', '.join(repr(word) for word in allowed)}")
+        if word not in self.words:
+            raise ValueError(f"expected one of {', '.join(map(repr, self.words))}")
         return word
 
-    type_names[parse] = "|".join(word for word in allowed if word)
-    return parse
+
+def choice(*words: str) -> Choice:
+    """A parser for one of ``words``."""
+    return Choice(words)
 
 
 def at_least(lowest: float) -> Callable[[float], None]:
@@ -181,14 +187,17 @@ def address(value: str) -> None:
         raise ValueError(f"unknown port {port!r}")
 
 
-type_names.update(
-    {
-        text: "string",
-        str: "string",
-        integer: "int",
-        number: "float",
-        numbers: "float",
-        boolean: "bool",
-        seconds: "duration",
-    }
-)
+_TYPE_NAMES: dict[Callable[[Any], Any], str] = {
+    integer: "int",
+    number: "float",
+    numbers: "float",
+    boolean: "bool",
+    seconds: "duration",
+}
+
+
+def type_name(parse: Callable[[Any], Any]) -> str:
+    """What help texts call the values that ``parse`` takes; ``string`` for one not known here."""
+    if isinstance(parse, Choice):
+        return "|".join(filter(None, parse.words))
+    return _TYPE_NAMES.get(parse, "string")
