@@ -147,6 +147,16 @@ class Producer:
         return None
 
     async def _send(self, command: bytes) -> None:
+        lost: list[ConnectionLost] = []
+        try:
+            await self._try(command, lost)
+        except ClientError as error:
+            if lost and error is not lost[-1]:  # what an earlier attempt did stays uncertain
+                raise ConnectionLost(str(error), sent=True) from error
+            raise
+
+    async def _try(self, command: bytes, lost: list[ConnectionLost]) -> None:
+        """Send ``command`` until it has an answer; ``lost`` gets the attempts without one."""
         tried: list[Connection] = []
         while True:
             connection = self._pick(tried)
@@ -160,8 +170,10 @@ class Producer:
                 return
             if isinstance(error, ProtocolError):
                 raise PublishError(str(error), code=error.code) from error
-            if error.sent and not self._resend:
-                raise error
+            if error.sent:
+                lost.append(error)
+                if not self._resend:
+                    raise error
             tried.append(connection)
             # Whatever breaks connections one after the other may be this very message.
             if len(tried) > len(self._links):

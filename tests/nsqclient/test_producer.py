@@ -131,6 +131,39 @@ async def test_resend_publishes_again_where_the_answer_was_lost():
 
 
 @on_both
+async def test_what_may_have_been_published_before_a_resend_that_failed_is_told():
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd()
+
+        def go_away(address: str, error: Exception) -> None:
+            nsqd.up = False
+
+        async with open_producer(
+            nsqd.address,
+            options=cluster.options(),
+            resend=True,
+            hooks=Hooks(disconnected=go_away),
+        ) as producer:
+            nsqd.replies.append(HANG_UP)
+            with pytest.raises(ConnectionLost, match="no nsqd to publish to") as caught:
+                await producer.publish("orders", b"x")
+        assert caught.value.sent
+
+
+@on_both
+async def test_refusal_of_a_second_attempt_does_not_hide_that_the_first_may_have_arrived():
+    async with fake_cluster() as cluster:
+        nsqd = cluster.nsqd()
+        nsqd.replies += [HANG_UP, error_frame(BadMessage("too large here"))]
+        async with open_producer(
+            nsqd.address, options=cluster.options(), resend=True, wait_when_down=True
+        ) as producer:
+            with pytest.raises(ConnectionLost, match="too large here") as caught:
+                await producer.publish("orders", b"x")
+        assert caught.value.sent
+
+
+@on_both
 async def test_publish_fails_promptly_when_no_nsqd_can_be_reached():
     async with (
         fake_cluster() as cluster,
