@@ -14,13 +14,13 @@ CASES ?=
 JOBS ?= 2
 # Test processes at a time: many tests wait for daemons more than they compute.
 WORKERS ?= 4
-# More for pytest, for instance: make test ARGS='-k queue -x'
+# More for pytest, or for nsqctl up: make test ARGS='-k queue -x', make run ARGS='--host=0.0.0.0'
 ARGS ?=
 
 .PHONY: help run test test-compose lint format types cover bench bench-compare conformance docs configuration clean distclean
 
 help:
-	@echo 'make run          a local cluster in the foreground'
+	@echo 'make run          a local cluster in the foreground (ARGS="--nsqd=3")'
 	@echo 'make test         every test (ARGS="-k name" for some)'
 	@echo 'make test-compose a cluster of containers, where there is a Docker engine'
 	@echo 'make lint types   style and types;  make format  puts the style right'
@@ -50,7 +50,7 @@ $(VENV)/installed-%: $(VENV)/installed
 	@touch $@
 
 run: $(VENV)/installed
-	$(BIN)/nsqctl up
+	$(BIN)/nsqctl up $(ARGS)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(ARGS)

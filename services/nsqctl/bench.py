@@ -104,14 +104,14 @@ async def _forget(lookupds: list[str], topic: str) -> None:
 async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
     """Publishing ``given.count`` messages, then consuming them."""
     bodies = [secrets.token_bytes(given.size)] * given.batch
-    batches = max(given.count // given.batch // given.publishers, 1)
-    count = batches * given.batch * given.publishers
+    full, rest = divmod(given.count, given.batch)
+    sizes = iter([given.batch] * full + [rest] * bool(rest))
     async with nsqclient.open_producer([given.nsqd_tcp_address]) as producer:
         await producer.wait_until_connected()
 
         async def publish() -> None:
-            for _ in range(batches):
-                await producer.publish_many(topic, bodies)
+            for size in sizes:  # the publishers share them
+                await producer.publish_many(topic, bodies[:size])
 
         began = time.perf_counter()
         async with trio.open_nursery() as publishers:
@@ -122,12 +122,12 @@ async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
         topic, CHANNEL, nsqd=[given.nsqd_tcp_address], max_in_flight=given.max_in_flight
     ) as consumer:
         began = time.perf_counter()
-        await _consume(consumer, count)
+        await _consume(consumer, given.count)
         consumed = time.perf_counter() - began
     return {
-        "messages": count,
-        "published_per_second": count / published,
-        "consumed_per_second": count / consumed,
+        "messages": given.count,
+        "published_per_second": given.count / published,
+        "consumed_per_second": given.count / consumed,
     }
 
 

@@ -8,6 +8,7 @@ the client, and a program that names its nsqds never needs it.
 """
 
 import json
+import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from struct import Struct
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
+import anyio.to_thread
 from attrs import define, field, frozen
 
 from nsqclient.errors import HttpError
@@ -57,6 +59,7 @@ class _Api:
 
     address: str
     timeout: float = 5.0
+    tls: ssl.SSLContext | None = None
     client: "httpx.AsyncClient | None" = None
     _stack: AsyncExitStack = field(factory=AsyncExitStack)
 
@@ -64,10 +67,12 @@ class _Api:
         if self.client is None:
             import httpx
 
-            # Reading the system's authorities takes a tenth of a second; plain HTTP has no use for
-            # them. Redirects are not followed, so it stays plain.
+            # Plain HTTP has no use for authorities. Redirects are not followed: it stays plain.
             secure = base_url(self.address).startswith("https:")
-            client = httpx.AsyncClient(verify=secure, timeout=self.timeout, trust_env=False)
+            if secure and self.tls is None:  # reading the system's takes tenths of a second
+                self.tls = await anyio.to_thread.run_sync(ssl.create_default_context)
+            verify = self.tls or False
+            client = httpx.AsyncClient(verify=verify, timeout=self.timeout, trust_env=False)
             self.client = await self._stack.enter_async_context(client)
 
     async def close(self) -> None:
@@ -140,14 +145,18 @@ def _message(answer: bytes) -> str:
 
 @define(eq=False)
 class NsqdHttp:
-    """The HTTP interface of the nsqd at ``address`` (``host:port`` or a URL)."""
+    """The HTTP interface of the nsqd at ``address`` (``host:port`` or a URL).
+
+    An ``https://`` URL is checked against the system's authorities, or by ``tls``.
+    """
 
     _api: _Api = field(init=False)
     address: str
     timeout: float = field(default=5.0, kw_only=True)
+    tls: ssl.SSLContext | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        self._api = _Api(self.address, self.timeout)
+        self._api = _Api(self.address, self.timeout, self.tls)
 
     async def __aenter__(self) -> Self:
         await self._api.open()
@@ -260,14 +269,18 @@ class Found:
 
 @define(eq=False)
 class LookupdHttp:
-    """The HTTP interface of the nsqlookupd at ``address`` (``host:port`` or a URL)."""
+    """The HTTP interface of the nsqlookupd at ``address`` (``host:port`` or a URL).
+
+    An ``https://`` URL is checked against the system's authorities, or by ``tls``.
+    """
 
     _api: _Api = field(init=False)
     address: str
     timeout: float = field(default=5.0, kw_only=True)
+    tls: ssl.SSLContext | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        self._api = _Api(self.address, self.timeout)
+        self._api = _Api(self.address, self.timeout, self.tls)
 
     async def __aenter__(self) -> Self:
         await self._api.open()

@@ -5,14 +5,17 @@ A stream is plain first. TLS and compression wrap it during the handshake
 """
 
 import ssl
+from functools import cache
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 from anyio.streams.tls import TLSStream
 from attrs import define
 
 from nsqclient.config import Stream
 from nsqclient.errors import ConnectionLost, ProtocolError
+from nsqcore.net.reasons import failure_reason
 from nsqcore.wire.errors import NsqError
 
 DEFAULT_PORT = 4150
@@ -87,13 +90,30 @@ async def dial(address: str) -> Stream:
         raise OSError(f"{host!r} is not a host name: {error}") from error
 
 
+@cache
+def system_authorities() -> ssl.SSLContext:
+    """A context that trusts whom the system trusts."""
+    return ssl.create_default_context()
+
+
+async def tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
+    """The context given, or one that trusts the system's authorities.
+
+    Those are read once, in a thread: it takes tenths of a second.
+    """
+    if isinstance(tls, ssl.SSLContext):
+        return tls
+    return await anyio.to_thread.run_sync(system_authorities)
+
+
 async def upgrade_to_tls(stream: Stream, address: str, tls: bool | ssl.SSLContext) -> Stream:
     """``stream`` after a TLS handshake.
 
     Raises:
         ConnectionLost: the handshake failed; the certificate was refused, by either side.
+        anyio.EndOfStream: the other side hung up.
     """
-    context = tls if isinstance(tls, ssl.SSLContext) else ssl.create_default_context()
+    context = await tls_context(tls)
     host = None if unix_path(address) is not None else split_address(address)[0]
     try:
         return await TLSStream.wrap(
@@ -103,9 +123,12 @@ async def upgrade_to_tls(stream: Stream, address: str, tls: bool | ssl.SSLContex
             ssl_context=context,
             standard_compatible=False,
         )
+    except anyio.EndOfStream:
+        raise
     except STREAM_ERRORS as error:
-        reason = error.__cause__ or error
-        raise ConnectionLost(f"nsqd {address}: TLS handshake failed: {reason}") from error
+        raise ConnectionLost(
+            f"nsqd {address}: TLS handshake failed: {failure_reason(error)}"
+        ) from error
 
 
 @define(eq=False)

@@ -1,8 +1,19 @@
+import ssl
+import threading
+
 import pytest
 from tests.nsqclient.backends import on_both
 
 from nsqclient import ProtocolError
-from nsqclient.stream import CompressedStream, check_address, dial, split_address, unix_path
+from nsqclient.stream import (
+    CompressedStream,
+    check_address,
+    dial,
+    split_address,
+    system_authorities,
+    tls_context,
+    unix_path,
+)
 from nsqclient.testing import stream_pair
 from nsqcore.wire.deflate import DeflateCodec
 
@@ -39,6 +50,28 @@ async def test_host_that_cannot_be_a_host_is_nobody():
     for host in ("a..b", "a\0b", "x" * 300):
         with pytest.raises(OSError):  # noqa: PT011 - the texts are the system's
             await dial(f"{host}:1")
+
+
+@on_both
+async def test_system_authorities_are_read_once_and_not_on_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    threads: list[int] = []
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def read() -> ssl.SSLContext:
+        threads.append(threading.get_ident())
+        return made
+
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    system_authorities.cache_clear()
+    try:
+        assert await tls_context(True) is made
+        assert await tls_context(True) is made
+    finally:
+        system_authorities.cache_clear()
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]
 
 
 @on_both

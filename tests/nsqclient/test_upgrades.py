@@ -18,7 +18,9 @@ from nsqclient import (
     AuthFailed,
     ConnectionLost,
     ConnectionOptions,
+    HttpError,
     Message,
+    NsqdHttp,
     PublishError,
     open_consumer,
     open_producer,
@@ -101,6 +103,30 @@ async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, t
     nsqd = daemon("nsqd", *flags)
     async with open_producer(nsqd.tcp, options=ConnectionOptions(tls=True)) as producer:
         with pytest.raises(ConnectionLost, match="TLS handshake failed"):
+            await producer.publish("orders", b"x")
+
+
+@on_both
+async def test_https_is_checked_by_the_context_given(daemon: Daemons, tmp_path: Path):
+    context, flags = certificates(tmp_path)
+    nsqd = daemon("nsqd", *flags)
+    (line,) = [line for line in nsqd.log().splitlines() if "HTTPS: listening on" in line]
+    url = f"https://{line.split()[-1]}"
+    async with NsqdHttp(url, tls=context) as api:
+        await api.ping()
+    async with NsqdHttp(url) as api:
+        with pytest.raises(HttpError, match="certificate verify failed"):
+            await api.ping()
+
+
+@on_both
+async def test_who_needs_a_certificate_and_has_none_is_told_so(daemon: Daemons, tmp_path: Path):
+    context, flags = certificates(tmp_path)
+    flags += ["--tls-required=tcp-https", "--tls-client-auth-policy=require-verify"]
+    nsqd = daemon("nsqd", *flags)
+    options = ConnectionOptions(tls=context)
+    async with open_producer(nsqd.tcp, options=options) as producer:
+        with pytest.raises(ConnectionLost, match="alert certificate required"):
             await producer.publish("orders", b"x")
 
 

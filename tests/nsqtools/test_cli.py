@@ -49,6 +49,7 @@ def test_every_flag_of_the_original_is_there(options):
 def test_help_names_every_flag(options):
     text = help_text(options, "x")
     assert all(f"  --{flag}" in text for flag in FLAGS[options])
+    assert "config file" not in text  # the utilities have none
 
 
 def test_the_documentation_names_every_client_option():

@@ -381,11 +381,12 @@ def help_text(cls: type, program: str, *, version: Version = "") -> str:
         lines += [f"  --{setting.flag}{kind}", f"        {setting.help}{default}"]
     if version is not None:
         lines += ["  --version", "        print the version and exit"]
-    first = next(settings(cls, program))
+    first, *others = settings(cls, program)
+    has_file = any(setting.flag == "config" for setting in (first, *others))
     lines += [
         "",
         f"Every flag can be set in the environment, as {first.variables[0]}, or read from a file",
-        f"whose path is in {first.variables[0]}_FILE. A flag wins over the environment,",
-        "which wins over the config file.",
+        f"whose path is in {first.variables[0]}_FILE. A flag wins over the environment"
+        + (",\nwhich wins over the config file." if has_file else "."),
     ]
     return "\n".join(lines) + "\n"

@@ -220,6 +220,7 @@ def test_help_lists_every_flag_on_stdout_and_ends_with_0(capsys):
         assert stop.value.code == 0
         out = capsys.readouterr().out
         assert out == help_text(Options, "prog")
+        assert out.endswith("A flag wins over the environment,\nwhich wins over the config file.\n")
         assert all(f"--{setting.flag}" in out for setting in settings(Options, "prog"))
 
 
