@@ -6,7 +6,6 @@ its own: a consumer and the files it writes. One that cannot write ends the prog
 
 import logging
 import os
-import re
 import sys
 from typing import Any
 
@@ -18,6 +17,7 @@ from nsqcore.app.options import OptionsError, option
 from nsqcore.app.service import Process
 from nsqcore.app.values import between
 from nsqcore.wire.names import is_valid_name
+from nsqcore.wire.patterns import compile_pattern
 from nsqtools import cli, filenames
 from nsqtools.clientopts import ClientOption
 from nsqtools.filelog import FileLog
@@ -96,9 +96,9 @@ def _check(options: ToFileOptions) -> None:
     cli.require(options.sync_interval > 0, "--sync-interval should be positive")
     cli.require(options.topic_refresh > 0, "--topic-refresh should be positive")
     try:
-        re.compile(options.topic_pattern)
-    except re.error as error:
-        raise OptionsError(f"--topic-pattern {options.topic_pattern!r}: {error}") from error
+        compile_pattern(options.topic_pattern)
+    except ValueError as error:
+        raise OptionsError(f"--topic-pattern: {error}") from error
 
 
 def _output(options: ToFileOptions, topic: str) -> Output:
@@ -160,7 +160,7 @@ class TopicLogs:
 
     def _wanted(self, topic: str) -> bool:
         pattern = self.options.topic_pattern
-        if not re.search(pattern, topic):
+        if not compile_pattern(pattern).search(topic):
             logger.warning("topic(%s): skipped, does not match pattern %s", topic, pattern)
             return False
         try:

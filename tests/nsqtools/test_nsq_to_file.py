@@ -184,7 +184,7 @@ def test_a_file_that_was_moved_away_is_made_anew_after_a_hang_up(daemon, tool, t
 def test_topics_that_appear_later_are_found(daemon, tool, tmp_path):
     lookupd = daemon("nsqlookupd")
     nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
-    log = tool("nsq_to_file", "--topic-pattern=^log_", "--topic-refresh=100ms", NAME,
+    log = tool("nsq_to_file", r"--topic-pattern=^log_[[:lower:]]\z", "--topic-refresh=100ms", NAME,
                f"--output-dir={tmp_path}/out", "--sync-interval=50ms",
                f"--lookupd-http-address={lookupd.http}")  # fmt: skip
     for topic in ("log_a", "other", "log_b"):

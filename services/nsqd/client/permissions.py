@@ -2,33 +2,18 @@
 
 Patterns are regular expressions, found anywhere in the name. Publishing names no
 channel: one of the channel patterns has to match the empty string for it.
-
-Auth servers write them in Go's dialect. What Python spells otherwise and may well be
-met is translated; a pattern that would mean something else here is refused.
 """
 
 import json
 import re
-import warnings
 from typing import Any
 
 from attrs import frozen
 
 from nsqcore.wire.errors import NsqError
+from nsqcore.wire.patterns import compile_pattern
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
-
-# Names are ASCII, so that ASCII classes do.
-_CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "digit": "0-9",
-    "lower": "a-z",
-    "upper": "A-Z",
-    "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}
-_GO_ONLY = re.compile(r"\[:(\w+):\]|\\(.)", re.DOTALL)
 
 
 class BadReply(NsqError):
@@ -108,20 +93,10 @@ def _authorization(item: object) -> Authorization:
 
 
 def _pattern(text: object) -> re.Pattern[str]:
-    translated = _GO_ONLY.sub(_translate, _text(text))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # of sets that Python may come to nest
-            return re.compile(translated)
-    except (re.error, RecursionError, OverflowError, FutureWarning) as error:
-        raise BadReply(f"invalid pattern {text!r:.200}: {error}") from error
-
-
-def _translate(found: re.Match[str]) -> str:
-    """A class such as ``[:alpha:]`` or an escaped character, as Python has it."""
-    if found[1] is not None:
-        return _CLASSES.get(found[1], found[0])
-    return r"\Z" if found[2] == "z" else found[0]
+        return compile_pattern(_text(text))
+    except ValueError as error:
+        raise BadReply(str(error)) from error
 
 
 def _object(value: object, name: str) -> dict[str, Any]:
