@@ -92,5 +92,25 @@ def test_health_is_what_readyz_says(tmp_path):
     assert "refused" in text
 
 
+def test_a_daemon_may_be_asked_at_a_unix_socket(tmp_path):
+    socket = tmp_path / "http.sock"
+    nsqd = Daemon("nsqd", tmp_path, [f"--http-address={socket}"])
+    nsqd.spawn()
+    try:
+        wait_until(lambda: health(str(socket))[0] == 0, "it is healthy")
+    finally:
+        nsqd.clean_up()
+    status, text = health(str(socket))
+    assert status == 1
+    assert str(socket) in text
+
+
+def test_an_address_that_is_none_is_named():
+    assert health("nonsense") == (
+        1,
+        "nonsense: invalid literal for int() with base 10: 'nonsense'\n",
+    )
+
+
 def test_where_no_daemon_is_process_one_all_is_well():
     assert health("") == (0, "")
