@@ -56,7 +56,7 @@ class ConsumerStats:
     backoff_level: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Consumer:
     """Messages of a channel: iterate over it, or `run` a handler, or take `batches`.
 
@@ -72,6 +72,13 @@ class Consumer:
 
     def __attrs_post_init__(self) -> None:
         self._screened = self._max_attempts is not None
+
+    def __repr__(self) -> str:
+        flow = self._flow
+        return (
+            f"<Consumer of {flow.name}: {len(flow.subscriptions)} connections, "
+            f"{flow.open_count} messages in hand>"
+        )
 
     def __aiter__(self) -> Self:
         return self

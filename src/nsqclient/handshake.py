@@ -24,7 +24,7 @@ from nsqclient.stream import (
 from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.deflate import DeflateCodec
-from nsqcore.wire.frames import ErrorFrame, FrameParser, Response
+from nsqcore.wire.frames import BadFrame, ErrorFrame, FrameParser, Response
 from nsqcore.wire.snappy import SnappyCodec
 
 _header = Struct(">i").unpack_from
@@ -83,16 +83,18 @@ class _Wire:
             if len(self.rest) >= need:
                 (size,) = _header(self.rest)
                 if not 4 <= size <= MAX_ANSWER:
-                    raise ProtocolError(f"nsqd {self.address}: this is not an nsqd")
+                    hint = " but an HTTP server" if self.rest.startswith(b"HTTP") else ""
+                    raise ProtocolError(f"nsqd {self.address}: this is not an nsqd{hint}")
                 need = 4 + size
                 if len(self.rest) >= need:
                     break
             self.rest += await self.stream.receive(READ_SIZE)
-        frames = FrameParser().feed(self.rest[:need])
+        (frame,) = FrameParser().feed(self.rest[:need])
         self.rest = self.rest[need:]
-        if frames and isinstance(frames[0], Response | ErrorFrame):
-            return frames[0]
-        raise ProtocolError(f"nsqd {self.address}: sent {frames!r} where an answer was due")
+        if isinstance(frame, Response | ErrorFrame):
+            return frame
+        what = f"a {frame.reason}" if isinstance(frame, BadFrame) else "messages"
+        raise ProtocolError(f"nsqd {self.address}: this is not an nsqd: it sent {what}")
 
 
 async def shake_hands(address: str, options: ConnectionOptions) -> tuple[Stream, bytes, Negotiated]:

@@ -150,7 +150,7 @@ class NsqdHttp:
     An ``https://`` URL is checked against the system's authorities, or by ``tls``.
     """
 
-    _api: _Api = field(init=False)
+    _api: _Api = field(init=False, repr=False)
     address: str
     timeout: float = field(default=5.0, kw_only=True)
     tls: ssl.SSLContext | None = field(default=None, kw_only=True)
@@ -274,7 +274,7 @@ class LookupdHttp:
     An ``https://`` URL is checked against the system's authorities, or by ``tls``.
     """
 
-    _api: _Api = field(init=False)
+    _api: _Api = field(init=False, repr=False)
     address: str
     timeout: float = field(default=5.0, kw_only=True)
     tls: ssl.SSLContext | None = field(default=None, kw_only=True)
@@ -307,9 +307,9 @@ class LookupdHttp:
         try:
             answer = _dictionary(await self._api.get("/lookup", {"topic": topic}))
         except HttpError as error:
-            if error.status == 404:
+            if error.message == "TOPIC_NOT_FOUND":
                 return Found([], [])
-            raise
+            raise  # another 404 is of something that is no nsqlookupd
         return Found(_names(answer, "channels"), _producers(answer))
 
     async def topics(self) -> list[str]:

@@ -71,7 +71,7 @@ class Link:
         return None if connection is None or connection.error is not None else connection
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Producer:
     """Publishes to a set of nsqds. Made by `open_producer`."""
 
@@ -83,6 +83,10 @@ class Producer:
     _turn: int = 0
     _closed: bool = False
     _changed: anyio.Event = Factory(anyio.Event)
+
+    def __repr__(self) -> str:
+        addresses = ", ".join(link.address for link in self._links)
+        return f"<Producer for {addresses}: {len(self.connected)} connected>"
 
     async def publish(self, topic: str, body: Body, *, defer: float | None = None) -> None:
         """Publish one message; returns when nsqd has it.

@@ -89,12 +89,15 @@ class _Loop:
         return self._portal.start_task_soon(function)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Message:
     """A message, open until it is finished or requeued (see `nsqclient.Message`)."""
 
     _loop: _Loop
     _message: nsqclient.Message
+
+    def __repr__(self) -> str:
+        return repr(self._message)
 
     @property
     def id(self) -> str:
@@ -158,12 +161,15 @@ class Message:
             self._loop.settle(self._message, raised, requeue_delay)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Producer:
     """Publishes to a set of nsqds. Made by `open_producer`."""
 
     _loop: _Loop
     _producer: nsqclient.Producer
+
+    def __repr__(self) -> str:
+        return repr(self._producer)
 
     def publish(
         self, topic: str, body: Body, *, defer: float | None = None, timeout: float | None = None
@@ -191,7 +197,7 @@ class Producer:
         """Nothing is left to do when the block ends."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Consumer:
     """Messages of a channel: iterate over it, or `run` a handler. Made by `open_consumer`."""
 
@@ -199,6 +205,9 @@ class Consumer:
     _consumer: nsqclient.Consumer
     _fetched: deque[nsqclient.Message] = Factory(deque)
     _turn: threading.Lock = Factory(threading.Lock)
+
+    def __repr__(self) -> str:
+        return repr(self._consumer)
 
     def __iter__(self) -> Self:
         return self

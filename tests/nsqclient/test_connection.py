@@ -65,6 +65,20 @@ async def test_what_is_no_nsqd_is_refused_before_it_can_do_harm():
 
 
 @on_both
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "this is not an nsqd but an HTTP server$"),
+        (b"\0\0\0\x0eE_BAD_PROTOCOL", "this is not an nsqd: it sent a frame of size 14 and type "),
+        (encode_messages([RECORD]), "this is not an nsqd: it sent messages$"),
+    ],
+)
+async def test_who_gives_a_wrong_port_is_told_what_is_there(answer: bytes, words: str):
+    with pytest.raises(ProtocolError, match=words):
+        await shake_hands(answer)
+
+
+@on_both
 async def test_numbers_that_make_no_sense_are_left_out():
     for number in (b"1e999", b"-1", b"0", b"true", b'"5"', b"null", b"9" * 4000, b"NaN"):
         answer = b'{"max_rdy_count": ' + number + b', "msg_timeout": ' + number + b"}"

@@ -48,6 +48,15 @@ async def test_nsqd_is_administered(daemon: Daemons):
 
 @pytest.mark.slow
 @on_both
+async def test_nsqd_taken_for_an_nsqlookupd_does_not_pass_for_one(daemon: Daemons):
+    async with LookupdHttp(daemon("nsqd").http) as api:
+        assert repr(api) == f"LookupdHttp(address='{api.address}', timeout=5.0, tls=None)"
+        with pytest.raises(HttpError, match="/lookup: 404 NOT_FOUND"):
+            await api.lookup("orders")
+
+
+@pytest.mark.slow
+@on_both
 async def test_nsqlookupd_is_asked_and_administered(daemon: Daemons):
     lookupd = daemon("nsqlookupd")
     async with LookupdHttp(lookupd.http) as api:

@@ -22,9 +22,12 @@ def test_scripts_publish_and_consume_without_an_event_loop(daemon: Daemons):
     with open_producer(nsqd.tcp) as producer:
         producer.publish("orders", b'{"n": 1}', timeout=PATIENCE)
         producer.publish_many("orders", [b"2", b"3"])
+        assert repr(producer) == f"<Producer for {nsqd.tcp}: 1 connected>"
         producer.publish("orders", b"later", defer=0.1)
     with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_backoff=0) as consumer:
+        assert repr(consumer).startswith("<Consumer of orders/billing: ")
         first = next(consumer)
+        assert repr(first).startswith(f"<Message {first.id} of orders at {nsqd.tcp}: ")
         assert (first.json(), first.attempts, first.topic) == ({"n": 1}, 1, "orders")
         first.touch()
         first.requeue(0.1)
