@@ -1,10 +1,15 @@
 """What holds for every test, whoever starts them: a busy machine, the background, nohup."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.e2e.daemons import Daemon, daemons
+from tests.e2e.peer import Peer
 
 # Nohup and shells without job control have signals ignored, also by what the tests start.
 for number in signal.SIGINT, signal.SIGHUP:
@@ -31,3 +36,23 @@ def pytest_runtest_makereport():
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready; they end with the test."""
+    with daemons(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[[Daemon], Peer]]:
+    """Makes raw V2 connections: `peer(nsqd)`."""
+    with contextlib.ExitStack() as open_peers:
+
+        def connect(nsqd: Daemon) -> Peer:
+            made = Peer.connect(nsqd.tcp_port)
+            open_peers.callback(made.close)
+            return made
+
+        yield connect

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +201,20 @@ class Daemon:
         """Bytes of resident memory."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+
+
+@contextlib.contextmanager
+def daemons(folder: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons, each with a folder of its own in ``folder``; they end with the block."""
+    made: list[Daemon] = []
+
+    def make(program: str, *flags: str, limits: Callable[[], None] | None = None) -> Daemon:
+        made.append(Daemon(program, folder / f"{program}-{len(made)}", list(flags), limits=limits))
+        made[-1].folder.mkdir()
+        return made[-1].start()
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.clean_up()

@@ -69,22 +69,22 @@ def certificates(nsqd_folder: Path) -> tuple[ssl.SSLContext, list[str]]:
 
 
 @on_both
-async def test_plain(daemon: Daemons):
+async def test_messages_pass_over_a_plain_connection(daemon: Daemons):
     await round_trip(daemon("nsqd"), ConnectionOptions())
 
 
 @on_both
-async def test_deflate(daemon: Daemons):
+async def test_messages_pass_deflated(daemon: Daemons):
     await round_trip(daemon("nsqd"), ConnectionOptions(deflate=6))
 
 
 @on_both
-async def test_snappy(daemon: Daemons):
+async def test_messages_pass_in_snappy(daemon: Daemons):
     await round_trip(daemon("nsqd"), ConnectionOptions(snappy=True))
 
 
 @on_both
-async def test_tls(daemon: Daemons, tmp_path: Path):
+async def test_messages_pass_under_tls_where_it_is_required(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     await round_trip(
         daemon("nsqd", "--tls-required=tcp-https", *flags), ConnectionOptions(tls=context)
@@ -92,7 +92,7 @@ async def test_tls(daemon: Daemons, tmp_path: Path):
 
 
 @on_both
-async def test_tls_with_snappy(daemon: Daemons, tmp_path: Path):
+async def test_messages_pass_in_snappy_under_tls(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     await round_trip(daemon("nsqd", *flags), ConnectionOptions(tls=context, snappy=True))
 

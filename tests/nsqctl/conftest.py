@@ -1,32 +1,13 @@
 """Real daemons, clusters and terminals, which end with the test whatever it did."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.daemons import Daemon, wait_until
-from tests.e2e.peer import Peer
+from tests.e2e.daemons import Daemon, daemons, wait_until
 from tests.nsqctl.program import NSQCTL, Pair, Terminal, Up
 
 Make = Callable[..., Daemon]
-
-
-@contextlib.contextmanager
-def daemons(folder: Path) -> Iterator[Make]:
-    """Makes daemons in ``folder``."""
-    made: list[Daemon] = []
-
-    def make(program: str, *flags: str) -> Daemon:
-        made.append(Daemon(program, folder / f"{program}-{len(made)}", list(flags)))
-        made[-1].folder.mkdir()
-        return made[-1].start()
-
-    try:
-        yield make
-    finally:
-        for one in made:
-            one.clean_up()
 
 
 def lookupd_knows(lookupd: Daemon, topic: str, channel: str) -> int:
@@ -46,13 +27,6 @@ def make_pair(make: Make) -> Pair:
     wait_until(lambda: [made.depth(n) for n in (0, 1)] == [2, 3], "the messages are in the channel")
     wait_until(lambda: lookupd_knows(lookupd, "orders", "kitchen") == 2, "both are registered")
     return made
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Make]:
-    """Makes daemons: `daemon("nsqd", "--flag")` is started and ready."""
-    with daemons(tmp_path) as make:
-        yield make
 
 
 @pytest.fixture
@@ -88,16 +62,3 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     yield start
     for one in made:
         one.clean_up()
-
-
-@pytest.fixture
-def peer() -> Iterator[Callable[[Daemon], Peer]]:
-    """Makes raw V2 connections: `peer(nsqd)`."""
-    with contextlib.ExitStack() as open_peers:
-
-        def connect(nsqd: Daemon) -> Peer:
-            made = Peer.connect(nsqd.tcp_port)
-            open_peers.callback(made.close)
-            return made
-
-        yield connect
