@@ -127,11 +127,11 @@ def restore(broker: Broker, topics: list[TopicMetadata]) -> None:
     for listed in topics:
         topic = broker.topic(listed.name)
         if listed.paused:
-            broker.pause_topic(topic, True)
+            broker.pause_topic(topic, paused=True)
         for item in listed.channels:
             channel = broker.channel(listed.name, item.name)
             if item.paused:
-                broker.pause_channel(topic, channel, True)
+                broker.pause_channel(topic, channel, paused=True)
         if not topic.is_open:
             broker.open_topic(topic)
 

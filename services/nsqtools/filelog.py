@@ -9,6 +9,7 @@ them again, and some may then be in the files twice, but none is missing.
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 import attrs
@@ -84,7 +85,9 @@ class FileLog:
                 if hang_up:
                     await trio.to_thread.run_sync(self.output.close)
                 safe = await trio.to_thread.run_sync(
-                    self._step, records, due, due or hang_up or full, stopping
+                    partial(
+                        self._step, records, tick=due, sync=due or hang_up or full, close=stopping
+                    )
                 )
                 self.progress.add(len(records), sum(map(len, records)) + len(records))
                 if safe:
@@ -104,7 +107,7 @@ class FileLog:
                 self._waiting = None
         return []
 
-    def _step(self, records: list[bytes], tick: bool, sync: bool, close: bool) -> bool:
+    def _step(self, records: list[bytes], *, tick: bool, sync: bool, close: bool) -> bool:
         """Do what is due with the files; returns whether all records so far are on disk."""
         output = self.output
         if tick:

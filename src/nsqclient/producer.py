@@ -165,7 +165,7 @@ class Producer:
         while True:
             connection = self._pick(tried)
             if connection is None:
-                await self._wait_for_link(tried)
+                await self._wait_for_link()
                 continue
             reply = connection.request(command)
             await reply.done.wait()
@@ -193,7 +193,7 @@ class Producer:
                 return connection
         return None
 
-    async def _wait_for_link(self, tried: list[Connection]) -> None:
+    async def _wait_for_link(self) -> None:
         """Return when a connection may be there; raise when there is nothing to wait for."""
         if self._closed:
             raise Closed("the producer is closed")

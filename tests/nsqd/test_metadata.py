@@ -65,9 +65,9 @@ def test_fresh_nsqd_has_no_topics(tmp_path, metadata):
 
 def test_topics_channels_and_pauses_are_listed(tmp_path, broker, metadata):
     channel = broker.channel("with", "a")
-    broker.pause_channel(broker.topic("with"), channel, True)
+    broker.pause_channel(broker.topic("with"), channel, paused=True)
     broker.channel("with", "b")
-    broker.pause_topic(broker.topic("without"), True)
+    broker.pause_topic(broker.topic("without"), paused=True)
     metadata.save()
 
     assert content(tmp_path) == {
@@ -93,9 +93,9 @@ def test_what_is_ephemeral_is_left_out(tmp_path, broker, metadata):
 
 
 def test_what_was_written_is_restored(tmp_path, broker, metadata, make_broker):
-    broker.pause_channel(broker.topic("t"), broker.channel("t", "a"), True)
+    broker.pause_channel(broker.topic("t"), broker.channel("t", "a"), paused=True)
     broker.channel("t", "b")
-    broker.pause_topic(broker.topic("bare"), True)
+    broker.pause_topic(broker.topic("bare"), paused=True)
     metadata.save()
 
     again = make_broker()
@@ -187,11 +187,11 @@ async def test_many_creations_are_few_writes(tmp_path, broker, metadata, nursery
 
 
 async def test_who_waits_finds_the_change_written(tmp_path, broker, metadata):
-    broker.pause_topic(broker.topic("t"), True)
+    broker.pause_topic(broker.topic("t"), paused=True)
     await metadata.persist()
     assert content(tmp_path)["topics"][0]["paused"]
 
-    broker.pause_topic(broker.topic("t"), False)
+    broker.pause_topic(broker.topic("t"), paused=False)
     await metadata.persist()
     assert not content(tmp_path)["topics"][0]["paused"]
 
@@ -204,7 +204,7 @@ async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
     disk.watch(monkeypatch)
     metadata.save()
     nursery.start_soon(metadata.run)
-    broker.pause_channel(broker.topic("t"), broker.channel("t", "c"), True)
+    broker.pause_channel(broker.topic("t"), broker.channel("t", "c"), paused=True)
     await metadata.persist()
 
     for number in range(20):
@@ -216,7 +216,7 @@ async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
 async def test_what_is_ephemeral_causes_no_write(tmp_path, broker, metadata, nursery):
     nursery.start_soon(metadata.run)
     broker.channel("t#ephemeral", "c")
-    broker.pause_topic(broker.topic("t#ephemeral"), True)
+    broker.pause_topic(broker.topic("t#ephemeral"), paused=True)
     await trio.testing.wait_all_tasks_blocked()
 
     assert os.listdir(tmp_path) == []
@@ -270,7 +270,7 @@ def refuse(number: int):
 def test_late_write_in_the_thread_does_not_undo_a_newer_one(tmp_path, broker, metadata):
     broker.topic("t")
     late = metadata._next()
-    broker.pause_topic(broker.topic("t"), True)
+    broker.pause_topic(broker.topic("t"), paused=True)
     metadata.save()
     metadata._write(late, suffix="thread")
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from nsqcore.net.effects import Close, Effect
-from nsqcore.wire import identify
 from nsqcore.wire.commands import (
     Auth,
     Command,
@@ -44,6 +43,8 @@ from nsqcore.wire.errors import (
     Unauthorized,
 )
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
+from nsqcore.wire.identify import negotiate, parse_request
+from nsqcore.wire.identify import reply as identify_reply
 from nsqcore.wire.names import as_text, quote
 from nsqcore.wire.parser import parse_number
 from nsqd.client.client import AuthorizeNow, Client, State, UpgradeNow
@@ -309,17 +310,17 @@ def start_close(client: Client, command: StartClose) -> None:
 # ------------------------------------------------------------------ the session itself
 
 
-def introduce(client: Client, command: Identify) -> UpgradeNow | None:
+def identify(client: Client, command: Identify) -> UpgradeNow | None:
     """IDENTIFY."""
     check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
-    request = identify.parse_request(command.body)
-    identity = identify.negotiate(request, client.identity, limits)
+    request = parse_request(command.body)
+    identity = negotiate(request, client.identity, limits)
     client.identity = identity
     if not request.feature_negotiation:
         client.outbox.add(OK_FRAME)
         return None
-    client.outbox.add(response_frame(identify.reply(identity, limits)))
+    client.outbox.add(response_frame(identify_reply(identity, limits)))
     if identity.tls or identity.deflate or identity.snappy:
         return UpgradeNow()
     return None
@@ -387,7 +388,7 @@ HANDLERS: dict[type, Callable[[Client, Any], Outcome]] = {
     Touch: touch,
     Ready: ready,
     Subscribe: subscribe,
-    Identify: introduce,
+    Identify: identify,
     Auth: authenticate,
     StartClose: start_close,
     Nop: nop,

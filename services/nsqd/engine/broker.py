@@ -166,13 +166,13 @@ class Broker:
         else:
             self.mark(channel)
 
-    def pause_topic(self, topic: Topic, paused: bool) -> None:
+    def pause_topic(self, topic: Topic, *, paused: bool) -> None:
         """Hold back what is published to ``topic``, or let it through."""
         topic.paused = paused
         self._changed("pause", topic)
         self._resume(topic)
 
-    def pause_channel(self, topic: Topic, channel: Channel, paused: bool) -> None:
+    def pause_channel(self, topic: Topic, channel: Channel, *, paused: bool) -> None:
         """Hold back what ``channel`` would deliver, or let it go on."""
         channel.paused = paused
         self._changed("pause", topic, channel)

@@ -24,13 +24,13 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     router.add("POST", "/topic/create", partial(create_topic, api))
     router.add("POST", "/topic/delete", partial(delete_topic, api))
     router.add("POST", "/topic/empty", partial(empty_topic, api))
-    router.add("POST", "/topic/pause", partial(pause_topic, api, True))
-    router.add("POST", "/topic/unpause", partial(pause_topic, api, False))
+    router.add("POST", "/topic/pause", partial(pause_topic, api, paused=True))
+    router.add("POST", "/topic/unpause", partial(pause_topic, api, paused=False))
     router.add("POST", "/channel/create", partial(create_channel, api))
     router.add("POST", "/channel/delete", partial(delete_channel, api))
     router.add("POST", "/channel/empty", partial(empty_channel, api))
-    router.add("POST", "/channel/pause", partial(pause_channel, api, True))
-    router.add("POST", "/channel/unpause", partial(pause_channel, api, False))
+    router.add("POST", "/channel/pause", partial(pause_channel, api, paused=True))
+    router.add("POST", "/channel/unpause", partial(pause_channel, api, paused=False))
 
 
 def create_topic(api: NsqdApi, request: Request) -> Response:
@@ -63,9 +63,9 @@ def empty_topic(api: NsqdApi, request: Request) -> Response:
     return EMPTY
 
 
-async def pause_topic(api: NsqdApi, paused: bool, request: Request) -> Response:
+async def pause_topic(api: NsqdApi, request: Request, *, paused: bool) -> Response:
     """POST /topic/pause, /topic/unpause. Answered when it would outlive a crash."""
-    api.broker.pause_topic(existing_topic(api.broker, request), paused)
+    api.broker.pause_topic(existing_topic(api.broker, request), paused=paused)
     await api.persist()
     return EMPTY
 
@@ -100,10 +100,10 @@ def empty_channel(api: NsqdApi, request: Request) -> Response:
     return EMPTY
 
 
-async def pause_channel(api: NsqdApi, paused: bool, request: Request) -> Response:
+async def pause_channel(api: NsqdApi, request: Request, *, paused: bool) -> Response:
     """POST /channel/pause, /channel/unpause. Answered when it would outlive a crash."""
     topic, channel = _channel(api, request)
-    api.broker.pause_channel(topic, channel, paused)
+    api.broker.pause_channel(topic, channel, paused=paused)
     await api.persist()
     return EMPTY
 

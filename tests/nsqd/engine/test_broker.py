@@ -175,16 +175,16 @@ def test_settings_reach_the_channels(new_broker):
 def test_paused_topic_and_channel_go_on_where_they_stopped(broker, changes, new_client):
     client = new_client(ready=9).join(broker)
     topic, channel = broker.topics["t"], broker.channel("t", "c")
-    broker.pause_topic(topic, True)
+    broker.pause_topic(topic, paused=True)
     broker.publish("t", [b"a"], now=0)
     broker.pump(now=0)
     assert (topic.depth, channel.depth) == (1, 0)
-    broker.pause_channel(topic, channel, True)
-    broker.pause_topic(topic, False)
+    broker.pause_channel(topic, channel, paused=True)
+    broker.pause_topic(topic, paused=False)
     broker.pump(now=0)
     assert (topic.depth, channel.depth) == (0, 1)
     assert client.bodies() == []
-    broker.pause_channel(topic, channel, False)
+    broker.pause_channel(topic, channel, paused=False)
     broker.pump(now=0)
     assert client.bodies() == [b"a"]
     assert changes[2:] == [
@@ -243,9 +243,9 @@ def test_deleted_channel_is_gone_with_its_messages_and_consumers(broker, changes
 def test_deleted_topic_is_gone_with_its_channels(broker, changes, new_client):
     client = new_client(ready=1).join(broker)
     topic = broker.publish("t", [b"a"], now=0)
-    broker.pause_topic(topic, True)
+    broker.pause_topic(topic, paused=True)
     broker.publish("t", [b"b"], now=0)
-    broker.pause_topic(topic, False)
+    broker.pause_topic(topic, paused=False)
     broker.delete_topic(topic)
     assert not broker.pump(now=0)
     assert client.is_gone

@@ -457,10 +457,10 @@ class EngineMachine(RuleBasedStateMachine):
         topic, channel = self.target(pick)
         engine = self.broker.topics[topic]
         if channel is None:
-            self.broker.pause_topic(engine, paused)
+            self.broker.pause_topic(engine, paused=paused)
             self.topics[topic].paused = paused
         else:
-            self.broker.pause_channel(engine, engine.channels[channel], paused)
+            self.broker.pause_channel(engine, engine.channels[channel], paused=paused)
             self.topics[topic].channels[channel].paused = paused
         self.settle()
 
@@ -526,13 +526,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.topics = {n: t for n, t in self.topics.items() if not n.endswith("#ephemeral")}
         self.open_broker(hold=False)
         for name, topic in self.topics.items():
-            self.broker.pause_topic(self.broker.topic(name), topic.paused)
+            self.broker.pause_topic(self.broker.topic(name), paused=topic.paused)
             topic.shut = False
             topic.waiting = dict.fromkeys(topic.waiting)
             topic.channels = {n: c for n, c in topic.channels.items() if not c.ephemeral}
             for channel_name, channel in topic.channels.items():
                 engine = self.broker.channel(name, channel_name)
-                self.broker.pause_channel(self.broker.topics[name], engine, channel.paused)
+                self.broker.pause_channel(self.broker.topics[name], engine, paused=channel.paused)
                 self.give_back(channel, dict(channel.held))
                 for body, (attempts, _) in channel.deferred.items():
                     channel.queued[body] = attempts

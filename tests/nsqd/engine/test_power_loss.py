@@ -127,7 +127,7 @@ class Life:
 
     def pause(self) -> None:
         topic = self.broker.topics["t"]
-        self.broker.pause_topic(topic, not topic.paused)
+        self.broker.pause_topic(topic, paused=not topic.paused)
 
     def deliver(self) -> None:
         channel = self.chance.choice(list(self.channels.values()))

@@ -53,7 +53,7 @@ def test_channel_is_counted_through_all_its_messages_go_through(make_broker):
     channel.requeue(consumer, second, 60 * SECOND, 0)
     broker.mark(channel)
     broker.pump(0)
-    broker.pause_channel(broker.topics["t"], channel, True)
+    broker.pause_channel(broker.topics["t"], channel, paused=True)
 
     stats = ChannelStats.of(channel, 0)
 
