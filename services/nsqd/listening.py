@@ -22,11 +22,15 @@ class Listeners:
     http: Listener | None = None
     https: Listener | None = None
 
+    def named(self) -> list[tuple[str, Listener]]:
+        """Those that are open, and what the log calls them."""
+        doors = (("TCP", self.tcp), ("HTTP", self.http), ("HTTPS", self.https))
+        return [(name, listener) for name, listener in doors if listener is not None]
+
     def close(self) -> None:
         """Close them all."""
-        for listener in (self.tcp, self.http, self.https):
-            if listener is not None:
-                listener.close()
+        for _, listener in self.named():
+            listener.close()
 
 
 def open_listeners(options: NsqdOptions) -> Listeners:
@@ -43,11 +47,8 @@ def open_listeners(options: NsqdOptions) -> Listeners:
     except OptionsError:
         listeners.close()
         raise
-    logger.info("TCP: listening on %s", listeners.tcp.address)
-    if listeners.http is not None:
-        logger.info("HTTP: listening on %s", listeners.http.address)
-    if listeners.https is not None:
-        logger.info("HTTPS: listening on %s", listeners.https.address)
+    for name, listener in listeners.named():
+        logger.info("%s: listening on %s", name, listener.address)
     return listeners
 
 

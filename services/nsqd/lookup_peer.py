@@ -74,6 +74,8 @@ class LookupPeer:
     def tell(self, command: bytes) -> None:
         """Send ``command`` soon. Dropped without a connection: the next begins with everything."""
         if self.state == "connected":
+            kind = "channel" if command.count(b" ") > 1 else "topic"
+            logger.info("LOOKUPD(%s): %s %s", self.name, kind, as_text(command.rstrip()))
             self._waiting.append(command)
             self._news.set()
 
@@ -145,11 +147,12 @@ class LookupPeer:
             logger.warning("LOOKUPD(%s): parsing response - %s", self.name, error)
         else:
             logger.info(
-                "LOOKUPD(%s): peer info %s http_port %d version %s",
+                "LOOKUPD(%s): peer info {TCPPort:%d HTTPPort:%d Version:%s BroadcastAddress:%s}",
                 self.name,
-                self.info.broadcast_address,
+                self.info.tcp_port,
                 self.info.http_port,
                 self.info.version,
+                self.info.broadcast_address,
             )
 
     async def _serve(self, stream: trio.abc.Stream, parser: ReplyParser) -> NoReturn:

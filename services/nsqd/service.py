@@ -290,6 +290,8 @@ class Nsqd:
                 garbage.tune()
                 self.process.ready()
                 await self.process.shutdown.wait()
+                for name, listener in self.listeners.named():
+                    logger.info("%s: closing %s", name, listener.address)
                 self.switchboard.stop_accepting()
                 await self.switchboard.close_clients(GRACE)
                 self._nursery = None
@@ -337,6 +339,7 @@ def _log_change(kind: Kind, topic: Topic, channel: Channel | None) -> None:
         logger.info("TOPIC(%s): deleting", topic.name)
     elif kind == "delete" and channel is not None:
         logger.info("TOPIC(%s): deleting channel %s", topic.name, channel.name)
+        logger.info("CHANNEL(%s): deleting", channel.name)
 
 
 def _again() -> None:

@@ -60,8 +60,10 @@ class LookupSession:
         if producer is not None:
             count = len(producer.topics)
             self.registry.remove(producer)
+            self._log_change("UNREGISTER", "client")
             logger.info("DB: client(%s) UNREGISTER of %d topics", producer.id, count)
-        logger.info("client(%s): gone%s", self.peer.address, f" - {error}" if error else "")
+        cause = f" - {error}" if error else ""
+        logger.info("PROTOCOL(V1): [%s] exiting ioloop%s", self.peer.address, cause)
 
     def _execute(self, command: LookupCommand) -> Effect | None:
         if isinstance(command, Fault):
@@ -80,7 +82,7 @@ class LookupSession:
     def _fail(self, fault: Fault) -> Close:
         answer = fault.error.to_wire()
         logger.error(
-            "client(%s): %s", self.peer.address, answer.decode("utf-8", "backslashreplace")
+            "client(%s) - %s", self.peer.address, answer.decode("utf-8", "backslashreplace")
         )
         self.outbox.add(reply(answer))
         return Close(str(fault.error))
@@ -100,6 +102,7 @@ class LookupSession:
             peer.http_port,
             peer.version,
         )
+        self._log_change("REGISTER", "client")
         self.outbox.add(reply(json.dumps(self.about(), separators=(",", ":")).encode()))
         return None
 
@@ -110,20 +113,26 @@ class LookupSession:
 
     def _register(self, command: Register) -> None:
         assert self._producer is not None, "the parser lets nobody register who is unknown"
-        if self.registry.register(self._producer, command.topic, command.channel):
-            self._log_change("REGISTER", command)
+        known = len(self._producer.topics)
+        if not self.registry.register(self._producer, command.topic, command.channel):
+            return
+        if command.channel:
+            self._log_change("REGISTER", "channel", command.topic, command.channel)
+        if len(self._producer.topics) > known:
+            self._log_change("REGISTER", "topic", command.topic)
 
     def _unregister(self, command: Unregister) -> None:
         assert self._producer is not None, "the parser lets nobody unregister who is unknown"
         if self.registry.unregister(self._producer, command.topic, command.channel):
-            self._log_change("UNREGISTER", command)
+            category = "channel" if command.channel else "topic"
+            self._log_change("UNREGISTER", category, command.topic, command.channel)
 
-    def _log_change(self, what: str, command: Register | Unregister) -> None:
+    def _log_change(self, what: str, category: str, key: str = "", subkey: str = "") -> None:
         logger.info(
             "DB: client(%s) %s category:%s key:%s subkey:%s",
             self.peer.address,
             what,
-            "channel" if command.channel else "topic",
-            command.topic,
-            command.channel,
+            category,
+            key,
+            subkey,
         )

@@ -6,6 +6,7 @@ served meanwhile. Each request's ``context`` is the `Lookupd` it is about.
 """
 
 import json as _json
+import logging
 from collections.abc import Iterable
 
 import attrs
@@ -19,6 +20,8 @@ from nsqcore.wire.names import is_valid_name
 from nsqlookupd.context import Lookupd, lookupd_of
 from nsqlookupd.operations import add_routes
 from nsqlookupd.registry import Producer, Topic
+
+logger = logging.getLogger(__name__)
 
 router = Router()
 add_routes(router)
@@ -168,14 +171,22 @@ def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
 @router.post("/topic/create")
 def create_topic(request: Request) -> Response:
     """Make a topic known, without producers."""
-    lookupd_of(request).registry.create(_valid(request, "topic"))
+    topic = _valid(request, "topic")
+    logger.info("DB: adding topic(%s)", topic)
+    lookupd_of(request).registry.create(topic)
     return EMPTY
 
 
 @router.post("/topic/delete")
 def delete_topic(request: Request) -> Response:
     """Forget a topic and its channels until somebody registers it again."""
-    lookupd_of(request).registry.delete_topic(_needed(request, "topic"))
+    name, registry = _needed(request, "topic"), lookupd_of(request).registry
+    topic = registry.topics.get(name)
+    if topic is not None:
+        for channel in topic.channels:
+            logger.info("DB: removing channel(%s) from topic(%s)", channel, name)
+        logger.info("DB: removing topic(%s)", name)
+        registry.delete_topic(name)
     return EMPTY
 
 
@@ -184,6 +195,7 @@ def tombstone(request: Request) -> Response:
     """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while."""
     topic, node = _needed(request, "topic"), _needed(request, "node")
     lookupd = lookupd_of(request)
+    logger.info("DB: setting tombstone for producer@%s of topic(%s)", node, topic)
     lookupd.registry.tombstone(topic, node, now=lookupd.now())
     return EMPTY
 
@@ -192,6 +204,8 @@ def tombstone(request: Request) -> Response:
 def create_channel(request: Request) -> Response:
     """Make a channel known, and its topic."""
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
+    logger.info("DB: adding channel(%s) in topic(%s)", channel, topic)
+    logger.info("DB: adding topic(%s)", topic)
     lookupd_of(request).registry.create(topic, channel)
     return EMPTY
 
@@ -202,4 +216,5 @@ def delete_channel(request: Request) -> Response:
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
     if not lookupd_of(request).registry.delete_channel(topic, channel):
         raise HttpError(404, "CHANNEL_NOT_FOUND")
+    logger.info("DB: removing channel(%s) from topic(%s)", channel, topic)
     return EMPTY

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -146,6 +147,38 @@ async def test_the_log_tells_what_came_and_went_and_who_did_it(nsqd, caplog):
 
 
 # ------------------------------------------------------------------ beginning
+
+
+async def test_the_log_tells_of_clients_in_the_lines_of_the_original(nsqd, caplog):
+    async with nsqd() as running:
+        client = await running.connect(identify(client_id="me", feature_negotiation=True))
+        await client.send(b"SUB t c\n", b"FIN 0123456789abcdef\n", b"NONSENSE\n")
+        assert (await client.many(4))[1:] == [
+            "OK",
+            "E_FIN_FAILED FIN 0123456789abcdef failed ID not in flight",
+            "E_INVALID invalid command NONSENSE",
+        ]
+        async with await dial(running.tcp) as wrong:
+            await wrong.send_all(b"  V9")
+            while await wrong.receive_some():
+                pass
+    lines = [record.getMessage() for record in caplog.records]
+    told = [re.sub(r"127\.0\.0\.1:\d+", "ADDR", line) for line in lines]
+    for line in (
+        "TCP: new client(ADDR)",
+        "CLIENT(ADDR): desired protocol magic '  V2'",
+        "[ADDR] IDENTIFY: {ClientID:me Hostname: HeartbeatInterval:0 OutputBufferSize:0"
+        " OutputBufferTimeout:0 FeatureNegotiation:true TLSv1:false Deflate:false DeflateLevel:0"
+        " Snappy:false SampleRate:0 UserAgent: MsgTimeout:0 TopologyRegion: TopologyZone:}",
+        "[ADDR] - E_FIN_FAILED FIN 0123456789abcdef failed ID not in flight",
+        "client(ADDR) - E_INVALID invalid command NONSENSE",
+        "PROTOCOL(V2): [ADDR] exiting ioloop",
+        "CLIENT(ADDR): desired protocol magic '  V9'",
+        "client(ADDR) bad protocol magic '  V9'",
+        "TCP: closing ADDR",
+        "HTTP: closing ADDR",
+    ):
+        assert line in told
 
 
 async def test_without_an_http_address_there_is_no_http(nsqd):

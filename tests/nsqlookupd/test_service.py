@@ -1,6 +1,7 @@
 """A whole nsqlookupd over real sockets, and what becomes of bad input."""
 
 import json
+import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from struct import pack
@@ -50,10 +51,14 @@ async def replies(stream, count):
 
 
 async def get(port, target):
+    return await ask(port, "GET", target)
+
+
+async def ask(port, method, target):
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
         await stream.send_all(
-            f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
         )
         answer = b"".join([data async for data in stream])
     return answer.partition(b"\r\n\r\n")[2]
@@ -112,6 +117,39 @@ async def test_a_stop_closes_every_connection(caplog):
             await replies(stream, 1)
             process.shutdown.set()
             assert await stream.receive_some() == b""
+
+
+async def test_the_log_tells_what_changed_in_the_lines_of_the_original(caplog):
+    async with running(caplog) as (tcp, http, _):
+        async with await trio.open_tcp_stream("127.0.0.1", tcp) as stream:
+            await stream.send_all(b"  V1" + identify_command(FIELDS) + b"REGISTER t c\nNOPE\n")
+            assert (await replies(stream, 3))[1:] == [b"OK", b"E_INVALID invalid command NOPE"]
+            assert await stream.receive_some() == b""
+        for target in (
+            "/topic/tombstone?topic=t&node=me:2",
+            "/channel/create?topic=t&channel=d",
+            "/channel/delete?topic=t&channel=c",
+            "/topic/delete?topic=t",
+            "/topic/delete?topic=t",
+        ):
+            assert await ask(http, "POST", target) == b""
+    lines = [record.getMessage() for record in caplog.records]
+    told = [re.sub(r"127\.0\.0\.1:\d+", "ADDR", line) for line in lines]
+    assert [line for line in told if line.startswith(("DB", "client(", "PROTOCOL"))] == [
+        "DB: client(ADDR) REGISTER category:client key: subkey:",
+        "DB: client(ADDR) REGISTER category:channel key:t subkey:c",
+        "DB: client(ADDR) REGISTER category:topic key:t subkey:",
+        "client(ADDR) - E_INVALID invalid command NOPE",
+        "DB: client(ADDR) UNREGISTER category:client key: subkey:",
+        "DB: client(ADDR) UNREGISTER of 1 topics",
+        "PROTOCOL(V1): [ADDR] exiting ioloop",
+        "DB: setting tombstone for producer@me:2 of topic(t)",
+        "DB: adding channel(d) in topic(t)",
+        "DB: adding topic(t)",
+        "DB: removing channel(c) from topic(t)",
+        "DB: removing channel(d) from topic(t)",
+        "DB: removing topic(t)",
+    ]
 
 
 async def test_an_empty_address_is_any_free_port(caplog):

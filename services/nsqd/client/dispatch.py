@@ -101,8 +101,8 @@ def execute(client: Client, commands: list[Command]) -> Outcome:
 def refuse(client: Client, error: ProtocolError) -> None:
     """Tell the client of ``error``, and the log."""
     cause = f" - {error.__cause__}" if error.__cause__ else ""
-    level = logging.ERROR if error.fatal else logging.WARNING
-    logger.log(level, "client(%s): %s %s%s", client.name, error.code, error, cause)
+    line = "client(%s) - %s %s%s" if error.fatal else "[%s] - %s %s%s"
+    logger.error(line, client.name, error.code, error, cause)
     client.outbox.add(error_frame(error))
 
 
@@ -315,6 +315,7 @@ def identify(client: Client, command: Identify) -> UpgradeNow | None:
     check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
     request = parse_request(command.body)
+    logger.info("[%s] IDENTIFY: %s", client.name, request)
     identity = negotiate(request, client.identity, limits)
     client.identity = identity
     if not request.feature_negotiation:

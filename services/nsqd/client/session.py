@@ -16,8 +16,9 @@ from nsqcore.net.outbox import Outbox
 from nsqcore.wire.client_commands import MAGIC_V2
 from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
-from nsqcore.wire.frames import HEARTBEAT_FRAME
+from nsqcore.wire.frames import HEARTBEAT_FRAME, error_frame
 from nsqcore.wire.identify import Identity
+from nsqcore.wire.names import as_text
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
 from nsqd.client.dispatch import MS, authenticated, check_state, execute, refuse
@@ -60,8 +61,11 @@ class Session:
             if len(data) < len(MAGIC_V2):
                 self._magic = data
                 return None
-            if not data.startswith(MAGIC_V2):
-                refuse(self.client, BadProtocol())
+            magic = data[: len(MAGIC_V2)]
+            logger.info("CLIENT(%s): desired protocol magic '%s'", self.client.name, as_text(magic))
+            if magic != MAGIC_V2:
+                logger.error("client(%s) bad protocol magic '%s'", self.client.name, as_text(magic))
+                self.outbox.add(error_frame(BadProtocol()))
                 return Close()
             self._magic = None
             data = data[len(MAGIC_V2) :]
@@ -83,7 +87,10 @@ class Session:
             self._heartbeat = None
         if error is not None:
             logger.debug("client(%s): %s", client.name, error)
-        logger.debug("client(%s): closing", client.name)
+        if self._magic is None:
+            logger.info("PROTOCOL(V2): [%s] exiting ioloop", client.name)
+        else:
+            logger.debug("client(%s): gone without a word", client.name)
         channel, consumer = client.channel, client.consumer
         if channel is not None and consumer is not None:
             client.channel = client.consumer = None

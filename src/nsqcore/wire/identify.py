@@ -8,7 +8,7 @@ as on the wire.
 import json
 from typing import Any
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from nsqcore.wire.errors import BadBody, IdentifyFailed
 
@@ -54,6 +54,34 @@ class Request:
     msg_timeout: int = 0
     topology_region: str = ""
     topology_zone: str = ""
+
+    def __str__(self) -> str:
+        """As the original's log has it: ``{ClientID:me Hostname:here …}``."""
+        values = zip(_LOGGED, astuple(self), strict=True)
+        return f"{{{' '.join(f'{name}:{_logged(value)}' for name, value in values)}}}"
+
+
+_LOGGED = (
+    "ClientID",
+    "Hostname",
+    "HeartbeatInterval",
+    "OutputBufferSize",
+    "OutputBufferTimeout",
+    "FeatureNegotiation",
+    "TLSv1",
+    "Deflate",
+    "DeflateLevel",
+    "Snappy",
+    "SampleRate",
+    "UserAgent",
+    "MsgTimeout",
+    "TopologyRegion",
+    "TopologyZone",
+)
+
+
+def _logged(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @frozen(kw_only=True)
