@@ -346,13 +346,11 @@ class Collector:
         self._inactive = {name: found[name] for name in sorted(found)}
 
     def _node_states(self) -> tuple[NodeState, ...]:
-        now = self.monotonic()
         states = [
             NodeState(
                 producer=_with_topics(node.producer, node.topics),
                 topics=node.topics,
                 error=node.error,
-                clients_age=(now - node.clients_asked) / SECOND,
             )
             for node in self._nodes.values()
         ]

@@ -22,11 +22,6 @@ class NodeRow:
     state: NodeState
     lookupds: int  # that know it
 
-    @property
-    def regular(self) -> int:
-        """Topics it has registered and that are not tombstoned."""
-        return sum(not topic.tombstoned for topic in self.state.producer.topics)
-
 
 def nodes(view: View) -> Page:
     """Every nsqd."""

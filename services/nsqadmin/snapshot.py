@@ -19,7 +19,6 @@ class NodeState:
     producer: Producer
     topics: tuple[TopicStats, ...] = ()
     error: str = ""
-    clients_age: float = 0.0  # seconds since its lists of clients were asked for
 
     @property
     def address(self) -> str:

@@ -170,7 +170,7 @@ class Nsqd:
 
     def accept(self, peer: Peer) -> Session:
         """The session of a V2 client that has just connected."""
-        wall = time.monotonic_ns() + self.broker.wall
+        wall = time.monotonic_ns() + self.broker.wall_offset
         session = open_session(self.services, wall, self._session_closed, peer)
         self.sessions[session] = None
         return session
@@ -321,7 +321,7 @@ class Nsqd:
             began = trio.current_time()
             await trio.sleep(LAG_INTERVAL)
             self.loop_lag = max(trio.current_time() - began - LAG_INTERVAL, 0.0)
-            self.broker.wall = wall_offset()  # the clock may have been set
+            self.broker.wall_offset = wall_offset()  # the clock may have been set
 
 
 def wall_offset() -> int:

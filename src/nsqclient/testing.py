@@ -208,7 +208,7 @@ class Nsqd:
             stream.close()
 
     async def _serve(self, stream: MemoryStream) -> None:
-        wall = now() + self.broker.wall
+        wall = now() + self.broker.wall_offset
         session = open_session(self._services, wall, self._forget, Peer("memory:0"))
         self._streams.add(stream)
         self._wakers[session] = anyio.Event()

@@ -50,7 +50,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         store = DiskStore(self.directory, warn=self.warnings.append)
-        self.broker = Broker(EngineSettings(mem_queue_size=3), store, wall=WALL)
+        self.broker = Broker(EngineSettings(mem_queue_size=3), store, wall_offset=WALL)
         services = Services(
             broker=self.broker,
             settings=ClientSettings(

@@ -266,7 +266,7 @@ def finish(client: Client, command: Finish) -> None:
     """FIN."""
     channel, consumer = _subscription(client, b"FIN")
     services = client.services
-    wall = services.now() + services.broker.wall
+    wall = services.now() + services.broker.wall_offset
     for id in channel.finish(consumer, command.ids, wall):
         refuse(client, FinFailed(f"FIN {as_text(id)} failed {channel.not_held(id)}"))
     services.broker.mark(channel)

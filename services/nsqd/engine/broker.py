@@ -49,15 +49,15 @@ class EngineSettings:
 class Broker:
     """The topics, and the clockwork that moves messages through them.
 
-    ``wall`` is added to a monotonic ``now`` to get the wall clock; the ids it gives out are newer
-    than ``ids_after`` (wall clock), though that may have been set back since. Topics are
+    ``wall_offset`` (ns) is added to a monotonic ``now`` to get the wall clock. Ids are newer
+    than ``ids_after`` (wall clock), though that clock may have been set back since. Topics are
     created shut while ``hold_new_topics`` is set; `open_topic` lets their messages
     through. ``make_latency`` makes what keeps a channel's latencies, where wanted.
     """
 
     settings: EngineSettings
     store: DiskStore
-    wall: int = 0
+    wall_offset: int = 0
     hold_new_topics: bool = False
     make_latency: Callable[[], LatencyWindow] | None = None
 
@@ -189,7 +189,7 @@ class Broker:
         owner = self.topics.get(topic) or self.topic(topic)
         if self.closing:
             raise Exiting("exiting")
-        wall = now + self.wall
+        wall = now + self.wall_offset
         records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
         on_disk = None if self.error is None else owner.on_disk
         try:
@@ -231,7 +231,7 @@ class Broker:
         owner = self.topics.get(topic) or self.topic(topic)
         if self.closing:
             raise Exiting("exiting")
-        wall = now + self.wall
+        wall = now + self.wall_offset
         (record,) = make_records([body], new_stamp(wall), self._ids.take(1, wall))
         owner.defer(record, len(body), delay, now)
         return owner

@@ -47,12 +47,12 @@ class Channel:
     requeue_count: int = 0
     timeout_count: int = 0
     local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
-    _deferred: list[tuple[int, int, bytes]] = Factory(list)
-    _order: "count[int]" = Factory(count)
+    _deferred: list[tuple[int, int, bytes]] = Factory(list)  # a heap: due, number, record
+    _order: "count[int]" = Factory(count)  # numbers them: those due at once keep their order
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
-    _turn: int = 0
-    _first: int = 0
-    _slice: int = 1
+    _turn: int = 0  # the index of the consumer that is asked first
+    _first: int = 0  # how often all who had room were served: who comes first changes with it
+    _slice: int = 1  # messages of the next slice, unless they are large
     _unread: bool = False  # the disk could not be read: a deadline asks to try again
 
     def __attrs_post_init__(self) -> None:

@@ -52,4 +52,4 @@ class NsqdApi:
     @property
     def wall(self) -> int:
         """The wall clock, in ns."""
-        return self.now() + self.broker.wall
+        return self.now() + self.broker.wall_offset

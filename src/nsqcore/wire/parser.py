@@ -1,9 +1,9 @@
 """The V2 command parser: bytes of one client in, plural commands out.
 
 A command is a line, and for some a body of int32 size and data after it (spec:
-"Commands"). The three that carry traffic have roads of their own: FIN runs are
-taken by `hot.split_fin_run`, PUB runs by their repeated first line, MPUB
-bodies by `hot.split_bodies`, as they come in.
+"Commands"). The three that carry traffic have fast paths: a run of FINs is taken
+by `hot.split_fin_run`, a run of PUBs by its repeated first line, the bodies of an
+MPUB by `hot.split_bodies`, as they come in.
 
 No I/O, no clock. While a command is unfinished its pieces are kept in a list
 until the bytes it needs are there, so a large body is joined once.

@@ -106,7 +106,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         store = DiskStore(str(self.directory), warn=print)
-        self.broker = Broker(EngineSettings(**self.engine), store, wall=WALL)
+        self.broker = Broker(EngineSettings(**self.engine), store, wall_offset=WALL)
         self.timers = Timers(self.time, self.end_turn)
         self.services = Services(
             broker=self.broker,

@@ -34,13 +34,13 @@ def test_published_messages_reach_the_consumers_with_the_next_pump(broker, new_c
 
 def test_messages_carry_wall_clock_attempt_and_rising_ids_of_the_node(new_broker, new_client):
     broker = new_broker(node_id=777)
-    broker.wall = 1_700_000_000 * SECOND
+    broker.wall_offset = 1_700_000_000 * SECOND
     client = new_client(ready=5).join(broker)
     broker.publish("t", [b"a", b"b"], now=5)
     broker.defer("t", b"c", 0, now=6)
     broker.pump(now=6)
     messages = client.messages()
-    assert [message.timestamp - broker.wall for message in messages] == [5, 5, 6]
+    assert [message.timestamp - broker.wall_offset for message in messages] == [5, 5, 6]
     assert [message.attempts for message in messages] == [1, 1, 1]
     ids = [message.id for message in messages]
     assert ids == sorted(set(ids))

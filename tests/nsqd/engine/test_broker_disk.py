@@ -290,7 +290,7 @@ def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_cli
 def test_ids_are_new_though_the_clock_was_set_back(new_broker, new_client, directory):
     broker = new_broker()
     broker.channel("t", "c")
-    broker.wall = 1_700_000_000 * SECOND
+    broker.wall_offset = 1_700_000_000 * SECOND
     broker.publish("t", [b"before"], now=0)
     broker.close()
     stamp = 1_700_000_001 * SECOND
@@ -324,7 +324,7 @@ def test_closing_broker_takes_nothing_any_more(broker):
 
 def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_client):
     broker = new_broker(mem_queue_size=3)
-    broker.wall = 1_700_000_000 * SECOND
+    broker.wall_offset = 1_700_000_000 * SECOND
     client = new_client(ready=2).join(broker)
     for body in (b"in flight", b"requeued later"):
         broker.publish("t", [body], now=0)
