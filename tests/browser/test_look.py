@@ -11,6 +11,20 @@ PATHS = (
 )  # fmt: skip
 
 
+def contrast(*colours: list[float]) -> float:
+    """The ratio of two colours' luminance, as WCAG defines it."""
+
+    def luminance(colour: list[float]) -> float:
+        parts = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+            for part in (value / 255 for value in colour)
+        ]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    darker, lighter = sorted(luminance(colour) for colour in colours)
+    return float((lighter + 0.05) / (darker + 0.05))
+
+
 def real(path: str, stage: Stage) -> str:
     return f"/nodes/{stage.nsqds[0].http}" if path == "NODE" else path
 
@@ -32,6 +46,21 @@ def test_all_text_has_enough_contrast(eyes: Eyes, stage: Stage, path: str, dark:
     set_look(eyes.driver, dark=dark)
     eyes.open(real(path, stage))
     assert eyes.pale() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_fields_stand_out_from_what_is_behind_them(eyes: Eyes, dark: bool) -> None:
+    set_look(eyes.driver, dark=dark)
+    eyes.open("/lookup")
+    edge, inside, outside = eyes.run(
+        "const field = document.querySelector('.form input');"
+        "const colour = (element, name) =>"
+        " getComputedStyle(element)[name].match(/[0-9.]+/g).slice(0, 3).map(Number);"
+        "return [colour(field, 'borderTopColor'), colour(field, 'backgroundColor'),"
+        " colour(field.closest('.form'), 'backgroundColor')]"
+    )
+    assert contrast(edge, inside) >= 3
+    assert contrast(edge, outside) >= 3
 
 
 @pytest.mark.parametrize("width", [400, 768, 1440, 2560])

@@ -260,3 +260,12 @@ async def test_a_node_with_many_topics_shows_some_and_has_the_others_at_hand(sit
         assert len(re.findall(r'href="/topics/t[0-9]+"', shown)) == 4
         assert len(re.findall(r'href="/topics/t[0-9]+"', folded)) == 36
         assert "and 20 more" in folded
+
+
+async def test_of_a_node_that_does_not_answer_no_numbers_are_told(site):
+    async with site() as s:
+        s.nsqds[0].broken = True
+        await s.admin.collector.round()
+        page = await s.page(f"/nodes/{s.nsqds[0].address}")
+        summary = page.partition('<dl class="summary"')[2].partition("</dl>")[0]
+        assert re.findall(r"<dd>(?:<[^>]*>)*([^<]*)", summary) == ["\u2013"] * 6
