@@ -24,8 +24,8 @@ _SCREEN = 800  # in the middle of no more than this stand nsqlookupds, lest one 
 ROW, GAP, TOP = 34, 12, 44
 BOX = 26
 _COLUMNS = {  # left edge and width
-    "lookupd": (8, 160),
-    "node": (220, 190),
+    "lookupd": (8, 176),
+    "node": (228, 190),
     "topic": (530, 236),
     "channel": (830, 220),
     "consumer": (1110, 242),

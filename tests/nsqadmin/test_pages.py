@@ -269,3 +269,10 @@ async def test_of_a_node_that_does_not_answer_no_numbers_are_told(site):
         page = await s.page(f"/nodes/{s.nsqds[0].address}")
         summary = page.partition('<dl class="summary"')[2].partition("</dl>")[0]
         assert re.findall(r"<dd>(?:<[^>]*>)*([^<]*)", summary) == ["\u2013"] * 6
+
+
+async def test_an_empty_list_of_nodes_says_why(site):
+    async with site([]) as s:
+        assert "None has registered with nsqlookupd." in await s.page("/nodes")
+    async with site([], nsqlookupd_http_addresses=("127.0.0.1:1",)) as s:
+        assert "No nsqlookupd answers." in await s.page("/nodes")
