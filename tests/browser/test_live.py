@@ -1,14 +1,13 @@
 """Numbers that change under one's eyes."""
 
 import http.client
-import http.server
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.browser.eyes import Eyes
+from tests.browser.servers import QuietHandler, serving
 from tests.browser.stage import AdminProcess, Stage
 from tests.e2e.daemons import Daemon
 
@@ -126,7 +125,7 @@ def counted(stage: Stage) -> Iterator[tuple[str, list[str]]]:
     """An address that passes on what it is asked to an nsqd, and the paths it was asked for."""
     asked: list[str] = []
 
-    class Relay(http.server.BaseHTTPRequestHandler):
+    class Relay(QuietHandler):
         def do_GET(self) -> None:
             asked.append(self.path.partition("?")[0])
             connection = http.client.HTTPConnection("127.0.0.1", stage.nsqds[0].http_port)
@@ -138,16 +137,8 @@ def counted(stage: Stage) -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Relay) as address:
+        yield address, asked
 
 
 def test_many_windows_cost_the_cluster_no_more_than_one(

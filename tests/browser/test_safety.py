@@ -1,14 +1,13 @@
 """Forged requests, hostile names, people who may not, daemons that are gone."""
 
 import hashlib
-import http.server
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.browser.eyes import Eyes
+from tests.browser.servers import QuietHandler, serving
 from tests.browser.stage import Stage
 from tests.e2e.daemons import Daemon
 
@@ -28,23 +27,15 @@ fetch("{target}/api/topics/orders", {{method: "POST", mode: "no-cors", body:
   .catch(() => 0).then(() => document.getElementById("f").submit());
 </script>""".encode()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(page)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as address:
+        yield f"http://{address}/"
 
 
 def test_another_site_cannot_make_a_browser_pause_a_topic(
