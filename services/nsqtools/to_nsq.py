@@ -287,6 +287,10 @@ def _check(options: ToNsqOptions) -> None:
     cli.check_addresses(options.nsqd_tcp_addresses, "nsqd-tcp-address")
 
 
+def _note_reached(reached: trio.Event, _address: str) -> None:
+    reached.set()
+
+
 async def run(options: ToNsqOptions, process: Process) -> None:
     """Publish standard input until its end, or until told to stop."""
     _check(options)
@@ -299,7 +303,7 @@ async def run(options: ToNsqOptions, process: Process) -> None:
         destinations: list[Destination] = []
         for address in dict.fromkeys(options.nsqd_tcp_addresses):
             reached = trio.Event()
-            hooks = Hooks(connected=lambda _, reached=reached: reached.set())  # type: ignore[misc]
+            hooks = Hooks(connected=partial(_note_reached, reached))
             opening = open_producer(address, options=connection, hooks=hooks)
             destinations.append(Destination(await stack.enter_async_context(opening), reached))
         publisher = Publisher(

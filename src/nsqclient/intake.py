@@ -16,7 +16,7 @@ from nsqclient.message import Message, State
 
 # Messages between two checkpoints. Answers leave at a checkpoint: enough of them to share a write,
 # few enough that a handler of some milliseconds does not starve the loop.
-RUN = 64
+CHECKPOINT_EVERY = 64
 
 
 @define(eq=False)
@@ -26,7 +26,7 @@ class Intake:
     closed: bool = False
     _waiting: deque[Message] = Factory(deque)
     _takers: deque[anyio.Event] = Factory(deque)
-    _until_checkpoint: int = RUN
+    _until_checkpoint: int = CHECKPOINT_EVERY
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -66,7 +66,7 @@ class Intake:
         self._until_checkpoint -= 1
         if self._until_checkpoint > 0:
             return False
-        self._until_checkpoint = RUN
+        self._until_checkpoint = CHECKPOINT_EVERY
         return True
 
     async def wait(self) -> None:
@@ -84,7 +84,7 @@ class Intake:
             else:
                 self._takers.remove(woken)
             raise
-        self._until_checkpoint = RUN
+        self._until_checkpoint = CHECKPOINT_EVERY
 
     async def take(self) -> Message | None:
         """The oldest message, waited for; None once it is closed and empty."""

@@ -1,6 +1,6 @@
 from typing import Any
 
-from nsqclient.intake import RUN, Intake
+from nsqclient.intake import CHECKPOINT_EVERY, Intake
 from nsqclient.message import Message, State
 
 
@@ -38,7 +38,7 @@ def test_closing_returns_what_nobody_took():
 
 def test_checkpoint_is_due_once_in_a_run():
     intake = Intake()
-    due = [intake.needs_checkpoint() for _ in range(2 * RUN)]
+    due = [intake.needs_checkpoint() for _ in range(2 * CHECKPOINT_EVERY)]
     assert due.count(True) == 2
-    assert due[RUN - 1]
+    assert due[CHECKPOINT_EVERY - 1]
     assert due[-1]

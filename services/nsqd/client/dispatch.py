@@ -199,9 +199,9 @@ def subscribe(client: Client, command: Subscribe) -> None:
     identity = client.identity
     consumer = Consumer(
         send=client.outbox.add,
-        waiting=lambda: client.outbox.size,
+        unread=lambda: client.outbox.size,
         when_drained=partial(_when_drained, client),
-        gone=lambda: client.outbox.close("channel deleted"),
+        channel_deleted=lambda: client.outbox.close("channel deleted"),
         msg_timeout=identity.msg_timeout * MS,
         max_msg_timeout=services.settings.max_msg_timeout,
         sample_rate=identity.sample_rate,

@@ -267,7 +267,7 @@ class Channel:
         """Drop everything, files too, and let go of the consumers."""
         self.deleted = True
         for consumer in list(self.consumers):
-            consumer.gone()
+            consumer.channel_deleted()
         self._deferred.clear()
         self.queue.delete()
 

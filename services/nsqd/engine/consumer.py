@@ -20,7 +20,7 @@ STALE_HOLDS = 64
 
 # A client that does not read gets no more once this many bytes wait for it: two full socket
 # buffers. RDY alone would allow 2500 messages of 1 MiB.
-MAX_WAITING = 1 << 20
+MAX_UNREAD = 1 << 20
 
 
 def _never(call: Callable[[], None]) -> None:
@@ -31,15 +31,15 @@ def _never(call: Callable[[], None]) -> None:
 class Consumer:
     """A subscribed client, as the engine sees it.
 
-    ``send`` takes encoded frames; ``waiting`` tells how many bytes it has not
-    got rid of, ``when_drained`` calls back once most of them are; ``gone`` is called
-    when the channel is deleted under the client. Timeouts are in ns, ``sample_rate``
-    is 0..99 percent (0: everything).
+    ``send`` takes encoded frames; ``unread`` tells how many bytes the client has
+    not taken yet, ``when_drained`` calls back once it has taken most of them;
+    ``channel_deleted`` is called when the channel is deleted under the client.
+    Timeouts are in ns, ``sample_rate`` is 0..99 percent (0: everything).
     """
 
     send: Callable[[bytes], None]
-    waiting: Callable[[], int]
-    gone: Callable[[], None]
+    unread: Callable[[], int]
+    channel_deleted: Callable[[], None]
     msg_timeout: int
     max_msg_timeout: int
     sample_rate: int = 0
@@ -61,12 +61,12 @@ class Consumer:
     def room(self) -> int:
         """How many more messages may be sent now; 0 also for a client that does not read."""
         room = 0 if self.closing else self.ready - len(self.in_flight)
-        return room if room > 0 and self.waiting() < MAX_WAITING else 0
+        return room if room > 0 and self.unread() < MAX_UNREAD else 0
 
     @property
     def blocked(self) -> bool:
         """Whether only its unread output keeps this consumer from getting messages."""
-        return self.ready > len(self.in_flight) and self.waiting() >= MAX_WAITING
+        return self.ready > len(self.in_flight) and self.unread() >= MAX_UNREAD
 
     @property
     def next_deadline(self) -> int | None:

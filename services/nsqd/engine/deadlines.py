@@ -11,7 +11,7 @@ from typing import Protocol
 from attrs import Factory, define
 
 # Stale entries that are not worth a rebuild of the heap.
-FEW = 64
+MAX_STALE = 64
 
 
 class Expiring(Protocol):
@@ -44,7 +44,7 @@ class Deadlines:
             self._armed[channel] = deadline
             self._entries += 1
             heappush(self._heap, (deadline, self._entries, channel))
-            if len(self._heap) > 2 * len(self._armed) + FEW:
+            if len(self._heap) > 2 * len(self._armed) + MAX_STALE:
                 self._throw_out_stale()
 
     def disarm(self, channel: Expiring) -> None:

@@ -24,12 +24,12 @@ MAX_EVENTS = 256
 SLICE = 0.003
 # Seconds it waits for the next request without trio: the shortest epoll knows, and no later than
 # timers may be.
-LOITER = 0.001
+POLL_TIMEOUT = 0.001
 # Seconds it looks again and again without sleeping: about what a sleep and a wake-up cost.
 SPIN = 0.00005
-# It does so once events came as soon so many times in a row: more than a publish, its delivery and
-# the FIN make, or a quiet nsqd would spend half as much again on each message.
-CLOSELY = 8
+# It does so once the next events came within `SPIN` so many times in a row: more than a publish,
+# its delivery and the FIN make, or a quiet nsqd would spend half as much again on each message.
+SPIN_AFTER = 8
 
 Events = list[tuple[int, int]]
 
@@ -62,7 +62,7 @@ async def take_turns(epoll: "select.epoll", turn: Callable[[Events], None]) -> N
         # The task's own slice of real time, whatever clock trio runs on.
         clock = time.perf_counter
         since = clock()
-        closely = 0  # times in a row that the next events came within `SPIN`
+        in_a_row = 0  # times in a row that the next events came within `SPIN`
         while True:
             events = poll(0.0, MAX_EVENTS)
             while events:
@@ -71,11 +71,11 @@ async def take_turns(epoll: "select.epoll", turn: Callable[[Events], None]) -> N
                 if waiting or ended - since >= SLICE:
                     break
                 events = _NONE
-                while closely >= CLOSELY and not events and clock() - ended < SPIN:
+                while in_a_row >= SPIN_AFTER and not events and clock() - ended < SPIN:
                     events = poll(0.0, MAX_EVENTS)
                 if not events:
-                    events = poll(LOITER, MAX_EVENTS)
-                    closely = closely + 1 if clock() - ended < SPIN else 0
+                    events = poll(POLL_TIMEOUT, MAX_EVENTS)
+                    in_a_row = in_a_row + 1 if clock() - ended < SPIN else 0
             if events:
                 await trio.lowlevel.checkpoint()
             else:

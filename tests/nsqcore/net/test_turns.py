@@ -107,7 +107,7 @@ async def test_it_sleeps_while_nothing_happens(nursery, counting):
     assert len(counting.asked) == 1
     counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert counting.asked[:3] == [0.0, 0.0, turns.LOITER]
+    assert counting.asked[:3] == [0.0, 0.0, turns.POLL_TIMEOUT]
     assert len(counting.asked) < 6
     nursery.cancel_scope.cancel()
 
@@ -128,7 +128,7 @@ async def test_it_does_not_sleep_between_requests_that_come_closely(nursery, cou
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert served == 20
     # Some times to learn that they come closely, once after the last.
-    assert counting.asked.count(turns.LOITER) == turns.CLOSELY + 1
+    assert counting.asked.count(turns.POLL_TIMEOUT) == turns.SPIN_AFTER + 1
     assert len(counting.asked) > 100  # it went on looking before it slept
     after = len(counting.asked)
     await trio.testing.wait_all_tasks_blocked(0.05)

@@ -11,7 +11,7 @@ from nsqcore.net.effects import Close, Peer
 from nsqcore.net.transport import serve_stream
 from nsqcore.wire.frames import Message
 from nsqd.client.client import State, host_of
-from nsqd.engine.consumer import MAX_WAITING
+from nsqd.engine.consumer import MAX_UNREAD
 
 HEARTBEAT = "_heartbeat_"
 SUB = b"SUB t c\n"
@@ -225,7 +225,7 @@ class TestSlowReaders:
         world.publish("t", *[message] * 1000)
         channel = world.broker.topics["t"].channels["c"]
         # one slice may go over the bound
-        assert MAX_WAITING <= slow.session.outbox.size < MAX_WAITING + 600_000
+        assert MAX_UNREAD <= slow.session.outbox.size < MAX_UNREAD + 600_000
         assert channel.depth > 800
 
         quick = world.connect(SUB, b"RDY 2500\n")

@@ -89,9 +89,9 @@ def new_client(
     client = Client()
     client.consumer = Consumer(
         send=client.send,
-        waiting=lambda: client.unread,
+        unread=lambda: client.unread,
         when_drained=client.on_drained,
-        gone=client.gone,
+        channel_deleted=client.gone,
         msg_timeout=int(msg_timeout * SECOND),
         max_msg_timeout=int(max_msg_timeout * SECOND),
         sample_rate=sample_rate,

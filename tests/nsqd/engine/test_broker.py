@@ -1,7 +1,7 @@
 import pytest
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.engine.consumer import MAX_WAITING
+from nsqd.engine.consumer import MAX_UNREAD
 
 SECOND = 1_000_000_000
 
@@ -88,7 +88,7 @@ def test_room_made_by_a_finish_is_used_by_the_next_pump(broker, new_client):
 
 def test_slow_reader_gets_the_rest_once_it_has_read(broker, new_client):
     client = new_client(ready=5).join(broker)
-    client.unread = MAX_WAITING
+    client.unread = MAX_UNREAD
     broker.publish("t", [b"a"], now=0)
     broker.pump(now=0)
     assert client.bodies() == []

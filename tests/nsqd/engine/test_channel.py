@@ -4,7 +4,7 @@ import pytest
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqd.engine.channel import MAX_SLICE, MAX_SLICE_BYTES
-from nsqd.engine.consumer import MAX_WAITING
+from nsqd.engine.consumer import MAX_UNREAD
 from nsqd.engine.errors import NotInFlight, NotOwner
 
 SECOND = 1_000_000_000
@@ -124,16 +124,16 @@ def test_large_messages_alone_are_delivered_in_order(channel, join, records):
 
 def test_slow_reader_is_sent_no_more_than_its_outbox_may_hold(channel, join, records):
     client = join(ready=2500)
-    client.consumer.waiting = lambda: client.received
+    client.consumer.unread = lambda: client.received
     channel.put_many(records([b"x" * 50_000] * 200))
     channel.deliver(now=0)
-    assert sum(client.sizes()) <= MAX_WAITING + 2 * MAX_SLICE_BYTES
+    assert sum(client.sizes()) <= MAX_UNREAD + 2 * MAX_SLICE_BYTES
     assert channel.depth > 150
 
 
 def test_slow_reader_does_not_keep_messages_from_the_others(channel, join, records):
     slow, quick = join(ready=100), join(ready=100)
-    slow.unread = MAX_WAITING
+    slow.unread = MAX_UNREAD
     channel.put_many(records(50))
     channel.deliver(now=0)
     assert (len(slow.bodies()), len(quick.bodies())) == (0, 50)

@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from nsqd.engine.consumer import MAX_WAITING
+from nsqd.engine.consumer import MAX_UNREAD
 
 SECOND = 1_000_000_000
 
@@ -37,7 +37,7 @@ def test_closing_consumer_has_no_room(new_client):
 
 def test_client_that_does_not_read_has_no_room_until_it_does(new_client):
     client = new_client(ready=3)
-    client.unread = MAX_WAITING
+    client.unread = MAX_UNREAD
     assert client.consumer.room == 0
     assert client.consumer.blocked
     client.unread -= 1
@@ -48,7 +48,7 @@ def test_client_that_does_not_read_has_no_room_until_it_does(new_client):
 def test_client_that_has_all_it_wants_is_not_blocked_by_unread_output(new_client, records):
     client = new_client(ready=1)
     client.consumer.deliver(records(1), now=0)
-    client.unread = MAX_WAITING
+    client.unread = MAX_UNREAD
     assert not client.consumer.blocked
 
 

@@ -32,7 +32,7 @@ from nsqcore.wire.frames import parse_record
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import MAX_WAITING, Consumer
+from nsqd.engine.consumer import MAX_UNREAD, Consumer
 from nsqd.engine.errors import NotOwner
 from nsqd.engine.queues.store import DiskStore
 
@@ -264,9 +264,9 @@ class EngineMachine(RuleBasedStateMachine):
         model = ModelConsumer(*place, timeout * SECOND, longest * SECOND, sampling)
         model.consumer = Consumer(
             send=model.receive,
-            waiting=lambda: model.unread,
+            unread=lambda: model.unread,
             when_drained=model.on_drained,
-            gone=model.leave,
+            channel_deleted=model.leave,
             msg_timeout=model.timeout,
             max_msg_timeout=model.longest,
             sample_rate=sampling,
@@ -329,7 +329,7 @@ class EngineMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.consumers)
     @rule(pick=picks)
     def stop_reading(self, pick: int) -> None:
-        self.consumers[pick % len(self.consumers)].unread = MAX_WAITING
+        self.consumers[pick % len(self.consumers)].unread = MAX_UNREAD
 
     @precondition(lambda self: any(consumer.unread for consumer in self.consumers))
     @rule()

@@ -32,8 +32,8 @@ def make_broker(tmp_path):
 def consume(channel, ready):
     consumer = Consumer(
         send=lambda data: None,
-        waiting=lambda: 0,
-        gone=lambda: None,
+        unread=lambda: 0,
+        channel_deleted=lambda: None,
         msg_timeout=60 * SECOND,
         max_msg_timeout=900 * SECOND,
     )
