@@ -24,6 +24,9 @@ USER_AGENT = f"nsq_to_http v{VERSION}"
 # As many as the original follows.
 MAX_REDIRECTS = 10
 
+# Meant for the host they were given for, and for no other.
+PRIVATE = frozenset({"host", "authorization", "cookie", "cookie2", "www-authenticate"})
+
 _target = lru_cache(maxsize=64)(parse_url)
 
 
@@ -52,7 +55,8 @@ def check_url(url: str) -> None:
 class HttpCalls:
     """A client for the endpoints; `open` makes one. Timeouts are seconds.
 
-    ``headers`` go with every request and win over those made here.
+    ``headers`` go with every request and win over those made here. A redirect to another host
+    does not get the `PRIVATE` ones.
     """
 
     headers: dict[str, str]
@@ -107,9 +111,13 @@ class HttpCalls:
             raise CallFailed(f"{method} {shown}: {failure_reason(error)}") from error
 
     async def _follow(self, method: str, url: str, body: bytes) -> int:
+        first = parse_url(url).origin.host
         for _ in range(MAX_REDIRECTS):
             target = _target(url) if method == "POST" else parse_url(url)
-            answer = await self._ask(target, self._request(method, target, body))
+            headers = self.headers
+            if target.origin.host != first:
+                headers = {k: v for k, v in headers.items() if k.lower() not in PRIVATE}
+            answer = await self._ask(target, self._request(method, target, headers, body))
             if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
                 return answer.status
             if answer.status < 307 and method != "GET":
@@ -117,15 +125,15 @@ class HttpCalls:
             url = urljoin(url, answer.location)
         raise NoAnswer(f"stopped after {MAX_REDIRECTS} redirects")
 
-    def _request(self, method: str, target: Target, body: bytes) -> bytes:
+    def _request(self, method: str, target: Target, given: dict[str, str], body: bytes) -> bytes:
         headers = {"Host": target.host, "User-Agent": USER_AGENT}
         if target.authorization:
             headers["Authorization"] = target.authorization
         if method == "POST":
             headers["Content-Type"] = self.content_type
-        own = {name.lower() for name in self.headers}
+        own = {name.lower() for name in given}
         headers = {name: value for name, value in headers.items() if name.lower() not in own}
-        headers |= self.headers
+        headers |= given
         if method == "POST":
             headers["Content-Length"] = str(len(body))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -215,6 +215,30 @@ async def test_redirects_are_followed():
     assert not seen[2].endswith(b"body")
 
 
+async def test_a_redirect_to_another_host_does_not_get_what_was_meant_for_the_first():
+    seen: list[bytes] = []
+
+    async def serve(stream: trio.abc.Stream, number: int) -> None:
+        while request := await stream.receive_some():
+            seen.append(request)
+            if b" /a " in request:
+                to = f"http://localhost:{address.rpartition(':')[2]}/b".encode()
+                await stream.send_all(
+                    b"HTTP/1.1 302 x\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % to
+                )
+            else:
+                await stream.send_all(OK)
+
+    headers = {"authorization": "Bearer secret", "Host": "first", "X-Tag": "1"}
+    async with server(serve) as address, calls(headers=headers) as http:
+        await http.post(f"http://{address}/a", b"body")
+    assert b"Bearer secret" in seen[0]
+    assert b"Host: first" in seen[0]
+    assert b"Bearer secret" not in seen[1]
+    assert b"Host: localhost:" in seen[1]
+    assert b"X-Tag: 1" in seen[1]
+
+
 async def test_redirects_in_a_circle_end():
     again = b"HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
     async with server(answers(*[again] * 20)) as address, calls() as http:
