@@ -100,7 +100,7 @@ def test_charts_tell_the_value_under_a_resting_pointer_as_it_changes(eyes: Eyes)
         "  told.push([chart().querySelector('.hover text')?.textContent, JSON.parse(before)]);"
         "})"
     )
-    eyes.point("svg.chart-rate", from_right=12)
+    eyes.point("svg.chart-rate", from_right=2)  # of the last point
     eyes.until(lambda: "/s" in eyes.text("svg.chart-rate .hover text"), "a value is shown")
     eyes.run("told.length = 0")
     eyes.until(lambda: eyes.run("return told.length > 1"), "the chart is drawn anew")

@@ -206,8 +206,8 @@ async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
                 tasks.cancel_scope.cancel()
                 cancelled.set()
             nsqd.put(b"later")
-            assert await anext(consumer)  # the consumer itself is still in use
-        assert nsqd.finished == [b"quick"]
+            await (await anext(consumer)).finish()  # the consumer itself is still in use
+        assert nsqd.finished == [b"quick", b"later"]
 
 
 @on_both

@@ -4,13 +4,14 @@ import json
 import random
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 import trustme
-from tests.e2e.daemons import Daemon, wait_until
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.fakes.fake_lookupd import fake_lookupd
 from tests.nsqclient.backends import on_both
 
@@ -29,6 +30,8 @@ from nsqclient import (
 pytestmark = pytest.mark.slow
 
 Daemons = Callable[..., Daemon]
+
+patient = partial(ConnectionOptions, connect_timeout=PATIENCE)
 
 
 def bodies() -> list[bytes]:
@@ -70,38 +73,36 @@ def certificates(nsqd_folder: Path) -> tuple[ssl.SSLContext, list[str]]:
 
 @on_both
 async def test_messages_pass_over_a_plain_connection(daemon: Daemons):
-    await round_trip(daemon("nsqd"), ConnectionOptions())
+    await round_trip(daemon("nsqd"), patient())
 
 
 @on_both
 async def test_messages_pass_deflated(daemon: Daemons):
-    await round_trip(daemon("nsqd"), ConnectionOptions(deflate=6))
+    await round_trip(daemon("nsqd"), patient(deflate=6))
 
 
 @on_both
 async def test_messages_pass_in_snappy(daemon: Daemons):
-    await round_trip(daemon("nsqd"), ConnectionOptions(snappy=True))
+    await round_trip(daemon("nsqd"), patient(snappy=True))
 
 
 @on_both
 async def test_messages_pass_under_tls_where_it_is_required(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
-    await round_trip(
-        daemon("nsqd", "--tls-required=tcp-https", *flags), ConnectionOptions(tls=context)
-    )
+    await round_trip(daemon("nsqd", "--tls-required=tcp-https", *flags), patient(tls=context))
 
 
 @on_both
 async def test_messages_pass_in_snappy_under_tls(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
-    await round_trip(daemon("nsqd", *flags), ConnectionOptions(tls=context, snappy=True))
+    await round_trip(daemon("nsqd", *flags), patient(tls=context, snappy=True))
 
 
 @on_both
 async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, tmp_path: Path):
     _, flags = certificates(tmp_path)
     nsqd = daemon("nsqd", *flags)
-    async with open_producer(nsqd.tcp, options=ConnectionOptions(tls=True)) as producer:
+    async with open_producer(nsqd.tcp, options=patient(tls=True)) as producer:
         with pytest.raises(ConnectionLost, match="TLS handshake failed"):
             await producer.publish("orders", b"x")
 
@@ -133,7 +134,7 @@ async def test_who_needs_a_certificate_and_has_none_is_told_so(daemon: Daemons, 
 @on_both
 async def test_nsqd_without_tls_is_not_talked_to_in_the_clear(daemon: Daemons):
     nsqd = daemon("nsqd")
-    async with open_producer(nsqd.tcp, options=ConnectionOptions(tls=True)) as producer:
+    async with open_producer(nsqd.tcp, options=patient(tls=True)) as producer:
         with pytest.raises(ConnectionLost, match="has no TLS"):
             await producer.publish("orders", b"x")
 
@@ -150,15 +151,18 @@ async def test_secret_opens_what_it_is_good_for(daemon: Daemons):
 
         server.default = authorize
         nsqd = await anyio.to_thread.run_sync(
-            daemon, "nsqd", f"--auth-http-address={server.address}"
+            daemon,
+            "nsqd",
+            f"--auth-http-address={server.address}",
+            "--http-client-request-timeout=10m",
         )
-        options = ConnectionOptions(auth_secret="sesame")
+        options = patient(auth_secret="sesame")
         async with open_producer(nsqd.tcp, options=options) as producer:
             await producer.publish("orders", b"x")
             with pytest.raises(PublishError) as refused:
                 await producer.publish("secrets", b"x")
             assert refused.value.code == "E_UNAUTHORIZED"
-        for options in (ConnectionOptions(), ConnectionOptions(auth_secret="wrong")):
+        for options in (patient(), patient(auth_secret="wrong")):
             async with open_producer(nsqd.tcp, options=options) as producer:
                 with pytest.raises(AuthFailed):
                     await producer.publish("orders", b"x")
@@ -178,7 +182,7 @@ async def test_sampling_brings_a_part(daemon: Daemons):
     async def handle(message: Message) -> None:
         pass
 
-    options = ConnectionOptions(sample_rate=10)
+    options = patient(sample_rate=10)
     async with (
         open_consumer(
             "orders", "billing", nsqd=nsqd.tcp, options=options, max_in_flight=2500

@@ -28,6 +28,7 @@ from nsqctl.__main__ import main
 
 NSQCTL = str(BIN / "nsqctl")
 UP = "Ctrl-C stops it"
+END = b"<the end>"
 STEERING = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?")
 
 
@@ -236,8 +237,8 @@ class Terminal:
     def wait(self) -> int:
         """The exit status; all that it wrote is in ``shown`` then."""
         wait_until(lambda: (self._read(), self.process.poll())[1] is not None, "it ends")
-        while self._read():
-            pass
+        os.write(self.slave, END)  # what was written before it comes before it
+        wait_until(lambda: (self._read(), END in self.shown)[1], "all is read")
         return self.process.returncode
 
     def modes(self) -> list[Any]:

@@ -8,6 +8,9 @@ from tests.nsqtools.tools import consuming, settled
 
 pytestmark = pytest.mark.slow
 
+# A request that takes long would come again, after a minute and a half.
+PATIENT = ("--http-client-connect-timeout=10m", "--http-client-request-timeout=10m")
+
 BODIES = [b"%d" % number for number in range(20)]
 
 
@@ -15,8 +18,8 @@ def test_messages_are_posted_and_finished(daemon, tool, endpoint):
     nsqd, target = daemon("nsqd"), endpoint()
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/mpub?topic=orders", b"\n".join(BODIES))
-    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}", "--status-every=10",
-                f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}", *PATIENT,
+                "--status-every=10", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     settled(nsqd, "orders", "nsq_to_http", 20)
     assert sorted(target.bodies) == sorted(BODIES)
     assert "[aggregate]: finished 10 - 99th:" in http.err
@@ -27,7 +30,7 @@ def test_a_sample_of_nothing_sends_nothing(daemon, tool, endpoint):
     nsqd, target = daemon("nsqd"), endpoint()
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/mpub?topic=orders", b"\n".join(BODIES))
-    tool("nsq_to_http", "--topic=orders", f"--post={target.url}", "--sample=0",
+    tool("nsq_to_http", "--topic=orders", f"--post={target.url}", *PATIENT, "--sample=0",
          f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     settled(nsqd, "orders", "nsq_to_http", 20)
     assert target.bodies == []
@@ -38,6 +41,7 @@ def test_all_endpoints_get_all_messages_if_asked_to(daemon, tool, endpoint):
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/mpub?topic=orders", b"\n".join(BODIES))
     tool("nsq_to_http", "--topic=orders", *(f"--post={target.url}" for target in targets),
+         *PATIENT,
          "--mode=all", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     settled(nsqd, "orders", "nsq_to_http", 20)
     for target in targets:
@@ -48,7 +52,7 @@ def test_a_message_that_fails_comes_again_until_it_is_given_up(daemon, tool, end
     nsqd, target = daemon("nsqd"), endpoint(lambda body: 500 if body == b"bad" else 200)
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/mpub?topic=orders", b"bad\ngood")
-    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}",
+    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}", *PATIENT,
                 "--consumer-opt=max_attempts,3", "--consumer-opt=default_requeue_delay,10ms",
                 "--consumer-opt=max_backoff_duration,10ms",
                 f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
@@ -65,7 +69,7 @@ def test_a_dead_endpoint_is_left_out(daemon, tool, endpoint):
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/mpub?topic=orders", b"\n".join(BODIES))
     tool("nsq_to_http", "--topic=orders", "--post=http://127.0.0.1:1/", f"--post={target.url}",
-         "-n=1", "--consumer-opt=default_requeue_delay,10ms",
+         *PATIENT, "-n=1", "--consumer-opt=default_requeue_delay,10ms",
          "--consumer-opt=max_backoff_duration,10ms",
          f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     settled(nsqd, "orders", "nsq_to_http", 20)
@@ -86,7 +90,7 @@ def test_a_request_under_way_is_awaited_at_the_end(daemon, tool, endpoint):
     target = endpoint(answer)
     nsqd.create("orders", "nsq_to_http")
     nsqd.post("/pub?topic=orders", b"one")
-    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}",
+    http = tool("nsq_to_http", "--topic=orders", f"--post={target.url}", *PATIENT,
                 f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     wait_until(lambda: began, "the request is there")
     http.process.terminate()
@@ -133,7 +137,7 @@ def test_wrong_settings_are_one_clear_line(tool, flags):
 
 def test_channel_and_topic_reach_nsqd(daemon, tool, endpoint):
     nsqd, target = daemon("nsqd"), endpoint()
-    tool("nsq_to_http", "--topic=orders", "--channel=hook", f"--post={target.url}",
+    tool("nsq_to_http", "--topic=orders", "--channel=hook", f"--post={target.url}", *PATIENT,
          "--max-in-flight=7", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
     consuming(nsqd, "orders", "hook")
     (client,) = nsqd.channel("orders", "hook")["clients"]
