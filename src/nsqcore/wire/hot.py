@@ -21,8 +21,6 @@ from typing import Any
 COMPILED = not __file__.endswith(".py")
 
 HEADER_SIZE = 26  # of a record: timestamp 8, attempts 2, id 16
-ID_START = 10
-BODY_START = 26
 
 MESSAGE_FRAME = 2
 
