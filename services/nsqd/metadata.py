@@ -183,23 +183,26 @@ class MetadataFile:
         self._write(self._next(), suffix="loop")
 
     async def persist(self) -> None:
-        """Write the file now, in the thread. A failure is logged, and tried again by `run`."""
-        await self._try_in_thread()
+        """Return once what has changed was written. A failure is logged; `run` tries again."""
+        await self._write_changes()
 
     async def run(self) -> None:
         """Write what changes until cancelled; what changed last is for `save`."""
         while True:
             await self._dirty.wait()
-            self._dirty = trio.Event()
-            if await self._try_in_thread():
-                await trio.sleep(self.interval)
-            else:
-                self._dirty.set()
-                await trio.sleep(self.retry)
+            written = await self._write_changes()
+            await trio.sleep(self.interval if written else self.retry)
 
-    async def _try_in_thread(self) -> bool:
+    async def _write_changes(self) -> bool:
+        """Whether all that has changed is in the file, where it may be already."""
         async with self._thread:
-            return await trio.to_thread.run_sync(self._try, self._next())
+            if not self._dirty.is_set():
+                return True
+            self._dirty = trio.Event()
+            written = await trio.to_thread.run_sync(self._try, self._next())
+            if not written:
+                self._dirty.set()
+            return written
 
     def _next(self) -> tuple[int, bytes]:
         self._number += 1

@@ -196,6 +196,16 @@ async def test_who_waits_finds_the_change_written(tmp_path, broker, metadata):
     assert not content(tmp_path)["topics"][0]["paused"]
 
 
+async def test_a_change_that_somebody_waits_for_is_written_once(broker, metadata, nursery, caplog):
+    caplog.set_level("INFO")
+    nursery.start_soon(metadata.run)
+    await trio.testing.wait_all_tasks_blocked()
+    broker.pause_topic(broker.topic("t"), paused=True)
+    await metadata.persist()
+    await metadata.persist()  # behind whatever else is being written
+    assert caplog.text.count("persisting") == 1
+
+
 async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
     tmp_path, broker, metadata, nursery, monkeypatch
 ):
