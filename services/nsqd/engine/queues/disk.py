@@ -101,12 +101,10 @@ class DiskQueue:
         """The oldest records, at most ``limit``.
 
         Fewer if they are large (some MB at a time), if there are no more, or if the system fails
-        to read just now. Unless the queue
-        passes on, the files they were in may go with the next call: until then a crash finds the
-        records where they were.
+        to read just now. Unless the queue passes on, the files they were in may go with the next
+        call: until then a crash finds the records where they were.
         """
-        if not self._passes_on:
-            self._reader.remove_read()
+        self._remove_read()
         steps = self._reader.steps
         taken = self._reader.take_many(limit)
         self._count = max(self._count - len(taken), 0)
@@ -158,13 +156,12 @@ class DiskQueue:
             self._writer.open()
         self.rest()
         if self.changes or self._noted_number < 0:
-            taken = self._settled if self._passes_on else self._taken()
-            self._write_positions(self._positions(taken), self._next_version(), sync=False)
+            now_at = self._positions(self._gone())
+            self._write_positions(now_at, self._next_version(), sync=False)
 
     def rest(self) -> None:
         """Give back descriptor and buffer until they are needed again; files that were read go."""
-        if not self._passes_on:
-            self._reader.remove_read()
+        self._remove_read()
         self._writer.close()
         self._reader.rest()
 
@@ -173,11 +170,8 @@ class DiskQueue:
 
         A job raises OSError if that fails; the next ones then try it again.
         """
-        if self._passes_on:
-            taken = self._settled
-        else:
-            self._reader.remove_read()
-            taken = self._taken()
+        self._remove_read()
+        taken = self._gone()
         now_at, version = self._positions(taken), self._next_version()
         numbers = list(self._writer.unsynced)
         self._writer.unsynced.clear()
@@ -218,6 +212,14 @@ class DiskQueue:
     def _changed(self, count: int) -> None:
         self.changes += count
         self._store.note_change(self)
+
+    def _remove_read(self) -> None:
+        if not self._passes_on:  # `settle` has these removed
+            self._reader.remove_read()
+
+    def _gone(self) -> _Taken:
+        """How far the queue was taken for good."""
+        return self._settled if self._passes_on else self._taken()
 
     def _taken(self) -> _Taken:
         return _Taken(self._reader.number, self._reader.position, self._records_taken)

@@ -128,15 +128,7 @@ class DiskStore:
 
     def numbers(self, name: str) -> list[int]:
         """The numbers of the files the queue ``name`` has, ascending. Reads the whole directory."""
-        prefix, suffix = f"{name}.diskqueue.", ".dat"
-        found = []
-        with suppress(FileNotFoundError), os.scandir(self.directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(prefix) and entry.name.endswith(suffix):
-                    middle = entry.name[len(prefix) : -len(suffix)]
-                    if middle.isascii() and middle.isdigit():
-                        found.append(int(middle))
-        return sorted(found)
+        return sorted(self._all_numbers().get(name, ()))
 
     def left_behind(self, name: str) -> list[int]:
         """The numbers of the files that the queue ``name`` had when the first queue was opened.
