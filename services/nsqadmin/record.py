@@ -15,11 +15,12 @@ def record_history(history: History, snapshot: Snapshot) -> None:
     """Put the numbers of everything in ``snapshot`` into ``history``."""
     now = snapshot.taken / 1e9
     # The first look knows no rates, and a chart that begins at 0 tells of a rise that was none.
-    unknown = {"rate"} if snapshot.version <= 1 else set()
+    rates = snapshot.version > 1
 
     def record(entity: Entity, values: Mapping[str, float]) -> None:
-        known = {name: value for name, value in values.items() if name not in unknown}
-        history.record(now, entity, known)
+        if not rates:
+            values = {name: value for name, value in values.items() if name != "rate"}
+        history.record(now, entity, values)
 
     totals = dict.fromkeys(("depth", "in_flight", "rate", "clients"), 0.0)
     for name, topic in snapshot.topics.items():
@@ -52,7 +53,7 @@ def record_history(history: History, snapshot: Snapshot) -> None:
                 "clients": float(node.client_count),
             }
             record(("node", node.address), numbers)
-            _record_rows(history, now, node, rates=not unknown)
+            _record_rows(history, now, node, rates=rates)
     record(("cluster",), totals)
     if snapshot.version % 600 == 0:  # every ten minutes at most
         history.prune(now)
