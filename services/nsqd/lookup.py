@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import trio
 from attrs import define, field, frozen
 
+from nsqcore.app.supervise import supervise
 from nsqcore.net.addresses import AddressError, join_host_port
 from nsqcore.wire.lookup import register_command, unregister_command
 from nsqcore.wire.names import is_ephemeral, is_valid_name
@@ -128,21 +129,24 @@ class LookupRegistrar:
                 found.append(LookupState(address.name, "waiting", address.error))
         return found
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Keep registered until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                if self.addresses:
+                    # Now: when it is needed there may be no descriptor left to import with.
+                    nursery.start_soon(supervise, "LOOKUP: HTTP client", self._load_source)
                 self.set_addresses(self.addresses)
                 self._begun.set()
-                task_status.started()
                 await trio.sleep_forever()
         finally:
             self._nursery = None
             self._known.clear()
-            if self._source is not None:
+            source, self._source = self._source, None
+            if source is not None:
                 with trio.CancelScope(shield=True):
-                    await self._source.close()
+                    await source.close()
 
     async def existing_channels(self, topic: str) -> list[str]:
         """The channels that nsqlookupd know of ``topic``, without ephemeral ones.
@@ -172,6 +176,9 @@ class LookupRegistrar:
             )
         return [name for name in names if is_valid_name(name) and not is_ephemeral(name)]
 
+    async def _load_source(self) -> None:
+        await self._channel_source()
+
     async def _channel_source(self) -> ChannelSource:
         async with self._opening:
             if self._source is None:
@@ -195,24 +202,28 @@ class LookupRegistrar:
     async def _keep(self, address: _Address) -> None:
         """Keep peers for what ``address`` stands for."""
         with address.scope:
-            async with trio.open_nursery() as nursery:
-                while True:
-                    try:
-                        host, port = parse_address(address.name)
-                        endpoints = [(host, port)]
-                        if not is_literal(host):
-                            endpoints = await self.resolve(host, port)
-                        self._start(address, endpoints, nursery)
-                        address.error = ""
-                        pause = RESOLVE_INTERVAL
-                        if is_literal(host):
-                            address.resolved.set()
-                            return
-                    except (OSError, ValueError, AddressError) as error:
-                        self._note(address, str(error))
-                        pause = RETRY_RESOLVING
+            await supervise(f"LOOKUPD({address.name})", self._keep_peers, address)
+
+    async def _keep_peers(self, address: _Address) -> None:
+        address.peers.clear()  # left by a run that failed
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    host, port = parse_address(address.name)
+                    endpoints = [(host, port)]
+                    if not is_literal(host):
+                        endpoints = await self.resolve(host, port)
+                    self._start(address, endpoints, nursery)
+                    address.error = ""
+                    pause = RESOLVE_INTERVAL
+                    if is_literal(host):
+                        return
+                except (OSError, ValueError, AddressError) as error:
+                    self._note(address, str(error))
+                    pause = RETRY_RESOLVING
+                finally:
                     address.resolved.set()
-                    await trio.sleep(pause)
+                await trio.sleep(pause)
 
     def _start(self, address: _Address, endpoints: list[Endpoint], nursery: trio.Nursery) -> None:
         for endpoint in [known for known in address.peers if known not in endpoints]:

@@ -8,13 +8,14 @@ again, and then told everything anew: nsqlookupd forgets a producer with its con
 
 import logging
 import math
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NoReturn
 
 import trio
 from attrs import define, field
 
+from nsqcore.app.supervise import supervise
+from nsqcore.backoff import Backoff
 from nsqcore.wire.errors import ProtocolError
 from nsqcore.wire.lookup import (
     MAGIC_V1,
@@ -35,8 +36,7 @@ REPLY_TIMEOUT = 10.0
 # As the original: nsqlookupd takes a producer for gone after 300 s of silence.
 PING_INTERVAL = 15.0
 # The first pause is short, for a restart takes that long; the longest is the original's 15 s.
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 15.0
+RECONNECT = Backoff(first=0.25, longest=15.0, jitter=0.5)
 READ_SIZE = 64 * 1024
 
 State = Literal["connecting", "connected", "waiting"]
@@ -85,17 +85,21 @@ class LookupPeer:
 
     async def run(self) -> None:
         """Keep connected until `stop` or cancellation."""
-        failures = 0
         with self._scope:
-            while True:
-                began = trio.current_time()
+            await supervise(f"LOOKUPD({self.name})", self._keep_connected)
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while True:
+            began = trio.current_time()
+            try:
                 self._note(await self._serve_once())
+            finally:
                 self.state, self.info = "waiting", None
                 self.settled.set()
-                lasted = trio.current_time() - began
-                failures = 0 if lasted > LONGEST_PAUSE else failures + 1
-                pause = min(FIRST_PAUSE * 2**failures, LONGEST_PAUSE)
-                await trio.sleep(pause * random.uniform(0.5, 1))
+            lasted = trio.current_time() - began
+            failures = 1 if lasted > RECONNECT.longest else failures + 1
+            await trio.sleep(RECONNECT.pause(failures))
 
     def _note(self, error: str) -> None:
         level = logging.DEBUG if error == self.error else logging.ERROR

@@ -199,9 +199,12 @@ class MetadataFile:
             if not self._dirty.is_set():
                 return True
             self._dirty = trio.Event()
-            written = await trio.to_thread.run_sync(self._try, self._next())
-            if not written:
-                self._dirty.set()
+            written = False
+            try:
+                written = await trio.to_thread.run_sync(self._try, self._next())
+            finally:
+                if not written:
+                    self._dirty.set()
             return written
 
     def _next(self) -> tuple[int, bytes]:

@@ -26,6 +26,7 @@ from attrs import Factory, define
 from nsqcore.app.options import OptionsError
 from nsqcore.app.pipes import stop_at_end_of_input
 from nsqcore.app.service import Process
+from nsqcore.backoff import Backoff
 from nsqcore.net.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqd.options import MAX_NODE_ID, NsqdOptions
 
@@ -34,9 +35,9 @@ logger = logging.getLogger(__name__)
 # Wide enough for the ports that NSQ's daemons use side by side: 4150 to 4171.
 PORT_STEP = 100
 
-# Seconds before a member that crashed is started again, doubled with each crash up to a limit; one
-# that ran for the last of the times begins anew.
-FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 30.0, 60.0
+# Seconds before a member that crashed is started again; the count of its crashes begins anew once
+# it has run for the time of STEADY.
+RESTART, STEADY = Backoff(first=0.5, longest=30.0), 60.0
 
 
 def member_flags(options: NsqdOptions, number: int) -> list[str]:
@@ -106,7 +107,7 @@ class Crew:
 
         Raises OptionsError where it cannot even start.
         """
-        pause = FIRST_PAUSE
+        crashes = 0
         while True:
             began = trio.current_time()
             status = await self._run(number, arguments)
@@ -120,8 +121,8 @@ class Crew:
             if number not in self._ready:
                 text = f"nsqd({number}) ended with status {status} before it was ready"
                 raise OptionsError(text, status=max(status, 1))
-            if trio.current_time() - began > STEADY:
-                pause = FIRST_PAUSE
+            crashes = 1 if trio.current_time() - began > STEADY else crashes + 1
+            pause = RESTART.pause(crashes)
             logger.error(
                 "processes: nsqd(%d) ended with status %d, starting it again in %.1f s",
                 number,
@@ -131,7 +132,6 @@ class Crew:
             with trio.move_on_after(pause):
                 await self.process.shutdown.wait()
                 return
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def check(self) -> None:
         """Raise OptionsError if a member did not stop as it should."""

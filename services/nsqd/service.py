@@ -22,6 +22,7 @@ from nsqcore.app import garbage, log
 from nsqcore.app.dirlock import lock_directory
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
+from nsqcore.app.supervise import supervise
 from nsqcore.app.version import VERSION
 from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
@@ -210,15 +211,15 @@ class Nsqd:
 
     async def _open_topic(self, topic: Topic) -> None:
         """Give a new topic the channels it has elsewhere, before its messages go anywhere."""
-        async with self._questions:
-            names = await self.registrar.existing_channels(topic.name)
+        try:
+            async with self._questions:
+                names = await self.registrar.existing_channels(topic.name)
+            for name in names if not topic.deleted else ():
+                self.broker.channel(topic.name, name)
+        except Exception as error:  # those who subscribe make their channels themselves
+            logger.error("TOPIC(%s): failed to make its channels - %r", topic.name, error)
         if topic.deleted:
             return
-        try:
-            for name in names:
-                self.broker.channel(topic.name, name)
-        except OSError as error:  # no descriptors: those who subscribe make them
-            logger.error("TOPIC(%s): failed to make its channels - %s", topic.name, error)
         self.broker.open_topic(topic)
         self.switchboard.finish_turn()
 
@@ -274,14 +275,14 @@ class Nsqd:
         self.api.gc_watch.install()
         try:
             async with trio.open_nursery() as helpers:
-                helpers.start_soon(self.timers.run)
-                helpers.start_soon(sync.keep_synced, self.broker.store)
-                helpers.start_soon(sync.watch_health, self.broker)
-                helpers.start_soon(self.metadata.run)
-                helpers.start_soon(self._push_to_statsd)
-                helpers.start_soon(self._measure_lag)
+                helpers.start_soon(supervise, "timers", self.timers.run)
+                helpers.start_soon(supervise, "sync", sync.keep_synced, self.broker.store)
+                helpers.start_soon(supervise, "disk", self._watch_disk)
+                helpers.start_soon(supervise, "metadata", self.metadata.run)
+                helpers.start_soon(supervise, "statsd", self._push_to_statsd)
+                helpers.start_soon(supervise, "lag", self._measure_lag)
                 await helpers.start(self.switchboard.run)
-                await helpers.start(self.registrar.run)
+                helpers.start_soon(supervise, "lookup", self.registrar.run)
                 self._nursery = helpers
                 self._listen()
                 self.process.on_reload = self.reload
@@ -308,6 +309,9 @@ class Nsqd:
             self.broker.close()
             await sync.finish(self.broker.store)
             logger.info("NSQ: bye")
+
+    async def _watch_disk(self) -> None:
+        await sync.watch_health(self.broker)
 
     async def _push_to_statsd(self) -> None:
         api, options, identity = self.api, self.api.options, self.identity

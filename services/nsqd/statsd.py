@@ -68,7 +68,7 @@ class StatsdReporter:
             due = max(due + interval, trio.current_time())
             try:
                 await self._push(interval)
-            except (OSError, AddressError) as error:
+            except (OSError, ValueError, AddressError) as error:  # ValueError: it is no host name
                 logger.error("STATSD: failed to push to %s - %s", self.settings.address, error)
 
     async def packets(self) -> list[bytes]:

@@ -293,6 +293,44 @@ async def test_dead_nsqlookupd_is_tried_ever_more_rarely_and_logged_once(
     assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
 
 
+async def test_an_nsqlookupd_that_is_away_for_days_does_not_end_nsqd(
+    autojump_clock, network, registrar, topics
+):
+    topics["t"] = topic("t")
+    found = registrar("1.1.1.1:4160")
+    await trio.sleep(3 * 86400)
+    assert found.states()[0].state == "waiting"
+
+    lookupd = network.add("1.1.1.1")
+    await trio.sleep(20)
+    assert lookupd.registered == {("t", "")}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OverflowError("x"), RuntimeError("can't start new thread"), UnicodeError("x"), KeyError()],
+)
+async def test_no_failure_of_one_registration_ends_the_others(
+    autojump_clock, network, registrar, error, caplog
+):
+    other = network.add("2.2.2.2")
+    dial = network.connect
+
+    async def connect(host: str, port: int) -> trio.abc.Stream:
+        if host == "1.1.1.1" and network.attempts < 5:
+            network.attempts += 1
+            raise error
+        return await dial(host, port)
+
+    network.connect = connect
+    first = network.add("1.1.1.1")
+    registrar("1.1.1.1:4160", "2.2.2.2:4160")
+    await trio.sleep(120)
+
+    assert len(first.connections) == len(other.connections) == 1
+    assert "1.1.1.1:4160" in caplog.text
+
+
 async def test_refusing_nsqlookupd_is_not_flooded(autojump_clock, network, registrar):
     lookupd = network.add("1.1.1.1")
     lookupd.error = b"E_INVALID go away"
@@ -455,7 +493,7 @@ async def test_its_questions_are_closed_with_it(autojump_clock, network, source)
             resolve=network.resolve,
             open_source=lambda *_: source,
         )
-        await own.start(found.run)
+        own.start_soon(found.run)
         await found.existing_channels("t")
         own.cancel_scope.cancel()
 

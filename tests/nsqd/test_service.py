@@ -571,3 +571,26 @@ async def test_reload_without_certificates_is_harmless(nsqd):
         assert running.process.on_reload is not None
         running.process.on_reload()
         assert await (await running.connect(PUB)).next() == "OK"
+
+
+async def test_any_failure_while_a_new_topic_asks_for_its_channels_leaves_nsqd_serving(
+    nsqd, monkeypatch, caplog
+):
+    errors = [
+        OSError(errno.EMFILE, "Too many open files"),
+        ModuleNotFoundError("No module named 'httpx'"),
+        RuntimeError("can't start new thread"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    ]
+
+    async def fail(self, topic: str) -> list[str]:
+        raise errors[int(topic)]
+
+    monkeypatch.setattr("nsqd.lookup.LookupRegistrar.existing_channels", fail)
+    async with nsqd(nsqlookupd_tcp_addresses=("127.0.0.1:1",)) as running:
+        for number in range(len(errors)):
+            topic = str(number)
+            consumer = await running.connect(f"SUB {topic} c\n".encode(), b"RDY 1\n")
+            assert (await running.ask("POST", f"/pub?topic={topic}", b"x"))[0] == 200
+            assert bodies(await consumer.many(2)) == [b"x"]
+    assert caplog.text.count("failed to make its channels") == len(errors)

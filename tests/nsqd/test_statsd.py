@@ -152,7 +152,10 @@ class NoNames:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "no port", "[", "no.such.host.invalid:8125"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:1", "no port", "[", "no.such.host.invalid:8125", "a..b:8125", "x" * 70 + ":1"],
+)
 async def test_daemon_that_is_not_there_does_no_harm(address, broker, nursery, caplog):
     trio.socket.set_custom_hostname_resolver(NoNames())
     caplog.set_level("DEBUG")
