@@ -17,7 +17,6 @@ FLOORS = [
     ["nsqcore.cluster"],
     ["nsqclient"],
     ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],
-    ["nsqclient.testing"],  # an nsqd in the test's process: above them all, and for tests alone
 ]
 
 # Inside nsqd: a part may import those before it, and its own.

@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 import nsqclient
-import nsqclient.testing
+from nsqd.testing import open_nsqd
 
 
 async def handle(message: nsqclient.Message) -> None:
@@ -14,7 +14,7 @@ async def handle(message: nsqclient.Message) -> None:
 
 async def main() -> None:
     async with (
-        nsqclient.testing.open_nsqd() as nsqd,
+        open_nsqd() as nsqd,
         nsqclient.open_consumer(
             "orders", "billing", nsqd=nsqd.address, options=nsqd.options(), requeue_delay=900
         ) as consumer,

@@ -15,8 +15,8 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Hooks, open_consumer
-from nsqclient.http import check_url
-from nsqclient.stream import check_address
+from nsqclient.connection.stream import check_address
+from nsqclient.http.api import check_url
 from nsqcore.app import service
 from nsqcore.app.flags import FlagError, parse_flags
 from nsqcore.app.log import LogOptions

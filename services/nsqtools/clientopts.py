@@ -15,8 +15,8 @@ import anyio
 from attrs import field, frozen
 
 from nsqclient import ConnectionOptions, Message
-from nsqclient.message import State
-from nsqclient.stream import dial, split_address, unix_path
+from nsqclient.connection.stream import dial, split_address, unix_path
+from nsqclient.messages.message import State
 from nsqcore.app.options import OptionsError
 from nsqcore.app.values import boolean, duration_text, integer, number, seconds
 

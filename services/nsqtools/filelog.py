@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Message
-from nsqclient.message import State
+from nsqclient.messages.message import State
 from nsqtools import cli
 from nsqtools.output import Output
 from nsqtools.progress import Progress

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Message
-from nsqclient.message import State
+from nsqclient.messages.message import State
 from nsqcore.app.options import option
 from nsqcore.app.pipes import end_by_broken_pipe
 from nsqcore.app.service import Process

@@ -4,14 +4,15 @@ Start with `open_producer` and `open_consumer`. Times are seconds, bodies are
 bytes, errors are `ClientError`s, timeouts are cancel scopes, and nothing runs
 outside the ``async with`` that opened it.
 
-`nsqclient.sync` is the same for programs without an event loop,
-`nsqclient.testing` an nsqd inside the test's process.
+`nsqclient.sync` is the same for programs without an event loop, `nsqd.testing`
+an nsqd inside the test's process.
 """
 
-from nsqclient.batches import Batch
-from nsqclient.config import ConnectionOptions
-from nsqclient.consumer import Consumer, ConsumerStats, open_consumer
-from nsqclient.errors import (
+from nsqclient.consuming.batches import Batch
+from nsqclient.consuming.consumer import Consumer, ConsumerStats, open_consumer
+from nsqclient.consuming.max_attempts import archive, dead_letter, drop
+from nsqclient.consuming.rdy import by_rate, equal
+from nsqclient.core.errors import (
     AlreadyAnswered,
     AuthFailed,
     ClientError,
@@ -22,12 +23,12 @@ from nsqclient.errors import (
     ProtocolError,
     PublishError,
 )
-from nsqclient.giveup import archive, dead_letter, drop
-from nsqclient.hooks import Hooks
-from nsqclient.http import LookupdHttp, NsqdHttp
-from nsqclient.message import Message, State
-from nsqclient.producer import Producer, open_producer
-from nsqclient.ready import by_rate, equal
+from nsqclient.core.options import ConnectionOptions
+from nsqclient.http.lookupd import LookupdHttp
+from nsqclient.http.nsqd import NsqdHttp
+from nsqclient.messages.hooks import Hooks
+from nsqclient.messages.message import Message, State
+from nsqclient.publishing.producer import Producer, open_producer
 
 __all__ = [
     "AlreadyAnswered",

@@ -34,9 +34,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import Factory, define, frozen
 
 import nsqclient
-from nsqclient.errors import Closed
-from nsqclient.message import State, settle
-from nsqclient.producer import Body
+from nsqclient.core.errors import Closed
+from nsqclient.messages.message import State, conclude
+from nsqclient.publishing.producer import Body
 
 # Messages fetched from the loop's thread in one go: each trip there costs a tenth of a millisecond.
 FETCH = 64
@@ -70,13 +70,13 @@ class _Loop:
 
         return self.call(done)
 
-    def settle(
+    def conclude(
         self, message: nsqclient.Message, error: BaseException | None, delay: float | None
     ) -> None:
         """Give ``message`` its answer, soon; at the end of the block it was given back."""
 
         async def answer() -> None:
-            settle(message, error, delay)
+            conclude(message, error, delay)
 
         if not self.closed:
             self._start(answer)
@@ -158,7 +158,7 @@ class Message:
             raised = error
             raise
         finally:
-            self._loop.settle(self._message, raised, requeue_delay)
+            self._loop.conclude(self._message, raised, requeue_delay)
 
 
 @define(eq=False, repr=False)
@@ -294,7 +294,7 @@ class Consumer:
         def give_back() -> None:
             self._consumer.stop()
             while self._fetched:
-                settle(self._fetched.pop(), GeneratorExit(), None)
+                conclude(self._fetched.pop(), GeneratorExit(), None)
 
         self._loop.do(give_back)
 

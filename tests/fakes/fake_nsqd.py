@@ -16,7 +16,6 @@ from anyio.abc import TaskGroup
 from attrs import Factory, define
 
 from nsqclient import ConnectionOptions
-from nsqclient.testing import MemoryStream, stream_pair
 from nsqcore.wire import commands as c
 from nsqcore.wire.frames import (
     CLOSE_WAIT_FRAME,
@@ -26,6 +25,7 @@ from nsqcore.wire.frames import (
 )
 from nsqcore.wire.hot import encode_messages
 from nsqcore.wire.parser import CommandParser
+from nsqd.testing import MemoryStream, stream_pair
 
 HANG_UP = b""
 

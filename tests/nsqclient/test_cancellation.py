@@ -19,7 +19,7 @@ from tests.e2e.daemons import PATIENCE
 from tests.nsqclient.backends import on_both
 
 from nsqclient import Consumer, Hooks, Message, Producer, State, open_consumer, open_producer
-from nsqclient.testing import Nsqd, open_nsqd
+from nsqd.testing import Nsqd, open_nsqd
 
 TOPIC, CHANNEL = "orders", "billing"
 

@@ -7,7 +7,7 @@ import pytest
 from tests.nsqclient.backends import virtual_time
 
 from nsqclient import ConnectionLost, Hooks, Message, State, open_consumer, open_producer
-from nsqclient.testing import Nsqd, open_nsqd
+from nsqd.testing import Nsqd, open_nsqd
 
 MESSAGES = 60
 

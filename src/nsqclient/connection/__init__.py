@@ -1,0 +1,1 @@
+"""One connection to an nsqd: streams, handshake, commands and frames."""

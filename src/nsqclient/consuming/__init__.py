@@ -1,0 +1,1 @@
+"""Consuming: the consumer, its connections, RDY, backoff, discovery."""

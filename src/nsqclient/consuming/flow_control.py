@@ -1,0 +1,204 @@
+"""The flow of messages through one consumer: how many are asked for, and what became of them.
+
+Between the subscriptions (one a connection) and the tasks that take messages
+stands one `FlowControl`: messages go through its buffer, answers come back to it. From
+the answers it learns when to back off, and from both which RDY each connection
+gets. All of that is synchronous; `FlowControl.run_timers` is its one task, which wakes
+for deadlines, the end of a backoff, and RDYs that had to wait.
+"""
+
+import logging
+import math
+from contextlib import AbstractContextManager
+
+import anyio
+from attrs import Factory, define
+
+from nsqclient.consuming.backoff import Backoff, Phase
+from nsqclient.consuming.rdy import RdyDistribution
+from nsqclient.consuming.subscription import Subscription
+from nsqclient.messages.buffer import MessageBuffer
+from nsqclient.messages.hooks import Hooks
+from nsqclient.messages.message import Message, State
+from nsqcore.wire import client_commands as commands
+
+log = logging.getLogger("nsqclient")
+
+# Waking up this much too late means that something held the event loop: worth a line in the log,
+# because heartbeats and deadlines go by meanwhile.
+LATE = 2.0
+
+# No look at deadlines sooner after the last than this, however many deadlines there are.
+SHORTEST_SLEEP = 0.02
+
+
+@define(eq=False)
+class FlowControl:
+    """What all connections of one consumer have in common.
+
+    Attributes:
+        name: for the log, ``topic/channel``.
+        open_count: how many messages were handed in and have no answer yet.
+        stopping: no message is asked for any more.
+    """
+
+    name: str
+    distribution: RdyDistribution
+    backoff: Backoff
+    hooks: Hooks
+    first_requeue_delay: float
+    longest_requeue_delay: float
+    buffer: MessageBuffer = Factory(MessageBuffer)
+    subscriptions: dict[int, Subscription] = Factory(dict)
+    open_count: int = 0
+    stopping: bool = False
+    finished: int = 0
+    requeued: int = 0
+    timed_out: int = 0
+    received: int = 0
+    _idle: anyio.Event | None = None
+    _wake: anyio.Event = Factory(anyio.Event)
+    _plan_at: float = math.inf
+    _look_at: float = 0.0
+
+    def now(self) -> float:
+        """The time, on the event loop's clock."""
+        return anyio.current_time()
+
+    def join(self, subscription: Subscription) -> None:
+        """Take a new subscription in and give it its RDY."""
+        self.subscriptions[id(subscription.rdy)] = subscription
+        self._look_at = self.now()
+        self.distribution.join(subscription.rdy)
+        self.plan()
+
+    def leave(self, subscription: Subscription) -> None:
+        """Let a subscription go whose connection has ended."""
+        subscription.lose_all()
+        del self.subscriptions[id(subscription.rdy)]
+        self.distribution.leave(subscription.rdy)
+        self.plan()
+
+    def arrived(self, messages: list[Message]) -> None:
+        """Put messages into the buffer; give them back if it is closed."""
+        self.received += len(messages)
+        self.open_count += len(messages)
+        if self.hooks.received is not None:
+            self.hooks.received(messages)
+        if self.buffer.closed:
+            for message in messages:
+                message.requeue_nowait(0, backoff=False)
+        else:
+            self.buffer.put_many(messages)
+
+    def answered(self, message: Message, *, failed: bool) -> None:
+        """Learn from an answer."""
+        self._closed_one(message)
+        if failed:
+            self.requeued += 1
+            if self.backoff.failed(self.now()):
+                self._backoff_changed()
+        elif message.state is State.FINISHED:
+            self.finished += 1
+            if self.backoff.level and self.backoff.succeeded(self.now()):
+                self._backoff_changed()
+        else:
+            self.requeued += 1
+
+    def expired(self, message: Message) -> None:
+        """Count a message whose time ran out, here or with its connection."""
+        self.timed_out += 1
+        self._closed_one(message)
+
+    def requeue_delay(self, attempts: int) -> float:
+        """A delay that doubles with every attempt."""
+        factor = 2.0 ** min(max(attempts, 1) - 1, 32)
+        return min(self.first_requeue_delay * factor, self.longest_requeue_delay)
+
+    def handling(self, message: Message) -> AbstractContextManager[object] | None:
+        """What the hooks want wrapped round the handling of a message."""
+        return None if self.hooks.handling is None else self.hooks.handling(message)
+
+    def stop(self) -> None:
+        """Ask for no more messages, give back what nobody took, end the iterators."""
+        if not self.stopping:
+            self.stopping = True
+            self.plan()
+            for message in self.buffer.close():
+                message.requeue_nowait(0, backoff=False)
+
+    async def wait_until_idle(self) -> None:
+        """Return when every message has its answer."""
+        while self.open_count:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def give_everything_back(self) -> int:
+        """Requeue whatever is still open; returns how many that were."""
+        count = 0
+        for subscription in self.subscriptions.values():
+            count += len(subscription.held)
+            subscription.give_back(list(subscription.held))
+        return count
+
+    def plan(self) -> None:
+        """Send each connection the RDY it should have now."""
+        if self.stopping or self.backoff.phase is Phase.STOPPED:
+            self.distribution.cap = 0
+        else:
+            self.distribution.cap = 1 if self.backoff.phase is Phase.PROBING else None
+        changed, self._plan_at = self.distribution.plan(self.now())
+        for rdy in changed:
+            self.subscriptions[id(rdy)].connection.send(commands.ready(rdy.ready))
+        self._wake.set()
+
+    async def run_timers(self) -> None:
+        """Do what is due when it is due; never returns."""
+        while True:
+            until = min(self._look_at, self._plan_at)
+            if self.backoff.phase is Phase.STOPPED:
+                until = min(until, self.backoff.until)
+            until = max(until, self.now() + SHORTEST_SLEEP)
+            self._wake = anyio.Event()
+            with anyio.CancelScope(deadline=until):
+                await self._wake.wait()
+            now = self.now()
+            if now - until > LATE:
+                log.warning(
+                    "consumer(%s): event loop was blocked for %.1f s; messages may have expired",
+                    self.name,
+                    now - until,
+                )
+            if now >= self._look_at:
+                self._look_at = self._look_after(now)
+            if self.backoff.advance(now) or now >= self._plan_at or self.distribution.raise_pending:
+                self.plan()
+
+    def _look_after(self, now: float) -> float:
+        # With nobody subscribed there is nothing to look after; new ones come with a nudge,
+        # and no timeout nsqd accepts is shorter than a second.
+        looks = [subscription.look_after(now) for subscription in self.subscriptions.values()]
+        return min(looks, default=now + 1.0)
+
+    def _closed_one(self, message: Message) -> None:
+        self.open_count -= 1
+        if self.distribution.raise_pending:
+            self._wake.set()
+        if self._idle is not None and not self.open_count:
+            self._idle.set()
+            self._idle = None
+        if self.hooks.answered is not None:
+            self.hooks.answered(message)
+
+    def _backoff_changed(self) -> None:
+        backoff = self.backoff
+        if backoff.phase is Phase.FLOWING:
+            log.info("consumer(%s): backoff is over", self.name)
+        else:
+            wait = backoff.until - self.now()
+            log.warning(
+                "consumer(%s): backing off for %.1f s, level %d", self.name, wait, backoff.level
+            )
+        if self.hooks.backed_off is not None:
+            self.hooks.backed_off(backoff.level)
+        self.plan()

@@ -1,0 +1,1 @@
+"""What all of the client stands on: errors, options, background tasks."""

@@ -1,0 +1,112 @@
+"""What a connection asks of nsqd, and how long the client waits for things.
+
+Durations are seconds, sizes are bytes.
+"""
+
+import platform
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from attrs import field, frozen, validators
+
+from nsqcore.app.version import release
+
+
+class Stream(Protocol):
+    """A stream of bytes; anyio's streams are, and so are the ones of `nsqd.testing`."""
+
+    async def receive(self, max_bytes: int = 65536, /) -> bytes:
+        """The next bytes, at least one; raises `anyio.EndOfStream` at the end."""
+
+    async def send(self, item: bytes, /) -> None:
+        """Send all of ``item``."""
+
+    async def aclose(self) -> None:
+        """Close at once."""
+
+
+Dial = Callable[[str], Awaitable[Stream]]
+
+_positive = validators.gt(0.0)
+
+
+@frozen(kw_only=True)
+class ConnectionOptions:
+    """Settings of every connection to an nsqd.
+
+    Attributes:
+        client_id: a short name of this client, as nsqd's statistics show it; default: the host's.
+        hostname: the name of this host, as nsqd's statistics show it.
+        user_agent: name and version of the program.
+        topology_region, topology_zone: where this client is, for an nsqd that prefers near ones.
+        tls: True for TLS checked against the system's authorities, or a context of your own.
+        deflate: compress with deflate at this level (1 to 9); 0 is off.
+        snappy: compress with snappy. Not together with deflate.
+        auth_secret: sent by AUTH where nsqd asks for it.
+        sample_rate: receive only this percentage of the messages (1 to 99); 0 is all of them.
+        msg_timeout: how long nsqd waits for an answer to a message; None is nsqd's own setting.
+        heartbeat_interval: how often nsqd asks for a sign of life.
+        output_buffer_size: bytes nsqd gathers before it sends; None is nsqd's own setting.
+        output_buffer_timeout: how long nsqd may gather; None is nsqd's own setting.
+        connect_timeout: for everything up to a usable connection, name lookup and TLS included.
+        max_reconnect_delay: the longest wait between two attempts to connect.
+        dial: opens the stream to an address; default: TCP or a Unix socket.
+    """
+
+    client_id: str | None = None
+    hostname: str | None = None
+    user_agent: str = field(factory=lambda: f"nsq-trio/{release()}")
+    topology_region: str = ""
+    topology_zone: str = ""
+    tls: bool | ssl.SSLContext = False
+    deflate: int = field(default=0, validator=validators.and_(validators.ge(0), validators.le(9)))
+    snappy: bool = False
+    auth_secret: str | None = field(default=None, repr=False)
+    sample_rate: int = field(
+        default=0, validator=validators.and_(validators.ge(0), validators.le(99))
+    )
+    msg_timeout: float | None = field(default=None, validator=validators.optional(_positive))
+    heartbeat_interval: float = field(default=30.0, validator=_positive)
+    output_buffer_size: int | None = None
+    output_buffer_timeout: float | None = None
+    connect_timeout: float = field(default=5.0, validator=_positive)
+    max_reconnect_delay: float = field(default=30.0, validator=_positive)
+    dial: Dial | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.snappy and self.deflate:
+            raise ValueError("a connection is compressed with snappy or with deflate, not both")
+
+    def identify(self) -> dict[str, object]:
+        """The fields of IDENTIFY (TCP protocol spec, "IDENTIFY"); durations in ms there."""
+        host = self.hostname or platform.node() or "localhost"
+        fields: dict[str, object] = {
+            "client_id": self.client_id or host.partition(".")[0],
+            "hostname": host,
+            "user_agent": self.user_agent,
+            "feature_negotiation": True,
+            "heartbeat_interval": milliseconds(self.heartbeat_interval),
+            "tls_v1": bool(self.tls),
+            "deflate": bool(self.deflate),
+            "snappy": self.snappy,
+            "sample_rate": self.sample_rate,
+        }
+        if self.deflate:
+            fields["deflate_level"] = self.deflate
+        if self.topology_region:
+            fields["topology_region"] = self.topology_region
+        if self.topology_zone:
+            fields["topology_zone"] = self.topology_zone
+        if self.msg_timeout is not None:
+            fields["msg_timeout"] = milliseconds(self.msg_timeout)
+        if self.output_buffer_size is not None:
+            fields["output_buffer_size"] = self.output_buffer_size
+        if self.output_buffer_timeout is not None:
+            fields["output_buffer_timeout"] = milliseconds(self.output_buffer_timeout)
+        return fields
+
+
+def milliseconds(seconds: float) -> int:
+    """``seconds`` as the protocol has it: whole milliseconds, rounded."""
+    return round(seconds * 1000)

@@ -1,0 +1,39 @@
+"""How long to wait before the next attempt to connect or to ask.
+
+Waits double from a tenth of a second up to a limit, and each is drawn from the
+upper half of its range, so that many clients of one server that went away do
+not all come back at the same instant.
+"""
+
+import random
+
+from attrs import define
+
+FIRST_DELAY = 0.1
+
+# A connection that lived this long was a good one: the next attempts start over with short waits.
+GOOD_LIFE = 5.0
+
+
+@define(eq=False)
+class ReconnectDelay:
+    """The waits between attempts; `succeeded` starts over."""
+
+    limit: float
+    failures: int = 0
+
+    def delay(self) -> float:
+        """Seconds to wait after one more failure."""
+        # 2 ** 20 tenths of a second is beyond any limit, and keeps the power small.
+        longest = min(self.limit, FIRST_DELAY * 2 ** min(self.failures, 20))
+        self.failures += 1
+        return random.uniform(longest / 2, longest)
+
+    def succeeded(self) -> None:
+        """Start over with the shortest wait."""
+        self.failures = 0
+
+
+def jittered(interval: float, jitter: float) -> float:
+    """``interval`` plus a random part of up to ``jitter`` of it."""
+    return interval * (1 + random.uniform(0, jitter))

@@ -1,0 +1,255 @@
+"""A message as a consumer sees it, and the one answer it gets.
+
+A message keeps the record it came as; its fields are read from that when asked
+for. The answer (FIN or REQ) goes into the connection's outbox at once, without
+waiting, so a cancelled task never loses it; the ``await`` in front of `finish`
+and `requeue` is a checkpoint after the deed.
+
+A message is answered once. Where nsqd no longer waits for the answer, because
+the timeout passed or the connection went, answering raises `MessageExpired`.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from enum import Enum
+from struct import Struct
+from types import MappingProxyType, TracebackType
+from typing import Any, Protocol
+
+import anyio
+import anyio.lowlevel
+from attrs import define
+
+from nsqclient.core.errors import AlreadyAnswered, MessageExpired
+
+log = logging.getLogger("nsqclient")
+
+_timestamp = Struct(">q").unpack_from
+_attempts = Struct(">H").unpack_from
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class State(Enum):
+    """Where a message stands."""
+
+    OPEN = "waits for its answer"
+    FINISHED = "finished"
+    REQUEUED = "requeued"
+    EXPIRED = "expired"
+
+
+class Holder(Protocol):
+    """The subscription a message came by, as far as the message needs it."""
+
+    @property
+    def topic(self) -> str:
+        """The topic of the subscription."""
+
+    @property
+    def address(self) -> str:
+        """The nsqd's address."""
+
+    def finish(self, message: "Message") -> None:
+        """Send FIN."""
+
+    def requeue(self, message: "Message", delay: float | None, *, backoff: bool) -> None:
+        """Send REQ; None is a delay that grows with the attempts."""
+
+    def touch(self, message: "Message") -> None:
+        """Send TOUCH and move the deadline."""
+
+    def handling(self, message: "Message") -> AbstractContextManager[object] | None:
+        """What to wrap round the handling of the message, if anything."""
+
+
+@define(eq=False, repr=False)
+class Message:
+    """One message, open until it is finished or requeued.
+
+    Attributes:
+        deadline: when nsqd takes the message back, on the clock of `anyio.current_time`.
+        auto_touch: whether the deadline is moved on by itself while the message is open.
+        on_expired: called if the deadline passes first.
+    """
+
+    record: bytes
+    holder: Holder
+    deadline: float
+    received_at: float
+    state: State = State.OPEN
+    auto_touch: bool = False
+    on_expired: Callable[[], None] | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id: 16 hex digits, the same at every delivery."""
+        return self.record[10:26].decode("ascii", "replace")
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that were published."""
+        return self.record[26:]
+
+    @property
+    def timestamp(self) -> int:
+        """When it was published: nanoseconds since 1970, by nsqd's clock."""
+        stamp: int = _timestamp(self.record)[0]
+        return stamp
+
+    @property
+    def attempts(self) -> int:
+        """How often it was delivered, this time included."""
+        count: int = _attempts(self.record, 8)[0]
+        return count
+
+    @property
+    def topic(self) -> str:
+        """The topic it was published to."""
+        return self.holder.topic
+
+    @property
+    def nsqd(self) -> str:
+        """The address of the nsqd it came from."""
+        return self.holder.address
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers; empty, as long as no nsqd negotiates any."""
+        return _NO_HEADERS
+
+    def __repr__(self) -> str:
+        return (
+            f"<Message {self.id} of {self.topic} at {self.nsqd}: "
+            f"attempt {self.attempts}, {len(self.body)} bytes, {self.state.name}>"
+        )
+
+    def json(self) -> Any:
+        """The body, decoded from JSON; raises ValueError if it is none."""
+        return json.loads(self.body)
+
+    async def finish(self) -> None:
+        """Tell nsqd that the message is done.
+
+        Raises:
+            MessageExpired: nsqd has taken it back before; it will be delivered again.
+            AlreadyAnswered: it was finished or requeued before.
+        """
+        self.finish_nowait()
+        await anyio.lowlevel.checkpoint()
+
+    def finish_nowait(self) -> None:
+        """Like `finish`, without the checkpoint."""
+        self._expect_open()
+        self.state = State.FINISHED
+        self.holder.finish(self)
+
+    async def requeue(self, delay: float | None = None, *, backoff: bool = True) -> None:
+        """Give the message back, to be delivered again after ``delay`` seconds.
+
+        Args:
+            delay: None for one that doubles with every attempt.
+            backoff: whether this counts as a failure that slows the whole consumer down.
+
+        Raises:
+            MessageExpired: nsqd has taken it back before.
+            AlreadyAnswered: it was finished or requeued before.
+        """
+        self.requeue_nowait(delay, backoff=backoff)
+        await anyio.lowlevel.checkpoint()
+
+    def requeue_nowait(self, delay: float | None = None, *, backoff: bool = True) -> None:
+        """Like `requeue`, without the checkpoint."""
+        self._expect_open()
+        self.state = State.REQUEUED
+        self.holder.requeue(self, delay, backoff=backoff)
+
+    async def touch(self) -> None:
+        """Start the timeout anew, up to nsqd's longest timeout.
+
+        Raises:
+            MessageExpired: nsqd has taken it back before.
+            AlreadyAnswered: it was finished or requeued before.
+        """
+        self._expect_open()
+        self.holder.touch(self)
+        await anyio.lowlevel.checkpoint()
+
+    def process(
+        self, *, requeue_delay: float | None = None, auto_touch: bool = True
+    ) -> "Processing":
+        """A context that answers: FIN if its block succeeds, REQ if it raises.
+
+        The exception goes on to the caller. A block that is cancelled gives its
+        message back at once, and that is no failure. A message that expired
+        meanwhile is only logged: it will be delivered again. An answer given
+        inside the block counts.
+
+        Args:
+            requeue_delay: seconds; None for a delay that doubles with every attempt.
+            auto_touch: keep the message from expiring while the block runs.
+        """
+        return Processing(self, requeue_delay, auto_touch)
+
+    def _expect_open(self) -> None:
+        if self.state is not State.OPEN:
+            text = f"message {self.id} of nsqd {self.nsqd} is {self.state.value}"
+            raise MessageExpired(text) if self.state is State.EXPIRED else AlreadyAnswered(text)
+
+
+@define(eq=False)
+class Processing:
+    """The context of `Message.process`. ``async with`` gives the message."""
+
+    _message: Message
+    _requeue_delay: float | None
+    _auto_touch: bool
+    _around: AbstractContextManager[object] | None = None
+
+    async def __aenter__(self) -> Message:
+        self.begin()
+        return self._message
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end(kind, error, trace)
+
+    def begin(self) -> None:
+        """What entering does; it never waits."""
+        message = self._message
+        message.auto_touch = self._auto_touch
+        around = message.holder.handling(message)
+        if around is not None:
+            around.__enter__()
+            self._around = around
+
+    def end(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """What leaving does; it never waits."""
+        conclude(self._message, error, self._requeue_delay)
+        if self._around is not None:
+            self._around.__exit__(kind, error, trace)
+
+
+def conclude(message: Message, error: BaseException | None, delay: float | None) -> None:
+    """Give ``message`` the answer that fits how its handling ended, unless it has one."""
+    message.auto_touch = False
+    if message.state is State.OPEN:
+        if error is None:
+            message.finish_nowait()
+        elif isinstance(error, Exception):
+            message.requeue_nowait(delay)
+        else:  # cancelled, or the program is ending: not the message's fault
+            message.requeue_nowait(0, backoff=False)
+    elif message.state is State.EXPIRED:
+        log.warning("message(%s): expired while it was handled, nsqd %s", message.id, message.nsqd)
