@@ -73,6 +73,8 @@ class HttpSession:
     # The request that is being read.
     _in_request: bool = attrs.field(default=False, init=False)
     _head_done: bool = attrs.field(default=False, init=False)
+    #: Its head asks for another protocol: it is to be parsed once more without that.
+    _offers_upgrade: bool = attrs.field(default=False, init=False)
     _url: bytes = attrs.field(default=b"", init=False)
     _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
     #: Of HTTP; known when the head is.
@@ -113,10 +115,7 @@ class HttpSession:
         if self._last or not data:
             return Close(linger=LINGER)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # We speak nothing else, and the parser cannot go on; the request itself was answered.
-            self._last = True
+            self._feed(data)
         except httptools.HttpParserError as error:
             if not self._last:
                 logger.debug("http(%s): bad request: %s", self.peer.address, error)
@@ -135,6 +134,34 @@ class HttpSession:
         self._parser = None  # it refers back to us
         if self.on_closed is not None:
             self.on_closed()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse ``data``; where the parser stops at an ``Upgrade`` it goes on as if there was none.
+
+        A client that offers another protocol gets its answer in this one (RFC 9110, section 7.8),
+        body and all; httptools takes everything behind such a head for the other protocol.
+        """
+        rest = memoryview(data)
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as stopped:
+                if not self._offers_upgrade:  # CONNECT, which we do not do: it has been answered
+                    self._last = True
+                    return
+                rest = rest[stopped.args[0] :]
+                self._parse_head_again()
+            else:
+                return
+
+    def _parse_head_again(self) -> None:
+        """Begin the request anew with a parser that is not shown its ``Upgrade``."""
+        method, url, headers = self._parser.get_method(), self._url, self._headers
+        line = b"%s %s HTTP/%s\r\n" % (method, url, self._version.encode())
+        kept = [b"%s: %s\r\n" % entry for entry in headers if entry[0].lower() != b"upgrade"]
+        self._in_request = self._head_done = self._offers_upgrade = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(line + b"".join(kept) + b"\r\n")
 
     # What the parser calls.
 
@@ -158,6 +185,8 @@ class HttpSession:
         self._head_size = 0
         self._version = self._parser.get_http_version()
         self._refusal = find_refusal(self._version, self._headers)
+        if self._parser.should_upgrade():
+            self._offers_upgrade = self._parser.get_method() != b"CONNECT"
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -172,7 +201,7 @@ class HttpSession:
 
     def on_message_complete(self) -> None:
         """A request is complete: answer it, or put it behind those that are being answered."""
-        if self._last:
+        if self._last or self._offers_upgrade:
             return
         if self._refusal is not None:
             self._refuse(self._refusal)

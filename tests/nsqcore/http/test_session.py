@@ -256,12 +256,59 @@ def test_a_broken_path_is_a_bad_request(talk):
     assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")) == [400]
 
 
-def test_an_offer_to_speak_something_else_is_declined(talk):
-    answer = talk.send(
-        b"GET /ping HTTP/1.1\r\nHost: x\r\n"
-        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
-    )
-    assert statuses(answer) == [200]
+OFFERS = {
+    "h2c": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    "websocket": "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n",
+    "tls": "connection: UPGRADE\r\nUPGRADE: TLS/1.2, HTTP/3\r\n",
+    "two": "Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n",
+}
+BODIES = {
+    "length": "Content-Length: 5\r\n{}\r\nhello",
+    "chunks": "Transfer-Encoding: chunked\r\n{}\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+    "length behind": "{}Content-Length: 5\r\n\r\nhello",
+    "chunks behind": "{}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_body_sent_with_an_upgrade_is_read_answered_and_the_connection_goes_on(
+    talk, offer, body, size
+):
+    request = "POST /echo HTTP/1.1\r\nHost: x\r\n" + BODIES[body].format(OFFERS[offer])
+    stream = request.encode() * 3 + PING
+    answers = b"".join(talk.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert statuses(answers) == [200] * 4
+    assert answers.count(b'["/echo",{},"hello"]') == 3
+    assert not talk.closed
+
+
+def test_a_body_announced_with_an_upgrade_is_asked_for(talk):
+    head = post("/pub", b"", OFFERS["h2c"] + "Expect: 100-continue\r\n")
+    head = head.replace(b"Content-Length: 0", b"Content-Length: 5")
+    assert talk.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert statuses(talk.send(b"hello" + PING)) == [200, 200]
+
+
+def test_what_must_be_refused_is_refused_beside_an_upgrade_too(connect):
+    big = post("/pub", bytes(101), OFFERS["h2c"])
+    both = post("/pub", b"hello", OFFERS["h2c"] + "Transfer-Encoding: chunked\r\n")
+    for request, status in ((big, 413), (both, 400)):
+        talk = connect()
+        assert statuses(talk.send(request + PING))[0] == status
+    last = post("/pub", b"hello", "Connection: upgrade, close\r\nUpgrade: h2c\r\n")
+    assert statuses(connect().send(last + PING)) == [200]
+
+
+def test_an_offer_to_speak_something_else_is_declined_and_what_follows_answered(talk):
+    answer = talk.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n%s\r\n" % OFFERS["h2c"].encode() + PING)
+    assert statuses(answer) == [200, 200]
+    assert not talk.closed
+
+
+def test_nothing_is_tunnelled(talk):
+    assert statuses(talk.send(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n" + PING))[1:] == []
     assert talk.closed
 
 
