@@ -96,6 +96,7 @@ class Client:
     outbox: Outbox = Factory(Outbox)
     state: State = State.INIT
     tls: TlsState | None = None
+    compressed: bool = False  # it was told that its bytes travel compressed from here on
     secret: bytes | None = None  # of the AUTH that was sent
     permissions: Permissions | None = None
     authed: bool = False  # the AUTH was answered

@@ -43,7 +43,7 @@ from nsqcore.wire.errors import (
     Unauthorized,
 )
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
-from nsqcore.wire.identify import negotiate, parse_request
+from nsqcore.wire.identify import Identity, negotiate, parse_request
 from nsqcore.wire.identify import reply as identify_reply
 from nsqcore.wire.names import as_text, quote
 from nsqcore.wire.parser import parse_number
@@ -59,6 +59,9 @@ MS = 1_000_000  # ns
 
 # Publishes of fewer messages are queued together with those of other clients.
 FEW = 64
+
+# Characters of an IDENTIFY that are logged: a client may repeat it as often as it likes.
+MAX_LOGGED = 1024
 
 HOLDING = (State.SUBSCRIBED, State.CLOSING)
 
@@ -315,16 +318,28 @@ def identify(client: Client, command: Identify) -> UpgradeNow | None:
     check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
     request = parse_request(command.body)
-    logger.info("[%s] IDENTIFY: %s", client.name, request)
+    logger.info("[%s] IDENTIFY: %s", client.name, str(request)[:MAX_LOGGED])
     identity = negotiate(request, client.identity, limits)
+    if request.feature_negotiation:
+        _check_upgrades(client, identity)
     client.identity = identity
     if not request.feature_negotiation:
         client.outbox.add(OK_FRAME)
         return None
     client.outbox.add(response_frame(identify_reply(identity, limits)))
     if identity.tls or identity.deflate or identity.snappy:
+        client.compressed = identity.deflate or identity.snappy
         return UpgradeNow()
     return None
+
+
+def _check_upgrades(client: Client, identity: Identity) -> None:
+    """Raise Invalid if ``identity`` asks for TLS or compression inside what there is already."""
+    compresses = identity.deflate or identity.snappy
+    if client.compressed and (compresses or identity.tls):
+        raise Invalid("cannot IDENTIFY with TLS or compression inside a compressed connection")
+    if client.tls is not None and identity.tls:
+        raise Invalid("cannot IDENTIFY with TLS inside TLS")
 
 
 def authenticate(client: Client, command: Auth) -> AuthorizeNow:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.streams.tls import TLSStream
 from attrs import define
@@ -142,6 +143,9 @@ class CompressedStream:
     async def receive(self, max_bytes: int = READ_SIZE, /) -> bytes:
         """The next decompressed bytes; may be more than ``max_bytes``."""
         data, self._early = self._early, b""
+        if not data:
+            # A kilobyte may hold a megabyte: others have their turn between two pieces of it.
+            await anyio.lowlevel.checkpoint()
         while True:
             # First what earlier input still holds: the codec gives a bounded piece at a time.
             try:

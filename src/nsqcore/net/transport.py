@@ -259,7 +259,7 @@ class CodecStream:
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """A decompressed chunk; b"" at the end. The codec bounds its size, not ``max_bytes``."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await trio.lowlevel.checkpoint()
         data = self.codec.decompress(b"")
         while not data:
             chunk = await self.stream.receive_some(READ_SIZE)

@@ -300,6 +300,74 @@ async def test_a_consumer_inside_tls_gives_back_what_it_held_when_it_goes(start,
     assert not world.broker.topics["t"].channels["c"].consumers
 
 
+@pytest.mark.parametrize("outer", CODECS)
+@pytest.mark.parametrize("inner", ["deflate", "snappy", "tls_v1"])
+async def test_a_compressed_connection_is_not_upgraded_again(start, outer, inner):
+    _, _, stream = start()
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{outer: True}))
+    wire = Wire(Compressed(ahead, make_codec(outer)))
+    await wire.send(identify(feature_negotiation=True, **{inner: True}), PUB)
+    assert await wire.rest() == [
+        "OK",
+        "E_INVALID cannot IDENTIFY with TLS or compression inside a compressed connection",
+    ]
+
+
+async def test_tls_is_not_upgraded_to_tls_but_may_be_compressed_later(start, certificates):
+    _, _, stream = start()
+    inside, _ = await over_tls(stream, certificates)
+    wire = Wire(inside)
+    assert await wire.next() == "OK"
+    await wire.send(identify(feature_negotiation=True, deflate=True))
+    assert json.loads(await wire.next())["deflate"] is True
+    wire = Wire(Compressed(inside, Deflate()))
+    await wire.send(PUB)
+    assert await wire.many(2) == ["OK", "OK"]
+
+    _, _, stream = start()
+    inside, _ = await over_tls(stream, certificates)
+    wire = await Wire(inside).send(identify(feature_negotiation=True, tls_v1=True))
+    assert await wire.rest() == ["OK", "E_INVALID cannot IDENTIFY with TLS inside TLS"]
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_an_upgraded_client_may_identify_again_without_upgrades(start, name):
+    _, session, stream = start()
+    ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    wire = Wire(Compressed(ahead, make_codec(name)))
+    await wire.send(identify(feature_negotiation=True, client_id="second"), PUB)
+    first, second, third = await wire.many(3)
+    assert (first, json.loads(second)[name], third) == ("OK", False, "OK")
+    assert session.client.identity.client_id == "second"
+
+
+async def test_what_a_client_says_of_itself_is_logged_in_part_only(start, caplog):
+    _, _, stream = start()
+    with caplog.at_level("INFO"):
+        wire = Wire(stream)
+        await wire.send(b"  V2", identify(user_agent="x" * 1_000_000) * 3, PUB)
+        assert await wire.many(4) == ["OK"] * 4
+    assert len(caplog.text) < 10_000
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_others_are_served_while_a_few_bytes_expand_to_many_commands(start, nursery, name):
+    world, _, stream = start()
+    other, theirs = trio.testing.memory_stream_pair()
+    nursery.start_soon(lambda: serve_stream(theirs, world.session(), end_turn=world.end_turn))
+    wire = Wire(other)
+    await wire.send(b"  V2", PUB)
+    assert await wire.next() == "OK"
+    await stream.send_all(b"  V2" + identify(feature_negotiation=True, **{name: True}))
+    await Wire(stream).next()
+    # in one read, 2 MB of commands, eight times what a session is given at once
+    last = b"PUB last\n" + body(b"x")
+    await stream.send_all(make_codec(name).compress(b"NOP\n" * 500_000 + last))
+    await wire.send(PUB)
+    assert await wire.next() == "OK"
+    assert list(world.broker.topics) == ["t"]
+
+
 @pytest.mark.parametrize("name", CODECS)
 async def test_auth_is_waited_for_inside_an_upgraded_connection_too(start, name):
     world, _, stream = start(auth_required=True)
