@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    ["nsqcore.backoff"],
+    ["nsqcore.backoff", "nsqcore.units"],
     ["nsqcore.wire", "nsqcore.app", "nsqcore.metrics"],
     ["nsqcore.net"],
     ["nsqcore.http"],

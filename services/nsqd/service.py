@@ -48,7 +48,7 @@ from nsqd.engine.topic import Topic
 from nsqd.http.api import build_refusing_router, build_router
 from nsqd.http.context import NsqdApi
 from nsqd.listening import Identity, Listeners, announced, open_listeners
-from nsqd.lookup import LookupRegistrar
+from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.metadata import BadMetadata, MetadataFile, load, restore
 from nsqd.options import NsqdOptions, TLSRequired
 from nsqd.settings import (

@@ -586,7 +586,7 @@ async def test_any_failure_while_a_new_topic_asks_for_its_channels_leaves_nsqd_s
     async def fail(self, topic: str) -> list[str]:
         raise errors[int(topic)]
 
-    monkeypatch.setattr("nsqd.lookup.LookupRegistrar.existing_channels", fail)
+    monkeypatch.setattr("nsqd.lookup.registrar.LookupRegistrar.existing_channels", fail)
     async with nsqd(nsqlookupd_tcp_addresses=("127.0.0.1:1",)) as running:
         for number in range(len(errors)):
             topic = str(number)

@@ -22,8 +22,8 @@ from nsqcore.wire.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
-from nsqd.lookup_addresses import Endpoint, Resolve, is_literal, parse_address, resolve
-from nsqd.lookup_peer import Connect, LookupPeer, State
+from nsqd.lookup.addresses import Endpoint, Resolve, is_literal, parse_address, resolve
+from nsqd.lookup.peer import Connect, LookupPeer, State
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ SETTLE_TIMEOUT = 1.0
 
 
 class ChannelSource(Protocol):
-    """Who can be asked for channels: see `nsqd.lookup_channels`."""
+    """Who can be asked for channels: see `nsqd.lookup.channels`."""
 
     async def ask(self, topic: str, lookupds: list[str]) -> tuple[list[str], list[str]]:
         """The channels of ``topic``, and who failed how."""
@@ -48,7 +48,7 @@ OpenSource = Callable[[float, float], ChannelSource]
 
 
 def _open_client(connect_timeout: float, request_timeout: float) -> ChannelSource:
-    from nsqd.lookup_channels import open_client
+    from nsqd.lookup.channels import open_client
 
     return open_client(connect_timeout, request_timeout)
 

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import trio
 
-from nsqd.lookup_channels import open_client
+from nsqd.lookup.channels import open_client
 
 
 async def answer(body: bytes, stream: trio.SocketStream) -> None:

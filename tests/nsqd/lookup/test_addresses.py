@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from nsqcore.net.addresses import AddressError
-from nsqd.lookup_addresses import is_literal, parse_address, resolve
+from nsqd.lookup.addresses import is_literal, parse_address, resolve
 
 
 class Resolver:

@@ -15,7 +15,7 @@ from nsqcore.wire.lookup import (
     Unregister,
     reply,
 )
-from nsqd.lookup import LookupRegistrar
+from nsqd.lookup.registrar import LookupRegistrar
 
 IDENTITY = {
     "broadcast_address": "me",
