@@ -14,11 +14,11 @@ from nsqadmin.access import Viewer
 from nsqadmin.admin import Admin
 from nsqadmin.notify import AdminAction
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.units import SECOND
 from nsqcore.wire.names import is_valid_name
 
 logger = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 VERBS = ("pause", "unpause", "empty", "delete", "create", "tombstone")
 
 

@@ -27,10 +27,10 @@ from nsqcore.cluster.nsqd import nsqd_info, one_nsqd_stats
 from nsqcore.cluster.producer import Producer, ProducerTopic, merge_producers
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.units import SECOND
 
 logger = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 # Parsing 5000 clients takes about 50 ms here: what a page may be held up by, once per round.
 CLIENT_BUDGET = 5000
 # A page view counts as somebody watching for this long; a reload by hand comes sooner.

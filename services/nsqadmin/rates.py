@@ -10,8 +10,8 @@ from collections import deque
 import attrs
 
 from nsqcore.cluster.stats import TopicStats
+from nsqcore.units import SECOND
 
-SECOND = 1_000_000_000
 # Short enough to follow what one sees happen, long enough that 1/s is no flicker of 0 and 2.
 WINDOW = 5 * SECOND
 Key = tuple[str, str]  # topic and channel; an empty channel is the topic itself

@@ -13,8 +13,8 @@ from collections import OrderedDict
 import attrs
 
 from nsqadmin.accounts import Account
+from nsqcore.units import SECOND
 
-SECOND = 1_000_000_000
 # People, not machines, log in here: this many at once is far beyond any team. The oldest give way.
 MAX_SESSIONS = 10_000
 # Ten wrong passwords in five minutes from one address: no typist, but a proxy's users may share

@@ -3,14 +3,13 @@
 from nsqcore.app.version import VERSION
 from nsqcore.metrics.statsd import expand_prefix, host_key
 from nsqcore.net.tls import ServerTls, check_authorities
+from nsqcore.units import MS
 from nsqcore.wire.identify import Limits
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
 from nsqd.engine.broker import EngineSettings
 from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
 from nsqd.statsd import StatsdSettings
-
-MS = 1_000_000  # ns
 
 
 def engine_settings(options: NsqdOptions) -> EngineSettings:

@@ -9,12 +9,12 @@ import logging
 
 import trio
 
+from nsqcore.units import SECOND
 from nsqd.engine.broker import Broker
 from nsqd.engine.queues.store import DiskStore, Job
 
 logger = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000  # ns
 # --sync-timeout=0 must not become a loop that does nothing else.
 SHORTEST_TIMEOUT = 0.01
 # Seconds between two trials of a disk that failed.

@@ -20,6 +20,7 @@ from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.listeners import Listener, open_listener
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.timers import Timers
+from nsqcore.units import SECOND
 from nsqlookupd.context import Lookupd
 from nsqlookupd.dispatch import LookupSession
 from nsqlookupd.http import router
@@ -28,7 +29,6 @@ from nsqlookupd.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 
 # Time for answers that are on their way when the daemon stops. There is nothing else to wait for.
 GRACE = 1.0

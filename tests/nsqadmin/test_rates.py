@@ -1,5 +1,6 @@
-from nsqadmin.rates import SECOND, RateWindow
+from nsqadmin.rates import RateWindow
 from nsqcore.cluster.stats import ChannelStats, TopicStats
+from nsqcore.units import SECOND
 
 
 def look(window, count, *, at):

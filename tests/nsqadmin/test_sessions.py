@@ -1,5 +1,6 @@
 from nsqadmin.accounts import Account, Role
-from nsqadmin.sessions import FAILURE_WINDOW, MAX_FAILURES, MAX_SESSIONS, SECOND, Sessions
+from nsqadmin.sessions import FAILURE_WINDOW, MAX_FAILURES, MAX_SESSIONS, Sessions
+from nsqcore.units import SECOND
 
 ANN, BOB = Account("ann", Role.ADMIN, "h"), Account("bob", Role.VIEWER, "h")
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from nsqcore.net.effects import Close, Effect
+from nsqcore.units import MS
 from nsqcore.wire.commands import (
     Auth,
     Command,
@@ -55,7 +56,6 @@ from nsqd.engine.errors import Exiting, NotInFlight, NotOwner, TooManyConsumers
 
 logger = logging.getLogger(__name__)
 
-MS = 1_000_000  # ns
 
 # Publishes of fewer messages are queued together with those of other clients.
 FEW = 64

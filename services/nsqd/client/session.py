@@ -13,6 +13,7 @@ from attrs import define, field
 
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox
+from nsqcore.units import MS
 from nsqcore.wire.client_commands import MAGIC_V2
 from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
@@ -21,7 +22,7 @@ from nsqcore.wire.identify import Identity
 from nsqcore.wire.names import as_text
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
-from nsqd.client.dispatch import MS, authenticated, check_state, execute, refuse
+from nsqd.client.dispatch import authenticated, check_state, execute, refuse
 
 logger = logging.getLogger(__name__)
 

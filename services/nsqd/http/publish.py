@@ -11,6 +11,7 @@ from functools import partial
 from nsqcore.http.request import Request
 from nsqcore.http.responses import OK, HttpError, Response
 from nsqcore.http.router import Router
+from nsqcore.units import MS
 from nsqcore.wire.speedups import split_bodies
 from nsqd.engine.errors import Exiting
 from nsqd.http.arguments import boolean, new_topic_name
@@ -18,7 +19,6 @@ from nsqd.http.context import NsqdApi
 
 logger = logging.getLogger(__name__)
 
-MS = 1_000_000  # ns
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 

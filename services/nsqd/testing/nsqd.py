@@ -29,6 +29,7 @@ from attrs import Factory, define, field, frozen
 from nsqclient.core.background import Background, background
 from nsqclient.core.options import ConnectionOptions
 from nsqcore.net.effects import Close, Effect, Peer
+from nsqcore.units import SECOND
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
@@ -38,7 +39,6 @@ from nsqd.testing.stream import MemoryStream, stream_pair
 
 log = logging.getLogger("nsqclient")
 
-SECOND = 1_000_000_000
 
 # Message timestamps begin here, so that they are the same in every run: 2020-01-01.
 WALL_CLOCK = 1_577_836_800 * SECOND

@@ -14,8 +14,8 @@ import attrs
 from nsqcore.cluster.fields import Json, count, flag, objects, text
 from nsqcore.cluster.latency import Latency
 from nsqcore.cluster.producer import Producer
+from nsqcore.units import SECOND
 
-SECOND = 1_000_000_000  # ns
 _READERS: dict[type | None, Callable[[Json, str], str | int | bool]] = {
     str: text,
     int: count,

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import attrs
 
-_SECOND = 1_000_000_000
+from nsqcore.units import SECOND
+
 # Not strftime's names, which are in the language of the process.
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -21,7 +22,7 @@ class Dates:
 
     def line(self) -> bytes:
         """The header's line, with its end: the same object within a second."""
-        second = self.now() // _SECOND
+        second = self.now() // SECOND
         if second != self._second:
             self._second, self._line = second, _render(second)
         return self._line

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 
+from nsqcore.units import SECOND
 from nsqd.engine.queues.replacing import sync_directory
 
 # An unlink of a file up to this size costs microseconds: no need for the thread.
@@ -36,7 +37,6 @@ MAX_TRIAL = 1 << 20
 # of thousands of queues would outlast the patience of whoever stops nsqd.
 MANY = 64
 
-SECOND = 1_000_000_000
 # A file dated later (year 2043) says nothing of its writer's clock; ids have no room beyond.
 NO_CLOCK = 1 << 61
 
