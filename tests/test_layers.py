@@ -10,10 +10,21 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
-    ["nsqcore.backoff", "nsqcore.units"],
+    [
+        "nsqcore.backoff",
+        "nsqcore.errors",
+        "nsqcore.json",
+        "nsqcore.redaction",
+        "nsqcore.tls",
+        "nsqcore.units",
+    ],
+    ["nsqcore.addresses", "nsqcore.patterns"],
+    ["nsqcore.readers"],
     ["nsqcore.wire", "nsqcore.app", "nsqcore.metrics"],
     ["nsqcore.net"],
     ["nsqcore.http"],
+    ["nsqcore.http.pools"],
+    ["nsqcore.http.client"],  # of other servers; the rest of the package is a server
     ["nsqcore.cluster"],
     ["nsqclient"],
     ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],

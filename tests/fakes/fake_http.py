@@ -37,6 +37,8 @@ class FakeServer:
     asked: list[Asked] = attrs.field(factory=list)
     address: str = ""
     released: trio.Event | None = None  # while there is one, answers wait for it
+    connections: int = 0  # that came in, and those that are still open
+    open_connections: int = 0
 
     def paths(self, method: str) -> list[str]:
         """The paths, with their queries in order, that were asked with ``method``."""
@@ -73,6 +75,8 @@ class FakeServer:
                 await stream.send_all(_response(*self.answer(asked)))
 
     async def _connection(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        self.open_connections += 1
         try:
             if self.tls is None:
                 await self._serve(stream)
@@ -81,6 +85,7 @@ class FakeServer:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
+            self.open_connections -= 1
             await trio.aclose_forcefully(stream)
 
 

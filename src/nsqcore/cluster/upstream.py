@@ -8,15 +8,15 @@ with that daemon's address in it; it never ends a query over many daemons.
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import attrs
-import httpx
 import trio
 
-from nsqcore.net.reasons import failure_reason
+from nsqcore.http.client import Answer as HttpAnswer
+from nsqcore.http.client import HttpClient, RequestFailed
+from nsqcore.http.pools import IDLE
 
 T = TypeVar("T")
 Params = Mapping[str, str]
@@ -26,8 +26,6 @@ Params = Mapping[str, str]
 MAX_ANSWER = 160 * 1024 * 1024
 # More at once only queue up in this process: parsing 30 answers keeps one core busy.
 CONCURRENCY = 32
-# Far more daemons than any cluster has; addresses beyond share one pool.
-MAX_POOLS = 1000
 
 
 class UpstreamError(Exception):
@@ -73,13 +71,17 @@ class Upstream:
         request_timeout: float = 5.0,
         tls: ssl.SSLContext | None = None,
         concurrency: int = CONCURRENCY,
+        idle: float = IDLE,
     ) -> None:
-        self._tls = tls or _default_tls()
-        self._request_timeout = request_timeout
+        self.http = HttpClient(
+            connect_timeout=connect_timeout,
+            request_timeout=request_timeout,
+            max_answer=MAX_ANSWER,
+            tls=tls,
+            idle=idle,
+        )
         self._limiter = trio.Semaphore(concurrency)
         self._https: dict[str, str] = {}  # daemons that want HTTPS: address to address
-        self._timeout = httpx.Timeout(request_timeout, connect=connect_timeout)
-        self._clients: dict[str, httpx.AsyncClient] = {}
 
     async def __aenter__(self) -> "Upstream":
         return self
@@ -94,26 +96,7 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close all connections; takes a second at most, also when cancelled."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-            for client in self._clients.values():
-                await client.aclose()
-
-    def _client(self, address: str) -> httpx.AsyncClient:
-        """A client with connections to one daemon.
-
-        A pool looks at all of its connections for each request; with one pool for 80 daemons that
-        is most of the time a round of questions takes.
-        """
-        key = address if len(self._clients) < MAX_POOLS else ""
-        client = self._clients.get(address) or self._clients.get(key)
-        if client is None:
-            client = self._clients[key] = httpx.AsyncClient(
-                verify=self._tls,
-                trust_env=False,
-                timeout=self._timeout,
-                headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": "nsq-trio"},
-            )
-        return client
+        await self.http.aclose()
 
     async def get(self, address: str, path: str, params: Params | None = None) -> Any:
         """The JSON that the daemon at ``address`` answers to a GET.
@@ -141,76 +124,43 @@ class Upstream:
         Raises:
             UpstreamError: it did not answer in time.
         """
-        status, body, headers = await self._send(
-            "GET", address, self._https.get(address), path, None
-        )
-        return Probe(status, body, headers.get("date", ""))
+        answer = await self._send("GET", address, self._https.get(address), path, None)
+        return Probe(answer.status, answer.body, answer.headers.get("date", ""))
 
     async def _request(self, method: str, address: str, path: str, params: Params | None) -> bytes:
         secure = self._https.get(address)
-        status, body, _ = await self._send(method, address, secure, path, params)
-        if status == 403 and secure is None and (port := _https_port(body)):
+        answer = await self._send(method, address, secure, path, params)
+        if answer.status == 403 and secure is None and (port := _https_port(answer.body)):
             host = address.rpartition(":")[0]
             secure = self._https[address] = f"{host}:{port}"
-            status, body, _ = await self._send(method, address, secure, path, params)
-        if status != 200:
-            shown = body[:200].decode("utf-8", "replace")
+            answer = await self._send(method, address, secure, path, params)
+        if answer.status != 200:
+            shown = answer.body[:200].decode("utf-8", "replace")
             raise UpstreamError(
-                address, f"{method} http://{address}{path}: got response {status} {shown!r}"
+                address, f"{method} http://{address}{path}: got response {answer.status} {shown!r}"
             )
-        return body
+        return answer.body
 
     async def _send(
         self, method: str, address: str, secure: str | None, path: str, params: Params | None
-    ) -> tuple[int, bytes, httpx.Headers]:
+    ) -> HttpAnswer:
         url = f"https://{secure}{path}" if secure else f"http://{address}{path}"
         try:
             async with self._limiter:
-                with trio.fail_after(self._request_timeout):
-                    return await self._exchange(method, url, address, params)
-        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, ValueError, OSError) as error:
+                return await self.http.request(method, url, params=params)
+        except RequestFailed as error:
             self._https.pop(address, None)
-            raise UpstreamError(address, f"{method} {url}: {_reason(error)}") from error
-
-    async def _exchange(
-        self, method: str, url: str, address: str, params: Params | None
-    ) -> tuple[int, bytes, httpx.Headers]:
-        async with self._client(address).stream(method, url, params=params) as response:
-            parts: list[bytes] = []
-            size = 0
-            with trio.CancelScope() as reading:
-                async for part in response.aiter_bytes():
-                    size += len(part)
-                    if size > MAX_ANSWER:
-                        # Not raised here: httpx's generators only end well from inside.
-                        reading.cancel()
-                    else:
-                        parts.append(part)
-            if size > MAX_ANSWER:
-                raise UpstreamError(address, f"{method} {url}: more than {MAX_ANSWER} bytes")
-            return response.status_code, b"".join(parts), response.headers
-
-
-@cache
-def _default_tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # reads all certificates of the system: 0.1 s
+            reason = str(error)
+        raise UpstreamError(address, f"{method} {url}: {reason}")
 
 
 def _https_port(body: bytes) -> int:
     """Where a daemon that refuses plain HTTP (``--tls-required``) wants to be asked, or 0."""
     try:
         port = json.loads(body)["https_port"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return 0
     return port if isinstance(port, int) and 0 < port < 65536 else 0
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, httpx.TimeoutException | trio.TooSlowError):
-        return "no answer in time"
-    return failure_reason(error)
 
 
 async def ask_all(
@@ -232,7 +182,7 @@ async def ask_all(
         try:
             answers[index] = (address, await ask(address))
         except UpstreamError as error:
-            failures[index] = error
+            failures[index] = UpstreamError(error.address, str(error))  # without its traceback
 
     async with trio.open_nursery() as nursery:
         for index, address in enumerate(addresses):

@@ -1,11 +1,15 @@
 """One request to one daemon."""
 
 import json
+import os
+import resource
 import ssl
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 import trustme
 from tests.fakes.fake_http import fake_server
 
@@ -67,26 +71,44 @@ async def test_an_endless_answer_is_cut_off(monkeypatch):
 
 
 async def test_no_more_than_so_many_are_asked_at_once():
-    running, most = 0, 0
+    async with fake_server(lambda asked: (200, {})) as server:
+        async with Upstream(concurrency=2) as upstream, trio.open_nursery() as nursery:
+            server.released = trio.Event()
+            addresses = [server.address] * 8
+            nursery.start_soon(ask_all, "nsqd", addresses, lambda one: upstream.get(one, "/x"))
+            while len(server.asked) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert len(server.asked) == 2
+            server.released.set()
+        assert len(server.asked) == 8
 
-    def answer(asked):
-        return 200, {}
 
-    async with fake_server(answer) as server, Upstream(concurrency=2) as upstream:
-        exchange = upstream._exchange
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
 
-        async def counted(*arguments):
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            try:
-                return await exchange(*arguments)
-            finally:
-                running -= 1
 
-        upstream._exchange = counted
-        await ask_all("nsqd", [server.address] * 8, lambda address: upstream.get(address, "/x"))
-    assert most == 2
+async def test_more_nodes_come_and_go_than_there_are_descriptors():
+    """Fault 94: a connection to every nsqd that ever answered was kept."""
+    before = descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 60, hard))
+    try:
+        async with Upstream(idle=0.1) as upstream:
+            for _ in range(20):
+                async with AsyncExitStack() as nodes:
+                    servers = [
+                        await nodes.enter_async_context(fake_server(lambda asked: (200, {})))
+                        for _ in range(10)
+                    ]
+                    addresses = [server.address for server in servers]
+                    answer = await ask_all("nsqd", addresses, lambda a: upstream.get(a, "/stats"))
+                    assert len(answer.value) == 10
+            with trio.fail_after(5):
+                while upstream.http.servers or descriptors() > before:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_answers_and_failures_keep_the_order_of_the_questions():

@@ -1,0 +1,198 @@
+"""HTTP requests to other servers: daemons, auth servers, webhooks, Graphite.
+
+`HttpClient` asks any number of servers at once, under trio and asyncio (anyio on httpx). An answer
+is read whole, within a time and up to a size. Answers are asked for uncompressed; one that is
+compressed all the same is unpacked piece by piece, and unpacks to no more than the same size.
+
+Importing this takes a tenth of a second: a program that may do without imports it late, but not
+once it may have run out of descriptors.
+"""
+
+import ssl
+import zlib
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+import httpx
+from attrs import Factory, define, field, frozen
+
+from nsqcore.http.pools import IDLE, Pools
+from nsqcore.net.reasons import failure_reason
+from nsqcore.redaction import redact
+from nsqcore.tls import system_tls
+from nsqcore.wire.errors import NsqError
+
+# What an answer may unpack to, for each byte received, above the first MiB. Statistics shrink to a
+# twentieth.
+MAX_RATIO = 100
+_FREE = 1024 * 1024
+_PIECE = 256 * 1024  # unpacked between two looks at the limits
+
+# Beside what httpx names: hosts that cannot be encoded, threads that cannot be started.
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
+
+ACCEPT = "application/vnd.nsq; version=1.0"
+Params = Mapping[str, str | int]
+
+
+class RequestFailed(NsqError):
+    """There is no answer, or none that can be used; the text says why, and names no address."""
+
+
+@frozen
+class Answer:
+    """Any answer, an error status included; ``headers`` is without case."""
+
+    status: int
+    body: bytes
+    headers: httpx.Headers = Factory(httpx.Headers)
+
+
+@define(eq=False, kw_only=True)
+class HttpClient:
+    """Sends requests. Close it with ``async with`` or `aclose`, in any task.
+
+    Times are seconds, 0 or None for no limit. ``max_answer`` is in bytes. Without ``tls`` the
+    system's authorities vouch for servers.
+    """
+
+    connect_timeout: float | None = 2.0
+    request_timeout: float | None = 5.0
+    max_answer: int = 64 * 1024 * 1024
+    tls: ssl.SSLContext | None = None
+    idle: float = IDLE
+    follow_redirects: bool = False
+    _pools: Pools = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        timeout = httpx.Timeout(None, connect=self.connect_timeout or None)
+        self._pools = Pools(timeout, self.idle, self.follow_redirects)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; takes a second at most, also when cancelled."""
+        await self._pools.close()
+
+    @property
+    def servers(self) -> int:
+        """How many servers it keeps connections for."""
+        return len(self._pools)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        """The answer of ``url`` to one request.
+
+        Raises:
+            RequestFailed: it did not come in time, or is no answer, or too large.
+        """
+        try:
+            target = httpx.URL(url)
+            port = target.port or 80
+            if target.scheme not in ("http", "https") or not target.host or port > 65535:
+                raise RequestFailed(f"{redact(url)!r} is no HTTP URL")
+            with anyio.fail_after(self.request_timeout or None):
+                return await self._exchange(method, target, params, headers or {}, body)
+        except httpx.ConnectTimeout:
+            reason = "no connection in time"
+        except (httpx.TimeoutException, TimeoutError):
+            reason = "no answer in time"
+        except _FAILURES as error:
+            reason = failure_reason(error)
+        # Raised outside of `except`: whoever keeps it keeps no frames.
+        raise RequestFailed(reason)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: httpx.URL,
+        params: Params | None,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> Answer:
+        tls = None
+        if url.scheme == "https":
+            tls = self.tls = self.tls or await anyio.to_thread.run_sync(system_tls)
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        sent = {
+            "Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "nsq-trio", **headers,
+        }  # fmt: skip
+        async with (
+            self._pools.use(origin, tls) as client,
+            client.stream(method, url, params=params, headers=sent, content=body) as response,
+        ):
+            content = await _read(response, self.max_answer)
+            return Answer(response.status_code, content, response.headers)
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """The body of ``response``, unpacked. Raises RequestFailed."""
+    body = _Body(limit, _unpacker(response.headers.get("content-encoding", "")))
+    # httpx cleans up behind a cancelled read, not behind one that just goes no further.
+    with anyio.CancelScope() as reading:
+        async for raw in response.aiter_raw():
+            try:
+                body.add(raw)
+            except (RequestFailed, zlib.error) as error:
+                body.failure = str(error)
+                reading.cancel()
+    if body.failure:
+        raise RequestFailed(body.failure)
+    return b"".join(body.parts)
+
+
+@define(eq=False)
+class _Body:
+    limit: int
+    unpacker: "zlib._Decompress | None"
+    parts: list[bytes] = Factory(list)
+    received: int = 0
+    held: int = 0
+    failure: str = ""
+
+    def add(self, raw: bytes) -> None:
+        """Keep what ``raw`` unpacks to. Raises RequestFailed, zlib.error."""
+        self.received += len(raw)
+        for part in _unpack(self.unpacker, raw):
+            self.held += len(part)
+            if self.held > self.limit:
+                raise RequestFailed(f"more than {self.limit} bytes")
+            if self.unpacker and self.held > _FREE + MAX_RATIO * self.received:
+                raise RequestFailed(f"an answer that unpacks to over {MAX_RATIO} times its size")
+            self.parts.append(part)
+
+
+def _unpacker(encoding: str) -> "zlib._Decompress | None":
+    if encoding in ("", "identity"):
+        return None
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # tells the two apart by itself
+    raise RequestFailed(f"an answer in the encoding {encoding!r:.40}, which was not asked for")
+
+
+def _unpack(unpacker: "zlib._Decompress | None", raw: bytes) -> Iterator[bytes]:
+    if unpacker is None:
+        yield raw
+        return
+    while raw:
+        yield unpacker.decompress(raw, _PIECE)
+        raw = unpacker.unconsumed_tail

@@ -1,0 +1,23 @@
+"""Secrets in addresses, taken out of whatever is logged, shown or answered.
+
+Operators put passwords into URLs: ``https://user:password@host/path?token=secret``. Every text that
+may hold one goes through `redact`.
+"""
+
+import re
+
+HIDDEN = "***"
+
+# The part before an @ of a URL, or of user:password@host without a scheme.
+_USER = re.compile(r"(?<=://)[^/?#\s\"'<>]*@|(?<![^\s\"'=,(\[])[^\s/@:\"'=,(\[]+:[^\s/@\"']*@")
+_ARGUMENT = re.compile(
+    r"(?i)([?&;](?:[\w.-]*(?:secret|token|password|passwd|pwd|signature|credential)s?|sig|auth"
+    r"|[\w.-]*(?:api|access|private|client)[_.-]?key)=)[^&;#\s\"'<>]+"
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with the users, passwords and secret arguments of its URLs hidden."""
+    if "@" in text:
+        text = _USER.sub(f"{HIDDEN}@", text)
+    return _ARGUMENT.sub(rf"\1{HIDDEN}", text) if "=" in text else text
