@@ -161,7 +161,7 @@ class MetadataFile:
             return
         self._dirty.set()
 
-    def save_at_start(self) -> OSError | None:
+    def save_at_start(self) -> str:
         """What keeps the file from being written just now, if the disk is full: `run` tries again.
 
         To stop there would leave it full for ever: only consumers make room on it.
@@ -175,8 +175,8 @@ class MetadataFile:
                 raise
             self._complain(error)
             self._dirty.set()
-            return error
-        return None
+            return str(error)
+        return ""
 
     def save(self) -> None:
         """Write the file now, and wait for the disk. Raises OSError."""

@@ -401,7 +401,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
         except BadMetadata as error:
             raise OptionsError(f"failed to load metadata - {error}") from error
         metadata = MetadataFile(path, broker.topics, VERSION)
-        broker.error = metadata.save_at_start()
+        if full := metadata.save_at_start():
+            broker.health.failed(full)
         api = NsqdApi(
             broker=broker,
             options=options,

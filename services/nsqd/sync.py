@@ -49,15 +49,16 @@ async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> N
     """Try a disk that failed every ``interval`` seconds, until it takes messages again."""
     while True:
         await trio.sleep(interval)
-        if (failed := broker.error) is None:
+        if not broker.health.error:
             continue
+        failures = broker.health.failures
         try:
             await trio.to_thread.run_sync(broker.store.try_out)
         except OSError as error:
             logger.debug("DISKQUEUE: the disk still fails - %s", error)
             continue
-        if broker.error is failed:
-            broker.error = None
+        if broker.health.failures == failures:
+            broker.health.recovered()
             logger.info("DISKQUEUE: the disk takes messages again")
 
 

@@ -256,12 +256,12 @@ async def test_full_disk_at_the_start_is_no_failure_and_tried_again(
     broker.topic("t")
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", refuse(errno.ENOSPC))
-        assert metadata.save_at_start().errno == errno.ENOSPC
+        assert "No space left" in metadata.save_at_start()
     assert os.listdir(tmp_path) == []
 
     nursery.start_soon(metadata.run)
     await until((tmp_path / "nsqd.dat").exists)
-    assert metadata.save_at_start() is None
+    assert metadata.save_at_start() == ""
 
 
 def test_disk_that_is_sick_at_the_start_is_a_failure(metadata, monkeypatch):

@@ -89,8 +89,8 @@ async def test_disk_that_failed_is_healthy_again_without_a_message_to_show_it(
     with pytest.raises(OSError, match="No such file"):
         broker.publish("t", [b"x"], 0)
     await until(lambda: "still fails" in caplog.text)
-    assert broker.health.startswith("NOK")
+    assert broker.health.text.startswith("NOK")
 
     gone.mkdir()
-    await until(lambda: broker.health == "OK")
+    await until(lambda: broker.health.text == "OK")
     assert not list(gone.iterdir())

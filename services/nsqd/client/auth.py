@@ -52,7 +52,7 @@ class AuthServers:
 
     async def authorize(self, client: Client) -> None:
         """Get ``client`` its permissions, or the reason why it has none."""
-        client.permissions, client.auth_failure = None, None
+        client.permissions, client.auth_failure = None, ""
         addresses = self.settings.addresses
         for address in sample(addresses, len(addresses)):
             url = address if "://" in address else f"http://{address}/auth"
@@ -60,9 +60,9 @@ class AuthServers:
                 client.permissions = await self._ask(url, client)
             except (BadReply, OSError) as error:
                 logger.error("client(%s): auth server %s - %s", client.name, address, error)
-                client.auth_failure = error
+                client.auth_failure = str(error) or type(error).__name__
             else:
-                client.auth_failure = None
+                client.auth_failure = ""
                 return
 
     async def _ask(self, url: str, client: Client) -> Permissions:

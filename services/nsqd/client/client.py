@@ -100,7 +100,7 @@ class Client:
     secret: bytes | None = None  # of the AUTH that was sent
     permissions: Permissions | None = None
     authed: bool = False  # the AUTH was answered
-    auth_failure: Exception | None = None  # why there are no permissions
+    auth_failure: str = ""  # why there are no permissions
     channel: Channel | None = None
     consumer: Consumer | None = None
     publishing: bool = False  # has a publish that is not answered before the end of the turn

@@ -103,9 +103,9 @@ def execute(client: Client, commands: list[Command]) -> Outcome:
 
 def refuse(client: Client, error: ProtocolError) -> None:
     """Tell the client of ``error``, and the log."""
-    cause = f" - {error.__cause__}" if error.__cause__ else ""
+    cause = f" - {error.cause}" if error.cause else ""
     line = "client(%s) - %s %s%s" if error.fatal else "[%s] - %s %s%s"
-    logger.error(line, client.name, error.code, error, cause)
+    logger.error(line, client.name, error.code, str(error), cause)
     client.outbox.add(error_frame(error))
 
 
@@ -125,7 +125,7 @@ def publish(client: Client, command: Publish) -> None:
     if services.settings.limits.auth_required:
         _check_permission(client, _name(command), command.topic, "", PUBLISH)
     if services.draining():
-        raise _failed(command, Exiting("draining"))
+        raise _failed(command, "draining")
     if command.last and len(command.bodies) < FEW:
         outcome = partial(_published_soon, client, command)
         services.broker.publish_soon(command.topic, command.bodies, outcome)
@@ -134,7 +134,7 @@ def publish(client: Client, command: Publish) -> None:
     try:
         services.broker.publish(command.topic, command.bodies, services.now())
     except (OSError, Exiting) as error:
-        raise _failed(command, error) from error
+        raise _failed(command, str(error)) from None
     _published(client, command)
 
 
@@ -144,14 +144,12 @@ def _published(client: Client, command: Publish) -> None:
     client.outbox.add(OK_FRAME * command.replies)
 
 
-def _published_soon(client: Client, command: Publish, error: OSError | Exiting | None) -> None:
+def _published_soon(client: Client, command: Publish, error: str | None) -> None:
     client.publishing = False
     if error is None:
         _published(client, command)
         return
-    failure = _failed(command, error)
-    failure.__cause__ = error
-    refuse(client, failure)
+    refuse(client, _failed(command, error))
     client.outbox.close("publish failed")
 
 
@@ -159,9 +157,9 @@ def _name(command: Publish) -> str:
     return "MPUB" if command.many else "PUB"
 
 
-def _failed(command: Publish, error: OSError | Exiting) -> ProtocolError:
+def _failed(command: Publish, error: str) -> ProtocolError:
     failed = MpubFailed if command.many else PubFailed
-    return failed(f"{_name(command)} failed {error}")
+    return failed(f"{_name(command)} failed {error}").because(error)
 
 
 def publish_deferred(client: Client, command: PublishDeferred) -> None:
@@ -174,7 +172,7 @@ def publish_deferred(client: Client, command: PublishDeferred) -> None:
             raise Exiting("draining")
         services.broker.defer(command.topic, command.body, command.delay * MS, services.now())
     except (OSError, Exiting) as error:
-        raise DpubFailed(f"DPUB failed {error}") from error
+        raise DpubFailed(f"DPUB failed {error}").because(error) from None
     client.pub_counts[command.topic] = client.pub_counts.get(command.topic, 0) + 1
     client.outbox.add(OK_FRAME)
 
@@ -215,9 +213,10 @@ def subscribe(client: Client, command: Subscribe) -> None:
         channel = services.broker.channel(command.topic, command.channel)
         channel.add(consumer)
     except Exiting as error:
-        raise SubFailed("SUB failed to deal with exiting topic/channel") from error
+        failed = SubFailed("SUB failed to deal with exiting topic/channel")
+        raise failed.because(error) from None
     except (TooManyConsumers, OSError) as error:
-        raise SubFailed(f"SUB failed {error}") from error
+        raise SubFailed(f"SUB failed {error}").because(error) from None
     client.channel, client.consumer = channel, consumer
     client.state = State.SUBSCRIBED
     client.outbox.add(OK_FRAME)
@@ -356,7 +355,7 @@ def authenticate(client: Client, command: Auth) -> AuthorizeNow:
 def authenticated(client: Client) -> None:
     """Take in what the auth server said. Raises AuthFailed, Unauthorized."""
     if client.permissions is None:
-        raise AuthFailed("AUTH failed") from client.auth_failure
+        raise AuthFailed("AUTH failed").because(client.auth_failure)
     if client.authed:
         return  # asked again for a command, which is judged by what there is now
     if not client.permissions.authorizations:
@@ -391,9 +390,11 @@ def fault(client: Client, command: Fault) -> Effect | None:
         if command.command == b"SUB":
             _check_heartbeats(client)
     if command.silent:
-        logger.error("client(%s): %s", client.name, command.error)
+        logger.error("client(%s): %s", client.name, str(command.error))
         return Close()
-    raise command.error
+    # not raised: the command would be kept by the traceback of its own error
+    refuse(client, command.error)
+    return Close()
 
 
 HANDLERS: dict[type, Callable[[Client, Any], Outcome]] = {

@@ -17,6 +17,7 @@ from nsqcore.wire.speedups import make_records
 from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
+from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
 from nsqd.engine.queues.store import DiskStore
@@ -32,7 +33,7 @@ Kind = Literal["create", "delete", "pause"]
 Listener = Callable[[Kind, Topic, Channel | None], None]
 
 # Told what has become of a publish: None, or why none of it was accepted.
-Outcome = Callable[[OSError | Exiting | None], None]
+Outcome = Callable[[str | None], None]
 
 
 @frozen(kw_only=True)
@@ -64,7 +65,7 @@ class Broker:
     ids_after: int = field(default=0, kw_only=True)
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
-    error: OSError | None = None  # of the last write to disk; None once it works again
+    health: Health = Factory(Health)
     closing: bool = False
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
@@ -74,11 +75,6 @@ class Broker:
 
     def __attrs_post_init__(self) -> None:
         self._ids = MessageIds(self.settings.node_id, self.ids_after)
-
-    @property
-    def health(self) -> str:
-        """``OK``, or what is wrong, as /ping and /stats tell it."""
-        return "OK" if self.error is None else f"NOK - {self.error}"
 
     def on_change(self, listener: Listener) -> None:
         """Have ``listener`` told of topics and channels that come, go, or are paused."""
@@ -191,14 +187,14 @@ class Broker:
             raise Exiting("exiting")
         wall = now + self.wall_offset
         records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
-        on_disk = None if self.error is None else owner.on_disk
+        on_disk = owner.on_disk if self.health.error else None
         try:
             waits = owner.put_many(records, sum(map(len, bodies)))
         except OSError as error:
-            self.error = error
+            self.health.failed(error)
             raise
         if on_disk is not None and owner.on_disk > on_disk:
-            self.error = None
+            self.health.recovered()
         if waits:
             self._resume(owner)
         return owner
@@ -216,11 +212,11 @@ class Broker:
         """Do what `publish_soon` was told, and tell the outcomes."""
         gathered, self._gathered = self._gathered, {}
         for topic, (bodies, outcomes) in gathered.items():
-            failure: OSError | Exiting | None = None
+            failure = None
             try:
                 self.publish(topic, bodies, now)
             except (OSError, Exiting) as error:
-                failure = error
+                failure = str(error)
             for outcome in outcomes:
                 outcome(failure)
 
@@ -267,7 +263,7 @@ class Broker:
         try:
             moved = topic.backlog and topic.drain(now)
         except OSError as error:
-            self.error = error
+            self.health.failed(error)
             self.store.warn(
                 f"TOPIC({topic.name}): failed to move messages to its channels - {error}"
             )
@@ -292,12 +288,12 @@ class Broker:
     def close(self) -> None:
         """Put everything on disk. Every queue is tried; raises the first OSError at the end."""
         self.closing = True
-        failure: OSError | None = None
+        failure = ""
         for topic in self.topics.values():
             for close in (topic.close, *(channel.close for channel in topic.channels.values())):
                 try:
                     close()
                 except OSError as error:
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+                    failure = failure or str(error)
+        if failure:
+            raise OSError(failure)

@@ -20,9 +20,9 @@ def add_routes(router: Router, api: NsqdApi) -> None:
 
 def ping(api: NsqdApi, _request: Request) -> Response:
     """GET /ping: ``OK``, or 500 and what is wrong with the disk."""
-    if api.broker.error is None:
+    if not api.broker.health.error:
         return WELL
-    return text(api.broker.health, 500, versioned=False)
+    return text(api.broker.health.text, 500, versioned=False)
 
 
 def info(api: NsqdApi, _request: Request) -> Response:

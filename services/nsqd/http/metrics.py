@@ -93,12 +93,12 @@ def pieces(api: NsqdApi) -> Iterator[str]:
 
 def daemon_text(api: NsqdApi) -> str:
     """The metrics of the daemon as a whole."""
-    clients = len(api.sessions)
+    clients, health = len(api.sessions), api.broker.health
     publishing = sum(1 for session in api.sessions if session.client.pub_counts)
     return "".join(
         (
             single("nsqd_start_time_seconds", "gauge", "When nsqd began.", api.started / 1e9),
-            single("nsqd_healthy", "gauge", "0 while the disk fails.", int(not api.broker.error)),
+            single("nsqd_healthy", "gauge", "0 while the disk fails.", int(not health.error)),
             single("nsqd_draining", "gauge", "1 while nsqd drains.", int(api.draining())),
             single("nsqd_event_loop_lag_seconds", "gauge", "Delay of a timer.", api.loop_lag()),
             single("nsqd_clients", "gauge", "Clients connected over TCP.", clients),

@@ -49,7 +49,7 @@ def troubles(api: NsqdApi) -> dict[str, str]:
     """What keeps this nsqd from being ready, by the name of the check; empty where all is well."""
     lag, broker = api.loop_lag(), api.broker
     return {
-        "disk": "" if broker.error is None else broker.health,
+        "disk": broker.health.text if broker.health.error else "",
         "loop": "" if lag <= MAX_LAG else f"event loop is {lag:.1f} s behind",
         "draining": "draining" if api.draining() else "",
         **{name: check() for name, check in api.checks.items()},

@@ -75,7 +75,7 @@ def producers(api: NsqdApi) -> list[Client]:
 def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
     """The JSON form, in pieces."""
     yield (
-        f'{{"version":"{VERSION}","health":{quoted(api.broker.health)}'
+        f'{{"version":"{VERSION}","health":{quoted(api.broker.health.text)}'
         f',"start_time":{api.started // 1_000_000_000},"topics":'
     )
     yield from _topics_json(api, question)
@@ -135,7 +135,7 @@ def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
         f"{version_line('nsqd', speedups=speedups.compiled)}\n"
         f"start_time {started.isoformat().replace('+00:00', 'Z')}\n"
         f"uptime {duration_text((api.wall - api.started) / 1e9)}\n"
-        f"\nHealth: {api.broker.health}\n"
+        f"\nHealth: {api.broker.health.text}\n"
     )
     if question.memory:
         memory = api.gc_watch.take().to_json()

@@ -5,7 +5,7 @@ session turns either into an error frame. ``fatal`` is data: only the three
 failures about a single message leave the connection open.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from nsqcore.wire.names import as_bytes
 
@@ -23,6 +23,13 @@ class ProtocolError(NsqError):
 
     code: ClassVar[str] = "E_INVALID"
     fatal: ClassVar[bool] = True
+    #: What made it fail, for the log: a text, so that no traceback is kept.
+    cause: str = ""
+
+    def because(self, cause: object) -> Self:
+        """This error, with the text of ``cause`` for the log."""
+        self.cause = str(cause)
+        return self
 
     def to_wire(self) -> bytes:
         """The body of the error frame: ``b"E_CODE text"``."""

@@ -178,7 +178,8 @@ class CommandParser:
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))
-            return [*commands, Fault(error, self._name)]
+            # it outlives this call: its traceback would keep the buffer
+            return [*commands, Fault(error.with_traceback(None), self._name)]
         if self._at < len(buffer):
             self._pieces.append(buffer[self._at :])
             self._held = len(buffer) - self._at

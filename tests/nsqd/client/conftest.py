@@ -139,9 +139,9 @@ class World:
     async def authorize(self, client: Client) -> None:
         self.asked.append(client.secret)
         verdict = self.verdicts.pop(0)
-        client.permissions = client.auth_failure = None
+        client.permissions, client.auth_failure = None, ""
         if isinstance(verdict, Exception):
-            client.auth_failure = verdict
+            client.auth_failure = str(verdict)
         else:
             client.permissions = parse_permissions(verdict, self.time())
 

@@ -1,6 +1,7 @@
 """AUTH: what a session makes of the auth servers' word, and how they are asked."""
 
 import json
+import re
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -278,14 +279,14 @@ class TestAsking:
             for _ in range(8):  # the order is random
                 await ask(client, no.address, agrees.address, "127.0.0.1:1")
                 assert client.permissions is not None
-                assert client.auth_failure is None
+                assert client.auth_failure == ""
         assert len(agrees.asked) == 8
 
     async def test_when_all_refuse_the_last_reason_is_kept(self, client):
         async with fake_server(lambda asked: (403, {"message": "NOT_AUTHORIZED"})) as no:
             await ask(client, no.address)
         assert client.permissions is None
-        assert str(client.auth_failure) == "status 403"
+        assert client.auth_failure == "status 403"
 
     async def test_earlier_permissions_do_not_outlive_a_refusal(self, client, world):
         client.permissions = world.permissions()
@@ -314,9 +315,7 @@ class TestAsking:
         async with raw_server(lambda stream: stream.send_all(reply)) as address:
             await ask(client, address)
         assert client.permissions is None
-        assert str(client.auth_failure)
-        with pytest.raises(BadReply, match=reason):
-            raise client.auth_failure
+        assert re.search(reason, client.auth_failure)
 
     @pytest.mark.parametrize(
         "address", ["127.0.0.1:1", "127.0.0.1:notaport", "http://[", "::::", "a b:1"]
@@ -324,7 +323,7 @@ class TestAsking:
     async def test_an_address_where_nobody_answers_is_a_refusal(self, client, address):
         await ask(client, address)
         assert client.permissions is None
-        assert client.auth_failure is not None
+        assert client.auth_failure
 
     @pytest.mark.slow
     async def test_an_answer_without_end_is_cut_at_its_limit(self, client):
@@ -339,7 +338,7 @@ class TestAsking:
 
         async with raw_server(endless) as address:
             await ask(client, address, request_timeout=30)
-        assert "bytes" in str(client.auth_failure)
+        assert "bytes" in client.auth_failure
         assert sent < MAX_REPLY + 16_000_000  # what socket buffers may hold comes on top
 
     @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])
@@ -353,7 +352,7 @@ class TestAsking:
             await ask(client, address, request_timeout=0.3)
             assert trio.current_time() - began < 10
         assert client.permissions is None
-        assert client.auth_failure is not None
+        assert client.auth_failure
 
     @pytest.mark.slow
     async def test_a_server_that_drips_is_given_up_in_time(self, client):
@@ -365,7 +364,7 @@ class TestAsking:
 
         async with raw_server(drip) as address:
             await ask(client, address, request_timeout=0.3)
-        assert str(client.auth_failure) == "no answer within 0.3 s"
+        assert client.auth_failure == "no answer within 0.3 s"
 
     async def test_a_redirection_is_followed(self, client):
         async with fake_server(yes) as there:
@@ -397,7 +396,7 @@ class TestAsking:
         async with raw_server(serve, read=False) as address:
             await ask(client, f"https://{address}/auth")
             assert client.permissions is None
-            assert "CERTIFICATE_VERIFY_FAILED" in str(client.auth_failure)
+            assert "CERTIFICATE_VERIFY_FAILED" in client.auth_failure
 
             await ask(client, f"https://{address}/auth", root_ca_file=str(tmp_path / "ca.pem"))
             assert client.permissions is not None

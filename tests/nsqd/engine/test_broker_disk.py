@@ -23,14 +23,14 @@ def pump_all(broker, now=0):
 
 def test_disk_that_fails_is_reported_until_it_works_again(new_broker, directory):
     broker = new_broker(mem_queue_size=0)
-    assert broker.health == "OK"
+    assert broker.health.text == "OK"
     shutil.rmtree(directory)
     with pytest.raises(OSError, match="No such file"):
         broker.publish("t", [b"a"], now=0)
-    assert broker.health.startswith("NOK - ")
+    assert broker.health.text.startswith("NOK - ")
     directory.mkdir()
     broker.publish("t", [b"b"], now=0)
-    assert broker.health == "OK"
+    assert broker.health.text == "OK"
     assert broker.topics["t"].depth == 1
 
 
@@ -40,7 +40,7 @@ def test_publish_that_needs_no_disk_does_not_hide_that_it_fails(new_broker, dire
     with pytest.raises(OSError, match="No such file"):
         broker.publish("t", [b"a", b"b"], now=0)
     broker.publish("u", [b"in memory"], now=0)
-    assert broker.health.startswith("NOK - ")
+    assert broker.health.text.startswith("NOK - ")
 
 
 def test_what_was_accepted_before_the_disk_failed_is_delivered(new_broker, new_client, directory):
@@ -88,7 +88,7 @@ def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, wa
     broker.pause_topic(topic, paused=False)
     assert not broker.pump(now=0)
     assert (topic.depth, channel.depth) == (2, 2)
-    assert broker.health.startswith("NOK - ")
+    assert broker.health.text.startswith("NOK - ")
     assert [line for line in warnings if "failed to move messages" in line]
 
     directory.mkdir()
@@ -367,6 +367,6 @@ def test_closing_tries_every_queue_and_tells_what_failed_first(new_broker, direc
     for name in ("t", "u"):
         broker.publish(name, [b"x"], now=0)
     (directory / "t.diskqueue.000000.dat").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OSError, match="Is a directory"):
         broker.close()
     assert new_broker().topic("u").depth == 1

@@ -11,7 +11,7 @@ async def test_ping_is_answered_in_plain_text(nsqd):
 
 
 async def test_ping_tells_what_is_wrong_with_the_disk(nsqd):
-    nsqd.broker.error = OSError(28, "No space left on device")
+    nsqd.broker.health.failed(OSError(28, "No space left on device"))
     answer = await nsqd.get("/ping")
     assert answer.status == 500
     assert answer.text.startswith("NOK - ")

@@ -46,7 +46,7 @@ async def test_everything_counted_is_there_with_its_labels(nsqd):
 async def test_daemon_and_process_are_told_of(nsqd):
     nsqd.api.loop_lag = lambda: 0.25
     nsqd.api.draining = lambda: True
-    nsqd.broker.error = OSError("full")
+    nsqd.broker.health.failed(OSError("full"))
     found = await scrape(nsqd)
     assert found["nsqd_event_loop_lag_seconds"] == {(): 0.25}
     assert found["nsqd_draining"] == {(): 1}

@@ -2,7 +2,7 @@
 
 
 async def test_nsqd_that_answers_is_alive_whatever_is_wrong(nsqd):
-    nsqd.broker.error = OSError("full")
+    nsqd.broker.health.failed(OSError("full"))
     answer = await nsqd.get("/livez")
     assert (answer.status, answer.body) == (200, b"OK")
 
@@ -27,7 +27,7 @@ async def test_clock_and_disk_are_told_to_those_who_compare(nsqd):
 
 
 async def test_nsqd_is_not_ready_and_says_why(nsqd):
-    nsqd.broker.error = OSError(28, "No space left on device")
+    nsqd.broker.health.failed(OSError(28, "No space left on device"))
     nsqd.api.loop_lag = lambda: 2.5
     nsqd.api.draining = lambda: True
     nsqd.api.checks = {"lookupd": lambda: "not registered with a:4160"}

@@ -239,13 +239,13 @@ class DiskStore:
             return None
 
         def work() -> None:
-            synced, failure = [], None
+            synced, failure = [], ""
             for jobs in syncs:
                 try:
                     jobs.sync_files()
                     synced.append(jobs)
                 except OSError as error:
-                    failure = error  # one sick queue must not keep the others from the disk
+                    failure = str(error)  # one sick queue must not keep the others from the disk
             if syncs and doomed:
                 sync_directory(self.directory)
             for name, numbers in doomed:
@@ -255,11 +255,11 @@ class DiskStore:
                 try:
                     jobs.note_positions()
                 except OSError as error:
-                    failure = error
+                    failure = str(error)
             if syncs:
                 sync_directory(self.directory)
-            if failure is not None:
-                raise failure
+            if failure:
+                raise OSError(failure)
 
         return work
 

@@ -81,7 +81,7 @@ def test_failed_sync_is_due_again_and_does_not_keep_others_from_the_disk(store, 
     obstacle = files.directory / "sick.diskqueue.meta.dat.sync.tmp"
     obstacle.mkdir()
 
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OSError, match="Is a directory"):
         store.due(2 * SECOND)()
     assert files.meta("well") == (0, (0, 36), (0, 36))
     assert files.meta("sick") == (1, (0, 0), (0, 36))
