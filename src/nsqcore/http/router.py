@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import attrs
 
+from nsqcore.http.later import Later
 from nsqcore.http.query import QueryError
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HTML, TEXT, HttpError, Response
@@ -18,7 +19,7 @@ from nsqcore.http.responses import HTML, TEXT, HttpError, Response
 # What a request may carry where its route says nothing else: every body of the API is far smaller.
 MAX_BODY = 1024 * 1024
 
-Answer = Response | Awaitable[Response]
+Answer = Response | Later | Awaitable[Response]
 HandlerFunction = Callable[[Request], Answer]
 
 NOT_FOUND = HttpError(404, "NOT_FOUND").response()

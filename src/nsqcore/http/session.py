@@ -20,11 +20,12 @@ import httptools
 import trio
 
 from nsqcore.http.heads import find_refusal
+from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
 from nsqcore.net.effects import Close, Effect, Peer, Wait
-from nsqcore.net.outbox import Outbox
+from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.net.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_HEAD = 64 * 1024
 # Answers that may wait for a client which asks on without reading: room for a large /stats.
 MAX_PENDING = 1024 * 1024
+# Requests that may be served behind one that is answered later.
+MAX_LATER = 1024
 # After an answer that refuses what is still coming: long enough for a client to send the rest and
 # only then look.
 LINGER = 1.0
@@ -239,7 +242,10 @@ class HttpSession:
 
     def _may_serve(self) -> bool:
         """Whether the next request may be answered now."""
-        return self._awaited is None and self.outbox.size <= MAX_PENDING
+        outbox = self.outbox
+        return (
+            self._awaited is None and outbox.size <= MAX_PENDING and outbox.open_slots < MAX_LATER
+        )
 
     def _serve(self, route: Route, request: Request) -> None:
         """Answer one request, or begin to."""
@@ -255,6 +261,9 @@ class HttpSession:
                 answer = INTERNAL_ERROR
         if answer.__class__ is Response:
             self._respond(request, answer)
+        elif answer.__class__ is Later:
+            self._last = not request.keep_alive
+            answer.when_answered(partial(self._fill, self.outbox.hold(), request))
         else:
             self._awaited = request
             self._effect = Wait(partial(self._await, request, answer), self._resume)
@@ -269,21 +278,27 @@ class HttpSession:
             self._answer = INTERNAL_ERROR
 
     def _respond(self, request: Request, response: Response) -> None:
-        if request.keep_alive and not request.http_1_0 and request.method != "HEAD":
-            self.outbox.add(response.wire(self.date()))
-        else:
-            self._last = not request.keep_alive
-            self.outbox.add(
-                response.render(
-                    self.date(),
-                    head_only=request.method == "HEAD",
-                    keep_alive=request.keep_alive,
-                    http_1_0=request.http_1_0,
-                )
-            )
+        self._last = not request.keep_alive
+        self.outbox.add(self._render(request, response))
+
+    def _fill(self, slot: Slot, request: Request, response: Response) -> None:
+        """The answer that was to come later is there."""
+        slot.release(self._render(request, response))
+        if self._reads_on is not None and self._may_serve():
+            self._reads_on.set()
+
+    def _render(self, request: Request, response: Response) -> bytes:
         level = logging.INFO if request.notable else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%d %s (%s)", response.status, request, self.peer.address)
+        if request.keep_alive and not request.http_1_0 and request.method != "HEAD":
+            return response.wire(self.date())
+        return response.render(
+            self.date(),
+            head_only=request.method == "HEAD",
+            keep_alive=request.keep_alive,
+            http_1_0=request.http_1_0,
+        )
 
     def _refuse(self, response: Response) -> None:
         """Answer a request that is not complete, and nothing after it."""
@@ -364,7 +379,7 @@ class HttpSession:
     def _check(self, timeouts: Timeouts, interval: float) -> None:
         """End a connection on which nothing has moved for too long."""
         state = (self._progress, self._in_request)
-        if state != self._seen or self._awaited is not None:
+        if state != self._seen or self._awaited is not None or self.outbox.open_slots:
             self._seen, self._still = state, 0.0
         else:
             self._still += interval

@@ -5,9 +5,9 @@ connection (`nsqcore.net.switchboard` or `nsqcore.net.transport`) empties it, on
 must never do I/O, block or know about trio: it is part of every session, and sessions are free of
 all three.
 
-A *hold* is a barrier in the stream: what is added after it stays back until it is released, while
-what was added before it is sent. Holds are released in the order in which they were made, so
-replies keep their order whatever they wait for.
+A *slot* is the place of a reply that is to come: what is added after it stays back until it is
+released with the reply's bytes, while what was added before it is sent. Slots may be released in
+any order; what the peer gets keeps the order in which places were taken.
 """
 
 from collections import deque
@@ -28,11 +28,11 @@ class Outbox:
     """Bytes waiting to go to one peer: synchronous to fill, emptied by the connection's driver.
 
     ``wake`` is called when there is something new for the driver to do: when bytes arrive in an
-    empty outbox, when a hold is released, when it is closed. The driver sets it.
+    empty outbox, when the first open slot is released, when it is closed. The driver sets it.
     """
 
     wake: Callable[[], None] = _wake_nobody
-    #: Bytes pending, those behind a hold included.
+    #: Bytes pending, those behind an open slot included.
     size: int = attrs.field(default=0, init=False)
     #: What may be sent now, in order. For the driver only.
     parts: list[bytes | memoryview] = attrs.field(factory=list, init=False)
@@ -43,7 +43,8 @@ class Outbox:
     #: The handler has been told that the connection is gone. Set by the driver.
     ended: bool = attrs.field(default=False, init=False)
     _tail: list[bytes | memoryview] = attrs.field(init=False)
-    _held: deque[list[bytes | memoryview]] | None = attrs.field(default=None, init=False)
+    #: The first is open; those behind it may be released already.
+    _slots: deque["Slot"] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._tail = self.parts
@@ -56,31 +57,42 @@ class Outbox:
         if not size:
             self.wake()
 
-    def hold(self) -> None:
-        """Keep back everything that is added from now on, until `release`."""
-        if self._held is None:
-            self._held = deque()
-        self._tail = []
-        self._held.append(self._tail)
+    def hold(self) -> "Slot":
+        """The place of a reply that is to come; what is added from now on comes behind it."""
+        if self._slots is None:
+            self._slots = deque()
+        slot = Slot(self)
+        self._slots.append(slot)
+        self._tail = slot.behind
+        return slot
 
-    def release(self) -> None:
-        """Lift the oldest hold that is still in force.
+    @property
+    def open_slots(self) -> int:
+        """The first open slot and those behind it; 0 when all that was added may be sent."""
+        return len(self._slots) if self._slots else 0
 
-        Raises:
-            IndexError: there is none.
-        """
-        if not self._held:
-            raise IndexError("release of an outbox that holds nothing back")
-        self.parts += self._held.popleft()
-        if not self._held:
-            self._tail = self.parts
+    def fill(self, slot: "Slot", data: bytes) -> None:
+        """Put ``data`` in the place of ``slot``. For `Slot.release` only."""
+        slot.data = data
+        self.size += len(data)
+        slots = self._slots
+        if not slots or slot is not slots[0]:
+            return
+        parts = self.parts
+        while slots and (first := slots[0].data) is not None:
+            if first:
+                parts.append(first)
+            parts += slots.popleft().behind
+        if not slots:
+            self._tail = parts
         self.wake()
 
     def close(self, reason: str = "") -> None:
         """Ask for the end of the connection, after everything added so far is sent.
 
         For whoever is not inside a handler's call and cannot return `Close`: timers, the engine.
-        What is behind a hold is dropped.
+        Open slots are waited for as long as the driver lingers; then what is behind them is
+        dropped.
         """
         if self.closing is None:
             self.closing = reason
@@ -128,3 +140,24 @@ class Outbox:
         if tell is not None and self.size < DRAINED:
             self.drained = None
             tell()
+
+
+@attrs.define(eq=False)
+class Slot:
+    """The place of one reply in an outbox, until `release`."""
+
+    outbox: Outbox
+    #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
+    data: bytes | None = attrs.field(default=None, init=False)
+    #: What was added behind this slot and before the next.
+    behind: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+
+    def release(self, data: bytes) -> None:
+        """Let ``data`` take this place; it may be empty. After the connection's end it is dropped.
+
+        Raises:
+            RuntimeError: it has been released before.
+        """
+        if self.data is not None:
+            raise RuntimeError("a slot is released once")
+        self.outbox.fill(self, data)

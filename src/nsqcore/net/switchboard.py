@@ -279,7 +279,9 @@ class Switchboard:
         )
         if outbox.closing is not None:
             self._close(connection, Close(outbox.closing))
-            if not connection.blocked and not connection.waiting:
+            assert connection.closing is not None
+            awaited = connection.waiting or (outbox.open_slots and connection.closing.linger)
+            if not connection.blocked and not awaited:
                 self._sent_all(connection)
                 return
             self._expire(connection)

@@ -113,11 +113,17 @@ class _Drive:
                     await self.stream.send_all(data)
                     self.sending = 0
                     self.drained.unpark_all()
-                elif self.finishing:
+                elif self.finishing and not outbox.open_slots:
                     break
-                elif outbox.closing is not None:
+                elif outbox.closing is not None and not outbox.open_slots:
                     self.scope.cancel()
                     break
+                elif outbox.closing is not None:
+                    with trio.move_on_after(Close().linger) as linger:
+                        await self.more.park()
+                    if linger.cancelled_caught:
+                        self.scope.cancel()
+                        break
                 else:
                     await self.more.park()
         except CONNECTION_ERRORS as error:

@@ -7,6 +7,7 @@ import attrs
 import pytest
 import trio
 
+from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import OK, HttpError, Response, json, text
 from nsqcore.http.router import Router
@@ -61,6 +62,11 @@ def router() -> Router:
         await trio.sleep(1)
         return text(f"slow {request.arg('n')}")
 
+    @router.get("/later")
+    def answer_later(request: Request) -> Later:
+        request.context.append(Later())
+        return request.context[-1]
+
     @router.get("/slow/bad")
     async def slow_bad(_request: Request) -> Response:
         await trio.sleep(1)
@@ -85,8 +91,8 @@ def router() -> Router:
 def connect(router) -> Callable[..., Talk]:
     """Makes a `Talk` with the API."""
 
-    def make(**options: Any) -> Talk:
-        return Talk(HttpSession(router, Peer("127.0.0.1:1"), "the daemon", **options))
+    def make(context: Any = "the daemon", **options: Any) -> Talk:
+        return Talk(HttpSession(router, Peer("127.0.0.1:1"), context, **options))
 
     return make
 

@@ -7,6 +7,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsqcore.http.later import Later
 from nsqcore.http.responses import text
 from nsqcore.http.router import Router
 from nsqcore.http.session import MAX_HEAD, HttpSession, Timeouts
@@ -316,6 +317,76 @@ def test_a_handler_that_crashes_is_logged_and_answered(talk, caplog):
     assert statuses(talk.send(b"GET /crash HTTP/1.1\r\nHost: x\r\n\r\n" + PING)) == [500, 200]
     assert "GET /crash failed" in caplog.text
     assert "a handler's fault" in caplog.text
+
+
+LATER = b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_an_answer_may_come_later_and_those_behind_it_keep_their_order(connect):
+    laters: list[Later] = []
+    talk = connect(laters)
+    assert talk.send(PING + LATER + post("/pub", b"x") + LATER) == OK
+    first, second = laters
+    second.answer(text("second"))
+    assert talk.session.outbox.take() == b""
+    first.answer(text("first", 503))
+    answers = talk.session.outbox.take()
+    assert statuses(answers) == [503, 200, 200]
+    assert answers.endswith(b"second")
+    assert talk.send(PING) == OK
+    with pytest.raises(RuntimeError):
+        first.answer(text("again"))
+
+
+def test_an_answer_may_be_there_before_it_is_returned(router, connect):
+    def answer(_request):
+        later = Later()
+        later.answer(text("OK"))
+        return later
+
+    router.add("GET", "/now", answer)
+    assert connect().send(b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n") == OK
+
+
+def test_the_last_request_of_a_connection_may_be_answered_later_too(connect):
+    laters: list[Later] = []
+    talk = connect(laters)
+    request = LATER.replace(b"Host", b"Connection: close\r\nHost")
+    assert talk.send(request + PING) == b""
+    assert talk.closed  # the driver waits for what is to come
+    laters[0].answer(text("OK"))
+    answer = talk.session.outbox.take()
+    assert statuses(answer) == [200]
+    assert b"Connection: close" in answer
+    talk.session.closed(None)
+
+
+async def test_as_many_answers_as_one_likes_may_come_later(connect):
+    laters: list[Later] = []
+    talk = connect(laters)
+    effect = talk.session.received(LATER * 3000)
+    answered = 0
+    while answered < 3000:
+        assert len(laters) - answered <= 1024
+        for later in laters[answered:]:
+            later.answer(text("OK"))
+            answered += 1
+        if isinstance(effect, Wait):
+            await effect.run()
+            effect = effect.resume()
+    assert effect is None
+    assert talk.session.outbox.take() == OK * 3000
+
+
+async def test_a_connection_whose_answer_is_to_come_is_not_idle(connect, timers, autojump_clock):
+    laters: list[Later] = []
+    talk = connect(laters, timeouts=Timeouts(timers, idle=2, request=1))
+    talk.send(LATER)
+    await trio.sleep(60)
+    assert talk.session.outbox.closing is None
+    laters[0].answer(text("OK"))
+    await trio.sleep(60)
+    assert talk.session.outbox.closing == "timeout"
 
 
 async def test_an_asynchronous_answer_holds_up_those_behind_it(talk, autojump_clock):

@@ -9,7 +9,7 @@ import trio
 
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.listeners import Listener, open_listener
-from nsqcore.net.outbox import Outbox
+from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.net.switchboard import Switchboard
 from nsqcore.net.transport import PrependedStream, serve_stream
 
@@ -19,7 +19,8 @@ class LineSession:
     """A session of words, one a line; every word has an effect or is echoed.
 
     ``bye`` closes, ``quit`` does and hardly lingers, ``wait`` waits for the gate, ``fail`` raises,
-    ``upgrade`` carries on over a stream, ``big N`` is answered with N bytes, ``noise…`` not at all.
+    ``slot`` takes a place for what the test answers, ``upgrade`` carries on over a stream,
+    ``big N`` is answered with N bytes, ``noise…`` not at all.
     """
 
     peer: Peer
@@ -29,6 +30,7 @@ class LineSession:
     error: Exception | None = attrs.field(default=None, init=False)
     ends: int = attrs.field(default=0, init=False)
     taken: int = attrs.field(default=0, init=False)
+    slots: list[Slot] = attrs.field(factory=list, init=False)
     _rest: bytes = attrs.field(default=b"", init=False)
 
     def received(self, data: bytes) -> Effect | None:
@@ -62,6 +64,9 @@ class LineSession:
                 return Close("asked to", linger=0.02)
             if word == b"wait":
                 return Wait(self.gate.wait, self._resume)
+            if word == b"slot":
+                self.slots.append(self.outbox.hold())
+                continue
             if word == b"fail":
                 raise RuntimeError("a session's fault")
             if word == b"upgrade":

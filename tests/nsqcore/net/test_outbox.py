@@ -1,4 +1,4 @@
-"""Behaviour of the outbox: order, size, holds, and when the driver is woken."""
+"""Behaviour of the outbox: order, size, slots, and when the driver is woken."""
 
 import pytest
 from hypothesis import given, settings
@@ -35,40 +35,60 @@ def test_the_driver_is_woken_once_for_bytes_that_it_will_send_together():
     assert len(wakes) == 2
 
 
-def test_what_is_added_after_a_hold_stays_back_until_the_release():
+def test_what_is_added_behind_a_slot_stays_back_until_its_release():
     outbox, wakes = counted()
     outbox.add(b"before ")
-    outbox.hold()
-    outbox.add(b"after")
+    slot = outbox.hold()
+    outbox.add(b" after")
+    assert outbox.open_slots == 1
     assert outbox.peek() == b"before "
-    assert outbox.size == 12
+    assert outbox.size == 13
 
     outbox.sent(7)
     woken = len(wakes)
-    outbox.release()
+    slot.release(b"in between")
     assert len(wakes) == woken + 1
-    assert outbox.take() == b"after"
-
-
-def test_holds_are_released_in_the_order_in_which_they_were_made():
-    outbox = Outbox()
-    outbox.hold()
-    outbox.add(b"1")
-    outbox.hold()
-    outbox.add(b"2")
-
-    outbox.release()
-    outbox.add(b"3")
-    assert outbox.take() == b"1"
-    outbox.release()
-    outbox.add(b"4")
-    assert outbox.take() == b"234"
+    assert outbox.open_slots == 0
+    assert outbox.take() == b"in between after"
     assert outbox.size == 0
 
 
-def test_releasing_without_a_hold_is_an_error():
-    with pytest.raises(IndexError):
-        Outbox().release()
+def test_a_slot_is_released_once():
+    slot = Outbox().hold()
+    slot.release(b"x")
+    with pytest.raises(RuntimeError):
+        slot.release(b"y")
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.one_of(st.none(), st.binary(max_size=5)), max_size=20), st.randoms(), st.booleans()
+)
+def test_slots_keep_their_places_in_whatever_order_they_are_released(entries, random, take_early):
+    # None takes a place that is filled later; bytes are added at once
+    outbox, wakes = counted()
+    expected, got, slots = b"", b"", []
+    for number, entry in enumerate(entries):
+        if entry is None:
+            reply = b"<%d>" % number if number % 3 else b""
+            slots.append((outbox.hold(), reply))
+            expected += reply
+        else:
+            outbox.add(entry)
+            expected += entry
+    random.shuffle(slots)
+    for slot, reply in slots:
+        if take_early:
+            got += outbox.take()
+        woken = len(wakes)
+        could = len(outbox.parts)
+        slot.release(reply)
+        assert len(outbox.parts) == could or len(wakes) > woken
+    got += outbox.take()
+    assert got == expected
+    assert (outbox.size, outbox.open_slots) == (0, 0)
+    outbox.add(b"x")
+    assert outbox.take() == b"x"
 
 
 def test_closing_wakes_the_driver_and_the_first_reason_stays():

@@ -178,6 +178,49 @@ async def test_an_outbox_closed_from_outside_is_sent_and_the_connection_ends(ser
     await session.ended.wait()
 
 
+async def test_replies_that_come_later_are_sent_in_order(server):
+    client = await server.connect()
+    assert await server.ask(client, b"one\nslot\ntwo\nslot\nthree\n") == b"one!\n"
+    first, second = server.sessions[0].slots
+    second.release(b"second\n")
+    server.switchboard.finish_turn()
+    first.release(b"first\n")
+    server.switchboard.finish_turn()
+    lines = [await server.line(client) for _ in range(4)]
+    assert lines == [b"first\n", b"two!\n", b"second\n", b"three!\n"]
+
+
+@pytest.mark.parametrize("end", [b"bye\n", b"", b"close"])
+async def test_a_connection_that_ends_waits_a_moment_for_replies_that_come_later(server, end):
+    client = await server.connect()
+    assert await server.ask(client, b"one\nslot\n") == b"one!\n"
+    session = server.sessions[0]
+    if end == b"close":
+        session.outbox.close("asked from outside")
+        server.switchboard.finish_turn()
+    elif end:
+        await client.send_all(end)
+    else:
+        await client.send_eof()
+    await server.ask(await server.connect(), b"round trip\n")
+    assert not session.outbox.ended
+    session.slots[0].release(b"late\n")
+    server.switchboard.finish_turn()
+    last = {b"bye\n": b"goodbye\n", b"": b"end\n", b"close": b""}[end]
+    assert await server.rest(client) == b"late\n" + last
+    await session.ended.wait()
+
+
+async def test_a_connection_that_ends_does_not_wait_for_ever_for_a_reply(server, monkeypatch):
+    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
+    client = await server.connect()
+    await client.send_all(b"slot\nquit\n")
+    assert await server.rest(client) == b""
+    session = server.sessions[0]
+    await session.ended.wait()
+    session.slots[0].release(b"too late\n")
+
+
 async def test_finishing_a_turn_sends_at_once_what_others_have_added(server):
     client = await server.connect()
     await server.ask(client, b"hello\n")
