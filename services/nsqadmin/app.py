@@ -9,6 +9,7 @@ import logging
 from urllib.parse import quote
 
 from quart import Response, g, redirect, request
+from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Redirect
 
@@ -16,7 +17,6 @@ from nsqadmin.access import Viewer
 from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
 from nsqadmin.api import make_api
-from nsqadmin.asgi import AdminApp
 from nsqadmin.config_api import make_config_api
 from nsqadmin.events import add_events
 from nsqadmin.forms import add_forms
@@ -43,9 +43,9 @@ _WORDS = {
 }
 
 
-def make_app(admin: Admin) -> AdminApp:
+def make_app(admin: Admin) -> QuartTrio:
     """The application of ``admin``."""
-    app = AdminApp("nsqadmin", static_folder=None)
+    app = QuartTrio("nsqadmin", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
@@ -71,7 +71,7 @@ def make_app(admin: Admin) -> AdminApp:
     return app
 
 
-def _add_frame(app: AdminApp, admin: Admin, identity: Identity) -> None:
+def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
     base = admin.options.base_path.rstrip("/")
     policy = content_policy(admin.options)
 
@@ -107,7 +107,7 @@ def _add_frame(app: AdminApp, admin: Admin, identity: Identity) -> None:
         return response
 
 
-def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
+def _add_errors(app: QuartTrio, admin: Admin, pages: Pages) -> None:
     base = admin.options.base_path.rstrip("/")
 
     def tell(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -141,7 +141,7 @@ def _add_errors(app: AdminApp, admin: Admin, pages: Pages) -> None:
         return tell(500, "INTERNAL_ERROR")
 
 
-def _without_slash(app: AdminApp) -> str:
+def _without_slash(app: QuartTrio) -> str:
     """The URL that was meant by one with a slash too many at its end; empty if there is none."""
     path = request.path.rstrip("/")
     try:

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 import trio
 from quart import Response, g, request
+from quart_trio import QuartTrio
 
 from nsqadmin.access import Viewer
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.pages import GRAPH_COOKIE, Pages
 from nsqadmin.render import Split, split
 from nsqadmin.requests import Identity
@@ -110,7 +110,7 @@ def event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-def add_events(app: AdminApp, admin: Admin, pages: Pages, identity: Identity) -> None:
+def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
     """Route ``/events?view=/topics/...``."""
     base = admin.options.base_path.rstrip("/")
     streams = Streams(admin, pages)

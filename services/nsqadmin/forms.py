@@ -9,12 +9,12 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from quart import Response, g, redirect, request
+from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as Redirect
 
 from nsqadmin.access import Viewer
 from nsqadmin.actions import VERBS, Action, Refused, allow, perform
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.pages import Pages, html
 from nsqadmin.requests import FORM_COOKIE, origin_of
 from nsqadmin.view import Page, View
@@ -33,7 +33,7 @@ _DANGEROUS = frozenset(("empty", "delete", "tombstone"))
 _TYPED = frozenset(("delete", "tombstone"))
 
 
-def add_forms(app: AdminApp, admin: Admin, pages: Pages) -> None:
+def add_forms(app: QuartTrio, admin: Admin, pages: Pages) -> None:
     """Route ``/action/<verb>``."""
     base = admin.options.base_path.rstrip("/")
 

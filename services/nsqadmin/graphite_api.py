@@ -6,10 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import trio
 from quart import Response, request
+from quart_trio import QuartTrio
 
 from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.requests import check_query, respond
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _PASSED = ("Content-Type", "Cache-Control", "ETag", "Last-Modified", "Expires")
 _MAX_ANSWER = 32 * 1024 * 1024
 
 
-def add_graphite(app: AdminApp, admin: Admin) -> None:
+def add_graphite(app: QuartTrio, admin: Admin) -> None:
     """Route ``/api/graphite``, and ``/render`` if Graphite is to be proxied."""
     base = admin.options.base_path.rstrip("/")
 

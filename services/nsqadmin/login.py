@@ -7,11 +7,11 @@ site.
 import logging
 
 from quart import Response, g, redirect, request
+from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as Redirect
 
 from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.forms import token_fits, with_token
 from nsqadmin.pages import Pages, html
 from nsqadmin.requests import SESSION_COOKIE, Identity
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 _TOO_MANY = "Too many wrong passwords came from your address. Wait five minutes."
 
 
-def add_login(app: AdminApp, admin: Admin, pages: Pages, identity: Identity) -> None:
+def add_login(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
     """Route ``/login`` and ``/logout``."""
     base = admin.options.base_path.rstrip("/")
 

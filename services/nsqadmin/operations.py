@@ -12,9 +12,9 @@ from typing import Any
 
 import trio
 from quart import Response
+from quart_trio import QuartTrio
 
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.snapshot import Snapshot
 from nsqcore.app.version import VERSION, release
 from nsqcore.metrics.prometheus import CONTENT_TYPE, build_info, process_metrics, single
@@ -29,7 +29,7 @@ _MAX_LAG = 1.0
 _PROBE = 0.05
 
 
-def add_operations(app: AdminApp, admin: Admin) -> None:
+def add_operations(app: QuartTrio, admin: Admin) -> None:
     """Route ``/livez``, ``/readyz`` and ``/metrics``."""
 
     async def livez() -> Response:

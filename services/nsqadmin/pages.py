@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 from quart import Response, g, request
+from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
 from nsqadmin.access import Viewer
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.graphite import SPANS
 from nsqadmin.pages_nodes import counter, lookup, node, nodes
 from nsqadmin.pages_topics import channel, topic, topics
@@ -83,7 +83,7 @@ def html(text: str, status: int = 200) -> Response:
     return response
 
 
-def add_pages(app: AdminApp, admin: Admin, pages: Pages) -> None:
+def add_pages(app: QuartTrio, admin: Admin, pages: Pages) -> None:
     """Route all pages below the base path."""
     base = admin.options.base_path.rstrip("/")
 

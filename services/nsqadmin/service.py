@@ -5,20 +5,22 @@ At the end open streams get a moment to close; nothing here has state worth keep
 """
 
 import logging
-import socket
+import time
 from functools import partial
-from typing import Any, cast
 
 import trio
-from hypercorn.config import Config, Sockets
-from hypercorn.trio.run import worker_serve
-from hypercorn.utils import wrap_app
 
 from nsqadmin.admin import Admin, make_admin
-from nsqadmin.app import make_app
+from nsqadmin.app import MAX_BODY, make_app
+from nsqadmin.asgi import Application, Gateway
 from nsqadmin.options import NsqadminOptions, check
 from nsqcore.app.service import Process
-from nsqcore.net.listeners import open_listener
+from nsqcore.http.dates import Dates
+from nsqcore.http.session import HttpSession, Timeouts
+from nsqcore.net.effects import Handler, Peer
+from nsqcore.net.listeners import Listener, open_listener
+from nsqcore.net.switchboard import Switchboard
+from nsqcore.net.timers import Timers
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +49,12 @@ async def run(options: NsqadminOptions, process: Process) -> None:
     listener = open_listener(options.http_address)
     try:
         async with admin.upstream:
-            await _serve(admin, listener.socket, listener.address, process)
+            await _serve(admin, listener, process)
     finally:
         listener.close()
 
 
-async def _serve(admin: Admin, listening: socket.socket, address: str, process: Process) -> None:
+async def _serve(admin: Admin, listener: Listener, process: Process) -> None:
     options = admin.options
     async with trio.open_nursery() as helpers:
         helpers.start_soon(admin.collector.run, admin.on_round)
@@ -63,33 +65,28 @@ async def _serve(admin: Admin, listening: socket.socket, address: str, process: 
                 request_timeout=options.http_client_request_timeout,
             )
         )
-        config = server_config()
-        app = wrap_app(cast("Any", make_app(admin)), config.wsgi_max_body_size, "asgi")
-        serve = partial(
-            worker_serve,
-            app,
-            config,
-            sockets=Sockets([], [listening], []),
-            shutdown_trigger=process.shutdown.wait,
-        )
-        async with trio.open_nursery() as server:
-            await server.start(serve)
-            logger.info("HTTP: listening on %s", address)
-            process.ready()
-        logger.info("HTTP: closing %s", address)
+        await serve(make_app(admin), listener, process)
         helpers.cancel_scope.cancel()
 
 
-def server_config() -> Config:
-    """How Hypercorn is to behave."""
-    config = Config()
-    config.accesslog = None
-    config.errorlog = logging.getLogger("hypercorn")
-    config.graceful_timeout = _GRACE
-    config.keep_alive_timeout = _KEEP_ALIVE
-    config.keep_alive_max_requests = 1_000_000
-    config.include_server_header = False
-    config.alpn_protocols = ["http/1.1"]
-    # Long cookies and queries; the original takes 1 MB of headers, which nobody sends.
-    config.h11_max_incomplete_size = 64 * 1024
-    return config
+async def serve(application: Application, listener: Listener, process: Process) -> None:
+    """Serve an ASGI application over HTTP/1.1 until ``process.shutdown`` is set."""
+    switchboard = Switchboard(lambda: None)
+    timeouts = Timeouts(Timers(time.monotonic_ns, switchboard.finish_turn), idle=_KEEP_ALIVE)
+    date = Dates(time.time_ns).line
+    async with trio.open_nursery() as nursery:
+        router = Gateway(application, nursery).router(MAX_BODY, "INVALID_VALUE")
+
+        def make_session(peer: Peer) -> Handler:
+            return HttpSession(router, peer, timeouts=timeouts, date=date)
+
+        switchboard.listen(listener, make_session)
+        await nursery.start(switchboard.run)
+        nursery.start_soon(timeouts.timers.run)
+        logger.info("HTTP: listening on %s", listener.address)
+        process.ready()
+        await process.shutdown.wait()
+        logger.info("HTTP: closing %s", listener.address)
+        switchboard.stop_accepting()
+        await switchboard.close_clients(_GRACE)
+        nursery.cancel_scope.cancel()

@@ -12,10 +12,10 @@ from pathlib import Path
 import attrs
 import trio
 from quart import Response, request
+from quart_trio import QuartTrio
 
 from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
-from nsqadmin.asgi import AdminApp
 from nsqadmin.render import web_directory
 
 _TYPES = {
@@ -44,7 +44,7 @@ class Asset:
         return cls(data, kind or "application/octet-stream", tag)
 
 
-def add_static(app: AdminApp, admin: Admin) -> None:
+def add_static(app: QuartTrio, admin: Admin) -> None:
     """Route ``/static/<asset>``."""
     base = admin.options.base_path.rstrip("/")
     shipped = web_directory() / "static"

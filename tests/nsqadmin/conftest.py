@@ -7,12 +7,12 @@ from typing import Any
 
 import attrs
 import pytest
+from quart_trio import QuartTrio
 from tests.fakes.fake_cluster import FakeLookupd, FakeNsqd, channel, client, running, topic
 
 from nsqadmin import admin as admin_module
 from nsqadmin.admin import Admin, make_admin
 from nsqadmin.app import make_app
-from nsqadmin.asgi import AdminApp
 from nsqadmin.options import NsqadminOptions
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -23,7 +23,7 @@ class Site:
     """An nsqadmin, its fake cluster, and a client that asks it."""
 
     admin: Admin
-    app: AdminApp
+    app: QuartTrio
     nsqds: list[FakeNsqd]
     lookupd: FakeLookupd
     client: Any

@@ -34,7 +34,7 @@ _NAMES = {
 }
 
 # Chatty at INFO, with a line for each request they make or serve; ours say what matters.
-_LIBRARIES = ("asyncio", "httpcore", "httpx", "hypercorn", "quart")
+_LIBRARIES = ("asyncio", "httpcore", "httpx", "quart")
 
 # A control character in a message could forge a line or drive a terminal.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}

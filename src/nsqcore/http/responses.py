@@ -8,6 +8,7 @@ told otherwise.
 """
 
 import json as _json
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +23,8 @@ HTML = "text/html; charset=utf-8"
 
 _VERSION_LINE = b"X-Nsq-Content-Type: nsq; version=1.0\r\n"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+# Statuses whose answer has no body and therefore no length (RFC 9110, 8.6).
+_BODILESS = frozenset((204, 304))
 
 
 @attrs.define(eq=False)
@@ -30,6 +33,10 @@ class Response:
 
     ``versioned`` adds NSQ's version header. ``headers`` are further ones; names and values must
     not hold line breaks.
+
+    With ``stream`` the body has no length: the head and ``body`` are sent, then
+    ``await stream(connection)`` sends the rest, and the end of the connection is the end of the
+    body. It is called in a task of its own, which is cancelled when the daemon stops.
     """
 
     status: int = 200
@@ -37,6 +44,7 @@ class Response:
     content_type: str = ""
     versioned: bool = attrs.field(default=True, kw_only=True)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
+    stream: Callable[[Any], Awaitable[None]] | None = attrs.field(default=None, kw_only=True)
     _head: bytes = attrs.field(init=False)
     _date: bytes | None = attrs.field(default=None, init=False)
     _wire: bytes = attrs.field(default=b"", init=False)
@@ -74,6 +82,8 @@ class Response:
             connection = b"Connection: keep-alive\r\n"
         elif not http_1_0 and not keep_alive:
             connection = b"Connection: close\r\n"
+        if self.stream is not None or self.status in _BODILESS:
+            return b"%s%s%s\r\n%s" % (head, date, connection, body)
         length = len(self.body)
         return b"%s%sContent-Length: %d\r\n%s\r\n%s" % (head, date, length, connection, body)
 

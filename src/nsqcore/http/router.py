@@ -58,7 +58,7 @@ class Router:
     everything with it.
     """
 
-    fallback: HandlerFunction = _not_found
+    fallback: HandlerFunction | Route = _not_found
     #: Path, as it comes in a request, to method to route.
     exact: dict[bytes, dict[str, Route]] = attrs.field(factory=dict, init=False)
     _prefixes: dict[str, dict[str, Route]] = attrs.field(factory=dict, init=False)
@@ -135,7 +135,10 @@ class Router:
             better = self._corrected(method, path)
             if better is not None:
                 return Route(_Redirect(better).answer)
-        return self._other_methods(method, routes) if routes else Route(self.fallback)
+        if routes:
+            return self._other_methods(method, routes)
+        fallback = self.fallback
+        return fallback if isinstance(fallback, Route) else Route(fallback)
 
     def _other_methods(self, method: str, routes: dict[str, Route]) -> Route:
         """What a path answers to a method that has no route there."""

@@ -24,7 +24,7 @@ from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
-from nsqcore.net.effects import Close, Effect, Peer, Wait
+from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.net.timers import Timer, Timers
 
@@ -278,6 +278,9 @@ class HttpSession:
             self._answer = INTERNAL_ERROR
 
     def _respond(self, request: Request, response: Response) -> None:
+        if response.stream is not None:
+            self._begin_stream(request, response, response.stream)
+            return
         self._last = not request.keep_alive
         self.outbox.add(self._render(request, response))
 
@@ -299,6 +302,21 @@ class HttpSession:
             keep_alive=request.keep_alive,
             http_1_0=request.http_1_0,
         )
+
+    def _begin_stream(
+        self,
+        request: Request,
+        response: Response,
+        stream: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Send the head of an answer without an end, and leave the connection to ``stream``."""
+        request.keep_alive = False
+        self._last = True
+        self.outbox.add(self._render(request, response))
+        if self._timer is not None:
+            self._timer.cancel()
+        if request.method != "HEAD":
+            self._effect = Upgrade(stream)
 
     def _refuse(self, response: Response) -> None:
         """Answer a request that is not complete, and nothing after it."""
