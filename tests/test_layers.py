@@ -31,7 +31,7 @@ FLOORS = [
 ]
 
 # Inside nsqd: a part may import those before it, and its own.
-NSQD = ["nsqd.engine", "nsqd.client"]
+NSQD = ["nsqd.storage", "nsqd.engine", "nsqd.client"]
 
 IO = {"trio", "anyio", "asyncio", "socket", "ssl", "select", "selectors", "subprocess"}
 FORBIDDEN = {

@@ -22,8 +22,8 @@ from attrs import define, field, frozen
 from nsqcore.wire.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
-from nsqd.engine.queues.replacing import prepare, sync_directory
 from nsqd.engine.topic import Topic
+from nsqd.storage.atomic import sync_directory, write_temporary
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ class MetadataFile:
         number, data = content
         path = os.path.join(self.directory, FILE_NAME)
         logger.info("NSQ: persisting topic/channel metadata to %s", path)
-        temporary = prepare(path, data, suffix=suffix, sync=True)
+        temporary = write_temporary(path, data, suffix=suffix, sync=True)
         with self._lock:
             if number > self._written:
                 os.replace(temporary, path)

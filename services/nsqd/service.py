@@ -43,7 +43,6 @@ from nsqd.client.connection import Upgrader
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
-from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.topic import Topic
 from nsqd.http.api import build_refusing_router, build_router
 from nsqd.http.context import NsqdApi
@@ -59,6 +58,7 @@ from nsqd.settings import (
     statsd_settings,
 )
 from nsqd.statsd import StatsdReporter
+from nsqd.storage.store import DiskStore
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Runs the chores of the disk queues: has a thread do what their store says is due.
 
-The store (`nsqd.engine.queues.store`) decides; here are the clock, the thread and the log.
+The store (`nsqd.storage.store`) decides; here are the clock, the thread and the log.
 A disk that fails is logged and tried again; it never stops the queues. Nor does nsqd wait for the
 next message to see whether it is well again: while it is not ready, nobody may send it one.
 """
@@ -11,7 +11,7 @@ import trio
 
 from nsqcore.units import SECOND
 from nsqd.engine.broker import Broker
-from nsqd.engine.queues.store import DiskStore, Job
+from nsqd.storage.store import DiskStore, Job
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> N
             continue
         failures = broker.health.failures
         try:
-            await trio.to_thread.run_sync(broker.store.try_out)
+            await trio.to_thread.run_sync(broker.store.probe)
         except OSError as error:
             logger.debug("DISKQUEUE: the disk still fails - %s", error)
             continue

@@ -22,7 +22,7 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND
@@ -91,7 +91,7 @@ class World:
         for topic in self.broker.topics.values():
             for queue in (topic, *topic.channels.values()):
                 counts = (queue.depth, queue.backend_depth, queue.message_count)
-                found[topic.name, queue.name] = (*counts, queue.queue.take_many(1000))
+                found[topic.name, queue.name] = (*counts, queue.queue.take(1000))
             found[topic.name] = topic.message_bytes
         return found
 

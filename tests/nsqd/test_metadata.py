@@ -10,8 +10,8 @@ import trio.testing
 from tests.nsqd.engine.power import FragileDisk
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
 from nsqd.metadata import BadMetadata, MetadataFile, load, restore
+from nsqd.storage.store import DiskStore
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import trio
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
 from nsqd.statsd import StatsdReporter, StatsdSettings
+from nsqd.storage.store import DiskStore
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.disk import DiskQueue
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.disk import DiskQueue
+from nsqd.storage.store import DiskStore
 from nsqd.sync import finish, keep_synced, watch_health
 
 
@@ -40,7 +40,7 @@ async def test_queue_is_synced_after_the_timeout(tmp_path, nursery, synced):
     store = DiskStore(str(tmp_path), warn=print, sync_timeout=0.01)
     nursery.start_soon(keep_synced, store)
     queue = DiskQueue("t", store)
-    queue.put_many([record(1)])
+    queue.put([record(1)])
 
     await until(lambda: "t.diskqueue.meta.dat.sync.tmp" in synced)
     assert "t.diskqueue.000000.dat" in synced
@@ -51,7 +51,7 @@ async def test_busy_queue_is_synced_before_the_timeout(tmp_path, nursery, synced
     nursery.start_soon(keep_synced, store)
     await trio.testing.wait_all_tasks_blocked()
     queue = DiskQueue("t", store)
-    queue.put_many([record(1), record(2)])
+    queue.put([record(1), record(2)])
 
     await until(lambda: "t.diskqueue.000000.dat" in synced)
 
@@ -59,7 +59,7 @@ async def test_busy_queue_is_synced_before_the_timeout(tmp_path, nursery, synced
 async def test_what_is_left_at_the_end_is_synced(tmp_path, synced):
     store = DiskStore(str(tmp_path), warn=print)
     queue = DiskQueue("t", store)
-    queue.put_many([record(1)])
+    queue.put([record(1)])
     queue.close()
     await finish(store)
 
@@ -71,7 +71,7 @@ async def test_failing_disk_is_logged_and_tried_again(tmp_path, nursery, synced,
     obstacle = tmp_path / "t.diskqueue.meta.dat.sync.tmp"
     obstacle.mkdir()
     queue = DiskQueue("t", store)
-    queue.put_many([record(1)])
+    queue.put([record(1)])
     nursery.start_soon(keep_synced, store)
     await until(lambda: "failed to sync" in caplog.text)
 

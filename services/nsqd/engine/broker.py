@@ -20,9 +20,9 @@ from nsqd.engine.errors import Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
-from nsqd.engine.queues.store import DiskStore
-from nsqd.engine.queues.tiered import TieredQueue
 from nsqd.engine.topic import Topic
+from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredQueue
 
 # How soon a backlog that the disk would not take is tried again, in ns.
 DRAIN_RETRY = 1_000_000_000
@@ -93,7 +93,7 @@ class Broker:
             return topic
         if self.closing:
             raise Exiting("exiting")
-        queue = self._queue(name, name, passes_on=True)
+        queue = self._queue(name, name, forwarding=True)
         topic = Topic(name, queue, self._make_channel, self.mark)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
@@ -114,9 +114,9 @@ class Broker:
             self._resume(owner)
         return channel
 
-    def _queue(self, name: str, owner: str, *, passes_on: bool = False) -> TieredQueue:
+    def _queue(self, name: str, owner: str, *, forwarding: bool = False) -> TieredQueue:
         store = None if is_ephemeral(owner) else self.store
-        return TieredQueue(name, self.settings.mem_queue_size, store, passes_on=passes_on)
+        return TieredQueue(name, self.settings.mem_queue_size, store, forwarding=forwarding)
 
     def _make_channel(self, topic: str, name: str) -> Channel:
         return Channel(
@@ -189,7 +189,7 @@ class Broker:
         records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
         on_disk = owner.on_disk if self.health.error else None
         try:
-            waits = owner.put_many(records, sum(map(len, bodies)))
+            waits = owner.put(records, sum(map(len, bodies)))
         except OSError as error:
             self.health.failed(error)
             raise

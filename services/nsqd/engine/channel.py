@@ -18,7 +18,7 @@ from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import NotInFlight, NotOwner, TooManyConsumers
 from nsqd.engine.message import requeued, timestamp
-from nsqd.engine.queues.tiered import TieredQueue
+from nsqd.storage.tiered import TieredQueue
 
 # A slice is one frame run to one consumer. Past a few hundred messages nothing is saved per
 # message, and past a socket buffer's worth of bytes the others only wait longer.
@@ -80,12 +80,12 @@ class Channel:
 
     # ------------------------------------------------------------ messages in
 
-    def put_many(self, records: list[bytes]) -> None:
+    def put(self, records: list[bytes]) -> None:
         """Queue new ``records``. Raises OSError, with none of them queued."""
         wanted = 0
         if self.ephemeral:  # what consumers wait for is not dropped, however small the memory
             wanted = sum(consumer.room for consumer in self.consumers)
-        self.queue.put_many(records, wanted=wanted)
+        self.queue.put(records, wanted=wanted)
         self.message_count += len(records)
 
     def overflows(self, count: int) -> bool:
@@ -118,7 +118,7 @@ class Channel:
         records = consumer.give_back_all()
         if records and not self.deleted:
             self.requeue_count += len(records)
-            self.queue.put_back([requeued(record) for record in records])
+            self.queue.give_back([requeued(record) for record in records])
 
     # ------------------------------------------------------------ messages out
 
@@ -153,7 +153,7 @@ class Channel:
         The next slice goes by the size of this one's messages, so that as a rule none has
         to be cut; only what follows on smaller messages has.
         """
-        records = self.queue.take_many(limit)
+        records = self.queue.take(limit)
         if not records:
             return records
         size = sum(map(len, records))
@@ -162,7 +162,7 @@ class Channel:
         )
         if size > 2 * MAX_SLICE_BYTES and len(records) > 1:
             fitting = max(1, bisect_right(list(accumulate(map(len, records))), MAX_SLICE_BYTES))
-            self.queue.put_back(records[fitting:])
+            self.queue.give_back(records[fitting:])
             del records[fitting:]
         return records
 
@@ -214,7 +214,7 @@ class Channel:
         if delay > 0:
             self._defer(requeued(record), now + delay)
         else:
-            self.queue.put_back([requeued(record)])
+            self.queue.give_back([requeued(record)])
 
     def touch(self, consumer: Consumer, id: bytes, now: int) -> None:
         """Start the timeout of ``id`` anew. Raises NotInFlight or NotOwner."""
@@ -244,7 +244,7 @@ class Channel:
                 self.timeout_count += len(late)
                 back += [requeued(record) for record in late]
         if back:
-            self.queue.put_back(back)
+            self.queue.give_back(back)
         pending = [self._deferred[0][0]] if self._deferred else []
         for consumer in self.consumers:
             deadline = consumer.next_deadline
@@ -281,5 +281,5 @@ class Channel:
             back += [requeued(record) for record in consumer.give_back_all()]
         self._deferred.clear()
         if back and not self.ephemeral:
-            self.queue.put_back(back)
+            self.queue.give_back(back)
         self.queue.close()

@@ -13,7 +13,7 @@ from attrs import Factory, define
 from nsqcore.wire.names import is_ephemeral
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
-from nsqd.engine.queues.tiered import TieredQueue
+from nsqd.storage.tiered import TieredQueue
 
 # Records moved to the channels in one step: some milliseconds' work.
 DRAIN_STEP = 5000
@@ -75,7 +75,7 @@ class Topic:
 
     # ------------------------------------------------------------ messages
 
-    def put_many(self, records: list[bytes], size: int) -> bool:
+    def put(self, records: list[bytes], size: int) -> bool:
         """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
 
         Returns whether they wait in the topic's own queue instead.
@@ -87,7 +87,7 @@ class Topic:
             raise Exiting("exiting")
         waits = not self.flowing or self.queue.depth > 0 or bool(self._step)
         if waits:
-            self.queue.put_many(records)
+            self.queue.put(records)
         else:
             self._spread(records)
         self.message_count += len(records)
@@ -117,7 +117,7 @@ class Topic:
                 channel.defer(record, now + delay)
         self._deferred.clear()
         if not self._step:
-            self._step = self.queue.take_many(DRAIN_STEP)
+            self._step = self.queue.take(DRAIN_STEP)
         if not self._step:
             return moved
         self._finish_step()
@@ -129,12 +129,12 @@ class Topic:
         while owed:
             channel = owed[0]
             if not channel.deleted:
-                channel.put_many(self._step)
+                channel.put(self._step)
                 self.dirty(channel)
             del owed[0]
             self._owed = owed
         self._drop_step()
-        self.queue.settle()
+        self.queue.commit()
 
     def _drop_step(self) -> None:
         self._step, self._owed = [], []
@@ -146,7 +146,7 @@ class Topic:
     def _spread(self, records: list[bytes]) -> None:
         # every channel may keep the list, none may change it
         for channel in self._by_need(len(records)):
-            channel.put_many(records)
+            channel.put(records)
             self.dirty(channel)
 
     def _by_need(self, count: int) -> Iterable[Channel]:
@@ -189,7 +189,7 @@ class Topic:
         if self._step:
             self._return_step()
         if self._deferred and not self.ephemeral:
-            self.queue.put_back([record for record, _ in self._deferred])
+            self.queue.give_back([record for record, _ in self._deferred])
         self._deferred.clear()
         self.queue.close(bypassed=self.message_count > 0)
 
@@ -199,8 +199,8 @@ class Topic:
         self._drop_step()
         try:
             for channel in owed:
-                channel.queue.put_many(step)
+                channel.queue.put(step)
         except OSError:
             owed = []
         if not owed:
-            self.queue.put_back(step)
+            self.queue.give_back(step)

@@ -34,7 +34,7 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.store import DiskStore
 from nsqd.testing.stream import MemoryStream, stream_pair
 
 log = logging.getLogger("nsqclient")

@@ -23,7 +23,7 @@ from nsqd.client.client import Client, ClientSettings, Services
 from nsqd.client.permissions import Permissions, parse_permissions
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND

@@ -13,8 +13,8 @@ from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_stamp
-from nsqd.engine.queues.store import DiskStore
-from nsqd.engine.queues.tiered import TieredQueue
+from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredQueue
 
 SECOND = 1_000_000_000
 

@@ -8,7 +8,7 @@ import pytest
 
 from nsqd.engine.broker import DRAIN_RETRY, Broker, EngineSettings
 from nsqd.engine.errors import Exiting
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 
@@ -70,7 +70,7 @@ def test_what_the_disk_refuses_for_one_channel_is_on_no_other(new_broker, direct
     full.empty()
     broker.pause_topic(topic, paused=True)
     broker.publish("t", [b"5", b"6"], now=0)
-    full.put_many(topic.queue.take_many(2))
+    full.put(topic.queue.take(2))
     broker.publish("t", [b"7", b"8"], now=0)
     broker.pause_topic(topic, paused=False)
     for _ in range(5):
@@ -227,7 +227,7 @@ def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, mon
         broker = open_broker(directory)
         found = set()
         for queue in (broker.topic("t").queue, broker.channel("t", channel).queue):
-            while records := queue.take_many(100):
+            while records := queue.take(100):
                 found |= {record[26:] for record in records}
         return found
 

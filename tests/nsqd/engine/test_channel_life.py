@@ -14,7 +14,7 @@ SECOND = 1_000_000_000
 
 def test_what_a_consumer_held_goes_to_the_others_when_it_leaves(channel, join, records):
     leaving, staying = join(ready=3), join(ready=0)
-    channel.put_many(records(3))
+    channel.put(records(3))
     channel.deliver(now=0)
     channel.remove(leaving.consumer)
     assert (channel.depth, channel.in_flight_count, channel.requeue_count) == (3, 0, 3)
@@ -51,7 +51,7 @@ def test_more_consumers_than_allowed_are_refused(new_channel, new_client):
 def test_paused_channel_delivers_nothing_and_takes_everything(channel, join, records):
     client = join(ready=5)
     channel.paused = True
-    channel.put_many(records(2))
+    channel.put(records(2))
     channel.deliver(now=0)
     assert (client.bodies(), channel.depth) == ([], 2)
     channel.paused = False
@@ -61,7 +61,7 @@ def test_paused_channel_delivers_nothing_and_takes_everything(channel, join, rec
 
 def test_pause_leaves_what_is_in_flight_alone(channel, join, records):
     client = join(ready=5, msg_timeout=10)
-    channel.put_many(records(2))
+    channel.put(records(2))
     channel.deliver(now=0)
     first, _ = client.ids()
     channel.paused = True
@@ -75,7 +75,7 @@ def test_emptied_channel_has_nothing_queued_deferred_or_in_flight(
 ):
     channel, client = new_channel(memory=3), new_client(ready=2)
     channel.add(client.consumer)
-    channel.put_many(records(10))
+    channel.put(records(10))
     channel.deliver(now=0)
     channel.defer(records(1)[0], due=5)
     ids = client.ids()
@@ -87,7 +87,7 @@ def test_emptied_channel_has_nothing_queued_deferred_or_in_flight(
     deadlines.expire(now=10**18)
     assert (channel.depth, channel.timeout_count) == (0, 0)
 
-    channel.put_many(records([b"new"] * 3))
+    channel.put(records([b"new"] * 3))
     channel.deliver(now=0)
     assert client.bodies() == [b"new", b"new"]
 
@@ -97,7 +97,7 @@ def test_deleted_channel_lets_go_of_its_consumers_and_files(
 ):
     channel, client = new_channel(memory=0), new_client(ready=2)
     channel.add(client.consumer)
-    channel.put_many(records(5))
+    channel.put(records(5))
     channel.deliver(now=0)
     channel.defer(records(1)[0], due=5)
 
@@ -111,11 +111,11 @@ def test_deleted_channel_lets_go_of_its_consumers_and_files(
 def test_closed_channel_has_everything_on_disk_with_attempts_kept(new_channel, new_client, records):
     channel, client = new_channel(memory=3), new_client(ready=2)
     channel.add(client.consumer)
-    channel.put_many(records([b"in flight", b"deferred"]))
+    channel.put(records([b"in flight", b"deferred"]))
     channel.deliver(now=0)
     channel.requeue(client.consumer, client.ids()[1], delay=1000 * SECOND, now=0)
     client.consumer.ready = 0
-    channel.put_many(records([b"a", b"b", b"c", b"d"]))
+    channel.put(records([b"a", b"b", b"c", b"d"]))
     channel.defer(records([b"new and deferred"])[0], due=500 * SECOND)
     channel.close()
 
@@ -138,7 +138,7 @@ def test_channel_that_cannot_be_put_on_disk_says_so_and_keeps_its_messages(
     channel, join, records, directory
 ):
     client = join(ready=1)
-    channel.put_many(records(3))
+    channel.put(records(3))
     channel.deliver(now=0)
     directory.rmdir()
     with pytest.raises(OSError, match="No such file or directory"):
@@ -152,7 +152,7 @@ def test_channel_that_cannot_be_put_on_disk_says_so_and_keeps_its_messages(
 
 def test_ephemeral_channel_drops_what_memory_has_no_room_for(new_channel, records, directory):
     channel = new_channel("c#ephemeral", memory=3)
-    channel.put_many(records(5))
+    channel.put(records(5))
     assert (channel.depth, channel.backend_depth, channel.message_count) == (3, 0, 5)
     assert list(directory.iterdir()) == []
 
@@ -162,7 +162,7 @@ def test_ephemeral_channel_drops_nothing_that_a_consumer_has_room_for(
 ):
     channel, client = new_channel("c#ephemeral", memory=0), new_client(ready=4)
     channel.add(client.consumer)
-    channel.put_many(records(5))
+    channel.put(records(5))
     channel.deliver(now=0)
     assert client.bodies() == [b"0", b"1", b"2", b"3"]
 
@@ -172,7 +172,7 @@ def test_ephemeral_channel_keeps_what_comes_back_beyond_its_memory(
 ):
     channel, client = new_channel("c#ephemeral", memory=2), new_client(ready=4)
     channel.add(client.consumer)
-    channel.put_many(records(4))
+    channel.put(records(4))
     channel.deliver(now=0)
     channel.remove(client.consumer)
     assert channel.depth == 4
@@ -183,7 +183,7 @@ def test_closed_ephemeral_channel_leaves_nothing_behind(
 ):
     channel, client = new_channel("c#ephemeral"), new_client()
     channel.add(client.consumer)
-    channel.put_many(records(3))
+    channel.put(records(3))
     channel.deliver(now=0)
     channel.close()
     assert channel.depth == 0
@@ -196,7 +196,7 @@ def test_closed_ephemeral_channel_leaves_nothing_behind(
 def test_sampling_empties_the_channel(channel, join, records):
     random.seed(2)
     client = join(ready=500, sample_rate=20)
-    channel.put_many(records(500))
+    channel.put(records(500))
     channel.deliver(now=0)
     assert channel.depth == 0
     assert 60 < channel.in_flight_count == len(client.bodies()) < 140

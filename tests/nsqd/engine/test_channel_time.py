@@ -30,7 +30,7 @@ def test_new_deferred_message_is_on_its_first_attempt_when_due(channel, join, re
 
 def test_message_is_requeued_when_its_holder_goes_quiet(channel, join, records):
     quiet = join(msg_timeout=60)
-    channel.put_many(records(1))
+    channel.put(records(1))
     channel.deliver(now=0)
 
     assert not channel.expire(now=60 * SECOND - 1)
@@ -46,7 +46,7 @@ def test_message_is_requeued_when_its_holder_goes_quiet(channel, join, records):
 
 def test_timed_out_message_goes_to_whoever_has_room(channel, join, records):
     quiet = join(ready=1, msg_timeout=10)
-    channel.put_many(records(1))
+    channel.put(records(1))
     channel.deliver(now=0)
     quiet.consumer.ready = 0
     other = join(ready=1)
@@ -58,7 +58,7 @@ def test_timed_out_message_goes_to_whoever_has_room(channel, join, records):
 
 def test_each_consumer_has_its_own_timeout(channel, join, records):
     patient, hasty = join(msg_timeout=100), join(msg_timeout=10)
-    channel.put_many(records(2))
+    channel.put(records(2))
     channel.deliver(now=0)
     channel.expire(now=10 * SECOND)
     assert (len(patient.consumer.in_flight), len(hasty.consumer.in_flight)) == (1, 0)
@@ -66,7 +66,7 @@ def test_each_consumer_has_its_own_timeout(channel, join, records):
 
 def test_channel_is_armed_for_the_first_of_its_deadlines(channel, join, records, deadlines):
     join(msg_timeout=100), join(msg_timeout=10)
-    channel.put_many(records(2))
+    channel.put(records(2))
     channel.deliver(now=0)
     channel.defer(records(1)[0], due=50 * SECOND)
     for expected in (10, 50, 100):
@@ -78,7 +78,7 @@ def test_channel_is_armed_for_the_first_of_its_deadlines(channel, join, records,
 
 def test_touched_message_stays_with_its_holder(channel, join, records, deadlines):
     client = join(msg_timeout=10)
-    channel.put_many(records(1))
+    channel.put(records(1))
     channel.deliver(now=0)
     (id,) = client.ids()
     channel.touch(client.consumer, id, now=9 * SECOND)
@@ -92,7 +92,7 @@ def test_touched_message_stays_with_its_holder(channel, join, records, deadlines
 def test_touch_that_shortens_the_time_left_is_kept_to(channel, join, records, deadlines):
     # the server's maximum may be less than the timeout the client started with
     client = join(msg_timeout=60, max_msg_timeout=3)
-    channel.put_many(records(1))
+    channel.put(records(1))
     channel.deliver(now=0)
     (id,) = client.ids()
     channel.touch(client.consumer, id, now=SECOND)

@@ -34,7 +34,7 @@ from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import MAX_UNREAD, Consumer
 from nsqd.engine.errors import NotOwner
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 MEMORY = 2  # messages a queue keeps in memory: the disk has its share of the work
@@ -208,7 +208,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert self.broker.health.text.startswith("NOK - ")
         else:
             self.accept(name, topic, bodies)
-        self.settle()
+        self.commit()
 
     def accept(self, name: str, topic: ModelTopic, bodies: list[bytes]) -> None:
         if topic.flows and not topic.waiting:
@@ -230,7 +230,7 @@ class EngineMachine(RuleBasedStateMachine):
                 channel.deferred[body] = (1, self.now + delay * SECOND)
         else:
             topic.waiting[body] = delay * SECOND
-        self.settle()
+        self.commit()
 
     def fan_out(self, name: str, bodies: list[bytes], lost: int = 0) -> None:
         for channel_name, channel in self.topics[name].channels.items():
@@ -276,12 +276,12 @@ class EngineMachine(RuleBasedStateMachine):
         model.home.add(model.consumer)
         self.broker.mark(model.home)
         self.consumers.append(model)
-        self.settle()
+        self.commit()
 
     @rule(place=places)
     def create_channel(self, place: tuple[str, str]) -> None:
         self.channel(*place)
-        self.settle()
+        self.commit()
 
     def channel(self, topic: str, name: str) -> Channel:
         model = self.topic(topic)
@@ -298,7 +298,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.end_session(consumer)
         if channel.ephemeral and not self.members(consumer.topic, consumer.channel):
             self.forget_channel(consumer.topic, consumer.channel)
-        self.settle()
+        self.commit()
 
     def give_back(self, channel: ModelChannel, bodies: dict[bytes, Held]) -> None:
         for body, held in bodies.items():
@@ -317,7 +317,7 @@ class EngineMachine(RuleBasedStateMachine):
         consumer = self.consumers[pick % len(self.consumers)]
         consumer.consumer.ready = ready
         self.broker.mark(consumer.home)
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: self.consumers)
     @rule(pick=picks)
@@ -339,7 +339,7 @@ class EngineMachine(RuleBasedStateMachine):
             call, consumer.when_read = consumer.when_read, None
             if call is not None:
                 call()
-        self.settle()
+        self.commit()
 
     def any_held(self) -> list[tuple[ModelConsumer, bytes, Held]]:
         return [(c, body, held) for c in self.consumers for body, held in self.held_by(c).items()]
@@ -356,7 +356,7 @@ class EngineMachine(RuleBasedStateMachine):
         for body in set(bodies):
             del self.topics[consumer.topic].channels[consumer.channel].held[body]
         self.broker.mark(consumer.home)
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: self.any_held())
     @rule(pick=picks, delay=st.sampled_from([0, 0, 5, 40]))
@@ -368,7 +368,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.give_back(channel, {body: held})
         if delay:
             channel.deferred[body] = (channel.queued.pop(body), self.now + delay * SECOND)
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: self.any_held())
     @rule(pick=picks)
@@ -415,10 +415,10 @@ class EngineMachine(RuleBasedStateMachine):
             self.broker.expire(self.now)
             assert self.broker.deadlines.next is None or self.broker.deadlines.next > self.now
             self.expire()
-            self.settle()
+            self.commit()
         self.now = end
         self.expire()
-        self.settle()
+        self.commit()
 
     def all_deadlines(self) -> list[int]:
         found = []
@@ -462,7 +462,7 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             self.broker.pause_channel(engine, engine.channels[channel], paused=paused)
             self.topics[topic].channels[channel].paused = paused
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: any(topic.shut for topic in self.topics.values()))
     @rule()
@@ -470,7 +470,7 @@ class EngineMachine(RuleBasedStateMachine):
         for name, topic in self.topics.items():
             self.broker.open_topic(self.broker.topics[name])
             topic.shut = False
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: self.topics)
     @rule(pick=picks)
@@ -482,7 +482,7 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             self.broker.topics[topic].channels[channel].empty()
             self.topics[topic].channels[channel].clear()
-        self.settle()
+        self.commit()
 
     @precondition(lambda self: len(self.any_channel()) > 2)
     @rule(pick=picks)
@@ -497,7 +497,7 @@ class EngineMachine(RuleBasedStateMachine):
         else:
             self.broker.delete_channel(engine, engine.channels[channel])
             self.forget_channel(topic, channel)
-        self.settle()
+        self.commit()
 
     def forget_channel(self, topic: str, name: str) -> None:
         """The channel was deleted: its clients are told, and end their sessions."""
@@ -537,11 +537,11 @@ class EngineMachine(RuleBasedStateMachine):
                 for body, (attempts, _) in channel.deferred.items():
                     channel.queued[body] = attempts
                 channel.deferred, channel.requeues, channel.timeouts = {}, 0, 0
-        self.settle()
+        self.commit()
 
     # -------------------------------------------------------------- what must be true
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """The end of a turn: the engine delivers what it can, and the model watches."""
         while self.broker.pump(self.now):
             pass

@@ -13,7 +13,7 @@ from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore, Job
+from nsqd.storage.store import DiskStore, Job
 
 SECOND = 1_000_000_000
 CHANNELS = ("a", "b")
@@ -37,7 +37,7 @@ def found(directory: Path) -> dict[str, set[bytes]]:
     left: dict[str, set[bytes]] = {}
     for name, channel in broker.topics["t"].channels.items():
         left[name] = set()
-        while records := channel.queue.take_many(100):
+        while records := channel.queue.take(100):
             left[name] |= {record[26:] for record in records}
     return left
 

@@ -7,7 +7,6 @@ import pytest
 from nsqcore.metrics.quantile import LatencySummary, LatencyWindow
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.consumer import Consumer
-from nsqd.engine.queues.store import DiskStore
 from nsqd.engine.stats import (
     ChannelStats,
     TopicStats,
@@ -15,6 +14,7 @@ from nsqd.engine.stats import (
     select_channels,
     select_topics,
 )
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 

@@ -13,7 +13,7 @@ def topic(broker):
 
 def bodies(queue):
     """What is in ``queue``, which has nothing left then."""
-    return sorted(record[26:] for record in queue.take_many(1_000_000))
+    return sorted(record[26:] for record in queue.take(1_000_000))
 
 
 # ------------------------------------------------------------------ fan-out
@@ -21,7 +21,7 @@ def bodies(queue):
 
 def test_every_channel_gets_every_message(topic, records):
     channels = [topic.get_channel(name)[0] for name in "abc"]
-    topic.put_many(records(3), size=3)
+    topic.put(records(3), size=3)
     assert [bodies(channel.queue) for channel in channels] == [[b"0", b"1", b"2"]] * 3
     assert topic.depth == 0
     assert (topic.message_count, topic.message_bytes) == (3, 3)
@@ -29,9 +29,9 @@ def test_every_channel_gets_every_message(topic, records):
 
 def test_channel_made_later_gets_what_comes_later(topic, records):
     first, _ = topic.get_channel("first")
-    topic.put_many(records([b"early"]), size=5)
+    topic.put(records([b"early"]), size=5)
     second, _ = topic.get_channel("second")
-    topic.put_many(records([b"late"]), size=4)
+    topic.put(records([b"late"]), size=4)
     assert bodies(first.queue) == [b"early", b"late"]
     assert bodies(second.queue) == [b"late"]
 
@@ -48,18 +48,18 @@ def test_topic_tells_which_channels_have_something_to_deliver(broker, new_client
 
 def test_large_batch_is_shared_by_channels_without_mixing_them_up(topic, records):
     first, second = topic.get_channel("a")[0], topic.get_channel("b")[0]
-    topic.put_many(records(100), size=0)
-    assert len(first.queue.take_many(70)) == 70
-    topic.put_many(records([b"next"]), size=0)
+    topic.put(records(100), size=0)
+    assert len(first.queue.take(70)) == 70
+    topic.put(records([b"next"]), size=0)
     assert (first.depth, second.depth) == (31, 101)
-    assert first.queue.take_many(31)[-1][26:] == b"next"
+    assert first.queue.take(31)[-1][26:] == b"next"
 
 
 # ------------------------------------------------------------------ waiting
 
 
 def test_topic_without_channels_keeps_its_messages_for_the_first(topic, records):
-    topic.put_many(records(3), size=3)
+    topic.put(records(3), size=3)
     assert (topic.depth, topic.backlog) == (3, False)
     first, made = topic.get_channel("first")
     assert made
@@ -74,7 +74,7 @@ def test_topic_without_channels_keeps_its_messages_for_the_first(topic, records)
 def test_paused_topic_keeps_its_messages_until_it_goes_on(topic, records):
     channel, _ = topic.get_channel("c")
     topic.paused = True
-    topic.put_many(records(2), size=2)
+    topic.put(records(2), size=2)
     assert (topic.depth, channel.depth, topic.backlog) == (2, 0, False)
     topic.paused = False
     topic.drain(now=0)
@@ -84,23 +84,23 @@ def test_paused_topic_keeps_its_messages_until_it_goes_on(topic, records):
 def test_shut_topic_keeps_its_messages_until_it_is_opened(topic, records):
     topic.is_open = False
     channel, _ = topic.get_channel("c")
-    topic.put_many(records(2), size=2)
+    topic.put(records(2), size=2)
     assert (topic.depth, channel.depth, topic.backlog) == (2, 0, False)
     topic.is_open = True
     assert topic.backlog
 
 
 def test_new_messages_do_not_overtake_those_that_wait(topic, records):
-    topic.put_many(records([b"first"]), size=5)
+    topic.put(records([b"first"]), size=5)
     channel, _ = topic.get_channel("c")
-    topic.put_many(records([b"second"]), size=6)
+    topic.put(records([b"second"]), size=6)
     assert topic.depth == 2
     topic.drain(now=0)
-    assert [record[26:] for record in channel.queue.take_many(10)] == [b"first", b"second"]
+    assert [record[26:] for record in channel.queue.take(10)] == [b"first", b"second"]
 
 
 def test_long_backlog_is_moved_in_steps(topic, records):
-    topic.put_many(records(DRAIN_STEP + 10), size=0)
+    topic.put(records(DRAIN_STEP + 10), size=0)
     channel, _ = topic.get_channel("c")
     assert topic.drain(now=0)
     assert (topic.depth, channel.depth, topic.backlog) == (10, DRAIN_STEP, True)
@@ -110,7 +110,7 @@ def test_long_backlog_is_moved_in_steps(topic, records):
 
 def test_backlog_beyond_memory_is_on_disk(new_broker, records):
     topic = new_broker(mem_queue_size=2).topic("t")
-    topic.put_many(records(5), size=5)
+    topic.put(records(5), size=5)
     assert (topic.depth, topic.backend_depth, topic.on_disk) == (5, 3, 3)
     topic.get_channel("c")
     topic.drain(now=0)
@@ -148,19 +148,19 @@ def test_publish_that_the_disk_refuses_leaves_nothing(new_broker, records, direc
     topic = new_broker(mem_queue_size=0).topic("t")
     directory.rmdir()
     with pytest.raises(OSError, match="No such file"):
-        topic.put_many(records(3), size=3)
+        topic.put(records(3), size=3)
     assert (topic.depth, topic.message_count, topic.message_bytes) == (0, 0, 0)
     directory.mkdir()
-    topic.put_many(records(2), size=2)
+    topic.put(records(2), size=2)
     assert (topic.depth, topic.message_count) == (2, 2)
 
 
 def test_backlog_that_cannot_move_stays(new_broker, records, directory):
     broker = new_broker(mem_queue_size=5)
     topic = broker.topic("t")
-    topic.put_many(records(5), size=5)
+    topic.put(records(5), size=5)
     full, _ = topic.get_channel("full")
-    full.put_many(records(3))
+    full.put(records(3))
     directory.rmdir()
     with pytest.raises(OSError, match="No such file"):
         topic.drain(now=0)
@@ -182,7 +182,7 @@ def test_channel_is_made_once(topic):
 
 def test_emptied_topic_has_no_messages_of_its_own(new_broker, records):
     topic = new_broker(mem_queue_size=2).topic("t")
-    topic.put_many(records(5), size=5)
+    topic.put(records(5), size=5)
     topic.defer(records(1)[0], 1, delay=5, now=0)
     topic.empty()
     assert (topic.depth, topic.backend_depth) == (0, 0)
@@ -193,18 +193,18 @@ def test_emptied_topic_has_no_messages_of_its_own(new_broker, records):
 
 def test_emptying_a_topic_leaves_its_channels_alone(topic, records):
     channel, _ = topic.get_channel("c")
-    topic.put_many(records(2), size=2)
+    topic.put(records(2), size=2)
     topic.empty()
     assert channel.depth == 2
 
 
 def test_deleted_topic_takes_nothing_any_more(new_broker, records, directory):
     topic = new_broker(mem_queue_size=0).topic("t")
-    topic.put_many(records(3), size=3)
+    topic.put(records(3), size=3)
     topic.delete()
     assert (topic.depth, list(directory.iterdir())) == (0, [])
     with pytest.raises(Exiting):
-        topic.put_many(records(1), size=1)
+        topic.put(records(1), size=1)
     with pytest.raises(Exiting):
         topic.defer(records(1)[0], 1, delay=5, now=0)
     with pytest.raises(Exiting):
@@ -213,7 +213,7 @@ def test_deleted_topic_takes_nothing_any_more(new_broker, records, directory):
 
 def test_closed_topic_has_everything_on_disk_deferred_messages_too(new_broker, records):
     topic = new_broker().topic("t")
-    topic.put_many(records([b"a", b"b"]), size=2)
+    topic.put(records([b"a", b"b"]), size=2)
     topic.defer(records([b"later"])[0], 5, delay=5, now=0)
     topic.close()
     again = new_broker().topic("t")
@@ -223,7 +223,7 @@ def test_closed_topic_has_everything_on_disk_deferred_messages_too(new_broker, r
 
 def test_ephemeral_topic_is_never_on_disk(new_broker, records, directory):
     topic = new_broker(mem_queue_size=2).topic("t#ephemeral")
-    topic.put_many(records(5), size=5)
+    topic.put(records(5), size=5)
     topic.defer(records(1)[0], 1, delay=5, now=0)
     assert (topic.ephemeral, topic.depth, topic.backend_depth) == (True, 3, 0)
     topic.close()

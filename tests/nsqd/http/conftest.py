@@ -13,10 +13,10 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.queues.store import DiskStore
 from nsqd.http.api import build_router
 from nsqd.http.context import NsqdApi
 from nsqd.options import NsqdOptions
+from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND  # the wall clock when the monotonic one is 0

@@ -12,7 +12,7 @@ def sized(*bodies):
 
 
 def bodies(nsqd, topic):
-    return [record[26:] for record in nsqd.broker.topics[topic].queue.take_many(100)]
+    return [record[26:] for record in nsqd.broker.topics[topic].queue.take(100)]
 
 
 async def test_pub_queues_the_body_as_it_is(nsqd):

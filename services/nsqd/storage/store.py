@@ -19,7 +19,7 @@ from typing import Protocol
 from attrs import define, field, frozen
 
 from nsqcore.units import SECOND
-from nsqd.engine.queues.replacing import sync_directory
+from nsqd.storage.atomic import sync_directory
 
 # An unlink of a file up to this size costs microseconds: no need for the thread.
 SMALL_FILE = 1 << 20
@@ -30,7 +30,7 @@ MAX_RECORD_SIZE = (1 << 20) + 26
 SYNC_EVERY = 2500
 SYNC_TIMEOUT = 2.0
 
-# Bytes that `DiskStore.try_out` writes at most. What cannot be compressed, as messages may not be.
+# Bytes that `DiskStore.probe` writes at most. What cannot be compressed, as messages may not be.
 MAX_TRIAL = 1 << 20
 
 # Closed queues from which on the whole file system is synced at once: two fsyncs for each
@@ -51,7 +51,7 @@ class SyncJobs:
     """
 
     sync_files: Job
-    note_positions: Job
+    note_cursors: Job
 
 
 class Syncable(Protocol):
@@ -68,7 +68,7 @@ class Syncable(Protocol):
     def sync_jobs(self) -> SyncJobs:
         """What to run in a thread to have all that was put so far on the disk."""
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Give back descriptor and buffer until they are needed again."""
 
 
@@ -99,7 +99,7 @@ class DiskStore:
     wake: Job = field(default=_nothing, kw_only=True)
     lock: threading.Lock = field(factory=threading.Lock, init=False)  # guards meta files' versions
     _changed: dict[Syncable, None] = field(factory=dict, init=False)
-    _doomed: list[tuple[str, range]] = field(factory=list, init=False)
+    _to_delete: list[tuple[str, range]] = field(factory=list, init=False)
     _reserved: dict[str, int] = field(factory=dict, init=False)
     _left: dict[str, list[int]] | None = field(default=None, init=False)
     _last_round: int | None = field(default=None, init=False)
@@ -130,7 +130,7 @@ class DiskStore:
         """The numbers of the files the queue ``name`` has, ascending. Reads the whole directory."""
         return sorted(self._all_numbers().get(name, ()))
 
-    def left_behind(self, name: str) -> list[int]:
+    def pop_existing(self, name: str) -> list[int]:
         """The numbers of the files that the queue ``name`` had when the first queue was opened.
 
         For when it is opened; asked again there are none. The directory is read once for all.
@@ -181,11 +181,11 @@ class DiskStore:
 
     def remove_files_synced(self, name: str, numbers: range) -> None:
         """Remove these files of the queue ``name`` by a job, once its topic's others are synced."""
-        self._doomed.append((name, numbers))
+        self._to_delete.append((name, numbers))
         self._reserved[name] = max(self.first_number(name), numbers.stop)
         self.wake()
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Write as much as the largest record to the disk, and forget it. For a thread.
 
         Raises OSError where the disk does not take it.
@@ -201,7 +201,7 @@ class DiskStore:
         The job must have ended before the next call of `due` or `finish`. It raises
         OSError after it has done what it could; what failed is due again.
         """
-        self._reserved = {name: numbers.stop for name, numbers in self._doomed}
+        self._reserved = {name: numbers.stop for name, numbers in self._to_delete}
         if self._last_round is None:
             self._last_round = now
         everything = now - self._last_round >= self.sync_timeout * SECOND
@@ -209,13 +209,13 @@ class DiskStore:
             self._last_round = now
             for queue in [queue for queue in self._changed if not queue.changes]:
                 del self._changed[queue]
-                queue.rest()
+                queue.release()
         changed = [queue for queue in self._changed if queue.changes]
         if everything:
             return self._job(changed)
         # Queues of one topic together: what one has noted as taken is on the disk in the others.
         topics = {_topic(queue.name) for queue in changed if queue.changes >= self.sync_every}
-        topics.update(_topic(name) for name, _ in self._doomed)
+        topics.update(_topic(name) for name, _ in self._to_delete)
         return self._job(queue for queue in changed if _topic(queue.name) in topics)
 
     def finish(self) -> Job | None:
@@ -234,8 +234,8 @@ class DiskStore:
 
     def _job(self, queues: Iterable[Syncable]) -> Job | None:
         syncs = [queue.sync_jobs() for queue in queues]
-        doomed, self._doomed = self._doomed, []
-        if not syncs and not doomed:
+        to_delete, self._to_delete = self._to_delete, []
+        if not syncs and not to_delete:
             return None
 
         def work() -> None:
@@ -246,14 +246,14 @@ class DiskStore:
                     synced.append(jobs)
                 except OSError as error:
                     failure = str(error)  # one sick queue must not keep the others from the disk
-            if syncs and doomed:
+            if syncs and to_delete:
                 sync_directory(self.directory)
-            for name, numbers in doomed:
+            for name, numbers in to_delete:
                 for number in numbers:
                     self._unlink(name, number)
             for jobs in synced:
                 try:
-                    jobs.note_positions()
+                    jobs.note_cursors()
                 except OSError as error:
                     failure = str(error)
             if syncs:

@@ -25,7 +25,7 @@ class MemoryQueue:
     _offset: int = field(default=0, init=False)  # records of the first chunk that were taken
     _tail: list[bytes] = field(factory=list, init=False)  # the only chunk that still grows
 
-    def put_many(self, records: list[bytes]) -> None:
+    def put(self, records: list[bytes]) -> None:
         """Append ``records``. The list may be kept: the caller must not change it afterwards."""
         self.depth += len(records)
         tail = self._tail
@@ -38,7 +38,7 @@ class MemoryQueue:
             self._close_tail()
         self._chunks.append(records)
 
-    def take_many(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``; fewer only if there are no more."""
         taken: list[bytes] = []
         missing = min(limit, self.depth)

@@ -8,9 +8,9 @@ room is dropped.
 
 from attrs import define, field
 
-from nsqd.engine.queues.disk import DiskQueue
-from nsqd.engine.queues.memory import MemoryQueue
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.disk import DiskQueue
+from nsqd.storage.memory import MemoryQueue
+from nsqd.storage.store import DiskStore
 
 # Records moved to the disk per write at a stop: a few MB at once.
 FLUSH_BATCH = 10_000
@@ -20,14 +20,14 @@ FLUSH_BATCH = 10_000
 class TieredQueue:
     """Records, about first in, first out. ``memory_limit`` of them are kept in memory.
 
-    Without a ``store`` it is ephemeral. One that ``passes_on`` is told by `settle` when what was
+    Without a ``store`` it is ephemeral. One that ``forwarding`` is told by `commit` when what was
     taken is in the queue it goes to.
     """
 
     name: str
     memory_limit: int
     store: DiskStore | None
-    passes_on: bool = field(default=False, kw_only=True)
+    forwarding: bool = field(default=False, kw_only=True)
     _memory: MemoryQueue = field(factory=MemoryQueue, init=False)
     _disk: DiskQueue | None = field(init=False)
     _disk_is_next: bool = field(default=False, init=False)
@@ -36,7 +36,7 @@ class TieredQueue:
         if self.store is None:
             self._disk = None
         else:
-            self._disk = DiskQueue(self.name, self.store, passes_on=self.passes_on)
+            self._disk = DiskQueue(self.name, self.store, forwarding=self.forwarding)
 
     @property
     def depth(self) -> int:
@@ -48,7 +48,7 @@ class TieredQueue:
         """How many of them are on disk."""
         return self._disk.depth if self._disk else 0
 
-    def put_many(self, records: list[bytes], *, wanted: int = 0) -> int:
+    def put(self, records: list[bytes], *, wanted: int = 0) -> int:
         """Append ``records``; how many of them were dropped (only an ephemeral queue drops).
 
         ``wanted`` is how many consumers would take at once: so many more fit into memory.
@@ -59,48 +59,48 @@ class TieredQueue:
         memory = self._memory
         room = self.memory_limit + wanted - memory.depth
         if len(records) <= room:
-            memory.put_many(records)
+            memory.put(records)
             return 0
         room = max(room, 0)
         if self._disk is not None:
-            self._disk.put_many(records[room:])
+            self._disk.put(records[room:])
         if room:
-            memory.put_many(records[:room])
+            memory.put(records[:room])
         return 0 if self._disk else len(records) - room
 
-    def put_back(self, records: list[bytes]) -> None:
+    def give_back(self, records: list[bytes]) -> None:
         """Append ``records`` that were taken before.
 
         They are neither dropped nor refused: where the disk fails, or there is none,
         memory takes them over its limit.
         """
         if self._disk is None:
-            self._memory.put_many(records)
+            self._memory.put(records)
             return
         try:
-            self.put_many(records)
+            self.put(records)
         except OSError:
-            self._memory.put_many(records)
+            self._memory.put(records)
 
-    def take_many(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> list[bytes]:
         """The next records, at most ``limit``; fewer if those on disk are large, if there are no
         more, or the disk fails."""
         memory, disk = self._memory, self._disk
         if disk is None or not disk.depth:
-            return memory.take_many(limit)
+            return memory.take(limit)
         if not memory.depth:
-            return disk.take_many(limit)
+            return disk.take(limit)
         from_disk, self._disk_is_next = self._disk_is_next, not self._disk_is_next
-        taken = disk.take_many(limit) if from_disk else memory.take_many(limit)
+        taken = disk.take(limit) if from_disk else memory.take(limit)
         if len(taken) < limit:
-            other = memory.take_many if from_disk else disk.take_many
+            other = memory.take if from_disk else disk.take
             taken += other(limit - len(taken))
         return taken
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """What was taken so far is where it goes: a crash need not find it here any more."""
         if self._disk is not None:
-            self._disk.settle()
+            self._disk.commit()
 
     def empty(self) -> None:
         """Drop all records."""
@@ -116,11 +116,11 @@ class TieredQueue:
         if self._disk is None:
             self._memory.clear()
             return
-        while records := self._memory.take_many(FLUSH_BATCH):
+        while records := self._memory.take(FLUSH_BATCH):
             try:
-                self._disk.put_many(records)
+                self._disk.put(records)
             except OSError:
-                self._memory.put_many(records)
+                self._memory.put(records)
                 raise
 
     def close(self, *, bypassed: bool = False) -> None:
@@ -130,7 +130,7 @@ class TieredQueue:
         there is no memory they go through a file; it is there afterwards, as it is here.
         """
         self.flush()
-        self.settle()
+        self.commit()
         if self._disk is not None:
             self._disk.close(leave_file=bypassed and not self.memory_limit)
 

@@ -10,19 +10,19 @@ import os
 
 from attrs import evolve
 
-from nsqd.engine.queues import positions
-from nsqd.engine.queues.positions import BadPositions, Positions
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage import cursors
+from nsqd.storage.cursors import BadCursors, Cursors
+from nsqd.storage.store import DiskStore
 
 
-def find_positions(name: str, store: DiskStore) -> tuple[Positions, int]:
+def find_cursors(name: str, store: DiskStore) -> tuple[Cursors, int]:
     """Where the queue ``name`` goes on, and the number of the file that its meta file says is
     written to, which may be another; -1 without a meta file."""
     path = store.meta_path(name)
-    left = store.left_behind(name)
+    left = store.pop_existing(name)
     try:
-        noted = positions.load(path)
-    except BadPositions as error:
+        noted = cursors.load(path)
+    except BadCursors as error:
         store.warn(f"DISKQUEUE({name}): {error}, setting it aside and looking at the files")
         store.set_aside(name, path)
         return _from_files(name, store), -1
@@ -33,7 +33,7 @@ def find_positions(name: str, store: DiskStore) -> tuple[Positions, int]:
     return _at(store.first_number(name)), -1
 
 
-def _checked(name: str, store: DiskStore, noted: Positions, last: int) -> Positions:
+def _checked(name: str, store: DiskStore, noted: Cursors, last: int) -> Cursors:
     """``noted``, or what it has to be for the files there are, of which ``last`` is the last."""
     number, position = noted.write_number, noted.write_position
     size = store.size(name, number)
@@ -56,13 +56,13 @@ def _checked(name: str, store: DiskStore, noted: Positions, last: int) -> Positi
     return noted
 
 
-def _from_files(name: str, store: DiskStore) -> Positions:
+def _from_files(name: str, store: DiskStore) -> Cursors:
     first = store.first_number(name)
     numbers = [number for number in store.numbers(name) if number >= first]
     if not numbers:
         return _at(first)
     store.warn(f"DISKQUEUE({name}): no positions noted, reading all of {len(numbers)} files")
-    return Positions(read_number=numbers[0], write_number=numbers[-1] + 1)
+    return Cursors(read_number=numbers[0], write_number=numbers[-1] + 1)
 
 
 def _first_free(name: str, store: DiskStore, number: int) -> int:
@@ -72,5 +72,5 @@ def _first_free(name: str, store: DiskStore, number: int) -> int:
     return number
 
 
-def _at(number: int) -> Positions:
-    return Positions(read_number=number, write_number=number)
+def _at(number: int) -> Cursors:
+    return Cursors(read_number=number, write_number=number)

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from nsqd.engine.queues.records import SIZE_FIELD, encode_disk_records
-from nsqd.engine.queues.store import DiskStore
+from nsqd.storage.records import SIZE_FIELD, encode_disk_records
+from nsqd.storage.store import DiskStore
 
 
 @define(eq=False)
@@ -26,7 +26,7 @@ class Writer:
     check_file: bool = field(default=False, init=False)  # the file may have been removed
     _descriptor: int = field(default=-1, init=False)
 
-    def put_many(self, records: list[bytes], sizes: list[int]) -> None:
+    def put(self, records: list[bytes], sizes: list[int]) -> None:
         """Append ``records``, which are ``sizes`` long; where that raises OSError, none of them."""
         number, position = self.number, self.position
         try:

@@ -21,12 +21,12 @@ WIDEST_SPAN = 10_000_000
 LONGEST = 128  # bytes of a meta file: five numbers of 19 digits and their separators
 
 
-class BadPositions(Exception):
+class BadCursors(Exception):
     """The meta file is not one."""
 
 
 @frozen
-class Positions:
+class Cursors:
     """What a meta file says. ``depth`` counts records; positions are bytes in a file."""
 
     depth: int = 0
@@ -44,11 +44,11 @@ class Positions:
         ).encode()
 
 
-def load(path: str) -> Positions | None:
+def load(path: str) -> Cursors | None:
     """What the meta file at ``path`` says, or None if there is none.
 
     Raises:
-        BadPositions: it says nothing sensible.
+        BadCursors: it says nothing sensible.
         OSError: it can't be read.
     """
     try:
@@ -61,8 +61,8 @@ def load(path: str) -> Positions | None:
         os.close(descriptor)
     match = _LINES.fullmatch(content.decode("latin-1"))
     if match is None:
-        raise BadPositions(f"meta file {path} is not three lines of numbers")
-    positions = Positions(*map(int, match.groups()))
+        raise BadCursors(f"meta file {path} is not three lines of numbers")
+    positions = Cursors(*map(int, match.groups()))
     if positions.write_number - positions.read_number > WIDEST_SPAN:
-        raise BadPositions(f"meta file {path} spans too many files")
+        raise BadCursors(f"meta file {path} spans too many files")
     return positions

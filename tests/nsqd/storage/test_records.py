@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from nsqd.engine.queues.records import decode_disk_records, encode_disk_records, size_at
+from nsqd.storage.records import decode_disk_records, encode_disk_records, size_at
 
 LARGEST = 10_000
 

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 
 
-def prepare(path: str, content: bytes, *, suffix: str, sync: bool) -> str:
+def write_temporary(path: str, content: bytes, *, suffix: str, sync: bool) -> str:
     """The path of a temporary file with ``content``, to be renamed to ``path``.
 
     Two writers at once need different suffixes. Raises OSError, and leaves nothing then.

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nsqd.engine.queues.disk import DiskQueue
+from nsqd.storage.disk import DiskQueue
 
 SECOND = 1_000_000_000
 
@@ -19,8 +19,8 @@ def test_nothing_is_due_while_nothing_happens(store):
 def test_change_is_synced_after_the_sync_timeout(store, files, make_record):
     store.due(0)
     queue = DiskQueue("t", store)
-    queue.put_many([make_record(1)])
-    queue.take_many(1)
+    queue.put([make_record(1)])
+    queue.take(1)
 
     assert store.due(SECOND) is None
     store.due(2 * SECOND)()
@@ -35,11 +35,11 @@ def test_many_changes_are_due_at_once_and_wake_the_keeper(make_store, files, mak
     store = make_store(sync_every=3, wake=lambda: woken.append(True))
     store.due(0)
     queue = DiskQueue("t", store)
-    queue.put_many([make_record(1), make_record(2)])
+    queue.put([make_record(1), make_record(2)])
     assert not woken
     assert store.due(1) is None
 
-    queue.take_many(1)
+    queue.take(1)
     assert woken
     store.due(1)()
     assert files.meta("t") == (1, (0, 36), (0, 72))
@@ -48,14 +48,14 @@ def test_many_changes_are_due_at_once_and_wake_the_keeper(make_store, files, mak
 def test_quiet_queue_gives_its_descriptor_back(store, make_record, open_files):
     store.due(0)
     queue = DiskQueue("t", store)
-    queue.put_many([make_record(1)])
+    queue.put([make_record(1)])
     assert open_files()
     store.due(2 * SECOND)()
     store.due(4 * SECOND)
 
     assert not open_files()
-    queue.put_many([make_record(2)])
-    assert queue.take_many(5) == [make_record(1), make_record(2)]
+    queue.put([make_record(2)])
+    assert queue.take(5) == [make_record(1), make_record(2)]
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_failed_sync_is_due_again_and_does_not_keep_others_from_the_disk(store, 
     store.due(0)
     sick, well = DiskQueue("sick", store), DiskQueue("well", store)
     for queue in (sick, well):
-        queue.put_many([make_record(1)])
-        queue.take_many(1)
+        queue.put([make_record(1)])
+        queue.take(1)
     obstacle = files.directory / "sick.diskqueue.meta.dat.sync.tmp"
     obstacle.mkdir()
 
@@ -93,12 +93,12 @@ def test_failed_sync_is_due_again_and_does_not_keep_others_from_the_disk(store, 
 
 def test_positions_noted_later_are_not_replaced_by_a_job_that_took_long(store, files, make_record):
     queue = DiskQueue("t", store)
-    queue.put_many([make_record(1)])
+    queue.put([make_record(1)])
     slow = queue.sync_jobs()
-    queue.put_many([make_record(2)])
+    queue.put([make_record(2)])
     queue.close()
     slow.sync_files()
-    slow.note_positions()
+    slow.note_cursors()
 
     assert files.meta("t") == (2, (0, 0), (0, 72))
 
@@ -112,9 +112,9 @@ def test_jobs_in_a_thread_do_not_disturb_writing_and_reading(make_store, files, 
         running = None
         for turn in range(300):
             records = [make_record(turn * 20 + n) for n in range(20)]
-            queue.put_many(records)
+            queue.put(records)
             put += records
-            taken += queue.take_many(18)
+            taken += queue.take(18)
             if running is None or running.done():
                 if running is not None:
                     running.result()
@@ -134,7 +134,7 @@ def test_large_backlog_is_removed_by_the_job(make_store, files, make_record):
     store = make_store(max_bytes_per_file=300)
     store.due(0)
     queue = DiskQueue("t", store)
-    queue.put_many([make_record(n, body=b"x" * 70) for n in range(300)])
+    queue.put([make_record(n, body=b"x" * 70) for n in range(300)])
     queue.empty()
     assert len(files.sizes("t")) == 100
 
@@ -149,7 +149,7 @@ def test_thousands_of_closed_queues_are_synced_at_once(monkeypatch, store, files
     monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
     for number in range(200):
         queue = DiskQueue(f"q{number}", store)
-        queue.put_many([make_record(number)])
+        queue.put([make_record(number)])
         queue.close()
     store.finish()()
 

@@ -2,8 +2,8 @@
 
 No descriptor is kept between blocks: opening costs little beside reading a block, and
 thousands of queues may be read at once. A file whose last record is taken is removed by
-`remove_read`, or by whoever calls `take_read`: not before what was taken is in its next place, or
-a crash would lose it.
+`remove_read_files`, or by whoever calls `pop_read_files`: not before what was taken is in its next
+place, or a crash would lose it.
 A file with an impossible or unfinished record is renamed to ``.bad``, a missing one is
 skipped; reading goes on with the next.
 """
@@ -12,14 +12,14 @@ import os
 
 from attrs import define, field
 
-from nsqd.engine.queues.records import (
+from nsqd.storage.records import (
     RECORD_HEADER,
     SIZE_FIELD,
     decode_disk_records,
     size_at,
 )
-from nsqd.engine.queues.store import DiskStore
-from nsqd.engine.queues.writer import Writer
+from nsqd.storage.store import DiskStore
+from nsqd.storage.writer import Writer
 
 # Reading starts small, for thousands of queues may have a few records each, and doubles up to
 # a size at which the system calls no longer show beside the decoding (a thousand records).
@@ -57,7 +57,7 @@ class Reader:
         """Whether there is something to read."""
         return self.number < self._writer.number or self.position < self._writer.position
 
-    def take_many(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> list[bytes]:
         """The next records, at most ``limit``; fewer if they are large, if there are no more, or
         if reading fails."""
         taken: list[bytes] = []
@@ -77,14 +77,14 @@ class Reader:
                 break
         return taken
 
-    def take_read(self) -> list[int]:
+    def pop_read_files(self) -> list[int]:
         """The numbers of the files that were read to their ends since the last call."""
         read, self._read = self._read, []
         return read
 
-    def remove_read(self) -> None:
+    def remove_read_files(self) -> None:
         """Remove the files that were read to their ends."""
-        for number in self.take_read():
+        for number in self.pop_read_files():
             self._store.remove_files(self.name, range(number, number + 1))
 
     def skip_to(self, number: int) -> None:
@@ -93,7 +93,7 @@ class Reader:
         self._block, self._block_position = b"", 0
         self.steps += 1
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Give the buffer back until it is needed again."""
         self._block, self._block_position, self._block_size = b"", 0, FIRST_BLOCK
 

@@ -4,14 +4,14 @@ A queue NAME is a run of files ``NAME.diskqueue.NNNNNN.dat``. Records are append
 the last one; before it would outgrow ``max_bytes_per_file`` the next is begun. Reading
 goes through the first one and removes it at its end. ``NAME.diskqueue.meta.dat`` says
 where both are. The modules: `records` (what a record looks like), `writer`, `reader`,
-`positions` (the meta file), `recovery` (opening), `store` (settings, and what is left
+`cursors` (the meta file), `recovery` (opening), `store` (settings, and what is left
 to a thread).
 
 A batch is one write, and reading takes large blocks: nothing is done to the system per
 record. Nothing here calls fsync but the jobs that `sync_jobs` returns.
 
 What is taken from a queue that passes on goes to other queues of the store. Were it noted as taken
-before it is safe there, a crash would lose it. So it counts as taken from when `settle` says that
+before it is safe there, a crash would lose it. So it counts as taken from when `commit` says that
 it is in its next place, and is noted as taken, and its files removed, only once that is synced.
 """
 
@@ -21,13 +21,13 @@ from contextlib import suppress
 
 from attrs import define, frozen
 
-from nsqd.engine.queues.positions import Positions
-from nsqd.engine.queues.reader import Reader
-from nsqd.engine.queues.records import RECORD_HEADER
-from nsqd.engine.queues.recovery import find_positions
-from nsqd.engine.queues.replacing import prepare
-from nsqd.engine.queues.store import DiskStore, SyncJobs
-from nsqd.engine.queues.writer import Writer
+from nsqd.storage.atomic import write_temporary
+from nsqd.storage.cursors import Cursors
+from nsqd.storage.reader import Reader
+from nsqd.storage.records import RECORD_HEADER
+from nsqd.storage.recovery import find_cursors
+from nsqd.storage.store import DiskStore, SyncJobs
+from nsqd.storage.writer import Writer
 
 _DELETED = math.inf  # a version that no later meta file has
 
@@ -57,26 +57,26 @@ class DiskQueue:
     _passes_on: bool
     _count: int
     _records_taken: int
-    _settled: _Taken  # of what passes on: all that is in its next place
+    _committed: _Taken  # of what passes on: all that is in its next place
     _synced: _Taken  # ... when the last sync that is done began
     _noted_number: int  # of the file written to, in the meta file; -1 without one
     _version: int  # of the positions
     _written_version: float  # of the positions in the meta file
 
-    def __init__(self, name: str, store: DiskStore, *, passes_on: bool = False) -> None:
+    def __init__(self, name: str, store: DiskStore, *, forwarding: bool = False) -> None:
         """Open the queue ``name``, where it was left or new."""
-        self.name, self._store, self._passes_on = name, store, passes_on
-        at, self._noted_number = find_positions(name, store)
+        self.name, self._store, self._passes_on = name, store, forwarding
+        at, self._noted_number = find_cursors(name, store)
         self._writer = Writer(name, at.write_number, at.write_position, store)
         self._reader = Reader(name, at.read_number, at.read_position, self._writer, store)
         self._count = max(at.depth, 0)
         self._records_taken = 0
-        self._settled = self._synced = self._taken()
+        self._committed = self._synced = self._taken()
         self._correct_depth()
         self.changes = self._version = 0
         self._written_version = 0
 
-    def put_many(self, records: list[bytes]) -> None:
+    def put(self, records: list[bytes]) -> None:
         """Append ``records``, all or none.
 
         Raises:
@@ -90,14 +90,14 @@ class DiskQueue:
             raise ValueError(
                 f"a record's size is not between {RECORD_HEADER} and {self._store.max_record_size}"
             )
-        self._writer.put_many(records, sizes)
+        self._writer.put(records, sizes)
         self._count += len(records)
         self.depth = self._count
         self._changed(len(records))
         if self._writer.number != self._noted_number:
-            self._note_positions()  # or nobody would look for the file after a crash
+            self._note_cursors()  # or nobody would look for the file after a crash
 
-    def take_many(self, limit: int) -> list[bytes]:
+    def take(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``.
 
         Fewer if they are large (some MB at a time), if there are no more, or if the system fails
@@ -106,7 +106,7 @@ class DiskQueue:
         """
         self._remove_read()
         steps = self._reader.steps
-        taken = self._reader.take_many(limit)
+        taken = self._reader.take(limit)
         self._count = max(self._count - len(taken), 0)
         self._records_taken += len(taken)
         if taken or self._reader.steps != steps:
@@ -117,12 +117,12 @@ class DiskQueue:
         self._correct_depth()
         return taken
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """What was taken so far is in its next place. Of a queue that passes on."""
-        if not self._passes_on or self._settled == (taken := self._taken()):
+        if not self._passes_on or self._committed == (taken := self._taken()):
             return
-        self._settled = taken
-        for number in self._reader.take_read():
+        self._committed = taken
+        for number in self._reader.pop_read_files():
             self._store.remove_files_synced(self.name, range(number, number + 1))
         self._changed(1)
 
@@ -132,7 +132,7 @@ class DiskQueue:
             return
         self._drop_all()
         self._changed(1)
-        self._note_positions()
+        self._note_cursors()
 
     def delete(self) -> None:
         """Remove the queue with all its files. It must not be used afterwards."""
@@ -154,16 +154,16 @@ class DiskQueue:
         """
         if leave_file:
             self._writer.open()
-        self.rest()
+        self.release()
         if self.changes or self._noted_number < 0:
-            now_at = self._positions(self._gone())
-            self._write_positions(now_at, self._next_version(), sync=False)
+            now_at = self._cursors(self._gone())
+            self._write_cursors(now_at, self._next_version(), sync=False)
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Give back descriptor and buffer until they are needed again; files that were read go."""
         self._remove_read()
         self._writer.close()
-        self._reader.rest()
+        self._reader.release()
 
     def sync_jobs(self) -> SyncJobs:
         """What to run in a thread to have all that was put and taken so far on the disk.
@@ -172,7 +172,7 @@ class DiskQueue:
         """
         self._remove_read()
         taken = self._gone()
-        now_at, version = self._positions(taken), self._next_version()
+        now_at, version = self._cursors(taken), self._next_version()
         numbers = list(self._writer.unsynced)
         self._writer.unsynced.clear()
         self.changes = 0
@@ -186,23 +186,23 @@ class DiskQueue:
                 self.changes += 1
                 raise
 
-        def note_positions() -> None:
+        def note_cursors() -> None:
             try:
-                self._write_positions(now_at, version, sync=True, synced=taken)
+                self._write_cursors(now_at, version, sync=True, synced=taken)
             except OSError:
                 self.changes += 1
                 raise
 
-        return SyncJobs(sync_files, note_positions)
+        return SyncJobs(sync_files, note_cursors)
 
     def _drop_all(self) -> None:
-        first = min(self._reader.take_read(), default=self._reader.number)
+        first = min(self._reader.pop_read_files(), default=self._reader.number)
         old = range(first, self._writer.number + 1)
-        self.rest()
+        self.release()
         self._writer.skip_to(old.stop)
         self._reader.skip_to(old.stop)
         self._count = 0
-        self._settled = self._synced = self._taken()
+        self._committed = self._synced = self._taken()
         self._correct_depth()
         self._store.remove_files(self.name, old)
 
@@ -214,39 +214,39 @@ class DiskQueue:
         self._store.note_change(self)
 
     def _remove_read(self) -> None:
-        if not self._passes_on:  # `settle` has these removed
-            self._reader.remove_read()
+        if not self._passes_on:  # `commit` has these removed
+            self._reader.remove_read_files()
 
     def _gone(self) -> _Taken:
         """How far the queue was taken for good."""
-        return self._settled if self._passes_on else self._taken()
+        return self._committed if self._passes_on else self._taken()
 
     def _taken(self) -> _Taken:
         return _Taken(self._reader.number, self._reader.position, self._records_taken)
 
-    def _positions(self, taken: _Taken) -> Positions:
+    def _cursors(self, taken: _Taken) -> Cursors:
         depth = self._count + self._records_taken - taken.records
         writer = self._writer
-        return Positions(depth, taken.number, taken.position, writer.number, writer.position)
+        return Cursors(depth, taken.number, taken.position, writer.number, writer.position)
 
     def _next_version(self) -> int:
         self._version += 1
         return self._version
 
-    def _note_positions(self) -> None:
+    def _note_cursors(self) -> None:
         """Write the meta file without waiting for the disk; if that fails, the next sync does."""
         taken = self._synced if self._passes_on else self._taken()
         try:
-            self._write_positions(self._positions(taken), self._next_version(), sync=False)
+            self._write_cursors(self._cursors(taken), self._next_version(), sync=False)
         except OSError as error:
             self._store.warn(f"DISKQUEUE({self.name}): failed to note positions - {error}")
 
-    def _write_positions(
-        self, now_at: Positions, version: int, *, sync: bool, synced: _Taken | None = None
+    def _write_cursors(
+        self, now_at: Cursors, version: int, *, sync: bool, synced: _Taken | None = None
     ) -> None:
         path = self._store.meta_path(self.name)
         suffix = "sync" if sync else "loop"  # a job and the loop may be here at once
-        temporary = prepare(path, now_at.encode(), suffix=suffix, sync=sync)
+        temporary = write_temporary(path, now_at.encode(), suffix=suffix, sync=sync)
         with self._store.lock:
             if version > self._written_version:
                 os.replace(temporary, path)
