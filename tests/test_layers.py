@@ -22,6 +22,7 @@ FLOORS = [
     ["nsqcore.readers"],
     ["nsqcore.wire", "nsqcore.app", "nsqcore.metrics"],
     ["nsqcore.net"],
+    ["nsqcore.reactor"],
     ["nsqcore.http"],
     ["nsqcore.http.pools"],
     ["nsqcore.http.client"],  # of other servers; the rest of the package is a server

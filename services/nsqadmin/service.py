@@ -18,9 +18,9 @@ from nsqcore.app.service import Process
 from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.net.effects import Handler, Peer
-from nsqcore.net.listeners import Listener, open_listener
-from nsqcore.net.switchboard import Switchboard
-from nsqcore.net.timers import Timers
+from nsqcore.reactor.listeners import Listener, open_listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.reactor.timers import Timers
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ async def _serve(admin: Admin, listener: Listener, process: Process) -> None:
 
 async def serve(application: Application, listener: Listener, process: Process) -> None:
     """Serve an ASGI application over HTTP/1.1 until ``process.shutdown`` is set."""
-    switchboard = Switchboard(lambda: None)
-    timeouts = Timeouts(Timers(time.monotonic_ns, switchboard.finish_turn), idle=_KEEP_ALIVE)
+    reactor = Reactor(lambda: None)
+    timeouts = Timeouts(Timers(time.monotonic_ns, reactor.finish_tick), idle=_KEEP_ALIVE)
     date = Dates(time.time_ns).line
     async with trio.open_nursery() as nursery:
         router = Gateway(application, nursery).router(MAX_BODY, "INVALID_VALUE")
@@ -80,13 +80,13 @@ async def serve(application: Application, listener: Listener, process: Process) 
         def make_session(peer: Peer) -> Handler:
             return HttpSession(router, peer, timeouts=timeouts, date=date)
 
-        switchboard.listen(listener, make_session)
-        await nursery.start(switchboard.run)
+        reactor.listen(listener, make_session)
+        await nursery.start(reactor.run)
         nursery.start_soon(timeouts.timers.run)
         logger.info("HTTP: listening on %s", listener.address)
         process.ready()
         await process.shutdown.wait()
         logger.info("HTTP: closing %s", listener.address)
-        switchboard.stop_accepting()
-        await switchboard.close_clients(_GRACE)
+        reactor.stop_accepting()
+        await reactor.close_clients(_GRACE)
         nursery.cancel_scope.cancel()

@@ -7,7 +7,7 @@ from attrs import define, frozen
 
 from nsqcore.app.options import OptionsError
 from nsqcore.net.addresses import AddressError
-from nsqcore.net.listeners import Listener, open_listener
+from nsqcore.reactor.listeners import Listener, open_listener
 from nsqd.lookup.addresses import parse_address
 from nsqd.options import NsqdOptions
 

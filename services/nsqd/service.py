@@ -1,7 +1,7 @@
 """One nsqd, from its options to its end.
 
 Builds the broker, opens the listeners, and runs the tasks round them: the
-switchboard, the timers, the disk's chores, registration, statsd. The only place
+reactor, the timers, the disk's chores, registration, statsd. The only place
 that reads a clock.
 
 A stop goes inside out: no more connections, then the clients are let go (what
@@ -28,12 +28,12 @@ from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.net.acceptor import Wrap
 from nsqcore.net.effects import Peer
-from nsqcore.net.listeners import Listener
-from nsqcore.net.switchboard import Switchboard
-from nsqcore.net.timers import Timer, Timers
 from nsqcore.net.tls import ServerTls, TlsError
+from nsqcore.reactor.acceptor import Wrap
+from nsqcore.reactor.listeners import Listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.reactor.timers import Timer, Timers
 from nsqcore.wire import speedups
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd import sync
@@ -86,7 +86,7 @@ class Nsqd:
     identity: Identity
     tls: ServerTls | None
     metadata: MetadataFile
-    switchboard: Switchboard = field(init=False)
+    reactor: Reactor = field(init=False)
     timers: Timers = field(init=False)
     services: Services = field(init=False)
     registrar: LookupRegistrar = field(init=False)
@@ -101,9 +101,9 @@ class Nsqd:
 
     def __attrs_post_init__(self) -> None:
         options, identity = self.api.options, self.identity
-        self.switchboard = Switchboard(self.end_turn)
-        self.timers = Timers(time.monotonic_ns, self.switchboard.finish_turn)
-        upgrader = Upgrader(self.tls, self.switchboard.finish_turn)
+        self.reactor = Reactor(self.end_tick)
+        self.timers = Timers(time.monotonic_ns, self.reactor.finish_tick)
+        upgrader = Upgrader(self.tls, self.reactor.finish_tick)
         self.services = Services(
             broker=self.broker,
             settings=client_settings(options),
@@ -111,7 +111,7 @@ class Nsqd:
             call_at=self.timers.call_at,
             upgrade=upgrader.upgrade,
             authorize=AuthServers(auth_settings(options), time.monotonic_ns).authorize,
-            request_turn=self.switchboard.request_turn,
+            request_tick=self.reactor.request_tick,
             draining=lambda: self.draining,
         )
         self.registrar = LookupRegistrar(
@@ -148,10 +148,10 @@ class Nsqd:
         api.loop_lag = lambda: self.loop_lag
         api.checks = {"lookupd": self._registration_trouble}
 
-    # ------------------------------------------------------------ turns and deadlines
+    # ------------------------------------------------------------ ticks and deadlines
 
-    def end_turn(self) -> None:
-        """Deliver what this turn brought, and see to it that the next deadline is met."""
+    def end_tick(self) -> None:
+        """Deliver what this tick brought, and see to it that the next deadline is met."""
         broker, now = self.broker, time.monotonic_ns()
         if broker.pump(now):
             self.timers.call_at(now, _again)
@@ -180,9 +180,9 @@ class Nsqd:
         self.sessions.pop(session, None)
 
     def _listen(self) -> None:
-        """Serve whoever connects, from the next turn on."""
+        """Serve whoever connects, from the next tick on."""
         listeners, router = self.listeners, build_router(self.api)
-        self.switchboard.listen(listeners.tcp, self.accept)
+        self.reactor.listen(listeners.tcp, self.accept)
         if listeners.http is not None:
             required = self.api.options.tls_required is TLSRequired.YES
             plain = build_refusing_router(self.api) if required else router
@@ -196,7 +196,7 @@ class Nsqd:
         def make_session(peer: Peer) -> HttpSession:
             return HttpSession(router, peer, self.api, timeouts=timeouts, date=date)
 
-        self.switchboard.listen(listener, make_session, wrap=wrap)
+        self.reactor.listen(listener, make_session, wrap=wrap)
 
     # ------------------------------------------------------------ topics come and go
 
@@ -221,7 +221,7 @@ class Nsqd:
         if topic.deleted:
             return
         self.broker.open_topic(topic)
-        self.switchboard.finish_turn()
+        self.reactor.finish_tick()
 
     def _registration_trouble(self) -> str:
         """Which nsqlookupd this nsqd waits for, until it is registered for the first time."""
@@ -281,7 +281,7 @@ class Nsqd:
                 helpers.start_soon(supervise, "metadata", self.metadata.run)
                 helpers.start_soon(supervise, "statsd", self._push_to_statsd)
                 helpers.start_soon(supervise, "lag", self._measure_lag)
-                await helpers.start(self.switchboard.run)
+                await helpers.start(self.reactor.run)
                 helpers.start_soon(supervise, "lookup", self.registrar.run)
                 self._nursery = helpers
                 self._listen()
@@ -293,8 +293,8 @@ class Nsqd:
                 await self.process.shutdown.wait()
                 for name, listener in self.listeners.named():
                     logger.info("%s: closing %s", name, listener.address)
-                self.switchboard.stop_accepting()
-                await self.switchboard.close_clients(GRACE)
+                self.reactor.stop_accepting()
+                await self.reactor.close_clients(GRACE)
                 self._nursery = None
                 helpers.cancel_scope.cancel()
         finally:
@@ -347,7 +347,7 @@ def _log_change(kind: Kind, topic: Topic, channel: Channel | None) -> None:
 
 
 def _again() -> None:
-    """Nothing but the turn that ends after it."""
+    """Nothing but the tick that ends after it."""
 
 
 def _consumed(topic: Topic) -> bool:

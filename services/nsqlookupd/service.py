@@ -17,9 +17,9 @@ from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.net.addresses import AddressError
 from nsqcore.net.effects import Handler, Peer
-from nsqcore.net.listeners import Listener, open_listener
-from nsqcore.net.switchboard import Switchboard
-from nsqcore.net.timers import Timers
+from nsqcore.reactor.listeners import Listener, open_listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.reactor.timers import Timers
 from nsqcore.units import SECOND
 from nsqlookupd.context import Lookupd
 from nsqlookupd.dispatch import LookupSession
@@ -59,8 +59,8 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         "hostname": socket.gethostname(),
         "broadcast_address": options.broadcast_address,
     }
-    switchboard = Switchboard(lambda: None)
-    timeouts = Timeouts(Timers(time.monotonic_ns, switchboard.finish_turn))
+    reactor = Reactor(lambda: None)
+    timeouts = Timeouts(Timers(time.monotonic_ns, reactor.finish_tick))
     date = Dates(time.time_ns).line
 
     def make_session(peer: Peer) -> Handler:
@@ -72,9 +72,9 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_measure_lag, lookupd)
-        switchboard.listen(tcp, make_session)
-        switchboard.listen(http, make_http_session)
-        await nursery.start(switchboard.run)
+        reactor.listen(tcp, make_session)
+        reactor.listen(http, make_http_session)
+        await nursery.start(reactor.run)
         nursery.start_soon(timeouts.timers.run)
         logger.info("TCP: listening on %s", tcp.address)
         logger.info("HTTP: listening on %s", http.address)
@@ -84,8 +84,8 @@ async def run(options: NsqlookupdOptions, process: Process) -> None:
         lookupd.stopping = True
         logger.info("TCP: closing %s", tcp.address)
         logger.info("HTTP: closing %s", http.address)
-        switchboard.stop_accepting()
-        await switchboard.close_clients(GRACE)
+        reactor.stop_accepting()
+        await reactor.close_clients(GRACE)
         nursery.cancel_scope.cancel()
 
 

@@ -1,8 +1,8 @@
 """Plural is not visible: cutting a client's stream changes no reply and no queue.
 
-Three worlds are fed the same bytes, turn by turn: at once, cut anywhere, and one command
-at a time. A turn ends with a pump in all of them, for when messages are sent depends on
-turns, and is meant to.
+Three worlds are fed the same bytes, tick by tick: at once, cut anywhere, and one command
+at a time. A tick ends with a pump in all of them, for when messages are sent depends on
+ticks, and is meant to.
 """
 
 import json
@@ -60,12 +60,12 @@ class World:
             call_at=lambda when, call: NoTimer(),
             upgrade=None,
             authorize=None,
-            request_turn=lambda: None,
+            request_tick=lambda: None,
         )
         self.session = open_session(services, WALL, lambda session: None, Peer("1.2.3.4:5"))
 
-    def turn(self, chunks: list[bytes], now: int) -> bytes:
-        """What the client is sent for ``chunks``, all of one turn."""
+    def tick(self, chunks: list[bytes], now: int) -> bytes:
+        """What the client is sent for ``chunks``, all of one tick."""
         self.now = now
         self.broker.expire(now)
         for chunk in chunks:
@@ -144,10 +144,10 @@ bad = st.sampled_from(
         b"DPUB t 10\n" + struct.pack(">i", 50) + b"cut short",
     ]
 ).map(lambda command: [command])
-turn = st.lists(st.one_of(good, good, good, good, bad), max_size=8).map(
+tick = st.lists(st.one_of(good, good, good, good, bad), max_size=8).map(
     lambda groups: [command for group in groups for command in group]
 )
-turns = st.lists(turn, min_size=1, max_size=5)
+ticks = st.lists(tick, min_size=1, max_size=5)
 openings = st.sampled_from(
     [
         [b"  V2"],
@@ -164,15 +164,15 @@ openings = st.sampled_from(
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(opening=openings, turns=turns, data=st.data())
-def test_replies_and_queues_do_not_depend_on_how_the_stream_is_cut(opening, turns, data):
+@given(opening=openings, ticks=ticks, data=st.data())
+def test_replies_and_queues_do_not_depend_on_how_the_stream_is_cut(opening, ticks, data):
     with ExitStack() as stack:
         at_once, cut, one_by_one = (
             World(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(3)
         )
         ids: list[bytes] = [b"0123456789abcdef"]
         frames = FrameParser()
-        for number, commands in enumerate([opening, *turns]):
+        for number, commands in enumerate([opening, *ticks]):
             stream = [
                 command if isinstance(command, bytes) else command[0] % ids[command[1] % len(ids)]
                 for command in commands
@@ -182,9 +182,9 @@ def test_replies_and_queues_do_not_depend_on_how_the_stream_is_cut(opening, turn
             cuts = [0, *data.draw(places), len(whole)]
             now = number * SECOND * 7 // 10  # messages time out after a second
 
-            replies = at_once.turn([whole], now)
-            assert cut.turn([whole[a:b] for a, b in pairwise(cuts)], now) == replies
-            assert one_by_one.turn(stream, now) == replies
+            replies = at_once.tick([whole], now)
+            assert cut.tick([whole[a:b] for a, b in pairwise(cuts)], now) == replies
+            assert one_by_one.tick(stream, now) == replies
             for frame in frames.feed(replies):
                 if isinstance(frame, Messages):
                     ids += [parse_record(record).id for record in frame.records]
@@ -198,12 +198,12 @@ def test_replies_and_queues_do_not_depend_on_how_the_stream_is_cut(opening, turn
 def test_the_streams_reach_what_they_are_to_test(tmp_path):
     world = World(str(tmp_path))
     stream = b"  V2SUB t c\nRDY 2\n" + b"".join(b"PUB t\n" + sized(b"%d" % n) for n in range(6))
-    frames = FrameParser().feed(world.turn([stream], now=0))
+    frames = FrameParser().feed(world.tick([stream], now=0))
     (messages,) = [frame for frame in frames if isinstance(frame, Messages)]
     first, second = (parse_record(record).id for record in messages.records)
     assert world.broker.topics["t"].channels["c"].backend_depth > 0
     stream = b"FIN %b\nFIN %b\nREQ %b 0\nNOPE\n" % (first, first, second)
-    frames = FrameParser().feed(world.turn([stream], now=1))
+    frames = FrameParser().feed(world.tick([stream], now=1))
     assert [frame.code for frame in frames if isinstance(frame, ErrorFrame)] == [
         "E_FIN_FAILED",
         "E_INVALID",

@@ -9,7 +9,7 @@ from quart_trio import QuartTrio
 
 from nsqadmin.service import serve
 from nsqcore.app.service import Process
-from nsqcore.net.listeners import open_listener
+from nsqcore.reactor.listeners import open_listener
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ class Services:
     """What all clients of one nsqd share.
 
     ``authorize`` asks the auth servers and leaves with the client what they said;
-    ``upgrade`` is given a session and the bare stream to upgrade. ``request_turn``
-    has another turn ended; ``draining`` tells whether publishes are refused.
+    ``upgrade`` is given a session and the bare stream to upgrade. ``request_tick``
+    has another tick ended; ``draining`` tells whether publishes are refused.
     """
 
     broker: Broker
@@ -70,7 +70,7 @@ class Services:
     call_at: Callable[[int, Callable[[], None]], Timer]
     upgrade: Callable[[Any, Any], Awaitable[None]]
     authorize: Callable[["Client"], Awaitable[None]]
-    request_turn: Callable[[], None]
+    request_tick: Callable[[], None]
     draining: Callable[[], bool] = lambda: False
 
 
@@ -103,7 +103,7 @@ class Client:
     auth_failure: str = ""  # why there are no permissions
     channel: Channel | None = None
     consumer: Consumer | None = None
-    publishing: bool = False  # has a publish that is not answered before the end of the turn
+    publishing: bool = False  # has a publish that is not answered before the end of the tick
     pub_counts: dict[str, int] = field(factory=dict)  # messages by topic
     pending: list[Command] = Factory(list)  # commands behind one that waits for I/O
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from attrs import frozen
 
 from nsqcore.net import tls
-from nsqcore.net.transport import ByteStream, Codec, CodecStream, PrependedStream, serve_stream
+from nsqcore.net.bytestream import ByteStream
+from nsqcore.reactor.transport import Codec, CodecStream, PrependedStream, serve_stream
 from nsqcore.wire.deflate import DeflateCodec
 from nsqcore.wire.errors import IdentifyFailed
 from nsqcore.wire.frames import OK_FRAME, error_frame
@@ -26,7 +27,7 @@ class Upgrader:
     """Performs upgrades; ``server_tls`` is None where there is no certificate."""
 
     server_tls: tls.ServerTls | None
-    end_turn: Callable[[], None]
+    end_tick: Callable[[], None]
 
     async def upgrade(self, session: Session, stream: ByteStream) -> None:
         """Serve ``session`` over ``stream``, upgraded, until the connection ends.
@@ -59,4 +60,4 @@ class Upgrader:
         if codec is not None:
             stream = CodecStream(stream, codec)
             await stream.send_all(OK_FRAME)
-        await serve_stream(stream, session, end_turn=self.end_turn)
+        await serve_stream(stream, session, end_tick=self.end_tick)

@@ -225,7 +225,7 @@ def subscribe(client: Client, command: Subscribe) -> None:
 def _when_drained(client: Client, call: Callable[[], None]) -> None:
     def drained() -> None:
         call()
-        client.services.request_turn()
+        client.services.request_tick()
 
     client.outbox.drained = drained
 

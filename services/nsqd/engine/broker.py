@@ -2,7 +2,7 @@
 
 ``publish`` (or ``publish_soon``, ``defer``) queues messages; ``pump`` gives what is queued to the
 consumers. Sessions, HTTP and timers do their part and leave the delivery to the
-next ``pump``, which the end of every turn calls once.
+next ``pump``, which the end of every tick calls once.
 """
 
 from collections.abc import Callable
@@ -271,7 +271,7 @@ class Broker:
             self.deadlines.arm(topic, now + DRAIN_RETRY)
             return False
         if topic.backlog:
-            return moved  # what cannot be read just now is tried again with the next turn
+            return moved  # what cannot be read just now is tried again with the next tick
         del self._backlogs[topic]
         return False
 

@@ -1,7 +1,7 @@
 """/pub and /mpub: a main road into the broker, so the way from body to queue is short.
 
 The body is the message, or many; what type it claims to have does not matter. Delivery follows at
-the end of the turn.
+the end of the tick.
 """
 
 import logging

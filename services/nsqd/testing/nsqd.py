@@ -98,7 +98,7 @@ class Nsqd:
             call_at=self._call_at,
             upgrade=_not_offered,
             authorize=_not_offered,
-            request_turn=self._end_turn,
+            request_tick=self._end_tick,
         )
 
     def options(self, **settings: Any) -> ConnectionOptions:
@@ -121,7 +121,7 @@ class Nsqd:
     def publish(self, topic: str, *bodies: bytes) -> None:
         """Publish without a client."""
         self.broker.publish(topic, list(bodies), now())
-        self._end_turn()
+        self._end_tick()
 
     def counts(self, topic: str, channel: str) -> Counts:
         """What a channel has now; it is made if it is not there."""
@@ -157,7 +157,7 @@ class Nsqd:
             session.outbox.ended = True
             session.closed(None)
             stream.close()
-            self._end_turn()
+            self._end_tick()
 
     async def _read(self, session: Session, stream: MemoryStream) -> None:
         effect: Effect | None = None
@@ -167,7 +167,7 @@ class Nsqd:
             except GONE:
                 data = b""
             effect = session.received(data)
-            self._end_turn()
+            self._end_tick()
         if not isinstance(effect, Close):
             log.error("nsqd(%s): cannot do %r", self.address, effect)
         self._send(session, stream)
@@ -189,7 +189,7 @@ class Nsqd:
     def _forget(self, session: Session) -> None:
         del self._wakers[session]
 
-    def _end_turn(self) -> None:
+    def _end_tick(self) -> None:
         while self.broker.pump(now()):
             pass
         self._nudge.set()
@@ -208,7 +208,7 @@ class Nsqd:
                 if call.run is not None:
                     call.run()
             self.broker.expire(moment)
-            self._end_turn()
+            self._end_tick()
             self._nudge = anyio.Event()
             whens = [self._calls[0][0]] if self._calls else []
             if self.broker.deadlines.next is not None:

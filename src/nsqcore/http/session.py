@@ -1,4 +1,4 @@
-"""HTTP/1.1, the server's side, without I/O: one more handler on the switchboard.
+"""HTTP/1.1, the server's side, without I/O: one more handler on the reactor.
 
 Chunks go into httptools' parser, whose callbacks gather one request at a time; when it is complete
 its route answers, and the answer goes to the outbox in one piece. Requests that were sent ahead are
@@ -26,7 +26,7 @@ from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox, Slot
-from nsqcore.net.timers import Timer, Timers
+from nsqcore.reactor.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
 

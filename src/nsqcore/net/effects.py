@@ -2,8 +2,8 @@
 
 A session (a *handler*) does no I/O. It is given chunks, fills its outbox, and returns an *effect*
 when it needs something that only the driver can do. While an effect is performed nothing more is
-read from the peer. The drivers are `nsqcore.net.switchboard` for plain sockets and
-`nsqcore.net.transport` for any trio stream; a session cannot tell which one it has.
+read from the peer. The drivers are `nsqcore.reactor.reactor` for plain sockets and
+`nsqcore.reactor.transport` for any trio stream; a session cannot tell which one it has.
 
 No trio here, so that sessions stay free of it.
 """
@@ -42,7 +42,7 @@ class Upgrade:
     """Send the outbox, then hand the bare stream to ``run(stream)``; the connection ends with it.
 
     Bytes that came after the command that asked for the upgrade are the session's to pass on
-    (`nsqcore.net.transport.PrependedStream`). ``run`` usually ends in ``serve_stream`` with the
+    (`nsqcore.reactor.transport.PrependedStream`). ``run`` usually ends in ``serve_stream`` with the
     same handler.
     """
 

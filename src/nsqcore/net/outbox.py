@@ -1,7 +1,7 @@
 """What waits to be sent to one peer.
 
 Sessions and the engine fill it, synchronously and in any number of pieces; the driver of the
-connection (`nsqcore.net.switchboard` or `nsqcore.net.transport`) empties it, once per turn. It
+connection (`nsqcore.reactor.reactor` or `nsqcore.reactor.transport`) empties it, once per tick. It
 must never do I/O, block or know about trio: it is part of every session, and sessions are free of
 all three.
 

@@ -14,8 +14,8 @@ from typing import Any, cast
 import attrs
 import trio
 
+from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.ciphers import suite_name, version_name
-from nsqcore.net.transport import ByteStream
 from nsqcore.wire.errors import NsqError
 
 # As the original.

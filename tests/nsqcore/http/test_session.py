@@ -12,10 +12,10 @@ from nsqcore.http.responses import text
 from nsqcore.http.router import Router
 from nsqcore.http.session import MAX_HEAD, HttpSession, Timeouts
 from nsqcore.net.effects import Peer, Wait
-from nsqcore.net.listeners import open_listener
-from nsqcore.net.switchboard import Switchboard
-from nsqcore.net.timers import Timers
-from nsqcore.net.transport import serve_stream
+from nsqcore.reactor.listeners import open_listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.reactor.timers import Timers
+from nsqcore.reactor.transport import serve_stream
 
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = (
@@ -501,11 +501,11 @@ async def test_a_connection_that_is_gone_is_watched_no_longer(connect, timers, a
     assert ended == [1]
 
 
-async def test_it_is_served_on_the_switchboard(router, nursery):
-    switchboard = Switchboard(lambda: None)
+async def test_it_is_served_on_the_reactor(router, nursery):
+    reactor = Reactor(lambda: None)
     listener = open_listener("127.0.0.1:0")
-    switchboard.listen(listener, lambda peer: HttpSession(router, peer))
-    await nursery.start(lambda task_status: switchboard.run(task_status=task_status))
+    reactor.listen(listener, lambda peer: HttpSession(router, peer))
+    await nursery.start(lambda task_status: reactor.run(task_status=task_status))
     stream = await trio.open_tcp_stream("127.0.0.1", listener.port)
     with trio.fail_after(60):
         await stream.send_all(PING)

@@ -15,8 +15,8 @@ import trio
 from attrs import define, field
 
 from nsqcore.net.effects import Effect, Peer, Wait
-from nsqcore.net.timers import Timers
-from nsqcore.net.transport import serve_stream
+from nsqcore.reactor.timers import Timers
+from nsqcore.reactor.transport import serve_stream
 from nsqcore.wire.frames import ErrorFrame, FrameParser, Message, Messages, Response, parse_record
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import Client, ClientSettings, Services
@@ -107,7 +107,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         store = DiskStore(str(self.directory), warn=print)
         self.broker = Broker(EngineSettings(**self.engine), store, wall_offset=WALL)
-        self.timers = Timers(self.time, self.end_turn)
+        self.timers = Timers(self.time, self.end_tick)
         self.services = Services(
             broker=self.broker,
             settings=ClientSettings(limits=self.limits, **self.settings),
@@ -115,14 +115,14 @@ class World:
             call_at=self.timers.call_at,
             upgrade=self.upgrade,
             authorize=self.authorize,
-            request_turn=self.end_turn,
+            request_tick=self.end_tick,
             draining=lambda: self.draining,
         )
 
     def time(self) -> int:
         return self.clock() if self.clock else self.now
 
-    def end_turn(self) -> None:
+    def end_tick(self) -> None:
         while self.broker.pump(self.time()):
             pass
 
@@ -131,7 +131,7 @@ class World:
         self.now += round(seconds * SECOND)
         self.timers.run_due()
         self.broker.expire(self.now)
-        self.end_turn()
+        self.end_tick()
 
     async def upgrade(self, session: Session, stream: Any) -> None:
         await self.upgrader.upgrade(session, stream)
@@ -158,7 +158,7 @@ class World:
     def publish(self, topic: str, *bodies: bytes) -> None:
         """Queue and deliver messages, as HTTP would."""
         self.broker.publish(topic, list(bodies), self.time())
-        self.end_turn()
+        self.end_tick()
 
     def permissions(self, **allowed: Any) -> Permissions:
         return parse_permissions(grant(**allowed), self.time())
@@ -181,7 +181,7 @@ class Talk:
         """What comes back for one chunk of bytes."""
         assert self.effect is None, self.effect
         self.effect = self.session.received(b"".join(parts))
-        self.world.end_turn()
+        self.world.end_tick()
         return self.taken()
 
     async def go_on(self) -> list[Answer]:
@@ -189,7 +189,7 @@ class Talk:
         assert isinstance(self.effect, Wait)
         await self.effect.run()
         self.effect = self.effect.resume()
-        self.world.end_turn()
+        self.world.end_tick()
         return self.taken()
 
     def taken(self) -> list[Answer]:
@@ -199,7 +199,7 @@ class Talk:
     def hang_up(self) -> None:
         """The connection is gone."""
         self.session.closed(None)
-        self.world.end_turn()
+        self.world.end_tick()
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def join(trio_world: World, nursery: trio.Nursery) -> Callable[[], Wire]:
     async def connect() -> Wire:
         ours, theirs = trio.testing.memory_stream_pair()
         session = trio_world.session()
-        nursery.start_soon(lambda: serve_stream(theirs, session, end_turn=trio_world.end_turn))
+        nursery.start_soon(lambda: serve_stream(theirs, session, end_tick=trio_world.end_tick))
         return await Wire(ours).send(b"  V2")
 
     return connect

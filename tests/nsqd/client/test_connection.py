@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify
 
 from nsqcore.net.tls import ServerTls
-from nsqcore.net.transport import serve_stream
+from nsqcore.reactor.transport import serve_stream
 from nsqcore.wire.identify import Limits
 from nsqcore.wire.snappy import SnappyCodec
 from nsqd.client.connection import Upgrader
@@ -131,10 +131,10 @@ def start(make_world, nursery, certificates):
         root_ca = certificates.ca_file if policy else ""
         tls = ServerTls(certificates.server, certificates.server, policy, root_ca)
         tls.load()
-        world.upgrader = Upgrader(tls, world.end_turn)
+        world.upgrader = Upgrader(tls, world.end_tick)
         ours, theirs = trio.testing.memory_stream_pair()
         session = world.session()
-        nursery.start_soon(lambda: serve_stream(theirs, session, end_turn=world.end_turn))
+        nursery.start_soon(lambda: serve_stream(theirs, session, end_tick=world.end_tick))
         nursery.start_soon(world.timers.run)
         return world, session, ours
 
@@ -354,7 +354,7 @@ async def test_what_a_client_says_of_itself_is_logged_in_part_only(start, caplog
 async def test_others_are_served_while_a_few_bytes_expand_to_many_commands(start, nursery, name):
     world, _, stream = start()
     other, theirs = trio.testing.memory_stream_pair()
-    nursery.start_soon(lambda: serve_stream(theirs, world.session(), end_turn=world.end_turn))
+    nursery.start_soon(lambda: serve_stream(theirs, world.session(), end_tick=world.end_tick))
     wire = Wire(other)
     await wire.send(b"  V2", PUB)
     assert await wire.next() == "OK"

@@ -160,12 +160,12 @@ class TestPublishing:
         assert answer.startswith(code)
         assert "No such file" in answer
 
-    def test_publishes_of_one_turn_are_each_answered_and_counted(self, world):
+    def test_publishes_of_one_tick_are_each_answered_and_counted(self, world):
         one, two, three = world.connect(), world.connect(), world.connect()
         one.session.received(b"PUB t\n" + body(b"1"))
         two.session.received(mpub("t", b"2", b"3"))
         three.session.received(b"PUB u\n" + body(b"4"))
-        world.end_turn()
+        world.end_tick()
         assert [client.taken() for client in (one, two, three)] == [["OK"]] * 3
         counts = [client.client.pub_counts for client in (one, two, three)]
         assert counts == [{"t": 1}, {"t": 2}, {"u": 1}]
@@ -177,7 +177,7 @@ class TestPublishing:
         one, two = world.connect(), world.connect()
         one.session.received(b"PUB t\n" + body(b"1"))
         two.session.received(mpub("t", b"2", b"3"))
-        world.end_turn()
+        world.end_tick()
         assert one.taken()[0].startswith("E_PUB_FAILED PUB failed [Errno 2] No such file")
         assert two.taken()[0].startswith("E_MPUB_FAILED MPUB failed [Errno 2] No such file")
         assert {client.session.outbox.closing for client in (one, two)} == {"publish failed"}
@@ -189,7 +189,7 @@ class TestPublishing:
         client.session.received(b"SUB t c\nPUB u\n" + body(b"y") + b"FIN 0123456789abcdef\n")
         client.session.received(b"PUB u\n" + body(b"y"))
         client.session.received(b"IDENTIFY\n")
-        world.end_turn()
+        world.end_tick()
         assert client.taken() == [
             *["OK"] * 3,
             "E_FIN_FAILED FIN 0123456789abcdef failed ID not in flight",

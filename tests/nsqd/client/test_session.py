@@ -8,7 +8,7 @@ import trio.testing
 from tests.nsqd.client.conftest import Wire, bodies, body, identify, mpub
 
 from nsqcore.net.effects import Close, Peer
-from nsqcore.net.transport import serve_stream
+from nsqcore.reactor.transport import serve_stream
 from nsqcore.wire.frames import Message
 from nsqd.client.client import State, host_of
 from nsqd.engine.consumer import MAX_UNREAD
@@ -23,7 +23,7 @@ class TestBeginning:
         for byte in b"  V2":
             assert session.received(bytes([byte])) is None
         session.received(b"PUB t\n" + body(b"x"))
-        world.end_turn()
+        world.end_tick()
         assert world.broker.topics["t"].depth == 1
 
     def test_another_protocol_is_refused(self, world):
@@ -232,13 +232,13 @@ class TestSlowReaders:
         assert len(bodies(quick.taken())) > 50  # the others are served meanwhile
 
         slow.taken()
-        world.end_turn()
+        world.end_tick()
         assert slow.session.outbox.size > 500_000  # it goes on once there is room again
 
     async def test_a_slow_reader_gets_everything_in_the_end(self, trio_world, nursery):
         ours, theirs = trio.testing.lockstep_stream_pair()
         session = trio_world.session()
-        nursery.start_soon(partial(serve_stream, theirs, session, end_turn=trio_world.end_turn))
+        nursery.start_soon(partial(serve_stream, theirs, session, end_tick=trio_world.end_tick))
         wire = Wire(ours)
         await wire.send(b"  V2", SUB)
         assert await wire.next() == "OK"

@@ -106,7 +106,7 @@ class Nsqd:
             call_at=lambda when, call: NoTimer(),
             upgrade=unwanted,
             authorize=unwanted,
-            request_turn=lambda: None,
+            request_tick=lambda: None,
         )
         session = open_session(
             services, self.api.wall, lambda session: None, Peer(f"127.0.0.1:{port}")

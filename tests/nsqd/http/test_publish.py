@@ -24,7 +24,7 @@ async def test_pub_queues_the_body_as_it_is(nsqd):
     assert nsqd.waits == 0
 
 
-async def test_pub_reaches_a_consumer_within_the_turn(nsqd):
+async def test_pub_reaches_a_consumer_within_the_tick(nsqd):
     consumer = nsqd.connect(b"SUB t c\nRDY 1\n")
     consumer.outbox.take()
     await nsqd.post("/pub?topic=t", b"hello")

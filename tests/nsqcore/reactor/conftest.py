@@ -1,4 +1,4 @@
-"""Sessions for the tests of the drivers, and a switchboard that serves them on loopback."""
+"""Sessions for the tests of the drivers, and a reactor that serves them on loopback."""
 
 from functools import partial
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
-from nsqcore.net.listeners import Listener, open_listener
 from nsqcore.net.outbox import Outbox, Slot
-from nsqcore.net.switchboard import Switchboard
-from nsqcore.net.transport import PrependedStream, serve_stream
+from nsqcore.reactor.listeners import Listener, open_listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.reactor.transport import PrependedStream, serve_stream
 
 
 @attrs.define(eq=False)
@@ -86,9 +86,9 @@ class LineSession:
 
 @attrs.define(eq=False)
 class Server:
-    """A switchboard that serves `LineSession`s, and its clients."""
+    """A reactor that serves `LineSession`s, and its clients."""
 
-    switchboard: Switchboard
+    reactor: Reactor
     listener: Listener
     sessions: list[LineSession] = attrs.field(factory=list)
     clients: list[trio.SocketStream] = attrs.field(factory=list)
@@ -151,15 +151,15 @@ async def start_server(nursery):
     servers: list[Server] = []
 
     async def start(
-        address: str = "127.0.0.1:0", end_turn=lambda: None, wrap=None, **options: Any
+        address: str = "127.0.0.1:0", end_tick=lambda: None, wrap=None, **options: Any
     ) -> Server:
-        switchboard = Switchboard(end_turn, **options)
-        server = Server(switchboard, open_listener(address))
+        reactor = Reactor(end_tick, **options)
+        server = Server(reactor, open_listener(address))
         servers.append(server)
-        switchboard.listen(server.listener, server.make, wrap=wrap)
+        reactor.listen(server.listener, server.make, wrap=wrap)
 
         async def run(task_status: Any) -> None:
-            await switchboard.run(task_status=task_status)
+            await reactor.run(task_status=task_status)
 
         await nursery.start(run)
         return server

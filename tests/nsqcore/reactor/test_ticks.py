@@ -1,4 +1,4 @@
-"""The switchboard's share of time, and everybody else's."""
+"""The reactor's share of time, and everybody else's."""
 
 import itertools
 import os
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from nsqcore.net import turns
-from nsqcore.net.turns import take_turns
+from nsqcore.reactor import ticks
+from nsqcore.reactor.ticks import run_ticks
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def always_ready():
 
 async def test_timers_and_other_tasks_run_under_full_load(nursery, always_ready):
     taken = []
-    nursery.start_soon(take_turns, always_ready, taken.append)
+    nursery.start_soon(run_ticks, always_ready, taken.append)
     with trio.fail_after(60):
         for _ in range(5):
             await trio.sleep(0.001)
@@ -35,12 +35,12 @@ async def test_timers_and_other_tasks_run_under_full_load(nursery, always_ready)
     nursery.cancel_scope.cancel()
 
 
-async def test_a_task_that_a_turn_has_woken_runs_before_the_next_turn(nursery, always_ready):
+async def test_a_task_that_a_tick_has_woken_runs_before_the_next_tick(nursery, always_ready):
     order: list[str] = []
     event = trio.Event()
 
-    def turn(_events) -> None:
-        order.append("turn")
+    def tick(_events) -> None:
+        order.append("tick")
         event.set()
 
     async def woken() -> None:
@@ -49,11 +49,11 @@ async def test_a_task_that_a_turn_has_woken_runs_before_the_next_turn(nursery, a
 
     nursery.start_soon(woken)
     await trio.testing.wait_all_tasks_blocked()
-    nursery.start_soon(take_turns, always_ready, turn)
+    nursery.start_soon(run_ticks, always_ready, tick)
     with trio.fail_after(60):
         while "woken" not in order:
             await trio.lowlevel.checkpoint()
-    # trio runs what is ready in any order: the switchboard may be first once more.
+    # trio runs what is ready in any order: the reactor may be first once more.
     assert order.index("woken") <= 2
     nursery.cancel_scope.cancel()
 
@@ -90,7 +90,7 @@ class Counting:
 def _busy_machine(monkeypatch):
     """A clock that goes on by 0.25 µs each time it is read, and only then."""
     clock = SimpleNamespace(perf_counter=itertools.count(step=0.25e-6).__next__)
-    monkeypatch.setattr(turns, "time", clock)
+    monkeypatch.setattr(ticks, "time", clock)
 
 
 @pytest.fixture
@@ -102,12 +102,12 @@ def counting():
 
 @pytest.mark.usefixtures("_busy_machine")
 async def test_it_sleeps_while_nothing_happens(nursery, counting):
-    nursery.start_soon(take_turns, counting, lambda _events: counting.take())
+    nursery.start_soon(run_ticks, counting, lambda _events: counting.take())
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert len(counting.asked) == 1
     counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert counting.asked[:3] == [0.0, 0.0, turns.POLL_TIMEOUT]
+    assert counting.asked[:3] == [0.0, 0.0, ticks.POLL_TIMEOUT]
     assert len(counting.asked) < 6
     nursery.cancel_scope.cancel()
 
@@ -116,19 +116,19 @@ async def test_it_sleeps_while_nothing_happens(nursery, counting):
 async def test_it_does_not_sleep_between_requests_that_come_closely(nursery, counting):
     served = 0
 
-    def turn(_events: object) -> None:
+    def tick(_events: object) -> None:
         nonlocal served
         counting.take()
         served += 1
         if served < 20:
             counting.report()
 
-    nursery.start_soon(take_turns, counting, turn)
+    nursery.start_soon(run_ticks, counting, tick)
     counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert served == 20
     # Some times to learn that they come closely, once after the last.
-    assert counting.asked.count(turns.POLL_TIMEOUT) == turns.SPIN_AFTER + 1
+    assert counting.asked.count(ticks.POLL_TIMEOUT) == ticks.SPIN_AFTER + 1
     assert len(counting.asked) > 100  # it went on looking before it slept
     after = len(counting.asked)
     await trio.testing.wait_all_tasks_blocked(0.05)

@@ -1,4 +1,4 @@
-"""Connections on the switchboard, over real sockets on loopback."""
+"""Connections on the reactor, over real sockets on loopback."""
 
 import errno
 import socket
@@ -7,31 +7,31 @@ import struct
 import pytest
 import trio
 
-from nsqcore.net import acceptor, closing
 from nsqcore.net.addresses import print_socket_address
+from nsqcore.reactor import acceptor, closing
 
 
-async def test_what_a_session_says_is_sent_at_the_end_of_the_turn(server):
+async def test_what_a_session_says_is_sent_at_the_end_of_the_tick(server):
     client = await server.connect()
     assert await server.ask(client, b"hello\n") == b"hello!\n"
     assert server.sessions[0].peer.address == print_socket_address(client.socket.getsockname())
 
 
-async def test_a_turn_ends_once_after_all_its_sessions_were_fed(start_server):
-    turns: list[list[int]] = []
+async def test_a_tick_ends_once_after_all_its_sessions_were_fed(start_server):
+    ticks: list[list[int]] = []
     server = await start_server(
-        end_turn=lambda: turns.append([session.taken for session in server.sessions])
+        end_tick=lambda: ticks.append([session.taken for session in server.sessions])
     )
     clients = [await server.connect() for _ in range(3)]
     for client in clients:
         await server.ask(client, b"hello\n")
-    turns.clear()
+    ticks.clear()
     # All three are readable when the task runs next.
     for client in clients:
         await client.send_all(b"again\n")
     for client in clients:
         assert await server.line(client) == b"again!\n"
-    assert turns[-1] == [12, 12, 12]
+    assert ticks[-1] == [12, 12, 12]
 
 
 async def test_a_session_that_closes_has_its_last_words_delivered(server):
@@ -63,7 +63,7 @@ async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
 
     with pytest.raises(trio.BrokenResourceError):
         await talk_on()
-    assert server.switchboard.connections == 0
+    assert server.reactor.connections == 0
     assert server.sessions[0].ends == 1
 
 
@@ -75,7 +75,7 @@ async def test_a_closing_client_that_takes_nothing_is_cut(start_server, monkeypa
     while not server.sessions:
         await client.receive_some(1)
     await server.sessions[0].ended.wait()
-    assert server.switchboard.connections == 0
+    assert server.reactor.connections == 0
 
 
 async def test_a_client_that_has_said_everything_still_gets_its_answers(server):
@@ -172,7 +172,7 @@ async def test_an_outbox_closed_from_outside_is_sent_and_the_connection_ends(ser
     session = server.sessions[0]
     session.outbox.add(b"too quiet\n")
     session.outbox.close("heartbeat missed")
-    server.switchboard.finish_turn()
+    server.reactor.finish_tick()
 
     assert await server.rest(client) == b"too quiet\n"
     await session.ended.wait()
@@ -183,9 +183,9 @@ async def test_replies_that_come_later_are_sent_in_order(server):
     assert await server.ask(client, b"one\nslot\ntwo\nslot\nthree\n") == b"one!\n"
     first, second = server.sessions[0].slots
     second.release(b"second\n")
-    server.switchboard.finish_turn()
+    server.reactor.finish_tick()
     first.release(b"first\n")
-    server.switchboard.finish_turn()
+    server.reactor.finish_tick()
     lines = [await server.line(client) for _ in range(4)]
     assert lines == [b"first\n", b"two!\n", b"second\n", b"three!\n"]
 
@@ -197,7 +197,7 @@ async def test_a_connection_that_ends_waits_a_moment_for_replies_that_come_later
     session = server.sessions[0]
     if end == b"close":
         session.outbox.close("asked from outside")
-        server.switchboard.finish_turn()
+        server.reactor.finish_tick()
     elif end:
         await client.send_all(end)
     else:
@@ -205,7 +205,7 @@ async def test_a_connection_that_ends_waits_a_moment_for_replies_that_come_later
     await server.ask(await server.connect(), b"round trip\n")
     assert not session.outbox.ended
     session.slots[0].release(b"late\n")
-    server.switchboard.finish_turn()
+    server.reactor.finish_tick()
     last = {b"bye\n": b"goodbye\n", b"": b"end\n", b"close": b""}[end]
     assert await server.rest(client) == b"late\n" + last
     await session.ended.wait()
@@ -221,18 +221,18 @@ async def test_a_connection_that_ends_does_not_wait_for_ever_for_a_reply(server,
     session.slots[0].release(b"too late\n")
 
 
-async def test_finishing_a_turn_sends_at_once_what_others_have_added(server):
+async def test_finishing_a_tick_sends_at_once_what_others_have_added(server):
     client = await server.connect()
     await server.ask(client, b"hello\n")
     server.sessions[0].outbox.add(b"news\n")
-    server.switchboard.finish_turn()
+    server.reactor.finish_tick()
     assert await server.line(client) == b"news\n"
 
 
 async def test_after_accepting_stops_nobody_gets_in_and_who_is_in_stays(server):
     client = await server.connect()
     await server.ask(client, b"hello\n")
-    server.switchboard.stop_accepting()
+    server.reactor.stop_accepting()
 
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", server.listener.port)
@@ -248,8 +248,8 @@ async def test_closing_the_clients_sends_what_waits_and_waits_for_nobody_else(se
     for session in server.sessions:
         session.outbox.add(b"farewell\n")
 
-    await server.switchboard.close_clients(5)
-    assert server.switchboard.connections == 0
+    await server.reactor.close_clients(5)
+    assert server.reactor.connections == 0
     assert await server.rest(plain) == b"farewell\n"
     assert await server.rest(upgraded) == b"farewell\n"
     assert [session.ends for session in server.sessions] == [1, 1]
@@ -260,8 +260,8 @@ async def test_a_client_that_does_not_read_is_cut_when_the_grace_is_over(server)
     await client.send_all(b"big 20000000\n")
     assert await client.receive_some(1)
 
-    await server.switchboard.close_clients(0.05)
-    assert server.switchboard.connections == 0
+    await server.reactor.close_clients(0.05)
+    assert server.reactor.connections == 0
     assert server.sessions[0].ends == 1
 
 

@@ -1,6 +1,6 @@
 """A session over any trio stream, and the streams an upgrade is made of.
 
-`serve_stream` drives the same handlers as the switchboard, over TLS, compression or the memory
+`serve_stream` drives the same handlers as the reactor, over TLS, compression or the memory
 streams of a test, from a task of its own: one half reads and performs effects, the other sends
 what gathers in the outbox. Nothing here knows a protocol.
 """
@@ -13,6 +13,7 @@ from typing import Protocol
 import attrs
 import trio
 
+from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Close, Effect, Handler, Upgrade, Wait
 from nsqcore.wire.errors import NsqError
 
@@ -34,22 +35,6 @@ CONNECTION_ERRORS = (
     ssl.SSLError,
     NsqError,
 )
-
-
-class ByteStream(Protocol):
-    """What is needed of a trio stream."""
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """A chunk; b"" at the end."""
-
-    async def send_all(self, data: bytes) -> None:
-        """Send ``data``."""
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until sending may not block."""
-
-    async def aclose(self) -> None:
-        """Close."""
 
 
 class Codec(Protocol):
@@ -75,7 +60,7 @@ def end_handler(handler: Handler, error: Exception | None) -> None:
 
 
 def _nothing() -> None:
-    """What a turn of a connection that concerns nobody else ends with."""
+    """What a tick of a connection that concerns nobody else ends with."""
 
 
 @attrs.define(eq=False)
@@ -84,7 +69,7 @@ class _Drive:
 
     stream: ByteStream
     handler: Handler
-    end_turn: Callable[[], None]
+    end_tick: Callable[[], None]
     max_outbox: int
     #: Bytes taken from the outbox and not sent yet.
     sending: int = 0
@@ -140,11 +125,11 @@ class _Drive:
                 data = await self.receive()
                 self.ended = not data
                 effect = self.handler.received(data)
-                self.end_turn()
+                self.end_tick()
                 while isinstance(effect, Wait):
                     await effect.run()
                     effect = effect.resume()
-                    self.end_turn()
+                    self.end_tick()
                 if not data and effect is None:
                     effect = Close()
         except CONNECTION_ERRORS as error:
@@ -185,18 +170,18 @@ async def serve_stream(
     stream: ByteStream,
     handler: Handler,
     *,
-    end_turn: Callable[[], None] = _nothing,
+    end_tick: Callable[[], None] = _nothing,
     max_outbox: int = MAX_OUTBOX,
 ) -> None:
     """Run ``handler`` over ``stream`` until either ends; the stream is closed, the handler told.
 
-    ``end_turn`` is called after each chunk: a switchboard's ``finish_turn``. A broken connection
+    ``end_tick`` is called after each chunk: a reactor's ``finish_tick``. A broken connection
     is a normal end; so is a handler that raises, after its traceback is logged. If cancelled, the
     connection is cut.
     """
     error: Exception | None = None
     try:
-        drive = _Drive(stream, handler, end_turn, max_outbox)
+        drive = _Drive(stream, handler, end_tick, max_outbox)
         handler.outbox.wake = drive.wake
         effect: Effect = Close()
         async with trio.open_nursery() as nursery:
@@ -214,7 +199,7 @@ async def serve_stream(
         error = fault
     finally:
         end_handler(handler, error)
-        end_turn()
+        end_tick()
         await close_stream(stream)
 
 

@@ -1,7 +1,7 @@
-"""When a switchboard takes its turns, and when it lets the other tasks of trio have theirs.
+"""When a reactor takes its ticks, and when it lets the other tasks of trio have theirs.
 
-Asking trio to wait costs more than a small turn, and a peer's next request often comes within
-microseconds. So after a turn the task waits a moment for the next events itself, unless the turn
+Asking trio to wait costs more than a small tick, and a peer's next request often comes within
+microseconds. So after a tick the task waits a moment for the next events itself, unless the tick
 has given another task something to do. Under full load it steps aside every few milliseconds.
 
 A thread that sleeps in the kernel is woken tens of microseconds late, longer than a peer that waits
@@ -18,7 +18,7 @@ from typing import cast
 import attrs
 import trio
 
-# Sockets looked at per turn: bounds a turn's length, and the kernel goes round among them.
+# Sockets looked at per tick: bounds a tick's length, and the kernel goes round among them.
 MAX_EVENTS = 256
 # Seconds the task may run before timers and other tasks get their turn.
 SLICE = 0.003
@@ -51,8 +51,8 @@ class _Others:
         self.waiting.discard(task)
 
 
-async def take_turns(epoll: "select.epoll", turn: Callable[[Events], None]) -> None:
-    """Call ``turn`` with whatever ``epoll`` reports, until cancelled."""
+async def run_ticks(epoll: "select.epoll", tick: Callable[[Events], None]) -> None:
+    """Call ``tick`` with whatever ``epoll`` reports, until cancelled."""
     others = _Others()
     waiting = others.waiting
     instrument = cast("trio.abc.Instrument", others)
@@ -66,7 +66,7 @@ async def take_turns(epoll: "select.epoll", turn: Callable[[Events], None]) -> N
         while True:
             events = poll(0.0, MAX_EVENTS)
             while events:
-                turn(events)
+                tick(events)
                 ended = clock()
                 if waiting or ended - since >= SLICE:
                     break

@@ -16,7 +16,7 @@ from nsqcore.net.tls import (
     TlsError,
     facts,
 )
-from nsqcore.net.transport import serve_stream
+from nsqcore.reactor.transport import serve_stream
 
 
 @attrs.frozen

@@ -1,18 +1,18 @@
 """All plain sockets of a daemon, driven by one trio task over its own epoll set.
 
-A *turn*: every readable socket is read once, into one shared buffer, and its session fed; then
-``end_turn`` is called once (the engine moves messages into outboxes); then every outbox with
+A *tick*: every readable socket is read once, into one shared buffer, and its session fed; then
+``end_tick`` is called once (the engine moves messages into outboxes); then every outbox with
 something new is sent once. What the kernel does not take waits for EPOLLOUT. The cost is thus per
 wake-up, not per message, and batches form by themselves under load.
 
 trio sees one descriptor, the epoll set's: a task switch and a system call per socket are what a
-task per connection would pay. Other tasks get their share (`nsqcore.net.turns`).
+task per connection would pay. Other tasks get their share (`nsqcore.reactor.ticks`).
 
-Fairness: one read a turn each, and the kernel's ready list goes round, so a peer that fills the
+Fairness: one read a tick each, and the kernel's ready list goes round, so a peer that fills the
 buffer is not read again before everybody else was. The more are ready, the less each may send.
 
-Connections that upgrade leave for a task of their own (`nsqcore.net.transport`). Where there is no
-epoll all connections are served that way.
+Connections that upgrade leave for a task of their own (`nsqcore.reactor.transport`). Where there is
+no epoll all connections are served that way.
 """
 
 import logging
@@ -25,21 +25,21 @@ from typing import Any
 import attrs
 import trio
 
-from nsqcore.net.acceptor import Acceptor, Binding, Wrap
-from nsqcore.net.closing import ClosingDeadlines
-from nsqcore.net.connection import EPOLLIN, EPOLLOUT, Connection, open_connection
-from nsqcore.net.descriptors import raise_limit
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Wait
-from nsqcore.net.listeners import Listener
-from nsqcore.net.streams import StreamTasks
-from nsqcore.net.transport import MAX_OUTBOX, end_handler
-from nsqcore.net.turns import Events, take_turns
+from nsqcore.reactor.acceptor import Acceptor, Binding, Wrap
+from nsqcore.reactor.closing import ClosingDeadlines
+from nsqcore.reactor.connection import EPOLLIN, EPOLLOUT, Connection, open_connection
+from nsqcore.reactor.descriptors import raise_limit
+from nsqcore.reactor.listeners import Listener
+from nsqcore.reactor.streams import StreamTasks
+from nsqcore.reactor.ticks import Events, run_ticks
+from nsqcore.reactor.transport import MAX_OUTBOX, end_handler
 
 logger = logging.getLogger(__name__)
 
 # As much as Linux keeps for a socket by default; larger reads gain nothing.
 BUFFER_SIZE = 256 * 1024
-# What each of many busy peers may still send per turn: a few hundred small messages, well under a
+# What each of many busy peers may still send per tick: a few hundred small messages, well under a
 # millisecond of work.
 FAIR_READ = 32 * 1024
 
@@ -49,15 +49,15 @@ def _discard(_data: bytes) -> Effect | None:
 
 
 @attrs.define(eq=False)
-class Switchboard:
+class Reactor:
     """Drives every plain connection of a daemon; `run` is its one task.
 
-    ``end_turn`` is called once per turn, after all sessions were fed and before anything is sent.
+    ``end_tick`` is called once per tick, after all sessions were fed and before anything is sent.
     A session whose outbox holds more than ``max_outbox`` bytes is not read from until half has
     drained.
     """
 
-    end_turn: Callable[[], None]
+    end_tick: Callable[[], None]
     max_outbox: int = attrs.field(default=MAX_OUTBOX, kw_only=True)
     use_epoll: bool = attrs.field(default=hasattr(select, "epoll"), kw_only=True)
     _epoll: "select.epoll | None" = attrs.field(default=None, init=False)
@@ -66,9 +66,9 @@ class Switchboard:
     _acceptor: Acceptor = attrs.field(init=False)
     _connections: dict[int, Connection] = attrs.field(factory=dict, init=False)
     _dirty: list[Connection] = attrs.field(factory=list, init=False)
-    #: Something has happened since the turn's ``end_turn`` that asks for another.
-    _turn_requested: bool = attrs.field(default=False, init=False)
-    _ending_turn: bool = attrs.field(default=False, init=False)
+    #: Something has happened since the tick's ``end_tick`` that asks for another.
+    _tick_requested: bool = attrs.field(default=False, init=False)
+    _ending_tick: bool = attrs.field(default=False, init=False)
     _deadlines: ClosingDeadlines = attrs.field(init=False)
     #: Connections served by a task of their own.
     _streams: StreamTasks = attrs.field(init=False)
@@ -78,7 +78,7 @@ class Switchboard:
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._acceptor = Acceptor(self._accepted)
         self._deadlines = ClosingDeadlines(self._cut)
-        self._streams = StreamTasks(self.finish_turn, self._note_gone, self.max_outbox)
+        self._streams = StreamTasks(self.finish_tick, self._note_gone, self.max_outbox)
 
     @property
     def connections(self) -> int:
@@ -112,35 +112,35 @@ class Switchboard:
                 if self._epoll is None:
                     await trio.sleep_forever()
                 else:
-                    await take_turns(self._epoll, self._turn)
+                    await run_ticks(self._epoll, self._tick)
             finally:
                 self._shut()
 
-    def finish_turn(self) -> None:
-        """End a turn at once: call ``end_turn``, send every outbox that has something new.
+    def finish_tick(self) -> None:
+        """End a tick at once: call ``end_tick``, send every outbox that has something new.
 
         For timers and other tasks, after they have changed what sessions are to say.
         """
-        self._ending_turn = True
+        self._ending_tick = True
         try:
-            self._turn_requested = False
-            self.end_turn()
+            self._tick_requested = False
+            self.end_tick()
             if self._dirty:
                 self._flush()
             while (
-                self._turn_requested
+                self._tick_requested
             ):  # somebody ended or drained meanwhile, and left something to do
-                self._turn_requested = False
-                self.end_turn()
+                self._tick_requested = False
+                self.end_tick()
                 self._flush()
         finally:
-            self._ending_turn = False
+            self._ending_tick = False
 
-    def request_turn(self) -> None:
-        """End a turn: now, or right after the one that is being ended."""
-        self._turn_requested = True
-        if not self._ending_turn:
-            self.finish_turn()
+    def request_tick(self) -> None:
+        """End a tick: now, or right after the one that is being ended."""
+        self._tick_requested = True
+        if not self._ending_tick:
+            self.finish_tick()
 
     def stop_accepting(self) -> None:
         """Close the listeners; who is connected stays so."""
@@ -155,7 +155,7 @@ class Switchboard:
             else:
                 self._close(connection, Close("shutting down", linger=grace))
         self._streams.close("shutting down")
-        self.finish_turn()
+        self.finish_tick()
         self._note_gone()
         with trio.move_on_after(grace):
             await self._emptied.wait()
@@ -164,9 +164,9 @@ class Switchboard:
         # They end at their next checkpoint, TLS connections after a parting word (`close_stream`).
         await self._emptied.wait()
 
-    # The turn.
+    # The tick.
 
-    def _turn(self, events: Events) -> None:
+    def _tick(self, events: Events) -> None:
         connections, buffer = self._connections, self._buffer
         limit = BUFFER_SIZE // len(events)
         if limit < FAIR_READ:
@@ -199,7 +199,7 @@ class Switchboard:
                 continue
             if effect is not None:
                 self._perform(connection, effect)
-        self.finish_turn()
+        self.finish_tick()
 
     def _flush(self) -> None:
         """Send every outbox that has something new, once."""
@@ -268,7 +268,7 @@ class Switchboard:
         """Drop connections at once, whatever waits for them."""
         for connection in connections:
             self._lose(connection, None)
-        self.finish_turn()
+        self.finish_tick()
 
     def _settle(self, connection: Connection) -> None:
         """Adapt to what a flush left: wait for room, hold back the peer, or close."""
@@ -292,7 +292,7 @@ class Switchboard:
         assert connection.closing is not None
         if connection.lingering:
             return
-        self._turn_requested = True
+        self._tick_requested = True
         end_handler(connection.handler, None)
         if connection.at_end or not connection.closing.linger or self._emptied is not None:
             self._drop(connection)
@@ -337,7 +337,7 @@ class Switchboard:
             self._perform(connection, after)
         self._watch(connection)
         self._dirty.append(connection)
-        self.finish_turn()
+        self.finish_tick()
 
     def _watch(self, connection: Connection) -> None:
         if self._epoll is not None and connection.fd >= 0:
@@ -352,11 +352,11 @@ class Switchboard:
         """The connection is broken, or cut: nothing more is sent."""
         if connection.fd >= 0:
             self._drop(connection)
-            self._turn_requested = True
+            self._tick_requested = True
             end_handler(connection.handler, error)
 
     def _detach(self, connection: Connection) -> None:
-        """Take ``connection`` off the switchboard; its socket stays open."""
+        """Take ``connection`` off the reactor; its socket stays open."""
         if connection.mask and self._epoll is not None:
             self._epoll.unregister(connection.fd)
         del self._connections[connection.fd]

@@ -19,7 +19,7 @@ import trio
 logger = logging.getLogger(__name__)
 
 # The pause after a wake-up, in seconds: bounds both the lateness and the wake-ups per second.
-TICK = 0.001
+RESOLUTION = 0.001
 # Cancelled entries are cleared out when they are at least this many and more than half of the heap.
 SWEEP_AT = 1024
 
@@ -47,8 +47,8 @@ class Timer:
 class Timers:
     """Calls functions at deadlines from one sleeping task, `run`.
 
-    ``after`` is called once after each wake-up in which something was called: a switchboard's
-    ``finish_turn``.
+    ``after`` is called once after each wake-up in which something was called: a reactor's
+    ``finish_tick``.
     """
 
     now: Callable[[], int]
@@ -100,7 +100,7 @@ class Timers:
         while True:
             if self.run_due():
                 self.after()
-                await trio.sleep(TICK)
+                await trio.sleep(RESOLUTION)
             with trio.CancelScope(deadline=self._wake_time()) as self._sleep:
                 await trio.sleep_forever()
             self._sleep = None

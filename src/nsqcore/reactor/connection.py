@@ -1,6 +1,6 @@
-"""One plain socket on the switchboard: its state, and how its outbox is sent.
+"""One plain socket on the reactor: its state, and how its outbox is sent.
 
-Non-blocking and synchronous throughout. The switchboard (`nsqcore.net.switchboard`) decides when;
+Non-blocking and synchronous throughout. The reactor (`nsqcore.reactor.reactor`) decides when;
 a connection never calls its handler.
 """
 

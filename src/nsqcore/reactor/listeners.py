@@ -1,7 +1,7 @@
 """Listening sockets, TCP and Unix.
 
 Opening is synchronous, for start-up: a host name is resolved on the spot. A listener only holds
-the socket; `nsqcore.net.switchboard` accepts from it.
+the socket; `nsqcore.reactor.reactor` accepts from it.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from nsqcore.net.transport import CodecStream, PrependedStream, serve_stream
+from nsqcore.reactor.transport import CodecStream, PrependedStream, serve_stream
 from nsqcore.wire.deflate import DeflateCodec
 from nsqcore.wire.snappy import SnappyCodec
 
@@ -26,12 +26,12 @@ async def test_a_session_is_fed_and_its_answers_are_sent(nursery, session):
     assert await client.receive_some(100) == b"one!\ntwo!\n"
 
 
-async def test_each_chunk_ends_a_turn(nursery, session):
-    turns = []
-    client = await serve(nursery, session, end_turn=lambda: turns.append(session.taken))
+async def test_each_chunk_ends_a_tick(nursery, session):
+    ticks = []
+    client = await serve(nursery, session, end_tick=lambda: ticks.append(session.taken))
     await client.send_all(b"one\n")
     await client.receive_some(100)
-    assert turns == [4]
+    assert ticks == [4]
 
 
 async def test_closing_delivers_the_last_words_and_tells_the_session_once(nursery, session):

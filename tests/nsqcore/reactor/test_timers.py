@@ -5,7 +5,7 @@ import math
 import pytest
 import trio
 
-from nsqcore.net.timers import Timers
+from nsqcore.reactor.timers import Timers
 
 SECOND = 1_000_000_000
 
@@ -56,8 +56,8 @@ async def test_a_cancelled_call_never_comes(timers, autojump_clock):
 
 
 async def test_calls_due_together_are_made_in_one_wake_up(nursery, autojump_clock):
-    turns: list[int] = []
-    timers = Timers(virtual_now, lambda: turns.append(1))
+    ticks: list[int] = []
+    timers = Timers(virtual_now, lambda: ticks.append(1))
     nursery.start_soon(timers.run)
     done: list[int] = []
     now = virtual_now()
@@ -66,7 +66,7 @@ async def test_calls_due_together_are_made_in_one_wake_up(nursery, autojump_cloc
 
     await trio.sleep(5)
     assert len(done) == 100
-    assert len(turns) <= 3
+    assert len(ticks) <= 3
 
 
 async def test_a_call_may_ask_for_the_next_one(timers, autojump_clock):

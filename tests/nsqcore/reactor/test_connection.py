@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from nsqcore.net.connection import MAX_PIECES, open_connection
 from nsqcore.net.effects import Peer
+from nsqcore.reactor.connection import MAX_PIECES, open_connection
 
 
 @pytest.fixture

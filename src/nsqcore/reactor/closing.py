@@ -9,7 +9,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from nsqcore.net.connection import Connection
+from nsqcore.reactor.connection import Connection
 
 # Seconds between looks.
 LOOK_EVERY = 0.1

@@ -2,7 +2,7 @@
 
 import resource
 
-from nsqcore.net.descriptors import raise_limit
+from nsqcore.reactor.descriptors import raise_limit
 
 
 def test_the_process_may_open_as_much_as_it_is_ever_allowed():

@@ -1,4 +1,4 @@
-"""Accepts connections on the listeners of a switchboard, and makes the handler of each.
+"""Accepts connections on the listeners of a reactor, and makes the handler of each.
 
 Synchronous and bounded: of a storm of connections some are accepted at a time, and when descriptors
 or memory run out accepting stops for a moment instead of spinning.
@@ -14,14 +14,14 @@ import attrs
 import trio
 
 from nsqcore.net.addresses import print_socket_address
-from nsqcore.net.connection import EPOLLIN
+from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Handler, Peer
-from nsqcore.net.listeners import Listener
-from nsqcore.net.transport import ByteStream
+from nsqcore.reactor.connection import EPOLLIN
+from nsqcore.reactor.listeners import Listener
 
 logger = logging.getLogger(__name__)
 
-# Connections accepted per listener and turn, so that a storm of them does not hold up the others.
+# Connections accepted per listener and tick, so that a storm of them does not hold up the others.
 MAX_ACCEPTS = 64
 # Seconds without accepting when the process is out of descriptors or memory.
 ACCEPT_PAUSE = 0.5
@@ -91,7 +91,7 @@ class Acceptor:
         """
         binding = self._bindings.get(fd)
         if binding is None:
-            return True  # an event of a socket that an earlier event of this turn has closed
+            return True  # an event of a socket that an earlier event of this tick has closed
         accept = binding.listener.socket.accept
         for _ in range(MAX_ACCEPTS):
             try:
@@ -119,7 +119,7 @@ class Acceptor:
         try:
             sock.setblocking(False)
             if not is_unix:
-                # Replies are sent once per turn, complete: waiting for more never pays.
+                # Replies are sent once per tick, complete: waiting for more never pays.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             handler = binding.make_handler(peer)
         except OSError as error:

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from nsqcore.net.addresses import AddressError
-from nsqcore.net.listeners import open_listener
+from nsqcore.reactor.listeners import open_listener
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""The connections of a switchboard that need a task each: upgraded ones, and those under TLS.
+"""The connections of a reactor that need a task each: upgraded ones, and those under TLS.
 
-A supervisor for `nsqcore.net.transport`: it knows who is connected, lets them finish, and keeps
+A supervisor for `nsqcore.reactor.transport`: it knows who is connected, lets them finish, and keeps
 one's fault from the others.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from nsqcore.net.acceptor import Wrap
+from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Handler, Upgrade
 from nsqcore.net.outbox import Outbox
-from nsqcore.net.transport import (
+from nsqcore.reactor.acceptor import Wrap
+from nsqcore.reactor.transport import (
     CLOSE_TIMEOUT,
     CONNECTION_ERRORS,
     READ_SIZE,
-    ByteStream,
     close_stream,
     end_handler,
     serve_stream,
@@ -65,9 +65,9 @@ class LingeringSocket:
 
 @attrs.define(eq=False)
 class StreamTasks:
-    """Who is connected over a stream. ``finish_turn`` and ``gone`` are called after each end."""
+    """Who is connected over a stream. ``finish_tick`` and ``gone`` are called after each end."""
 
-    finish_turn: Callable[[], None]
+    finish_tick: Callable[[], None]
     gone: Callable[[], None]
     max_outbox: int
     _scopes: dict[Outbox, trio.CancelScope] = attrs.field(factory=dict, init=False)
@@ -95,7 +95,7 @@ class StreamTasks:
     async def upgrade(
         self, sock: socket.socket, handler: Handler, effect: Upgrade, scope: trio.CancelScope
     ) -> None:
-        """Perform an upgrade on a socket that has left the switchboard."""
+        """Perform an upgrade on a socket that has left the reactor."""
         outbox = handler.outbox
         outbox.detach()
         stream = self._open(sock)
@@ -124,7 +124,7 @@ class StreamTasks:
             try:
                 wrapped = stream if wrap is None else await wrap(stream)
                 await serve_stream(
-                    wrapped, handler, end_turn=self.finish_turn, max_outbox=self.max_outbox
+                    wrapped, handler, end_tick=self.finish_tick, max_outbox=self.max_outbox
                 )
             except CONNECTION_ERRORS as broken:
                 error = broken
@@ -142,4 +142,4 @@ class StreamTasks:
         with trio.CancelScope(shield=True):
             await close_stream(stream)
         self.gone()
-        self.finish_turn()
+        self.finish_tick()

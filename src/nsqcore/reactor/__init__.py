@@ -1,0 +1,1 @@
+"""Sockets, connections and timers: what performs the I/O of sessions, on trio."""
