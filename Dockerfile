@@ -5,27 +5,30 @@
 #     docker run -v nsq:/data nsq-trio nsqd --lookupd-tcp-address=lookup:4160
 #
 # BUILD_IMAGE has Python 3.11 or later and a C compiler, BASE_IMAGE the same Python at the same place. Without access
-# to a package index put wheels of all requirements (pip wheel) into the folder wheels/: they are used instead.
+# to a package index put the wheels of requirements/build.txt and run.txt (pip download) into the folder wheels/: they are
+# used instead.
 ARG BASE_IMAGE=python:3.13-slim
 ARG BUILD_IMAGE=python:3.13
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-# What is installed changes less often than the sources: a layer of its own. pyproject.toml is there for its list of
-# requirements; wheels/ need not exist.
-COPY pyproject.toml wheel[s] wheels/
+# What is installed changes less often than the sources: a layer of its own. Versions and hashes are those of requirements/;
+# wheels/ need not exist.
+COPY requirements/build.txt requirements/run.txt wheel[s] wheels/
 RUN python3 -m venv /opt/nsq \
     && if ls wheels/*.whl >/dev/null 2>&1; then \
            printf '[global]\nno-index = true\nfind-links = /build/wheels\n' > /opt/nsq/pip.conf; \
        fi \
-    && python3 -c 'import tomllib; project = tomllib.load(open("wheels/pyproject.toml", "rb")); \
-           print(*project["project"]["dependencies"], sep="\n")' > requirements.txt \
-    && /opt/nsq/bin/pip install -r requirements.txt
+    && /opt/nsq/bin/pip install --require-hashes -r wheels/run.txt \
+    && python3 -m venv /opt/build \
+    && if [ -e /opt/nsq/pip.conf ]; then cp /opt/nsq/pip.conf /opt/build/; fi \
+    && /opt/build/bin/pip install --require-hashes -r wheels/build.txt
 # All that .dockerignore lets in. A missing compiler only costs speed elsewhere; here it fails the build. Then away with
 # what does not run.
 COPY . .
-RUN /opt/nsq/bin/pip install --no-deps . \
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
+    && /opt/nsq/bin/pip install --no-deps dist/*.whl \
     && /opt/nsq/bin/python -c 'from nsqcore.wire import speedups; assert speedups.compiled, "no speed-ups"' \
     && /opt/nsq/bin/pip uninstall --yes --quiet setuptools pip \
     && rm -f /opt/nsq/pip.conf \

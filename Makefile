@@ -1,11 +1,12 @@
 # Everything one does with this tree. Each target first makes what it needs; nothing is done twice.
 
-# The first Python of 3.11 or later; PYTHON=... chooses another.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# PYTHON=... chooses a Python for the environment, which is made anew if another one made it. Without it the environment
+# stays as it is, or is made by the first Python of 3.11 or later.
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Versions and hashes of all that is installed; `make lock` writes them anew.
+LOCKED := $(PIP) --require-hashes -r requirements/build.txt -r requirements
 # Recorded exchanges with the original programs; they are kept beside this tree, not in it.
 CONFORMANCE ?= $(firstword $(wildcard ../conformance ../*/conformance))
 PASSING := tests/conformance-passing.txt
@@ -17,7 +18,8 @@ WORKERS ?= 4
 # More for pytest, or for nsqctl up: make test ARGS='-k queue -x', make run ARGS='--host=0.0.0.0'
 ARGS ?=
 
-.PHONY: help run test test-compose lint format types cover bench bench-compare conformance docs configuration clean distclean
+.PHONY: help run test test-compose lint format types cover bench bench-compare conformance docs configuration lock clean \
+	distclean FORCE
 
 help:
 	@echo 'make run          a local cluster in the foreground (ARGS="--nsqd=3")'
@@ -28,26 +30,30 @@ help:
 	@echo 'make bench        rates and latencies;  make bench-compare BASE=rev  against a revision'
 	@echo 'make conformance  exchanges recorded from the original (CASES="name ..." for some)'
 	@echo 'make docs         the documentation, as a site in site/'
+	@echo 'make lock         requirements/ anew: versions and hashes of all that is installed'
 	@echo 'make clean        remove what was made;  make distclean  the environment too'
 
-$(VENV)/made:
-	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed; PYTHON=/path/to/python names one' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
-		|| { echo '$(PYTHON) cannot make environments; on Debian: apt install python3-venv' >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@touch $@
+# Does nothing where the environment fits.
+$(VENV)/made: FORCE
+	@scripts/environment.sh $(VENV) $(PYTHON)
 
 # Installed anew only when what is to be installed has changed: its requirements, or what is compiled.
-$(VENV)/installed: $(VENV)/made pyproject.toml $(wildcard setup.py src/nsqcore/wire/hot.p*)
-	$(PIP) -e .
+$(VENV)/installed: $(VENV)/made pyproject.toml requirements/run.txt $(wildcard setup.py src/nsqcore/wire/hot.p*)
+	$(LOCKED)/run.txt
+	$(PIP) --no-build-isolation --no-deps -e .
+	@$(BIN)/python -c 'from nsqcore.wire import speedups; speedups.compiled or print("installed in pure form, without the \
+	compiled speed-ups: a C compiler and the headers of Python make them (on Debian: apt install gcc python3-dev)")'
 	@touch $@
 
-# What `pip install '.[test]'` would add, without building the whole once more.
-$(VENV)/installed-%: $(VENV)/installed
-	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-		print(*project["optional-dependencies"]["$*"], sep="\n")' > $@.txt
-	$(PIP) -r $@.txt
+# What an extra of pyproject.toml adds.
+$(VENV)/installed-%: $(VENV)/installed requirements/%.txt
+	$(LOCKED)/$*.txt
 	@touch $@
+
+# The newest versions that pyproject.toml allows, for every Python that it allows.
+lock: $(VENV)/installed
+	$(PIP) uv
+	scripts/lock.sh $(BIN)/python
 
 run: $(VENV)/installed
 	$(BIN)/nsqctl up $(ARGS)

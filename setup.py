@@ -1,17 +1,18 @@
-"""The optional part of the build: `nsqcore.wire.hot`, compiled.
+"""What pyproject.toml cannot say: the list of packages, and `nsqcore.wire.hot`, compiled.
 
-Everything else is in pyproject.toml. Without a C compiler, or with NSQ_PURE=1 in
-the environment, the build goes through all the same and the package stays pure.
+Without a C compiler, or with NSQ_PURE=1 in the environment, the build goes through all the same
+and the package stays pure.
 """
 
 import compileall
 import os
 import shutil
 import sys
+import sysconfig
 import zlib
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 SOURCE = Path("src/nsqcore/wire")
 BUILD = Path("build/cython/nsqcore/wire")
@@ -19,6 +20,10 @@ BUILD = Path("build/cython/nsqcore/wire")
 
 def hot_extension() -> list[Extension]:
     """``nsqcore.wire._hot``, made from the same file as `nsqcore.wire.hot`."""
+    if "editable_wheel" in sys.argv:
+        # what an earlier install left here would be imported in place of what is built now
+        for left in SOURCE.glob("_hot*" + sysconfig.get_config_var("EXT_SUFFIX")):
+            left.unlink()
     if os.environ.get("NSQ_PURE", "") not in ("", "0"):
         print("nsq-trio: NSQ_PURE is set, leaving out the compiled speed-ups", file=sys.stderr)
         return []
@@ -39,9 +44,8 @@ def hot_extension() -> list[Extension]:
         "nsqcore.wire._hot",
         [str(BUILD / "_hot.py")],
         extra_compile_args=["-O3"],
-        optional=True,  # a compiler that is missing or fails only costs the speed
     )
-    return cythonize(
+    extensions: list[Extension] = cythonize(
         [extension],
         include_path=["build/cython"],
         language_level=3,
@@ -52,6 +56,11 @@ def hot_extension() -> list[Extension]:
             "initializedcheck": False,
         },
     )
+    for made in extensions:
+        # A compiler that is missing or fails costs only the speed. Set here: the extension that
+        # cythonize returns is another than the one it was given, and not optional.
+        made.optional = True
+    return extensions
 
 
 if "editable_wheel" in sys.argv:
@@ -60,4 +69,7 @@ if "editable_wheel" in sys.argv:
     for tree in ("src", "services"):
         compileall.compile_dir(tree, quiet=1)
 
-setup(ext_modules=hot_extension())
+setup(
+    ext_modules=hot_extension(),
+    packages=[*find_packages("src"), *find_packages("services"), "nsqadmin_web"],
+)

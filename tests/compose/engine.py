@@ -23,7 +23,7 @@ PEER = Path(__file__).with_name("peer.py")
 # What an image is made of, beside its Dockerfile.
 SOURCES = (
     "pyproject.toml", "setup.py", "README.md", "LICENSE", "Dockerfile", ".dockerignore",
-    "src", "services", "web", "deploy/docker",
+    "src", "services", "web", "deploy/docker", "requirements",
 )  # fmt: skip
 
 # Seconds. Half a dozen containers start within 20 on two idle cores.
@@ -90,18 +90,15 @@ def gather_wheels(image: str, folder: Path) -> None:
     there = run("docker", "run", "--rm", image, "python3", "-c", _VERSION)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert there == here, f"these tests run on Python {here}, the image has {there}"
-    run(sys.executable, "-c", _REQUIREMENTS, ROOT / "pyproject.toml", folder / "wanted.txt")
-    wheels = ("wheel", "--quiet", "--wheel-dir", folder / "wheels", "-r", folder / "wanted.txt")
-    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *wheels)
+    files = [
+        word for name in ("build", "run") for word in ("-r", ROOT / f"requirements/{name}.txt")
+    ]
+    wheels = ("download", "--quiet", "--require-hashes", "--only-binary=:all:", *files)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, *wheels, "--dest", folder / "wheels")
 
 
 _VERSION = "import sys; print(*sys.version_info[:2], sep='.')"
-_REQUIREMENTS = """
-import sys, tomllib
-project = tomllib.load(open(sys.argv[1], "rb"))
-wanted = project["project"]["dependencies"] + project["build-system"]["requires"]
-open(sys.argv[2], "w").write("\\n".join(wanted))
-"""
 
 
 @define(eq=False)

@@ -1,0 +1,168 @@
+"""Installing: without a compiler, from the sdist, from the lock, into an environment that fits."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+
+pytestmark = pytest.mark.slow
+
+
+def build(folder: Path, *arguments: str, **environment: str) -> str:
+    """What setup.py prints when it builds a copy of the tree in ``folder``."""
+    pytest.importorskip("Cython")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Makefile"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("src", "services", "web", "docs", "deploy", "tests", "requirements", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_without_a_c_compiler_the_pure_form_is_built_and_the_build_says_so(tmp_path):
+    told = build(tmp_path, "build_ext", "--build-lib=lib", CC="/bin/false")
+    assert not list(tmp_path.glob("lib/**/*.so"))
+    assert re.search(r'building extension "nsqcore.wire._hot" failed', told)
+
+
+def test_the_sdist_has_what_its_readme_tells_to_use(tmp_path):
+    build(tmp_path, "sdist", NSQ_PURE="1")
+    with tarfile.open(next(tmp_path.glob("dist/*.tar.gz"))) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    wanted = "Makefile docs/index.md deploy/prometheus/prometheus.yml tests/conftest.py"
+    assert set(wanted.split()) <= names
+    assert {"requirements/run.txt", "scripts/environment.sh", "web/__init__.py"} <= names
+
+
+def locked(name: str) -> dict[str, str]:
+    """Versions in a file of requirements/ for this Python, by package."""
+    versions = {}
+    for line in (ROOT / f"requirements/{name}.txt").read_text().splitlines():
+        if re.match(r"[a-z0-9]", line):
+            requirement = Requirement(line.rstrip(" \\"))
+            if requirement.marker is None or requirement.marker.evaluate():
+                (specifier,) = requirement.specifier
+                versions[requirement.name] = specifier.version
+    return versions
+
+
+@pytest.mark.parametrize(
+    ("name", "requirements"),
+    [
+        ("run", PROJECT["project"]["dependencies"]),
+        ("lowest", PROJECT["project"]["dependencies"] + EXTRAS["test"]),
+        ("build", PROJECT["build-system"]["requires"]),
+        *((extra, EXTRAS[extra] + PROJECT["project"]["dependencies"]) for extra in EXTRAS),
+    ],
+)
+def test_the_lock_has_every_requirement_within_its_bounds(name, requirements):
+    versions = locked(name)
+    for requirement in map(Requirement, requirements):
+        assert requirement.name in versions, "make lock"
+        assert requirement.specifier.contains(versions[requirement.name]), "make lock"
+
+
+def test_the_lowest_versions_are_tested():
+    versions = locked("lowest")
+    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+        lowest = next(bound.version for bound in requirement.specifier if bound.operator == ">=")
+        assert Requirement(f"x=={lowest}").specifier.contains(versions[requirement.name])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").iterdir()), ids=lambda p: p.name)
+def test_every_locked_package_has_hashes_and_no_address(path):
+    text = path.read_text()
+    packages = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    assert packages
+    assert all("--hash=sha256:" in package for package in packages)
+    assert "://" not in text
+
+
+class Tree:
+    """A folder in which `scripts/environment.sh` makes environments, without pip for speed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def python(self, name: str, base: str = "") -> str:
+        """A Python that the script can be told to use; one that says it is at ``base``."""
+        path = self.folder.parent / name
+        say = f'case "$1" in -c) echo "{base}"; exit;; esac' if base else ""
+        path.write_text(
+            f'#!/bin/sh\n{say}\n[ "$2" = venv ] && set -- -m venv --without-pip "$3"\n'
+            f'exec "{sys.executable}" "$@"\n'
+        )
+        path.chmod(0o755)
+        return str(path)
+
+    def make(self, python: str = "") -> str:
+        """What the script says when it is called for ``env``."""
+        done = subprocess.run(
+            [ROOT / "scripts/environment.sh", "env", *[python] * bool(python)],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (self.folder / "env/bin/python").exists()
+        return done.stderr
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """One with an environment."""
+    made = Tree(tmp_path / "tree")
+    assert made.make(made.python("python")) == ""
+    return made
+
+
+def test_an_environment_that_fits_is_kept(tree):
+    before = (tree.folder / "env/made").stat().st_mtime_ns
+    assert tree.make() == ""
+    assert tree.make(tree.python("python")) == ""
+    assert (tree.folder / "env/made").stat().st_mtime_ns == before
+
+
+def test_another_python_is_honoured_the_second_time(tree):
+    assert "made by another Python" in tree.make(tree.python("other", "cpython-399 /elsewhere"))
+
+
+def test_an_environment_that_lost_its_interpreter_is_made_anew(tree):
+    python = tree.folder / "env/bin/python"
+    python.unlink()
+    python.symlink_to("/nonexistent/python")
+    assert "no interpreter" in tree.make(tree.python("python"))
+
+
+def test_an_environment_that_was_moved_is_made_anew(tree):
+    tree.folder = tree.folder.rename(tree.folder.with_name("moved"))
+    assert "another folder" in tree.make(tree.python("python"))
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(tmp_path):
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env/thesis.txt").write_text("words")
+    done = subprocess.run([ROOT / "scripts/environment.sh", "env"], cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert (tmp_path / "env/thesis.txt").exists()
