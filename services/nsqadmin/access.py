@@ -18,7 +18,7 @@ from werkzeug.datastructures import Headers
 
 from nsqadmin.accounts import Role
 from nsqadmin.options import Network, NsqadminOptions, parse_network
-from nsqcore.net.addresses import join_host_port
+from nsqcore.addresses import host_of, is_literal, join_host_port
 
 # What each action needs; whatever is not listed needs an admin.
 _OPERATOR_ACTIONS = frozenset(("pause", "unpause", "empty", "create"))
@@ -55,7 +55,7 @@ class Peer:
     @property
     def ip(self) -> str:
         """The address without a port."""
-        return _host(self.address)
+        return host_of(self.address)
 
 
 def basic_credentials(authorization: str) -> tuple[str, str] | None:
@@ -159,19 +159,15 @@ def is_meant_for_us(peer: Peer, options: NsqadminOptions) -> bool:
     """
     if not options.allowed_hosts:
         return True
-    name = _host(peer.host).lower().rstrip(".")
+    name = host_of(peer.host).lower().rstrip(".")
     if name == "localhost" or name in {host.lower().rstrip(".") for host in options.allowed_hosts}:
         return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return is_literal(name)
 
 
 def _inside(address: str, networks: Sequence[Network]) -> bool:
     try:
-        parsed = ipaddress.ip_address(_host(address))
+        parsed = ipaddress.ip_address(host_of(address))
     except ValueError:
         return False
     return any(_contains(network, parsed) for network in networks)
@@ -181,10 +177,3 @@ def _contains(network: Network, address: ipaddress.IPv4Address | ipaddress.IPv6A
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return address.version == network.version and address in network
-
-
-def _host(address: str) -> str:
-    """The host of ``address`` with or without a port."""
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.rpartition(":")[0] if address.count(":") == 1 else address

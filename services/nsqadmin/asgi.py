@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes
 import attrs
 import trio
 
+from nsqcore.addresses import AddressError, split_host_port
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response
 from nsqcore.http.router import Route, Router
-from nsqcore.net.addresses import AddressError, split_host_port
 from nsqcore.reactor.transport import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from nsqadmin.formats import natural
 from nsqadmin.inquiries import Inquiries
 from nsqadmin.rates import RateWindow
 from nsqadmin.snapshot import LookupdState, NodeState, Snapshot
+from nsqcore.addresses import AddressError, host_of, parse_host_port
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import group_topics, merge_topic
@@ -390,10 +391,11 @@ def _with_topics(producer: Producer, topics: Sequence[TopicStats]) -> Producer:
 
 
 def _unknown(address: str) -> Producer:
-    host, _, port = address.rpartition(":")
-    bare = host.strip("[]")
-    number = int(port) if port.isdecimal() else 0
-    return Producer(broadcast_address=bare, http_port=number, hostname=bare)
+    try:
+        host, port = parse_host_port(address)
+    except AddressError:
+        host, port = host_of(address), 0
+    return Producer(broadcast_address=host, http_port=port, hostname=host)
 
 
 def _why(error: AllFailed) -> str:

@@ -12,13 +12,13 @@ from email.utils import parsedate_to_datetime
 import trio
 from attrs import Factory, define
 
+from nsqcore.addresses import parse_host_port
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.lookupd import lookupd_nodes
 from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
-from nsqcore.net.addresses import split_host_port
 from nsqcore.net.reasons import failure_reason
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
@@ -85,8 +85,8 @@ async def _ask_nsqd(cluster: Cluster, found: Examined, address: str) -> None:
     try:
         (producer,) = (await nsqd_nodes(cluster.upstream, [address])).value
     except AllFailed as error:
-        host, port = split_host_port(address)
-        producer = Producer(broadcast_address=host, http_port=int(port), hostname=host)
+        host, port = parse_host_port(address)
+        producer = Producer(broadcast_address=host, http_port=port, hostname=host)
         found.nsqds[address] = NsqdState(producer, http_error=str(error.failures[0]))
     else:
         found.nsqds.setdefault(producer.http_address, NsqdState(producer))

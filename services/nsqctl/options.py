@@ -6,7 +6,7 @@ Imports nothing that takes long: every command waits for this, also one that onl
 import argparse
 import os
 
-from nsqcore.net.addresses import AddressError, join_host_port, split_host_port
+from nsqcore.addresses import AddressError, is_host, join_host_port, parse_host_port
 
 # Where `nsqctl up` and the compose file put the first nsqlookupd.
 DEFAULT_LOOKUPD = "127.0.0.1:4161"
@@ -48,12 +48,12 @@ def default_lookupds() -> list[str]:
 def address(text: str) -> str:
     """``host:port``, also where it was given as a URL."""
     try:
-        host, port = split_host_port(text.strip().removeprefix("http://").rstrip("/"))
+        host, port = parse_host_port(text.strip().removeprefix("http://").rstrip("/"))
     except AddressError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not is_host(host):
         raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT")
-    return join_host_port(host, int(port))
+    return join_host_port(host, port)
 
 
 def positive(text: str) -> float:

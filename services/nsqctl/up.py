@@ -20,8 +20,8 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, frozen
 
+from nsqcore.addresses import join_host_port
 from nsqcore.app.dirlock import DirectoryLocked, lock_directory
-from nsqcore.net.addresses import join_host_port
 
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin
 LOOKUPD_TCP, LOOKUPD_HTTP, NSQD_TCP, NSQD_HTTP, ADMIN_HTTP = 4160, 4161, 4150, 4151, 4171

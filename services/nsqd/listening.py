@@ -5,8 +5,8 @@ import socket
 
 from attrs import define, frozen
 
+from nsqcore.addresses import AddressError
 from nsqcore.app.options import OptionsError
-from nsqcore.net.addresses import AddressError
 from nsqcore.reactor.listeners import Listener, open_listener
 from nsqd.lookup.addresses import parse_address
 from nsqd.options import NsqdOptions

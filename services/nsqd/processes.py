@@ -23,11 +23,11 @@ from functools import partial
 import trio
 from attrs import Factory, define
 
+from nsqcore.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqcore.app.options import OptionsError
 from nsqcore.app.pipes import stop_at_end_of_input
 from nsqcore.app.service import Process
 from nsqcore.backoff import Backoff
-from nsqcore.net.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqd.options import MAX_NODE_ID, NsqdOptions
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 import trio
 from attrs import define, field, frozen
 
+from nsqcore.addresses import AddressError, split_host_port
 from nsqcore.metrics.quantile import LatencySummary
 from nsqcore.metrics.statsd import Packets
-from nsqcore.net.addresses import AddressError, split_host_port
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
 from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics

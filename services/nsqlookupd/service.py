@@ -9,13 +9,13 @@ import time
 
 import trio
 
+from nsqcore.addresses import AddressError
 from nsqcore.app import garbage
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.version import VERSION
 from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
-from nsqcore.net.addresses import AddressError
 from nsqcore.net.effects import Handler, Peer
 from nsqcore.reactor.listeners import Listener, open_listener
 from nsqcore.reactor.reactor import Reactor

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from nsqclient import ConnectionOptions, Message
 from nsqclient.connection.stream import dial, split_address, unix_path
 from nsqclient.messages.message import State
+from nsqcore.addresses import AddressError, parse_host_port
 from nsqcore.app.options import OptionsError
 from nsqcore.app.values import boolean, duration_text, integer, number, seconds
 
@@ -54,10 +55,10 @@ def _one_of(*words: str) -> Parse:
 
 def _local_host(value: str) -> str:
     """The host of ``host:port``; the port may be 0, and is not used: connections are several."""
-    host, colon, port = value.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("must be host:port; port 0 is any")
-    return host.removeprefix("[").removesuffix("]")
+    try:
+        return parse_host_port(value, lowest=0)[0]
+    except AddressError as error:
+        raise ValueError("must be host:port; port 0 is any") from error
 
 
 def _or_never(parse: Parse) -> Parse:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from attrs import Factory, define, field, frozen
 
+from nsqcore import addresses
 from nsqcore.net.effects import Peer
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command
@@ -120,4 +121,4 @@ class Client:
 
 def host_of(peer: Peer) -> str:
     """The address of ``peer`` without port and brackets; empty for a Unix socket."""
-    return peer.address.rpartition(":")[0].strip("[]")
+    return "" if addresses.is_unix(peer.address) else addresses.host_of(peer.address)

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 from nsqcore.wire.patterns import compile_pattern
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"

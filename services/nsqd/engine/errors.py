@@ -1,6 +1,6 @@
 """What the engine refuses, and why; the session turns it into the protocol's errors."""
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 
 class NotInFlight(NsqError):

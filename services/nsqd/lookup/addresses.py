@@ -5,12 +5,11 @@ scaled compose service does, stands for one nsqlookupd each. A name with one add
 version is one nsqlookupd, reached by whichever answers.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from nsqcore.net.addresses import AddressError, split_host_port
+from nsqcore.addresses import parse_host_port
 
 Endpoint = tuple[str, int]
 Resolve = Callable[[str, int], Awaitable[list[Endpoint]]]
@@ -22,19 +21,8 @@ def parse_address(address: str) -> Endpoint:
     Raises:
         AddressError: it is not ``host:port``.
     """
-    host, port = split_host_port(address)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise AddressError(f"address {address}: invalid port")
-    return host or "localhost", int(port)
-
-
-def is_literal(host: str) -> bool:
-    """Whether ``host`` is an IP address, which nothing needs to resolve."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    host, port = parse_host_port(address)
+    return host or "localhost", port
 
 
 async def resolve(host: str, port: int) -> list[Endpoint]:

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import trio
 from attrs import define, field, frozen
 
+from nsqcore.addresses import AddressError, is_literal, join_host_port
 from nsqcore.app.supervise import supervise
-from nsqcore.net.addresses import AddressError, join_host_port
 from nsqcore.wire.lookup import register_command, unregister_command
 from nsqcore.wire.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
-from nsqd.lookup.addresses import Endpoint, Resolve, is_literal, parse_address, resolve
+from nsqd.lookup.addresses import Endpoint, Resolve, parse_address, resolve
 from nsqd.lookup.peer import Connect, LookupPeer, State
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from attrs import define
 
 from nsqclient.core.errors import ConnectionLost, ProtocolError
 from nsqclient.core.options import Stream
+from nsqcore.addresses import AddressError, is_host, parse_host_port
+from nsqcore.errors import NsqError
 from nsqcore.net.reasons import failure_reason
-from nsqcore.wire.errors import NsqError
 
 DEFAULT_PORT = 4150
 
@@ -51,13 +52,15 @@ def split_address(address: str) -> tuple[str, int]:
         ValueError: it is none of these.
     """
     text = address.removeprefix("tcp://")
-    host, colon, port = text.rpartition(":")
-    if not colon or (text.startswith("[") and text.endswith("]")):
-        host, port = text, str(DEFAULT_PORT)
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if ":" not in text or text.endswith("]"):
+        text += f":{DEFAULT_PORT}"
+    try:
+        host, port = parse_host_port(text)
+    except AddressError:
+        host, port = "", 0
+    if not is_host(host):
         raise ValueError(f"{address!r} is not an address; write host:port or unix:/path")
-    return host, int(port)
+    return host, port
 
 
 def unix_path(address: str) -> str | None:
@@ -84,11 +87,11 @@ async def dial(address: str) -> Stream:
     path = unix_path(address)
     if path is not None:
         return await anyio.connect_unix(path)
-    host, port = split_address(address)
     try:
+        host, port = split_address(address)
         return await anyio.connect_tcp(host, port)
-    except ValueError as error:  # nsqlookupd may name a host that cannot even be looked up
-        raise OSError(f"{host!r} is not a host name: {error}") from error
+    except ValueError as error:  # of a host that cannot even be looked up
+        raise OSError(str(error)) from error
 
 
 @cache

@@ -4,7 +4,7 @@ All of them are `ClientError`. The cause on the other side of the socket
 travels as ``__cause__`` or in ``code``, the protocol's own token.
 """
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 
 class ClientError(NsqError):

@@ -5,7 +5,7 @@ from typing import Any
 from attrs import frozen
 
 from nsqclient.core.errors import HttpError
-from nsqcore.net.addresses import join_host_port
+from nsqcore.addresses import join_host_port
 
 
 @frozen

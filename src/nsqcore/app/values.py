@@ -12,6 +12,8 @@ from typing import Any
 
 import attrs
 
+from nsqcore.addresses import AddressError, parse_host_port, split_host_port
+
 # The units of a duration, in seconds; both spellings of the micro sign are in use.
 _UNITS = {
     "ns": 1e-9,
@@ -180,11 +182,14 @@ def between(lowest: float, highest: float) -> Callable[[float], None]:
 
 def address(value: str) -> None:
     """A check: ``host:port``, as ``127.0.0.1:4150``, ``[::1]:4150`` or ``:4150``."""
-    host, colon, port = value.rpartition(":")
-    if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-        raise ValueError("expected <addr>:<port>")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"unknown port {port!r}")
+    try:
+        port = split_host_port(value)[1]
+    except AddressError as error:
+        raise ValueError("expected <addr>:<port>") from error
+    try:
+        parse_host_port(value, lowest=0)
+    except AddressError as error:
+        raise ValueError(f"unknown port {port!r}") from error
 
 
 _TYPE_NAMES: dict[Callable[[Any], Any], str] = {

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from nsqcore.addresses import AddressError, host_of, parse_host_port
 from nsqcore.cluster.fields import objects, text
 from nsqcore.cluster.producer import Producer, ProducerTopic
 from nsqcore.cluster.stats import TopicStats
-from nsqcore.cluster.upstream import Answer, Upstream, ask_all
+from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
 
 KIND = "nsqd"
 
@@ -25,11 +26,13 @@ async def nsqd_info(upstream: Upstream, address: str) -> Producer:
     """
     raw = await upstream.get(address, "/info")
     producer = Producer.from_json(raw if isinstance(raw, dict) else {})
-    host, _, port = address.rpartition(":")
     if not producer.broadcast_address:
-        producer = attrs.evolve(
-            producer, broadcast_address=host.strip("[]"), http_port=int(port or 0)
-        )
+        try:
+            host, port = parse_host_port(address)
+        except AddressError as error:
+            raise UpstreamError(address, str(error)) from error
+        producer = attrs.evolve(producer, broadcast_address=host, http_port=port)
+    host = host_of(address)
     return producer if producer.hostname else attrs.evolve(producer, hostname=host)
 
 

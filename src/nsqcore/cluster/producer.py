@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
+from nsqcore.addresses import join_host_port
 from nsqcore.cluster.fields import Json, count, text, texts
-from nsqcore.net.addresses import join_host_port
 
 # Semantic Versioning 2.0.0; build metadata does not order versions.
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import trio
 
+from nsqcore.addresses import host_of, join_host_port
 from nsqcore.http.client import Answer as HttpAnswer
 from nsqcore.http.client import HttpClient, RequestFailed
 from nsqcore.http.pools import IDLE
@@ -131,8 +132,7 @@ class Upstream:
         secure = self._https.get(address)
         answer = await self._send(method, address, secure, path, params)
         if answer.status == 403 and secure is None and (port := _https_port(answer.body)):
-            host = address.rpartition(":")[0]
-            secure = self._https[address] = f"{host}:{port}"
+            secure = self._https[address] = join_host_port(host_of(address), port)
             answer = await self._send(method, address, secure, path, params)
         if answer.status != 200:
             shown = answer.body[:200].decode("utf-8", "replace")

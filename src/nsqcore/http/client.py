@@ -19,11 +19,11 @@ import anyio.to_thread
 import httpx
 from attrs import Factory, define, field, frozen
 
+from nsqcore.errors import NsqError
 from nsqcore.http.pools import IDLE, Pools
 from nsqcore.net.reasons import failure_reason
 from nsqcore.redaction import redact
 from nsqcore.tls import system_tls
-from nsqcore.wire.errors import NsqError
 
 # What an answer may unpack to, for each byte received, above the first MiB. Statistics shrink to a
 # twentieth.

@@ -7,7 +7,7 @@ whole string undecodable, which NSQ answers with ``400 INVALID_REQUEST``.
 import re
 from functools import lru_cache
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 # Publishers repeat themselves: ``topic=orders`` a million times. Longer strings are not kept, so

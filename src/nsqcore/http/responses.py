@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"

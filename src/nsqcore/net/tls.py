@@ -14,9 +14,9 @@ from typing import Any, cast
 import attrs
 import trio
 
+from nsqcore.errors import NsqError
 from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.ciphers import suite_name, version_name
-from nsqcore.wire.errors import NsqError
 
 # As the original.
 HANDSHAKE_TIMEOUT = 5.0

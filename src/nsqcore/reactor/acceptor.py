@@ -13,7 +13,7 @@ from typing import Protocol
 import attrs
 import trio
 
-from nsqcore.net.addresses import print_socket_address
+from nsqcore.addresses import print_socket_address
 from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Handler, Peer
 from nsqcore.reactor.connection import EPOLLIN

@@ -12,7 +12,7 @@ import stat
 
 import attrs
 
-from nsqcore.net.addresses import AddressError, is_unix, print_socket_address, split_host_port
+from nsqcore.addresses import AddressError, is_unix, print_socket_address, split_host_port
 
 # Go's default on Linux is the system's somaxconn; the kernel lowers a larger value to that.
 BACKLOG = 4096

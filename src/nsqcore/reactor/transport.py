@@ -13,9 +13,9 @@ from typing import Protocol
 import attrs
 import trio
 
+from nsqcore.errors import NsqError
 from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Close, Effect, Handler, Upgrade, Wait
-from nsqcore.wire.errors import NsqError
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import zlib
 
 from attrs import define, field
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 # Raw: no header, and the largest window, which every other implementation uses.
 WINDOW = -15

@@ -7,11 +7,8 @@ failures about a single message leave the connection open.
 
 from typing import ClassVar, Self
 
+from nsqcore.errors import NsqError
 from nsqcore.wire.names import as_bytes
-
-
-class NsqError(Exception):
-    """The root of every error the suite raises on purpose."""
 
 
 class ProtocolError(NsqError):

@@ -13,7 +13,7 @@ Bytes in, bytes out; no I/O. https://github.com/google/snappy/blob/main/framing_
 import cramjam
 from attrs import define
 
-from nsqcore.wire.errors import NsqError
+from nsqcore.errors import NsqError
 
 IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 COMPRESSED, UNCOMPRESSED, FIRST_SKIPPABLE, STREAM_START = 0x00, 0x01, 0x80, 0xFF

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from nsqcore.net.addresses import AddressError
+from nsqcore.addresses import AddressError
 from nsqcore.reactor.listeners import open_listener
 
 

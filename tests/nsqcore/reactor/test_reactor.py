@@ -7,7 +7,7 @@ import struct
 import pytest
 import trio
 
-from nsqcore.net.addresses import print_socket_address
+from nsqcore.addresses import print_socket_address
 from nsqcore.reactor import acceptor, closing
 
 

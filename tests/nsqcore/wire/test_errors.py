@@ -2,8 +2,9 @@ import inspect
 
 import pytest
 
+from nsqcore.errors import NsqError
 from nsqcore.wire import errors
-from nsqcore.wire.errors import BadProtocol, BadTopic, FinFailed, Invalid, NsqError, ProtocolError
+from nsqcore.wire.errors import BadProtocol, BadTopic, FinFailed, Invalid, ProtocolError
 
 CLASSES = [
     item

@@ -1,8 +1,8 @@
 import pytest
 import trio
 
-from nsqcore.net.addresses import AddressError
-from nsqd.lookup.addresses import is_literal, parse_address, resolve
+from nsqcore.addresses import AddressError, is_literal
+from nsqd.lookup.addresses import parse_address, resolve
 
 
 class Resolver:

@@ -2,10 +2,14 @@
 
 import pytest
 
-from nsqcore.net.addresses import (
+from nsqcore.addresses import (
     AddressError,
+    host_of,
+    is_host,
+    is_literal,
     is_unix,
     join_host_port,
+    parse_host_port,
     print_socket_address,
     split_host_port,
 )
@@ -29,6 +33,62 @@ def test_an_address_is_split_into_host_and_port(address, parts):
 def test_an_address_without_a_clear_port_is_an_error_that_names_it(address):
     with pytest.raises(AddressError, match="address"):
         split_host_port(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["h:", "h:http", "h:-1", "h:65536", "h:²", "h:" + "9" * 5000, "h:0", "::1:80", "h"]
+)
+def test_a_port_that_none_can_have_is_an_error(address):
+    with pytest.raises(AddressError):
+        parse_host_port(address)
+
+
+def test_host_and_port_come_as_text_and_number():
+    assert parse_host_port("[::1]:4150") == ("::1", 4150)
+    assert parse_host_port(":0", lowest=0) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("h:1", "h"),
+        ("h", "h"),
+        ("[::1]:1", "::1"),
+        ("[::1]", "::1"),
+        ("::1", "::1"),
+        (":1", ""),
+        ("[fe80::1%eth0]:1", "fe80::1%eth0"),
+    ],
+)
+def test_the_host_of_an_address_with_or_without_a_port(address, host):
+    assert host_of(address) == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "my_service", "a.b-c.example.", "10.0.0.1", "::1", "fe80::1%eth0", "x" * 63],
+)
+def test_names_and_addresses_are_hosts(host):
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", ".", "a..b", "-a", "a-", "user@host", "host/path", "host:80", "host?x", "a b", "\ud800",
+        "b\xfccher", "[::1]", "x" * 64, "a." * 127 + "ab", "a\n", "::1%a/b", "::1%a@b", "1:2",
+        "user:pw@127.0.0.1:25030/adm?",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_looked_up_is_no_host(host):
+    """Fault 80: what a registration says was used as a URL."""
+    assert not is_host(host)
+
+
+def test_an_ip_address_is_literal():
+    assert is_literal("10.0.0.1")
+    assert is_literal("fe80::1%eth0")
+    assert not is_literal("localhost")
 
 
 def test_an_ipv6_host_is_joined_in_brackets():
