@@ -34,6 +34,20 @@ FLOORS = [
 # Inside nsqd: a part may import those before it, and its own.
 NSQD = ["nsqd.storage", "nsqd.engine", "nsqd.client"]
 
+# Inside nsqadmin: each line may import those above it.
+NSQADMIN = [
+    ["nsqadmin.options", "nsqadmin.errors", "nsqadmin.notify"],
+    ["nsqadmin.collect", "nsqadmin.auth"],
+    ["nsqadmin.drawing"],
+    ["nsqadmin.admin"],
+    ["nsqadmin.actions", "nsqadmin.pages"],
+    ["nsqadmin.web"],
+    ["nsqadmin.api"],
+    ["nsqadmin.app"],
+    ["nsqadmin.service"],
+    ["nsqadmin.__main__"],
+]
+
 IO = {"trio", "anyio", "asyncio", "socket", "ssl", "select", "selectors", "subprocess"}
 FORBIDDEN = {
     "nsqcore.wire": IO | {"time", "logging"},
@@ -114,6 +128,23 @@ def test_inside_nsqd_the_engine_knows_nobody_and_the_sessions_only_the_engine(
             if inside(target, "nsqd"):
                 allowed = NSQD[: number + 1]
                 assert any(inside(target, other) for other in allowed), f"{name} -> {target}"
+
+
+def _nsqadmin_room(name: str) -> Place | None:
+    for number, packages in enumerate(NSQADMIN):
+        for package in packages:
+            if inside(name, package):
+                return Place(package, number)
+    return None
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
+def test_inside_nsqadmin_the_arrows_between_rooms_point_down(name: str, path: Path) -> None:
+    mine = _nsqadmin_room(name)
+    for target in imports(path):
+        theirs = _nsqadmin_room(target)
+        if mine and theirs and theirs.package != mine.package:
+            assert theirs.number < mine.number, f"{name} -> {target}"
 
 
 def test_every_module_has_its_floor() -> None:

@@ -4,7 +4,7 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from nsqadmin.accounts import hash_password
+from nsqadmin.auth.accounts import hash_password
 from nsqadmin.options import NsqadminOptions
 from nsqadmin.service import run
 from nsqcore.app import service

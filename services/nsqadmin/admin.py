@@ -11,14 +11,14 @@ from pathlib import Path
 
 import attrs
 
-from nsqadmin.accounts import Accounts
-from nsqadmin.collector import Collector
-from nsqadmin.history import History
+from nsqadmin.auth.accounts import Accounts
+from nsqadmin.auth.sessions import Sessions
+from nsqadmin.collect.collector import Collector
+from nsqadmin.collect.history import History
+from nsqadmin.collect.record import record_history
+from nsqadmin.collect.snapshot import Snapshot
 from nsqadmin.notify import Notifier
 from nsqadmin.options import NsqadminOptions
-from nsqadmin.record import record_history
-from nsqadmin.sessions import Sessions
-from nsqadmin.snapshot import Snapshot
 from nsqcore.app.options import OptionsError
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream

@@ -13,20 +13,20 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Redirect
 
-from nsqadmin.access import Viewer
-from nsqadmin.actions import Refused
 from nsqadmin.admin import Admin
-from nsqadmin.api import make_api
-from nsqadmin.config_api import make_config_api
-from nsqadmin.events import add_events
-from nsqadmin.forms import add_forms
-from nsqadmin.graphite_api import add_graphite
-from nsqadmin.headers import add_security, compress, content_policy
-from nsqadmin.login import add_login
-from nsqadmin.operations import OPEN, add_operations
-from nsqadmin.pages import Pages, add_pages
-from nsqadmin.requests import Identity, check_origin, check_target, respond, wants_page
-from nsqadmin.static import add_static
+from nsqadmin.api.cluster import make_api
+from nsqadmin.api.config import make_config_api
+from nsqadmin.api.graphite import add_graphite
+from nsqadmin.api.operations import OPEN, add_operations
+from nsqadmin.auth.access import Viewer
+from nsqadmin.errors import Refused
+from nsqadmin.web.events import add_events
+from nsqadmin.web.forms import add_forms
+from nsqadmin.web.headers import add_security, compress, content_policy
+from nsqadmin.web.login import add_login
+from nsqadmin.web.pages import Pages, add_pages
+from nsqadmin.web.requests import Identity, check_origin, check_target, respond, wants_page
+from nsqadmin.web.static import add_static
 
 logger = logging.getLogger(__name__)
 

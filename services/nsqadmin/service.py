@@ -12,8 +12,8 @@ import trio
 
 from nsqadmin.admin import Admin, make_admin
 from nsqadmin.app import MAX_BODY, make_app
-from nsqadmin.asgi import Application, Gateway
 from nsqadmin.options import NsqadminOptions, check
+from nsqadmin.web.gateway import Application, Gateway
 from nsqcore.app.service import Process
 from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts

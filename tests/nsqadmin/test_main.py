@@ -3,7 +3,7 @@ import io
 import pytest
 
 from nsqadmin.__main__ import main
-from nsqadmin.accounts import verify_password
+from nsqadmin.auth.accounts import verify_password
 
 
 @pytest.mark.slow

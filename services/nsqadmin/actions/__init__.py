@@ -1,0 +1,1 @@
+"""Changes to the cluster: checked, done, logged, notified."""

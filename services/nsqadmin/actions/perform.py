@@ -1,0 +1,142 @@
+"""Admin actions: checked, done, written to the log, notified.
+
+Both roads to a change end here: the JSON API and the forms of the pages. An action is refused with
+`Refused`, which carries the status and text of the API; daemons that failed while others did it
+come back as a warning text.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import attrs
+
+from nsqadmin.admin import Admin
+from nsqadmin.auth.access import Viewer
+from nsqadmin.errors import Refused
+from nsqadmin.notify import AdminAction
+from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.units import SECOND
+from nsqcore.wire.names import is_valid_name
+
+logger = logging.getLogger(__name__)
+
+VERBS = ("pause", "unpause", "empty", "delete", "create", "tombstone")
+
+
+@attrs.frozen(kw_only=True)
+class Action:
+    """A change somebody wants: a verb of `VERBS` on a topic or, if it is named, a channel.
+
+    ``node`` limits it to one nsqd, by HTTP address; tombstone needs it.
+    """
+
+    verb: str
+    topic: str
+    channel: str = ""
+    node: str = ""
+
+    @property
+    def name(self) -> str:
+        """What notifications and the log call it."""
+        if self.verb == "tombstone":
+            return "tombstone_topic_producer"
+        return f"{self.verb}_{'channel' if self.channel else 'topic'}"
+
+    @property
+    def target(self) -> str:
+        """What it acts on, for people."""
+        name = f"{self.topic}/{self.channel}" if self.channel else self.topic
+        return f"{name} on {self.node}" if self.node else name
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """The request that an action came with."""
+
+    viewer: Viewer
+    user_agent: str
+    url: str
+
+
+def warning(failures: Sequence[UpstreamError]) -> str:
+    """The API's ``message`` for daemons that failed while others did not."""
+    return f"WARNING: {'; '.join(str(failure) for failure in failures)}" if failures else ""
+
+
+def upstream_error(error: AllFailed) -> Refused:
+    """The API's answer when no daemon at all could be asked."""
+    return Refused(502, f"UPSTREAM_ERROR: {error}")
+
+
+def allow(viewer: Viewer, verb: str) -> None:
+    """Refuse what the viewer may not do.
+
+    Raises:
+        Refused: 403.
+    """
+    if not viewer.may(verb):
+        logger.warning("user(%s): refused %s from %s", viewer.user or "-", verb, viewer.address)
+        raise Refused(403, "FORBIDDEN")
+
+
+async def perform(admin: Admin, action: Action, origin: Origin) -> str:
+    """Do ``action``; the warning about daemons that failed, or an empty text.
+
+    Raises:
+        Refused: not allowed, not valid, or nobody could be asked.
+    """
+    allow(origin.viewer, action.verb)
+    if action.verb in ("create", "tombstone") and not is_valid_name(action.topic):
+        raise Refused(400, "INVALID_TOPIC")
+    if action.verb == "create" and action.channel and not is_valid_name(action.channel):
+        raise Refused(400, "INVALID_CHANNEL")
+    viewer = origin.viewer
+    try:
+        failures = await _do(admin, action)
+    except AllFailed as error:
+        logger.error(
+            "user(%s): failed to %s %s from %s: %s",
+            viewer.user or "-", action.name, action.target, viewer.address, error,
+        )  # fmt: skip
+        raise upstream_error(error) from error
+    logger.info(
+        "user(%s): %s %s from %s", viewer.user or "-", action.name, action.target, viewer.address
+    )
+    for failure in failures:
+        logger.warning("user(%s): %s: %s", viewer.user or "-", action.name, failure)
+    _notify(admin, action, origin)
+    return warning(failures)
+
+
+async def _do(admin: Admin, action: Action) -> tuple[UpstreamError, ...]:
+    cluster = admin.cluster
+    match action.verb:
+        case "create":
+            return await cluster.create(action.topic, action.channel)
+        case "delete":
+            return await cluster.delete(action.topic, action.channel)
+        case "tombstone":
+            return await cluster.tombstone(action.topic, action.node)
+        case "pause" | "unpause" | "empty":
+            node = action.node or None
+            return await cluster.act(action.verb, action.topic, action.channel, node=node)
+    raise Refused(400, "INVALID_ACTION")
+
+
+def _notify(admin: Admin, action: Action, origin: Origin) -> None:
+    whole = attrs.evolve(action, channel="")
+    # As the original: creating a channel creates its topic too, and says so first.
+    for part in [whole, action] if action.verb == "create" and action.channel else [action]:
+        admin.notifier.notify(
+            AdminAction(
+                action=part.name,
+                topic=part.topic,
+                channel=part.channel,
+                node=part.node,
+                timestamp=admin.wall() // SECOND,
+                user=origin.viewer.user,
+                remote_ip=origin.viewer.address,
+                user_agent=origin.user_agent,
+                url=origin.url,
+            )
+        )

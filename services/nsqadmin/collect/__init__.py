@@ -1,0 +1,1 @@
+"""Looks at the cluster, and remembers what it saw."""

@@ -1,0 +1,104 @@
+"""Numbers and times as people read them; the filters of the templates.
+
+Pure functions from values to text. Thousands have commas, durations are those of the original
+(`1h2m3.45s`, `12.5ms`), rates get as many digits as still mean something.
+"""
+
+import hashlib
+import re
+from functools import lru_cache
+from urllib.parse import quote
+
+
+def commas(value: float) -> str:
+    """``1234567`` as ``1,234,567``."""
+    return f"{int(value):,}"
+
+
+def short(value: float) -> str:
+    """A number in little room: ``987``, ``12.3k``, ``4.5M``."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            size = limit / 10 if unit == "k" else limit
+            return (
+                f"{value / size:.3g}{unit}" if value / size < 1000 else f"{value / size:.0f}{unit}"
+            )
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.1f}"
+
+
+def rate(value: float) -> str:
+    """Messages per second: ``0``, ``0.2``, ``12.5``, ``1,234``."""
+    if value < 0.05:
+        return "0"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def nanoseconds(value: float) -> str:
+    """A duration in nanoseconds: ``1h2m3.45s``, ``12.5ms``, ``980ns``."""
+    left = max(0, int(value))
+    shown = ""
+    for unit, size in (("h", 3_600_000_000_000), ("m", 60_000_000_000)):
+        if left >= size:
+            count, left = divmod(left, size)
+            shown += f"{count}{unit}"
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
+        if left >= size:
+            return f"{shown}{round(left / size, 2):g}{unit}"
+    return shown if shown and not left else f"{shown}{left}ns"
+
+
+def seconds(value: float) -> str:
+    """A duration in whole seconds: ``45s``, ``3m20s``, ``5h12m``, ``9d4h``."""
+    left = max(0, int(value))
+    for unit, size, below, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "m", 60),
+        ("m", 60, "s", 1),
+    ):
+        if left >= size:
+            count, rest = divmod(left, size)
+            return f"{count}{unit}{rest // part}{below}" if rest // part else f"{count}{unit}"
+    return f"{left}s"
+
+
+def percentile(quantile: float) -> str:
+    """A quantile's name: ``0.99`` as ``99th``, ``0.999`` as ``99.9th``, ``1`` as ``max``."""
+    if quantile >= 1:
+        return "max"
+    percent = round(quantile * 100, 4)
+    shown = f"{percent:g}"
+    if percent % 1:
+        return shown + "th"
+    whole = int(percent)
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
+    return shown + ("th" if whole % 100 in (11, 12, 13) else suffix)
+
+
+def percent(part: float, whole: float) -> str:
+    """A share: ``12.5%``."""
+    return f"{part / whole * 100:.1f}%" if whole else "0%"
+
+
+def plural(count: int, word: str) -> str:
+    """``1 topic``, ``2 topics``."""
+    ending = "" if count == 1 else "es" if word.endswith(("x", "ch")) else "s"
+    return f"{count:,} {word}{ending}"
+
+
+def path_part(value: str) -> str:
+    """A name as one segment of a URL's path."""
+    return quote(value, safe="")
+
+
+@lru_cache(maxsize=20_000)
+def slot(key: str) -> str:
+    """A short name for ``key`` that is safe anywhere in HTML."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+_SAFE_LINK = re.compile(r"https?://", re.IGNORECASE)
+
+
+def web_link(value: str) -> str:
+    """``value`` if it is a web address, else nothing: a link must never carry a script."""
+    return value if _SAFE_LINK.match(value) else ""

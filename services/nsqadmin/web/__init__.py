@@ -1,0 +1,1 @@
+"""The web application: requests, sessions, forms, events, static files."""

@@ -1,0 +1,134 @@
+"""Live updates: one stream of server-sent events per open page, all fed by the one collector.
+
+A stream sends the parts of its page that changed since the last snapshot (event ``parts``), or the
+whole of ``main`` if more than that changed (``page``), or just the time (``tick``). It asks no
+daemon anything. Pages that look the same to everybody who may do the same are drawn once per
+snapshot, however many watch them.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import attrs
+import trio
+from quart import Response, g, request
+from quart_trio import QuartTrio
+
+from nsqadmin.admin import Admin
+from nsqadmin.auth.access import Viewer
+from nsqadmin.collect.snapshot import Snapshot
+from nsqadmin.pages.render import Split, split
+from nsqadmin.pages.view import NoSuchPage
+from nsqadmin.web.pages import GRAPH_COOKIE, Pages
+from nsqadmin.web.requests import Identity
+
+# Browsers open six connections to a host, and people a few dozen tabs: above this somebody counts
+# wrong.
+MAX_STREAMS = 500
+# A proxy that drops silent connections does so after a minute at the earliest.
+_QUIET = 15.0
+
+
+@attrs.define(eq=False)
+class Streams:
+    """All open streams of this process."""
+
+    admin: Admin
+    pages: Pages
+    count: int = 0
+    _drawn: dict[tuple[object, ...], tuple[str, Split]] = attrs.field(factory=dict)
+    _drawn_of: int = -1
+
+    def draw(
+        self, viewer: Viewer, path: str, arguments: Mapping[str, str], graph_span: str = ""
+    ) -> tuple[str, Split]:
+        """A page's ``main`` at this moment, whole and in parts.
+
+        Raises:
+            NoSuchPage: what it shows is gone.
+        """
+        version = self.admin.collector.snapshot.version
+        if version != self._drawn_of:
+            self._drawn.clear()
+            self._drawn_of = version
+        key = (path, tuple(sorted(arguments.items())), viewer.role, graph_span)
+        if key not in self._drawn:
+            view = self.pages.view(viewer, path, arguments, graph_span=graph_span)
+            whole = self.pages.renderer.main(view, self.pages.find(view))
+            self._drawn[key] = (whole, split(whole))
+        return self._drawn[key]
+
+    async def events(
+        self,
+        viewer: Viewer,
+        path: str,
+        arguments: Mapping[str, str],
+        still: Callable[[], bool],
+        *,
+        graph_span: str = "",
+    ) -> AsyncIterator[str]:
+        """The events of one page, as long as ``still`` says that its viewer may see it."""
+        collector = self.admin.collector
+        self.count += 1
+        collector.watchers += 1
+        try:
+            yield "retry: 2000\n\n"
+            before: Split | None = None
+            version = -1
+            while still():
+                snapshot: Snapshot | None = None
+                with trio.move_on_after(_QUIET):
+                    snapshot = await collector.changed(version)
+                if snapshot is None:
+                    yield ": still here\n\n"
+                    continue
+                version = snapshot.version
+                try:
+                    whole, now = self.draw(viewer, path, arguments, graph_span)
+                except NoSuchPage:
+                    yield event("gone", {})
+                    return
+                yield difference(before, now, whole, snapshot.taken)
+                before = now
+        finally:
+            self.count -= 1
+            collector.watchers -= 1
+
+
+def difference(before: Split | None, now: Split, whole: str, taken: int) -> str:
+    """The event that takes a browser from one drawing of a page to the next."""
+    at = taken // 1_000_000
+    if before is None or before.skeleton != now.skeleton:
+        return event("page", {"at": at, "html": whole})
+    changed = {key: part for key, part in now.parts.items() if before.parts.get(key) != part}
+    return event("parts", {"at": at, "parts": changed}) if changed else event("tick", {"at": at})
+
+
+def event(name: str, data: object) -> str:
+    """One server-sent event."""
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
+    """Route ``/events?view=/topics/...``."""
+    base = admin.options.base_path.rstrip("/")
+    streams = Streams(admin, pages)
+
+    @app.get(f"{base}/events")
+    async def events() -> Response:
+        if streams.count >= MAX_STREAMS:
+            return Response("too many streams", 503, {"Retry-After": "30"})
+        asked = urlsplit(request.args.get("view", "/"))
+        path = unquote(asked.path)
+        path = path[len(base) :] if path.startswith(base) else path
+        arguments = dict(parse_qsl(asked.query)[:50])
+        viewer: Viewer = g.viewer
+        still = identity.witness(request, viewer)
+        span = request.cookies.get(GRAPH_COOKIE, "")
+        stream = streams.events(viewer, path or "/", arguments, still, graph_span=span)
+        response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+        response.timeout = None
+        return response
