@@ -1,50 +1,28 @@
-"""A utility as a real process, with what it printed; an HTTP endpoint for it to call."""
+"""A utility, in a thread of the test's process or in one of its own; an HTTP endpoint for it."""
 
+import contextlib
+import importlib
+import logging
 import os
-import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from signal import SIGTERM, Signals
 
 from attrs import define, field
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 
+from nsqcore.app.service import Process
+from nsqcore.app.streams import Streams
+
 
 @define(eq=False)
-class Tool:
-    """A running utility; its output goes to files."""
+class Outputs:
+    """The files that a utility writes its output and its log to."""
 
-    process: subprocess.Popen[bytes]
     folder: Path
-
-    @classmethod
-    def start(
-        cls,
-        program: str,
-        flags: Sequence[str],
-        folder: Path,
-        stdin: bytes | int,
-        limits: Callable[[], None] | None,
-    ) -> "Tool":
-        """Start it, with ``stdin`` as its input."""
-        given = stdin
-        if isinstance(stdin, bytes):
-            (folder / "in").write_bytes(stdin)
-            given = os.open(folder / "in", os.O_RDONLY)
-        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-            process = subprocess.Popen(
-                [str(BIN / program), *flags],
-                cwd=folder,
-                stdin=given,
-                stdout=out,
-                stderr=err,
-                preexec_fn=limits,
-            )
-        if isinstance(stdin, bytes):
-            os.close(int(given))
-        return cls(process, folder)
 
     @property
     def out(self) -> bytes:
@@ -61,11 +39,124 @@ class Tool:
         """The lines it has printed, sorted."""
         return sorted(self.out.splitlines())
 
+
+def open_input(folder: Path, stdin: bytes | int) -> int:
+    """A descriptor for standard input: of a file with the bytes, or the one that is given."""
+    if isinstance(stdin, int) and stdin >= 0:
+        return os.dup(stdin)
+    (folder / "in").write_bytes(stdin if isinstance(stdin, bytes) else b"")
+    return os.open(folder / "in", os.O_RDONLY)
+
+
+@define(eq=False)
+class Tool(Outputs):
+    """A utility that runs in a thread: its `main`, with files as standard streams."""
+
+    thread: threading.Thread = field(init=False)
+    process: Process = field(init=False)
+    status: int | None = None
+
+    @classmethod
+    def start(
+        cls, program: str, flags: Sequence[str], folder: Path, stdin: bytes | int, stdout: int
+    ) -> "Tool":
+        """Start it, with ``stdin`` as its input; ``stdout`` is a file below 0."""
+        main = importlib.import_module(f"nsqtools.{program}").main
+        tool = cls(folder)
+        write = os.O_WRONLY | os.O_CREAT
+        out = os.open(folder / "out", write) if stdout < 0 else os.dup(stdout)
+        streams = Streams(open_input(folder, stdin), out, os.open(folder / "err", write))
+        tool.process = Process(streams=streams)
+
+        def run() -> None:
+            try:
+                tool.status = main(list(flags), tool.process)
+            except SystemExit as end:
+                tool.status = int(end.code or 0)
+            finally:
+                for descriptor in (streams.stdin, streams.stdout, streams.stderr):
+                    os.close(descriptor)
+
+        tool.thread = threading.Thread(target=run, daemon=True, name=program)
+        tool.thread.start()
+        return tool
+
+    def signal(self, number: Signals) -> None:
+        """Tell it of a signal, once it runs."""
+        wait_until(lambda: self.process.send_signal(number) or not self.thread.is_alive())
+
+    def wait(self) -> int:
+        """Its exit status, once it ends by itself."""
+        self.thread.join(PATIENCE)
+        assert self.status is not None, f"still running, or failed: {self.err}"
+        return self.status
+
+    def end(self, number: Signals = SIGTERM) -> int:
+        """Send a signal; the exit status."""
+        self.signal(number)
+        return self.wait()
+
+    def clean_up(self) -> None:
+        """End it if it still runs."""
+        if self.thread.is_alive():
+            self.signal(SIGTERM)
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), f"does not end: {self.err}"
+
+
+@contextlib.contextmanager
+def kept_logging() -> Iterator[None]:
+    """Undo what a utility does to the log of this process."""
+    root = logging.getLogger()
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:], logging.raiseExceptions = handlers, raises
+        root.setLevel(level)
+
+
+@define(eq=False)
+class ToolProcess(Outputs):
+    """A utility that runs in a process of its own."""
+
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @classmethod
+    def start(
+        cls,
+        program: str,
+        flags: Sequence[str],
+        folder: Path,
+        stdin: bytes | int,
+        limits: Callable[[], None] | None,
+        stdout: int = -1,
+    ) -> "ToolProcess":
+        """Start it, with ``stdin`` as its input; ``stdout`` is a file below 0."""
+        tool = cls(folder)
+        given = open_input(folder, stdin)
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            tool.process = subprocess.Popen(
+                [str(BIN / program), *flags],
+                cwd=folder,
+                stdin=given,
+                stdout=out if stdout < 0 else stdout,
+                stderr=err,
+                preexec_fn=limits,
+            )
+        os.close(given)
+        return tool
+
+    def signal(self, number: Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
     def wait(self) -> int:
         """Its exit status, once it ends by itself."""
         return self.process.wait(PATIENCE)
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def end(self, number: Signals = SIGTERM) -> int:
         """Send a signal; the exit status."""
         self.process.send_signal(number)
         return self.wait()

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 import attrs
 
 from nsqcore.app.flags import FlagError, ParsedFlags, parse_flags
+from nsqcore.app.streams import Streams, text_output
 from nsqcore.app.values import boolean, duration_text, integer, seconds, text, type_name
 from nsqcore.app.version import version_line
 
@@ -171,6 +172,8 @@ def load(
     *,
     version: Version = "",
     notes: list[str] | None = None,
+    arguments_allowed: bool = True,
+    streams: Streams | None = None,
 ) -> T:
     """The settings of this run; ends the program where there can be none.
 
@@ -181,27 +184,33 @@ def load(
     Args:
         version: the line that ``--version`` prints, or what makes it, where it is to differ from
             `version_line`; None for a program that has no such flag.
+        arguments_allowed: whether arguments behind the flags are ignored, with a note, or refused.
+        streams: where answers and errors go; by default where Python's own streams lead.
 
     Raises:
         SystemExit: with a status as `OptionsError` has, after one line on stderr.
     """
     table = {setting.flag: setting for setting in settings(cls, program)}
     found: list[str] = []
+    stdout = text_output(streams.stdout) if streams else sys.stdout
+    stderr = text_output(streams.stderr) if streams else sys.stderr
     try:
         flags = _parse(table, arguments, has_version=version is not None)
         asked = {name for name, _ in flags.given}
         if asked & {"h", "help"} - set(table):
-            _answer(help_text(cls, program, version=version))
+            _answer(stdout, help_text(cls, program, version=version))
         if "version" not in table and _is_on(flags, "version"):
             line = version() if callable(version) else version
-            _answer((line or version_line(program)) + "\n")
+            _answer(stdout, (line or version_line(program)) + "\n")
+        if flags.rest and not arguments_allowed:
+            raise OptionsError(f"unknown arguments: {' '.join(flags.rest)}")
         options = _resolve(cls, table, flags, environment, found)
     except OptionsError as error:
         hint = f"; see {program} --help" if error.status == 2 else ""
-        _write(sys.stderr, f"{program}: {error}{hint}\n")
+        _write(stderr, f"{program}: {error}{hint}\n")
         raise SystemExit(error.status) from error
     if notes is None:
-        _write(sys.stderr, "".join(f"{program}: {note}\n" for note in found))
+        _write(stderr, "".join(f"{program}: {note}\n" for note in found))
     else:
         notes += found
     return options
@@ -219,8 +228,8 @@ def _is_on(flags: ParsedFlags, name: str) -> bool:
     return answer
 
 
-def _answer(answer: str) -> NoReturn:
-    _write(sys.stdout, answer)
+def _answer(stdout: Any, answer: str) -> NoReturn:
+    _write(stdout, answer)
     raise SystemExit(0)
 
 

@@ -13,14 +13,15 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import attrs
 import trio
 
-from nsqcore.app import log, sdnotify
+from nsqcore.app import log, sdnotify, startup
 from nsqcore.app.options import OptionsError, Version, load
+from nsqcore.app.streams import Streams
 from nsqcore.app.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 # The first asks for a clean stop and the second may be the same wish arriving twice (Ctrl-C reaches
 # a whole process group, then its supervisor says it again); with the third somebody means it.
 _MAX_STOPS = 3
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 T = TypeVar("T", bound=log.LogOptions)
 
@@ -40,12 +39,17 @@ class Process:
 
     The daemon may set ``on_reload``, called at SIGHUP, and ``on_sigterm``, called at the first
     SIGTERM in place of a shutdown (to drain first; the next SIGTERM is a shutdown).
+
+    ``streams`` are its standard input, output and error.
     """
 
+    streams: Streams = attrs.field(factory=Streams)
     shutdown: trio.Event = attrs.field(factory=trio.Event)
     on_reload: Callable[[], None] | None = None
     on_sigterm: Callable[[], None] | None = None
     _stops: int = 0
+    _token: trio.lowlevel.TrioToken | None = None
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def ready(self) -> None:
         """Tell the supervisor that clients can be served."""
@@ -54,6 +58,21 @@ class Process:
     def status(self, text: str) -> None:
         """Tell the supervisor in a few words what is going on."""
         sdnotify.notify(f"STATUS={text}")
+
+    def send_signal(self, number: int) -> bool:
+        """Act on a signal as if it had been sent; from any thread. False if the daemon is over."""
+        if self._token is None:
+            return False
+        try:
+            self._token.run_sync_soon(self._act, number)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def _act(self, number: int) -> None:
+        if not self.signalled(number):
+            logger.warning("process: told %d times to stop, not waiting any longer", _MAX_STOPS)
+            self._scope.cancel()
 
     def signalled(self, number: int) -> bool:
         """Act on a signal; False when patience is at an end and the daemon is to be cancelled."""
@@ -85,43 +104,55 @@ def main(
     *,
     version: Version = "",
     arguments: Sequence[str] | None = None,
+    arguments_allowed: bool = True,
+    process: Process | None = None,
 ) -> int:
     """The exit status of a daemon, after it has run.
+
+    In another thread than the main one it can run beside others, and gets no signals; then
+    ``process`` is the way to tell it to stop.
 
     Args:
         version: what ``--version`` prints, or what makes it, where it is to tell more than usual.
         arguments: the command line without the program; that of this process by default.
+        arguments_allowed: whether arguments behind the flags are ignored, with a warning, or
+            refused.
+        process: what the daemon gets; by default one with the standard streams.
     """
+    startup.begin()
+    process = process or Process()
     notes: list[str] = []
     given = sys.argv[1:] if arguments is None else arguments
-    options = load(options_class, program, given, version=version, notes=notes)
-    log.set_up(program, options)
+    options = load(
+        options_class,
+        program,
+        given,
+        version=version,
+        notes=notes,
+        arguments_allowed=arguments_allowed,
+        streams=process.streams,
+    )
+    log.set_up(program, options, stream=log.LogStream(process.streams.stderr))
     logger.info("%s v%s (built w/python%s)", program, VERSION, platform.python_version())
     for note in notes:
         logger.warning("settings: %s", note)
-    early: list[int] = []
-    for number in _SIGNALS:
-        signal.signal(number, lambda number, _: early.append(number))
     try:
-        trio.run(_supervise, options, run, early)
+        trio.run(_supervise, options, run, process)
     except BaseExceptionGroup as group:
         return max(_report(error) for error in _leaves(group))
     except (Exception, KeyboardInterrupt) as error:
         return _report(error)
     finally:
-        # One that comes a moment after the end must not turn the status into "killed".
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        startup.ignore_signals()
     return 0
 
 
-async def _supervise(options: T, run: Run[T], early: Sequence[int]) -> None:
-    process = Process()
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
-        for number in early:
-            process.signalled(number)
+async def _supervise(options: T, run: Run[T], process: Process) -> None:
+    process._token = trio.lowlevel.current_trio_token()
+    with process._scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_handle_signals, signals, process, nursery.cancel_scope)
+            if signals := startup.handled_signals():
+                await nursery.start(_handle_signals, signals, process)
             if interval := sdnotify.watchdog_interval():
                 nursery.start_soon(_feed_watchdog, interval)
             await run(options, process)
@@ -129,12 +160,17 @@ async def _supervise(options: T, run: Run[T], early: Sequence[int]) -> None:
 
 
 async def _handle_signals(
-    signals: AsyncIterator[int], process: Process, scope: trio.CancelScope
+    signals: Sequence[signal.Signals],
+    process: Process,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    async for number in signals:
-        if not process.signalled(number):
-            logger.warning("process: told %d times to stop, not waiting any longer", _MAX_STOPS)
-            scope.cancel()
+    with trio.open_signal_receiver(*signals) as received:
+        for number in startup.pop_noted_signals():
+            process._act(number)
+        task_status.started()
+        async for number in received:
+            process._act(number)
 
 
 async def _feed_watchdog(interval: float) -> None:

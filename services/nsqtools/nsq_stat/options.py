@@ -1,0 +1,51 @@
+"""Settings of ``nsq_stat``."""
+
+import attrs
+
+from nsqcore.app.options import option
+from nsqtools.shared import checks
+from nsqtools.shared import options as shared_options
+
+
+def _count(value: object) -> int:
+    """A number of 32 bits, and no other notation than the usual one."""
+    text = str(value)
+    if not text.removeprefix("-").removeprefix("+").isdecimal() or abs(int(text)) >= 2**31:
+        raise ValueError("expected a whole number")
+    return int(text)
+
+
+@attrs.frozen(kw_only=True)
+class StatOptions:
+    """Settings of one ``nsq_stat``."""
+
+    topic: str = option("", "NSQ topic")
+    channel: str = option("", "NSQ channel")
+    interval: float = option(2.0, "time between two rows")
+    count: int | None = option(None, "number of rows; no limit by default", parse=_count, shown="")
+    nsqd_http_addresses: tuple[str, ...] = option(
+        (),
+        "nsqd HTTP address (may be given multiple times)",
+        flag="nsqd-http-address",
+        many=True,
+    )
+    lookupd_http_addresses: tuple[str, ...] = shared_options.lookupd_option()
+    http_client_connect_timeout: float = option(2.0, "timeout for HTTP connect")
+    http_client_request_timeout: float = option(5.0, "timeout for HTTP request")
+    log_level: str = shared_options.fixed("warn")
+    log_prefix: str = shared_options.fixed("")
+    log_format: str = shared_options.fixed("text")
+
+
+def check(options: StatOptions) -> None:
+    checks.require(options.topic and options.channel, "--topic and --channel are required")
+    checks.require(options.interval > 0, "--interval should be positive")
+    for flag in ("connect", "request"):
+        timeout = getattr(options, f"http_client_{flag}_timeout")
+        checks.require(timeout > 0, f"--http-client-{flag}-timeout should be positive")
+    checks.require(options.count is None or options.count > 0, "--count should be positive")
+    nsqds, lookupds = options.nsqd_http_addresses, options.lookupd_http_addresses
+    checks.one_kind_of_address(nsqds, lookupds, flag="nsqd-http-address")
+    for address in (*nsqds, *lookupds):
+        no_scheme = not address.startswith("http")
+        checks.require(no_scheme, f"address should not contain a scheme, as {address} does")

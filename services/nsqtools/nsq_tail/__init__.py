@@ -1,0 +1,13 @@
+"""``nsq_tail``: the messages of some topics, a line each, on standard output."""
+
+from typing import Any
+
+from nsqcore.app import startup
+
+
+def main(arguments: Any = None, process: Any = None) -> int:
+    """The exit status of ``nsq_tail``; see `nsqtools.shared.program.run_program`."""
+    startup.begin()  # before the imports: they take a while, and signals may come meanwhile
+    from nsqtools.nsq_tail.program import start
+
+    return start(arguments, process)

@@ -1,0 +1,136 @@
+"""One topic into files: no message is finished before it is on disk.
+
+Consumer ─batches─▶ pending ─▶ Output (write, rotate, sync; in a thread) ─▶ finish
+
+Messages wait, written but not finished, until a sync: after ``sync_interval`` seconds, when nsqd
+would send no more without answers, when a file is begun or finished, and at the end. Meanwhile
+their timeouts are moved on. Whatever ends this before a sync leaves them unfinished: nsqd delivers
+them again, and some may then be in the files twice, but none is missing.
+"""
+
+import logging
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from nsqclient import Consumer, Message
+from nsqclient.messages.message import State
+from nsqtools.nsq_to_file.output import Output
+from nsqtools.shared.progress import Progress
+from nsqtools.shared.source import open_source
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at whether nsqd waits for answers, while nothing else happens: its share
+# of max_in_flight falls when another nsqd comes.
+LOOK = 1.0
+
+
+@attrs.define(eq=False)
+class FileLog:
+    """The messages of ``topic``, written by ``output``."""
+
+    topic: str
+    output: Output
+    settings: dict[str, Any] = attrs.field(repr=False)
+    sync_interval: float
+    shutdown: trio.Event
+    progress: Progress
+    _pending: list[Message] = attrs.field(factory=list)
+    _finish_file: bool = False
+    _waiting: trio.CancelScope | None = None
+
+    def finish_file(self) -> None:
+        """Finish the present file soon; the next message begins another."""
+        self._finish_file = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def run(self) -> None:
+        """Write messages until told to stop; all that are taken are on disk then.
+
+        Raises:
+            OSError: a file cannot be written; messages not known to be on disk were given back.
+        """
+        async with open_source(
+            self.topic, self.settings, self.shutdown, must_connect=False
+        ) as consumer:
+            try:
+                await self._log(consumer)
+            finally:
+                for message in self._pending:
+                    if message.state is State.OPEN:
+                        message.requeue_nowait(0, backoff=False)
+                self.output.abandon()
+
+    async def _log(self, consumer: Consumer) -> None:
+        tick = trio.current_time() + self.sync_interval
+        stopping = False
+        while not stopping:
+            until = min(tick, trio.current_time() + LOOK) if self._pending else tick
+            batch = await self._next(consumer, until)
+            stopping = batch is None
+            for message in batch or ():
+                message.auto_touch = True
+                self._pending.append(message)
+            due = trio.current_time() >= tick
+            if due:
+                tick = trio.current_time() + self.sync_interval
+            hang_up, self._finish_file = self._finish_file, False
+            full = len(self._pending) >= self.settings["max_in_flight"] or consumer.is_starved()
+            if batch or due or hang_up or stopping or (full and self._pending):
+                records = [message.body for message in batch or ()]
+                if hang_up:
+                    await trio.to_thread.run_sync(self.output.close)
+                safe = await trio.to_thread.run_sync(
+                    partial(
+                        self._step, records, tick=due, sync=due or hang_up or full, close=stopping
+                    )
+                )
+                self.progress.add(len(records), sum(map(len, records)) + len(records))
+                if safe:
+                    self._finish_all()
+
+    async def _next(self, consumer: Consumer, until: float) -> list[Message] | None:
+        """The next messages, none if there are none until then; None when it is over."""
+        if self._finish_file:
+            return []
+        room = self.settings["max_in_flight"] - len(self._pending)
+        with trio.CancelScope(deadline=until) as self._waiting:
+            try:
+                return await consumer.take_many(room)
+            except StopAsyncIteration:
+                return None
+            finally:
+                self._waiting = None
+        return []
+
+    def _step(self, records: list[bytes], *, tick: bool, sync: bool, close: bool) -> bool:
+        """Do what is due with the files; returns whether all records so far are on disk."""
+        output = self.output
+        if tick:
+            output.tick()
+        sync = output.write(records) or sync
+        if close:
+            output.close()
+        elif sync:
+            output.sync()
+        return sync or close
+
+    def _finish_all(self) -> None:
+        expired = 0
+        for message in self._pending:
+            if message.state is State.OPEN:
+                message.finish_nowait()
+            else:
+                expired += 1
+        logger.debug("file(%s): %d messages are on disk", self.topic, len(self._pending))
+        if expired:
+            logger.warning(
+                "file(%s): %d messages expired before they were on disk; they will come again",
+                self.topic,
+                expired,
+            )
+        self._pending.clear()

@@ -1,0 +1,121 @@
+"""The topics that are logged: named, or found at the nsqlookupds by a pattern."""
+
+import logging
+import os
+from typing import Any
+
+import attrs
+import trio
+
+from nsqcore.app.service import Process
+from nsqcore.wire.names import is_valid_name
+from nsqcore.wire.patterns import compile_pattern
+from nsqtools.nsq_to_file import file_names
+from nsqtools.nsq_to_file.file_log import FileLog
+from nsqtools.nsq_to_file.options import ToFileOptions
+from nsqtools.nsq_to_file.output import Output, OutputSettings
+from nsqtools.shared.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+
+def make_output(options: ToFileOptions, topic: str) -> Output:
+    """What writes the files of ``topic``; raises ValueError if they can have no name."""
+    work_dir = options.work_dir or options.output_dir
+    if os.path.realpath(work_dir) == os.path.realpath(options.output_dir):
+        work_dir = options.output_dir
+    rotates = options.rotate_size > 0 or options.rotate_interval > 0
+    settings = OutputSettings(
+        template=file_names.template(
+            options.filename_format,
+            topic,
+            host_identifier=options.host_identifier,
+            gzip=options.gzip,
+            with_rev=options.gzip or rotates or work_dir != options.output_dir,
+        ),
+        datetime_format=options.datetime_format,
+        output_dir=options.output_dir,
+        work_dir=work_dir,
+        gzip_level=options.gzip_level if options.gzip else 0,
+        rotate_size=options.rotate_size,
+        rotate_interval=options.rotate_interval,
+        skip_empty_files=options.skip_empty_files,
+    )
+    return Output(settings, topic)
+
+
+@attrs.define(eq=False)
+class TopicLogs:
+    """The logs of all topics; they run in ``nursery``."""
+
+    options: ToFileOptions
+    settings: dict[str, Any] = attrs.field(repr=False)
+    process: Process
+    nursery: trio.Nursery
+    progress: Progress
+    logs: dict[str, FileLog] = attrs.field(factory=dict)
+    _refused: set[str] = attrs.field(factory=set)
+
+    def add(self, topics: list[str]) -> None:
+        """Begin to log those of ``topics`` that are new and match the pattern."""
+        for topic in () if self.process.shutdown.is_set() else topics:
+            if topic in self.logs or topic in self._refused:
+                continue
+            if not self._wanted(topic):
+                self._refused.add(topic)
+                continue
+            options = self.options
+            log = FileLog(
+                topic,
+                make_output(options, topic),
+                self.settings,
+                options.sync_interval,
+                self.process.shutdown,
+                self.progress,
+            )
+            self.logs[topic] = log
+            self.nursery.start_soon(log.run)
+
+    def _wanted(self, topic: str) -> bool:
+        pattern = self.options.topic_pattern
+        if not compile_pattern(pattern).search(topic):
+            logger.warning("topic(%s): skipped, does not match pattern %s", topic, pattern)
+            return False
+        try:
+            make_output(self.options, topic)
+        except ValueError as error:
+            logger.error("topic(%s): skipped: %s", topic, error)
+            return False
+        return is_valid_name(topic)
+
+    def finish_files(self) -> None:
+        """Finish the present files of all topics."""
+        for log in self.logs.values():
+            log.finish_file()
+
+    async def find(self) -> None:
+        """Look for topics at the nsqlookupds, again and again."""
+        # Loading an HTTP client takes a moment, and only patterns need it here.
+        from nsqcore.cluster.lookupd import lookupd_topics
+        from nsqcore.cluster.upstream import AllFailed, Upstream
+
+        options = self.options
+        addresses = [_host_port(address) for address in options.lookupd_http_addresses]
+        async with Upstream(
+            connect_timeout=options.http_client_connect_timeout,
+            request_timeout=options.http_client_request_timeout,
+        ) as upstream:
+            while True:
+                try:
+                    answer = await lookupd_topics(upstream, addresses)
+                except AllFailed as error:
+                    logger.error("topics: could not retrieve the list: %s", error)
+                else:
+                    for failure in answer.failures:
+                        logger.warning("lookupd(%s): %s", failure.address, failure)
+                    self.add(answer.value)
+                await trio.sleep(options.topic_refresh)
+
+
+def _host_port(address: str) -> str:
+    return address.removeprefix("http://").rstrip("/")

@@ -1,0 +1,46 @@
+"""Checks of settings that several utilities make; each raises `OptionsError`."""
+
+from collections.abc import Sequence
+
+from nsqclient.connection.stream import check_address
+from nsqclient.http.api import check_url
+from nsqcore.app.options import OptionsError
+from nsqcore.wire.names import is_valid_name
+
+
+def require(condition: object, message: str) -> None:
+    """Refuse settings with which the utility cannot run."""
+    if not condition:
+        raise OptionsError(message)
+
+
+def one_kind_of_address(
+    nsqds: Sequence[str], lookupds: Sequence[str], *, flag: str = "nsqd-tcp-address"
+) -> None:
+    """Refuse settings that name no daemon to ask, or two kinds of them."""
+    require(nsqds or lookupds, f"--{flag} or --lookupd-http-address required")
+    require(not nsqds or not lookupds, f"use --{flag} or --lookupd-http-address not both")
+
+
+def check_topics(topics: Sequence[str], flag: str = "topic") -> None:
+    """Refuse topics that no nsqd accepts."""
+    for topic in topics:
+        require(is_valid_name(topic), f"--{flag}: {topic!r} is not a valid topic name")
+
+
+def check_addresses(addresses: Sequence[str], flag: str) -> None:
+    """Refuse addresses that cannot be dialled."""
+    for address in addresses:
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise OptionsError(f"--{flag}: {error}") from error
+
+
+def check_lookupds(addresses: Sequence[str]) -> None:
+    """Refuse addresses of nsqlookupds to which no request can be sent."""
+    for address in addresses:
+        try:
+            check_url(address)
+        except ValueError as error:
+            raise OptionsError(f"--lookupd-http-address: {error}") from error

@@ -1,0 +1,70 @@
+"""The first thing a program does: descriptors that are closed, and signals that come early.
+
+`begin` is called before a program imports its parts, which takes a tenth of a second or more:
+
+- A standard descriptor that the parent closed would be given to the first file or socket that is
+  opened, and the log would be written there. It gets ``/dev/null`` instead, opened so that reading
+  standard input and writing standard output stay errors.
+- The signals in `SIGNALS` are noted from now on, and acted on once the program runs. One that was
+  ignored when the program started (``nohup``, a background job) stays ignored.
+
+Imports nothing but the standard library's smallest parts, so that it is early indeed.
+"""
+
+import os
+import signal
+import threading
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_NULL_MODES = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
+
+_noted: list[int] = []
+_handled: list[signal.Signals] = []
+
+
+def begin() -> None:
+    """Guard the standard descriptors and note signals; a second call changes nothing."""
+    _fill_closed_descriptors()
+    if threading.current_thread() is not threading.main_thread():
+        return  # a program that runs inside another has no say about signals
+    for number in SIGNALS:
+        if number not in _handled and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _note)
+            _handled.append(number)
+
+
+def handled_signals() -> tuple[signal.Signals, ...]:
+    """The signals this program acts on; none where it runs in another thread than the main one."""
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    return tuple(_handled)
+
+
+def pop_noted_signals() -> list[int]:
+    """The signals that came since `begin`; each is told once."""
+    noted = _noted.copy()
+    _noted.clear()
+    return noted
+
+
+def ignore_signals() -> None:
+    """Ignore what `begin` handled: a late one must not turn the status into "killed"."""
+    for number in handled_signals():
+        signal.signal(number, signal.SIG_IGN)
+    _handled.clear()
+
+
+def _note(number: int, _frame: object) -> None:
+    _noted.append(number)
+
+
+def _fill_closed_descriptors() -> None:
+    for descriptor, mode in _NULL_MODES.items():
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            null = os.open(os.devnull, mode)
+            if null != descriptor:  # a lower one is closed in between, by another thread
+                os.dup2(null, descriptor)
+                os.close(null)

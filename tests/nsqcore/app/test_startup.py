@@ -1,0 +1,71 @@
+"""What the parent leaves behind: ignored signals, closed and non-blocking standard streams."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, signal, sys
+{before}
+from nsqcore.app import startup
+startup.begin()
+{after}
+"""
+
+
+def run(before: str, after: str, **more: object) -> subprocess.CompletedProcess[bytes]:
+    code = PROGRAM.format(before=before, after=after)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, **more)
+
+
+@pytest.mark.slow
+def test_a_signal_that_comes_before_the_program_runs_is_noted():
+    done = run(
+        "",
+        "os.kill(os.getpid(), signal.SIGHUP)\nprint(startup.pop_noted_signals(), "
+        "startup.pop_noted_signals())",
+    )
+    assert done.stdout == f"[{int(signal.SIGHUP)}] []\n".encode()
+
+
+@pytest.mark.slow
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored():
+    done = run(
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)",
+        "startup.begin()\nos.kill(os.getpid(), signal.SIGHUP)\n"
+        "print(startup.pop_noted_signals(), [int(n) for n in startup.handled_signals()])",
+    )
+    handled = [int(signal.SIGTERM), int(signal.SIGINT)]
+    assert done.stdout == f"[] {handled}\n".encode()
+
+
+@pytest.mark.slow
+def test_a_file_never_gets_the_number_of_a_standard_stream_that_is_closed():
+    done = run(
+        "for number in (0, 2): os.close(number)",
+        "print(os.open('/dev/null', os.O_RDONLY) > 2)\nos.write(2, b'lost')\n"
+        "try: os.read(0, 1)\nexcept OSError as error: print(error.errno)",
+    )
+    assert done.stdout == b"True\n9\n"
+
+
+@pytest.mark.slow
+def test_what_is_written_to_a_closed_standard_output_is_no_success():
+    done = run(
+        "os.close(1)", "try: os.write(1, b'x')\nexcept OSError as error: sys.exit(error.errno)"
+    )
+    assert done.returncode == 9
+
+
+def test_another_thread_than_the_main_one_has_no_say_about_signals():
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    code = (
+        "import threading, signal\nfrom nsqcore.app import startup\n"
+        "t = threading.Thread(target=startup.begin)\nt.start(); t.join()\n"
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, startup.handled_signals())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert done.stdout == b"True ()\n"
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
