@@ -10,7 +10,7 @@ import trio
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 from nsqctl.output import print_failures
 from nsqctl.target import is_unknown
 

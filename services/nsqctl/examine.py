@@ -5,7 +5,6 @@ never ends the examination. `nsqctl.doctor` makes findings of this.
 """
 
 import contextlib
-import json
 import time
 from email.utils import parsedate_to_datetime
 
@@ -19,6 +18,7 @@ from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
@@ -147,8 +147,8 @@ async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
     probe = await cluster.upstream.probe(state.producer.http_address, "/readyz")
     answered = time.time_ns() / 1e9
     try:
-        told = json.loads(probe.body)
-    except ValueError:
+        told = decode(probe.body)
+    except JsonError:
         told = None
     if isinstance(told, dict) and isinstance(told.get("time"), int | float):
         state.skew = apart(told["time"], told["time"], asked, answered)

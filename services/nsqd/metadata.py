@@ -19,7 +19,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from nsqcore.wire.names import is_ephemeral, is_valid_name
+from nsqcore.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic

@@ -16,7 +16,7 @@ from nsqcore.app.version import VERSION
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, JSON, HttpError, Response, json, text
 from nsqcore.http.router import Router
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 from nsqlookupd.context import Lookupd, lookupd_of
 from nsqlookupd.operations import add_routes
 from nsqlookupd.registry import Producer, Topic

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import attrs
 
+from nsqcore.names import is_ephemeral
 from nsqcore.wire.lookup import Peer
-from nsqcore.wire.names import is_ephemeral
 
 
 @attrs.define(eq=False)

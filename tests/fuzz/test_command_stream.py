@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsqcore.names import is_valid_name
 from nsqcore.wire.commands import Auth, CreateTopic, Fault, Finish, Identify, Publish
-from nsqcore.wire.names import is_valid_name
 from nsqcore.wire.parser import CommandParser
 
 

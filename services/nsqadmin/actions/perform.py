@@ -15,8 +15,8 @@ from nsqadmin.auth.access import Viewer
 from nsqadmin.errors import Refused
 from nsqadmin.notify import AdminAction
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.names import is_valid_name
 from nsqcore.units import SECOND
-from nsqcore.wire.names import is_valid_name
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ Open to ``--allow-config-from-cidr`` alone. Durations are nanoseconds and the lo
 in the original.
 """
 
-import json
 import logging
 from typing import Any
 
@@ -18,6 +17,7 @@ from nsqadmin.options import NsqadminOptions
 from nsqadmin.web.requests import body_of, client_of, respond
 from nsqcore.app.log import LEVELS, set_level
 from nsqcore.app.options import Setting, settings
+from nsqcore.json import JsonError, decode
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ def changed(options: NsqadminOptions, name: str, body: bytes) -> NsqadminOptions
         return attrs.evolve(options, log_level=level)
     if name == "nsqlookupd_http_addresses":
         try:
-            addresses = json.loads(body)
-        except (ValueError, RecursionError) as error:
+            addresses = decode(body)
+        except JsonError as error:
             raise Refused(400, "INVALID_VALUE") from error
         addresses = [] if addresses is None else addresses
         if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):

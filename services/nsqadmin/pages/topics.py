@@ -11,7 +11,7 @@ from nsqadmin.pages.listing import Column, Listing, listing
 from nsqadmin.pages.view import NoSuchPage, Page, View
 from nsqcore.cluster.latency import Latency
 from nsqcore.cluster.stats import ChannelStats, ClientStats, TopicStats
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 
 CHARTS = ("rate", "depth", "in_flight", "clients", "latency")
 # Where more than this many user agents connect to a channel, the rest are counted together.

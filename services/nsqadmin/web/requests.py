@@ -32,6 +32,7 @@ from nsqadmin.auth.accounts import Account
 from nsqadmin.errors import Refused
 from nsqadmin.options import NsqadminOptions
 from nsqcore.http.query import QueryError, parse_query
+from nsqcore.json import JsonError, decode_folded
 
 logger = logging.getLogger(__name__)
 
@@ -228,14 +229,14 @@ async def json_object(request: Request) -> Mapping[str, Any]:
     body = await body_of(request)
     try:
         # What stands behind the first value does not matter to the original either.
-        value, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip())
-    except (ValueError, RecursionError) as error:
+        value = decode_folded(body, first=True)
+    except JsonError as error:
         raise Refused(400, f"invalid JSON: {error}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise Refused(400, "invalid JSON: expected an object")
-    return {key.lower(): content for key, content in value.items()}
+    return value
 
 
 def text_field(body: Mapping[str, Any], name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from nsqcore.names import as_text, quote
 from nsqcore.net.effects import Close, Effect
 from nsqcore.units import MS
 from nsqcore.wire.commands import (
@@ -46,7 +47,6 @@ from nsqcore.wire.errors import (
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME, error_frame, response_frame
 from nsqcore.wire.identify import Identity, negotiate, parse_request
 from nsqcore.wire.identify import reply as identify_reply
-from nsqcore.wire.names import as_text, quote
 from nsqcore.wire.parser import parse_number
 from nsqd.client.client import AuthorizeNow, Client, State, UpgradeNow
 from nsqd.client.permissions import PUBLISH, SUBSCRIBE

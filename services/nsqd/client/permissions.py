@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from nsqcore.errors import NsqError
+from nsqcore.json import JsonError, decode_folded
 from nsqcore.wire.patterns import compile_pattern
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
@@ -65,8 +66,8 @@ class Permissions:
 def parse_permissions(body: bytes, now: int) -> Permissions:
     """The permissions in an auth server's JSON ``body``. Raises BadReply."""
     try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        reply = decode_folded(body)
+    except JsonError as error:
         raise BadReply("the answer is not JSON") from error
     reply = _object(reply, "the answer")
     ttl = reply.get("ttl")
@@ -100,10 +101,10 @@ def _pattern(text: object) -> re.Pattern[str]:
 
 
 def _object(value: object, name: str) -> dict[str, Any]:
-    """``value``, its keys in lower case: they count in any."""
+    """``value``, if it is an object."""
     if not isinstance(value, dict):
         raise BadReply(f"{name} is not a JSON object")
-    return {key.lower(): item for key, item in value.items()}
+    return value
 
 
 def _list(value: object, name: str) -> list[Any]:

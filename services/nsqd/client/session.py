@@ -11,6 +11,7 @@ from functools import partial
 
 from attrs import define, field
 
+from nsqcore.names import as_text
 from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
 from nsqcore.net.outbox import Outbox
 from nsqcore.units import MS
@@ -19,7 +20,6 @@ from nsqcore.wire.commands import Command
 from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME, error_frame
 from nsqcore.wire.identify import Identity
-from nsqcore.wire.names import as_text
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
 from nsqd.client.dispatch import authenticated, check_state, execute, refuse

@@ -12,7 +12,7 @@ from typing import Literal
 from attrs import Factory, define, field, frozen
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.wire.names import is_ephemeral
+from nsqcore.names import is_ephemeral
 from nsqcore.wire.speedups import make_records
 from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines

@@ -13,7 +13,7 @@ from itertools import accumulate, count
 from attrs import Factory, define, field
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.wire.names import is_ephemeral
+from nsqcore.names import is_ephemeral
 from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import NotInFlight, NotOwner, TooManyConsumers

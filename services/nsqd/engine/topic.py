@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import Factory, define
 
-from nsqcore.wire.names import is_ephemeral
+from nsqcore.names import is_ephemeral
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.storage.tiered import TieredQueue

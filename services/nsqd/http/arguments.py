@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
 

@@ -6,7 +6,6 @@ from 1 (debug) to 5 (fatal), a text is sent as it is and everything else as JSON
 switched on in the same way.
 """
 
-import json as _json
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from nsqcore.app.values import seconds
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
+from nsqcore.json import JsonError, decode
 from nsqcore.metrics.statsd import expand_prefix, host_key
 from nsqd.http.context import NsqdApi
 from nsqd.options import NsqdOptions
@@ -98,8 +98,8 @@ def put_option(api: NsqdApi, request: Request) -> Response:
 
 def _addresses(body: bytes) -> tuple[str, ...]:
     try:
-        value = _json.loads(body)
-    except (ValueError, RecursionError):
+        value = decode(body)
+    except JsonError:
         raise HttpError(400, "INVALID_VALUE") from None
     value = [] if value is None else value
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from nsqcore.app.supervise import supervise
 from nsqcore.backoff import Backoff
+from nsqcore.names import as_text
 from nsqcore.wire.errors import ProtocolError
 from nsqcore.wire.lookup import (
     MAGIC_V1,
@@ -26,7 +27,6 @@ from nsqcore.wire.lookup import (
     is_error_reply,
     parse_peer,
 )
-from nsqcore.wire.names import as_text
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from attrs import define, field, frozen
 
 from nsqcore.addresses import AddressError, is_literal, join_host_port
 from nsqcore.app.supervise import supervise
+from nsqcore.names import is_ephemeral, is_valid_name
 from nsqcore.wire.lookup import register_command, unregister_command
-from nsqcore.wire.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from nsqcore.app.service import Process
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 from nsqcore.wire.patterns import compile_pattern
 from nsqtools.nsq_to_file import file_names
 from nsqtools.nsq_to_file.file_log import FileLog

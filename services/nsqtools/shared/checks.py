@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nsqclient.connection.stream import check_address
 from nsqclient.http.api import check_url
 from nsqcore.app.options import OptionsError
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 
 
 def require(condition: object, message: str) -> None:

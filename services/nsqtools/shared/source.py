@@ -9,7 +9,7 @@ import trio
 
 from nsqclient import Consumer, Hooks, open_consumer
 from nsqcore.app.version import VERSION, release
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 from nsqtools.shared.checks import check_addresses, check_lookupds, require
 from nsqtools.shared.client_options import ClientSettings
 from nsqtools.shared.initial_connections import InitialConnections

@@ -5,7 +5,6 @@ plain bytes any more: compressed bytes may stand right behind it, and bytes that
 stand before a TLS handshake were put there by somebody else.
 """
 
-import json
 from struct import Struct
 
 import anyio
@@ -21,6 +20,7 @@ from nsqclient.connection.stream import (
 )
 from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
 from nsqclient.core.options import ConnectionOptions, Stream
+from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.deflate import DeflateCodec
@@ -180,8 +180,8 @@ async def _confirmed(wire: _Wire) -> None:
 
 def _json(wire: _Wire, answer: bytes) -> dict[str, object]:
     try:
-        fields = json.loads(answer)
-    except (ValueError, RecursionError) as error:  # it may be nested a thousand deep
+        fields = decode(answer)
+    except JsonError as error:
         raise ProtocolError(f"nsqd {wire.address}: answered {answer[:100]!r}") from error
     if not isinstance(fields, dict):
         raise ProtocolError(f"nsqd {wire.address}: answered {answer[:100]!r}")

@@ -35,7 +35,7 @@ from nsqclient.core.options import ConnectionOptions
 from nsqclient.http.api import check_url
 from nsqclient.messages.hooks import Hooks
 from nsqclient.messages.message import Message, conclude
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 
 log = logging.getLogger("nsqclient")
 

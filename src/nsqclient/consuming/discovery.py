@@ -13,11 +13,10 @@ from fnmatch import translate
 import anyio
 from attrs import Factory, define, field, frozen, validators
 
-from nsqclient.connection.stream import check_address
 from nsqclient.core.errors import HttpError
 from nsqclient.core.reconnect import ReconnectDelay, jittered
 from nsqclient.http.lookupd import LookupdHttp
-from nsqcore.wire.names import is_valid_name
+from nsqcore.names import is_valid_name
 
 log = logging.getLogger("nsqclient")
 
@@ -80,13 +79,8 @@ class Discovery:
         return answer
 
     async def _producers(self, api: LookupdHttp, topic: str) -> set[Source]:
-        answer: set[Source] = set()
-        for producer in (await api.lookup(topic)).producers:
-            try:
-                answer.add(Source(topic, check_address(producer.tcp_address)))
-            except ValueError as error:
-                raise HttpError(f"nsqlookupd names an nsqd wrongly: {error}") from error
-        return answer
+        found = (await api.lookup(topic)).producers
+        return {Source(topic, producer.tcp_address) for producer in found}
 
     def _report(self, lookupd: str, answer: set[Source]) -> None:
         if answer != self._answers.get(lookupd):

@@ -5,6 +5,7 @@ from typing import Any
 from attrs import frozen
 
 from nsqclient.core.errors import HttpError
+from nsqcore import readers
 from nsqcore.addresses import join_host_port
 
 
@@ -33,30 +34,38 @@ class Found:
 
 
 def names(answer: dict[str, Any], key: str) -> list[str]:
-    names = answer.get(key) or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise HttpError(f"not a list of {key}: {str(names)[:100]}", status=200)
-    return names
+    """The names of topics or channels under ``key``; an entry that can be none is left out.
+
+    Raises:
+        HttpError: there is no list: it is no answer of nsqlookupd.
+    """
+    _check_list(answer, key)
+    return readers.names(answer, key)
 
 
 def producers(answer: dict[str, Any]) -> list[Producer]:
-    entries = answer.get("producers") or []
-    if not isinstance(entries, list):
-        raise HttpError(f"not a list of producers: {str(entries)[:100]}", status=200)
-    return [producer(entry) for entry in entries]
+    """The nsqds in an answer; an entry that nobody could dial is left out.
+
+    Raises:
+        HttpError: there is no list: it is no answer of nsqlookupd.
+    """
+    _check_list(answer, "producers")
+    found = [_producer(entry) for entry in readers.objects(answer, "producers")]
+    return [producer for producer in found if producer.broadcast_address and producer.tcp_port]
 
 
-def producer(entry: object) -> Producer:
-    if isinstance(entry, dict):
-        host = entry.get("broadcast_address") or entry.get("address")
-        tcp, http = entry.get("tcp_port"), entry.get("http_port", 0)
-        if (
-            isinstance(host, str)
-            and isinstance(tcp, int)
-            and isinstance(http, int)
-            and 0 < tcp < 65536
-        ):
-            return Producer(
-                host, tcp, http, str(entry.get("hostname", "")), str(entry.get("version", ""))
-            )
-    raise HttpError(f"not a producer: {str(entry)[:100]}", status=200)
+def _producer(entry: readers.Json) -> Producer:
+    return Producer(
+        # Before 0.2.28 it was called address.
+        readers.host(entry, "broadcast_address") or readers.host(entry, "address"),
+        readers.port(entry, "tcp_port"),
+        readers.port(entry, "http_port"),
+        readers.text(entry, "hostname"),
+        readers.version(entry, "version"),
+    )
+
+
+def _check_list(answer: dict[str, Any], key: str) -> None:
+    # Go writes null for a list that was never made.
+    if key not in answer or not isinstance(answer[key], list | None):
+        raise HttpError(f"not an answer of nsqlookupd: {str(answer)[:100]}", status=200)

@@ -35,8 +35,8 @@ from nsqclient.core.errors import (
 from nsqclient.core.options import ConnectionOptions, milliseconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
 from nsqclient.messages.hooks import Hooks
+from nsqcore.names import is_valid_name
 from nsqcore.wire import client_commands as commands
-from nsqcore.wire.names import is_valid_name
 
 log = logging.getLogger("nsqclient")
 

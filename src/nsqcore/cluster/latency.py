@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from nsqcore.cluster.fields import Json, count, objects
+from nsqcore.readers import Json, count, number, objects
 
 
 @attrs.frozen
@@ -51,14 +51,9 @@ class Latency:
         }
 
 
-def _number(raw: Json, key: str) -> float:
-    value = raw.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-
-
 def _percentile(raw: Json, total: int) -> Percentile:
-    value = _number(raw, "value")
-    return Percentile(_number(raw, "quantile"), value, value, value, total, value)
+    value = number(raw, "value")
+    return Percentile(number(raw, "quantile"), value, value, value, total, value)
 
 
 def _percentile_json(item: Percentile) -> dict[str, float]:

@@ -5,14 +5,16 @@ Each asks all of them concurrently. Those that fail are named in the `Answer`; i
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import attrs
 
 from nsqcore.addresses import AddressError, host_of, parse_host_port
-from nsqcore.cluster.fields import objects, text
 from nsqcore.cluster.producer import Producer, ProducerTopic
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
+from nsqcore.readers import is_name, objects
 
 KIND = "nsqd"
 
@@ -25,8 +27,10 @@ async def nsqd_info(upstream: Upstream, address: str) -> Producer:
         UpstreamError: it did not answer.
     """
     raw = await upstream.get(address, "/info")
-    producer = Producer.from_json(raw if isinstance(raw, dict) else {})
-    if not producer.broadcast_address:
+    if not isinstance(raw, dict):
+        raise UpstreamError(address, f"{address}: no answer of an nsqd")
+    producer = Producer.from_json(raw)
+    if not producer.broadcast_address or not producer.http_port:
         try:
             host, port = parse_host_port(address)
         except AddressError as error:
@@ -49,8 +53,7 @@ async def nsqd_nodes(
         params = {"format": "json", "include_clients": "false"}
         if topic is not None:
             params["topic"] = topic
-        raw = await upstream.get(address, "/stats", params)
-        names = [text(item, "topic_name") for item in objects(_stats(raw), "topics")]
+        names = await upstream.read(address, "/stats", params, partial(_topic_names, address))
         if topic is not None and topic not in names:
             return None
         producer = await nsqd_info(upstream, address)
@@ -65,8 +68,7 @@ async def nsqd_topics(upstream: Upstream, addresses: Sequence[str]) -> Answer[li
 
     async def ask(address: str) -> list[str]:
         params = {"format": "json", "include_clients": "false"}
-        raw = await upstream.get(address, "/stats", params)
-        return [text(item, "topic_name") for item in objects(_stats(raw), "topics")]
+        return await upstream.read(address, "/stats", params, partial(_topic_names, address))
 
     answer = await ask_all(KIND, addresses, ask)
     return Answer(sorted({name for _, names in answer.value for name in names}), answer.failures)
@@ -119,14 +121,31 @@ async def one_nsqd_stats(
         params["channel"] = channel
     if not clients:
         params["include_clients"] = "false"
-    raw = await upstream.get(producer.http_address, "/stats", params)
-    topics = [TopicStats.from_json(item, producer) for item in objects(_stats(raw), "topics")]
-    return [found for found in topics if not topic or found.topic_name == topic]
+    address = producer.http_address
+
+    def read(raw: object) -> list[TopicStats]:
+        topics = [TopicStats.from_json(item, producer) for item in _topics(address, raw)]
+        return [found for found in topics if not topic or found.topic_name == topic]
+
+    return await upstream.read(address, "/stats", params, read)
 
 
-def _stats(raw: object) -> dict[str, object]:
-    """The statistics in an answer; nsqd before 1.0 wrapped them in ``data``."""
-    if not isinstance(raw, dict):
-        return {}
-    data = raw.get("data")
-    return data if isinstance(data, dict) else raw
+def _topic_names(address: str, raw: object) -> list[str]:
+    return [found["topic_name"] for found in _topics(address, raw)]
+
+
+def _topics(address: str, raw: object) -> list[dict[str, Any]]:
+    """The topics in an answer that have the name of one.
+
+    nsqd before 1.0 wrapped its statistics in ``data``.
+
+    Raises:
+        UpstreamError: it is no answer of nsqd.
+    """
+    if isinstance(raw, dict):
+        data = raw.get("data")
+        found = data if isinstance(data, dict) else raw
+        # Go writes null for a list that was never made.
+        if "topics" in found and isinstance(found["topics"], list | None):
+            return [item for item in objects(found, "topics") if is_name(item.get("topic_name"))]
+    raise UpstreamError(address, f"{address}: no answer of an nsqd: no topics in it")

@@ -5,12 +5,13 @@ Made from what nsqlookupd lists (`/nodes`, `/lookup`) or from what the nsqd says
 """
 
 import re
+from itertools import zip_longest
 from typing import Any
 
 import attrs
 
 from nsqcore.addresses import join_host_port
-from nsqcore.cluster.fields import Json, count, text, texts
+from nsqcore.readers import Json, host, is_name, port, text, version
 
 # Semantic Versioning 2.0.0; build metadata does not order versions.
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
@@ -43,19 +44,23 @@ class Producer:
 
     @classmethod
     def from_json(cls, raw: Json) -> "Producer":
-        """One entry of nsqlookupd's ``producers``, or an nsqd's ``/info``."""
-        tombstones = raw.get("tombstones")
+        """One entry of nsqlookupd's ``producers``, or an nsqd's ``/info``.
+
+        Where a host or a port cannot be one, there is none.
+        """
+        listed, tombstones = raw.get("topics"), raw.get("tombstones")
         marks = tombstones if isinstance(tombstones, list) else []
         topics = (
-            ProducerTopic(topic, index < len(marks) and marks[index] is True)
-            for index, topic in enumerate(texts(raw, "topics"))
+            ProducerTopic(topic, mark is True)
+            for topic, mark in zip_longest(listed if isinstance(listed, list) else [], marks)
+            if is_name(topic)
         )
         return cls(
-            broadcast_address=text(raw, "broadcast_address"),
-            http_port=count(raw, "http_port"),
-            tcp_port=count(raw, "tcp_port"),
+            broadcast_address=host(raw, "broadcast_address"),
+            http_port=port(raw, "http_port"),
+            tcp_port=port(raw, "tcp_port"),
             hostname=text(raw, "hostname"),
-            version=text(raw, "version"),
+            version=version(raw, "version"),
             topology_region=text(raw, "topology_region"),
             topology_zone=text(raw, "topology_zone"),
             remote_address=text(raw, "remote_address"),
@@ -91,9 +96,9 @@ class Producer:
         return shown
 
 
-def version_key(version: str) -> VersionKey:
+def version_key(told: str) -> VersionKey:
     """A key that orders versions; what is no version comes first."""
-    match = _VERSION.fullmatch(version)
+    match = _VERSION.fullmatch(told)
     if match is None:
         return (0, 0, 0, True, ())
     major, minor, patch, before = match.groups()

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from nsqcore.cluster.fields import Json, count, flag, objects, text
 from nsqcore.cluster.latency import Latency
 from nsqcore.cluster.producer import Producer
+from nsqcore.readers import Json, count, flag, is_name, objects, text
 from nsqcore.units import SECOND
 
 _READERS: dict[type | None, Callable[[Json, str], str | int | bool]] = {
@@ -228,7 +228,9 @@ class TopicStats:
             paused=flag(raw, "paused"),
             latency=Latency.from_json(raw.get("e2e_processing_latency")),
             channels=[
-                ChannelStats.from_json(item, name, producer) for item in objects(raw, "channels")
+                ChannelStats.from_json(item, name, producer)
+                for item in objects(raw, "channels")
+                if is_name(item.get("channel_name"))
             ],
             **sums,
         )

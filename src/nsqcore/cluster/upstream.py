@@ -5,9 +5,9 @@ how much each may answer. Everything that goes wrong with one daemon comes back 
 with that daemon's address in it; it never ends a query over many daemons.
 """
 
-import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ from nsqcore.addresses import host_of, join_host_port
 from nsqcore.http.client import Answer as HttpAnswer
 from nsqcore.http.client import HttpClient, RequestFailed
 from nsqcore.http.pools import IDLE
+from nsqcore.json import JsonError, decode
+from nsqcore.readers import port
 
 T = TypeVar("T")
 Params = Mapping[str, str]
@@ -25,6 +27,8 @@ Params = Mapping[str, str]
 # An nsqd with 600 clients on each of 100 channels answers about 40 MB; four times that is no honest
 # answer.
 MAX_ANSWER = 160 * 1024 * 1024
+# Bytes. Half a millisecond for each 100 kB is what the loop may spend on one answer.
+LARGE = 1024 * 1024
 # More at once only queue up in this process: parsing 30 answers keeps one core busy.
 CONCURRENCY = 32
 
@@ -105,11 +109,31 @@ class Upstream:
         Raises:
             UpstreamError: it did not answer in time, or answered anything but 200 with JSON.
         """
+        return await self.read(address, path, params, lambda raw: raw)
+
+    async def read(
+        self, address: str, path: str, params: Params | None, reader: Callable[[Any], T]
+    ) -> T:
+        """What ``reader`` makes of the JSON that the daemon at ``address`` answers to a GET.
+
+        Large answers are decoded and read in a thread: ``reader`` must be pure.
+
+        Raises:
+            UpstreamError: it did not answer in time, or answered anything but 200 with JSON; or
+                ``reader`` raised it.
+        """
         body = await self._request("GET", address, path, params)
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise UpstreamError(address, f"GET http://{address}{path}: no JSON: {error}") from error
+            if len(body) <= LARGE:
+                return reader(decode(body))
+            return await trio.to_thread.run_sync(
+                lambda: reader(decode(body, yielding=True)), limiter=_threads()
+            )
+        except JsonError as error:
+            reason = f"no JSON: {error}"
+        except RuntimeError as error:  # no thread can be started
+            reason = str(error)
+        raise UpstreamError(address, f"GET http://{address}{path}: {reason}")
 
     async def post(self, address: str, path: str, params: Params | None = None) -> None:
         """Do an action at the daemon at ``address``.
@@ -131,8 +155,8 @@ class Upstream:
     async def _request(self, method: str, address: str, path: str, params: Params | None) -> bytes:
         secure = self._https.get(address)
         answer = await self._send(method, address, secure, path, params)
-        if answer.status == 403 and secure is None and (port := _https_port(answer.body)):
-            secure = self._https[address] = join_host_port(host_of(address), port)
+        if answer.status == 403 and secure is None and (https := _https_port(answer.body)):
+            secure = self._https[address] = join_host_port(host_of(address), https)
             answer = await self._send(method, address, secure, path, params)
         if answer.status != 200:
             shown = answer.body[:200].decode("utf-8", "replace")
@@ -157,10 +181,15 @@ class Upstream:
 def _https_port(body: bytes) -> int:
     """Where a daemon that refuses plain HTTP (``--tls-required``) wants to be asked, or 0."""
     try:
-        port = json.loads(body)["https_port"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        refusal = decode(body)
+    except JsonError:
         return 0
-    return port if isinstance(port, int) and 0 < port < 65536 else 0
+    return port(refusal, "https_port") if isinstance(refusal, dict) else 0
+
+
+@cache
+def _threads() -> trio.CapacityLimiter:
+    return trio.CapacityLimiter(1)  # more would only share the interpreter
 
 
 async def ask_all(

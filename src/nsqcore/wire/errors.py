@@ -8,7 +8,7 @@ failures about a single message leave the connection open.
 from typing import ClassVar, Self
 
 from nsqcore.errors import NsqError
-from nsqcore.wire.names import as_bytes
+from nsqcore.names import as_bytes
 
 
 class ProtocolError(NsqError):

@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import astuple, frozen
 
+from nsqcore.json import JsonError, decode_folded
+from nsqcore.readers import clean_text
 from nsqcore.wire.errors import BadBody, IdentifyFailed
 
 
@@ -107,20 +109,11 @@ class Identity:
 _KNOWN: dict[str, type] = dict(Request.__annotations__)
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-# One for all: thousands of clients may come at once, and `json.loads` would make one for each.
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
 def parse_request(body: bytes) -> Request:
     """The request in an IDENTIFY's body. Raises BadBody."""
     try:
-        # a name in another encoding is no reason to turn its client away
-        decoded = _DECODER.decode(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+        decoded = decode_folded(body)
+    except JsonError as error:
         raise BadBody("IDENTIFY failed to decode JSON body") from error
     if decoded is None:
         return Request()
@@ -128,13 +121,13 @@ def parse_request(body: bytes) -> Request:
         raise BadBody("IDENTIFY failed to decode JSON body")
     values: dict[str, Any] = {}
     for key, value in decoded.items():
-        kind = _KNOWN.get(key) or _KNOWN.get(key := key.lower())  # keys match in any case
+        kind = _KNOWN.get(key)
         if kind is None or value is None:
             continue
         bound = 2**31 if key == "sample_rate" else 2**63
         if type(value) is not kind or (isinstance(value, int) and not -bound <= value < bound):
             raise BadBody("IDENTIFY failed to decode JSON body")
-        values[key] = value
+        values[key] = clean_text(value) if isinstance(value, str) else value
     return Request(**values)
 
 

@@ -15,9 +15,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from nsqcore.json import JsonError, decode_folded
+from nsqcore.names import as_text, is_valid_name
+from nsqcore.readers import MAX_VERSION, clean_text, host, port
 from nsqcore.wire.commands import Fault
 from nsqcore.wire.errors import BadBody, BadChannel, BadProtocol, BadTopic, Invalid, ProtocolError
-from nsqcore.wire.names import as_text, is_valid_name
 
 MAGIC_V1 = b"  V1"
 
@@ -193,30 +195,35 @@ _PEER_FIELDS: dict[str, type] = {
 def parse_peer(body: bytes) -> Peer:
     """What the body of an IDENTIFY, or nsqlookupd's answer to it, tells.
 
-    Names are taken in any case, unknown ones are passed over, null counts as absent.
+    Names are taken in any case, unknown ones are passed over, null counts as absent. Everybody who
+    looks for a topic dials what is told here: an address or a port that can be none is refused.
 
     Raises:
         BadBody: it is not a JSON object with the right types, or lacks an address, a port or the
             version.
     """
     try:
-        fields = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
+        fields = decode_folded(body)
+    except JsonError as error:
         raise BadBody("IDENTIFY failed to decode JSON body") from error
     if fields is not None and not isinstance(fields, dict):
         raise BadBody("IDENTIFY failed to decode JSON body")
     found: dict[str, Any] = {}
     for key, value in (fields or {}).items():
-        wanted = _PEER_FIELDS.get(key.lower())
+        wanted = _PEER_FIELDS.get(key)
         if wanted is None or value is None:
             continue
         # A port beyond 64 bits, true or 1.5 is no whole number to the other implementations.
         if type(value) is not wanted or (isinstance(value, int) and not -(2**63) <= value < 2**63):
             raise BadBody("IDENTIFY failed to decode JSON body")
-        found[key.lower()] = value
+        found[key] = clean_text(value) if isinstance(value, str) else value
     required = ("broadcast_address", "tcp_port", "http_port", "version")
     if not all(found.get(name) for name in required):
         raise BadBody("IDENTIFY missing fields")
+    for key, read in (("broadcast_address", host), ("tcp_port", port), ("http_port", port)):
+        if not read(found, key):
+            raise BadBody(f"IDENTIFY invalid {key} {found[key]!r:.80}")
+    found["version"] = found["version"][:MAX_VERSION]
     return Peer(**found)
 
 

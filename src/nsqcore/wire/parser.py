@@ -11,6 +11,7 @@ until the bytes it needs are there, so a large body is joined once.
 
 from struct import Struct
 
+from nsqcore.names import as_text, is_valid_name, quote
 from nsqcore.wire.commands import (
     Auth,
     Command,
@@ -29,7 +30,6 @@ from nsqcore.wire.commands import (
 )
 from nsqcore.wire.errors import BadBody, BadChannel, BadMessage, BadTopic, Invalid, ProtocolError
 from nsqcore.wire.hot import FIN_SIZE
-from nsqcore.wire.names import as_text, is_valid_name, quote
 from nsqcore.wire.speedups import split_bodies, split_fin_run, split_publishes
 
 # The original reads lines through a buffer of this size, and ends the connection beyond it.

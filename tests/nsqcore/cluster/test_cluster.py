@@ -1,5 +1,7 @@
 """Questions and actions against daemons that answer over HTTP."""
 
+import json
+
 import pytest
 import trio
 from tests.fakes.fake_cluster import FakeLookupd, FakeNsqd, channel, client, running, topic
@@ -126,8 +128,19 @@ async def test_a_daemon_that_never_answers_is_given_up(nursery):
             await upstream.get(address, "/stats")
 
 
-@pytest.mark.parametrize("content", [b"[1]", b"null", b'{"topics": 5}', b'{"topics": [5, null]}'])
-async def test_an_answer_of_another_shape_holds_nothing(content):
+@pytest.mark.parametrize("content", [b"[1]", b"null", b'{"topics": 5}', b"{}", b'"topics"'])
+async def test_an_answer_of_another_shape_is_a_failure_and_no_empty_cluster(content):
+    """Fault 143's kind: what is no answer of NSQ was taken for an empty list."""
+    async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
+        lookupd = Cluster(upstream, lookupds=(server.address,))
+        nsqd = Cluster(upstream, nsqds=(server.address,))
+        for ask in (lookupd.topics, lookupd.nodes, nsqd.topics, nsqd.nodes):
+            with pytest.raises(AllFailed, match="no answer of an nsq"):
+                await ask()
+
+
+@pytest.mark.parametrize("content", [b'{"topics": [5, null, "a b", ""]}', b'{"topics": null}'])
+async def test_entries_that_are_no_topics_are_left_out(content):
     async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
         assert (await Cluster(upstream, lookupds=(server.address,)).topics()).value == []
         producers = (await Cluster(upstream, nsqds=(server.address,)).nodes()).value
@@ -146,3 +159,43 @@ async def test_an_error_answer_is_told_with_its_status_and_text():
         async with Upstream() as upstream:
             with pytest.raises(UpstreamError, match=r"got response 500 .*OUT_OF_LUCK"):
                 await upstream.get(server.address, "/stats")
+
+
+GOOD = {
+    "broadcast_address": "10.0.0.1", "http_port": 4151, "tcp_port": 4150, "hostname": "good",
+    "version": "1.3.0", "topics": ["t"], "tombstones": [False],
+}  # fmt: skip
+BAD = [
+    {"http_port": 0},
+    {"http_port": 99999},
+    {"http_port": "4151"},
+    {"http_port": 10**39},
+    {"broadcast_address": ""},
+    {"broadcast_address": None},
+    {"broadcast_address": "a..b"},
+    {"broadcast_address": "/run/nsqd.sock"},
+    {"broadcast_address": "user:pw@127.0.0.1:25030/adm?"},
+    {"broadcast_address": "\ud800x"},
+    {"broadcast_address": ["10.0.0.2"]},
+]
+
+
+@pytest.mark.parametrize("bad", [*({**GOOD, **change} for change in BAD), None, 5, [], {}, "x"])
+async def test_one_bad_producer_hides_no_other(bad):
+    """Faults 75, 29 and 80: one registration hid a topic, or had us ask at a path of its choice."""
+    content = {"channels": [], "topics": ["t"], "producers": [bad, GOOD]}
+    async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
+        cluster = Cluster(upstream, lookupds=(server.address,))
+        for answer in (await cluster.producers("t"), await cluster.nodes()):
+            assert [found.http_address for found in answer.value] == ["10.0.0.1:4151"]
+            assert not answer.failures
+
+
+@pytest.mark.parametrize("version", ["9" * 5000 + ".0.0", "\ud800", None, 5, "x" * 60_000])
+async def test_a_version_beyond_all_bounds_blinds_nobody(version):
+    """Fault 76: 5000 digits ended every look of nsqadmin."""
+    content = {"producers": [{**GOOD, "version": version, "hostname": "\ud800x"}, GOOD]}
+    async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
+        (found,) = (await Cluster(upstream, lookupds=(server.address,)).nodes()).value
+        json.dumps(found.to_json(), ensure_ascii=False).encode()
+        assert len(found.version) <= 64

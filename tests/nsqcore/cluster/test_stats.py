@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.fake_cluster import channel, client, topic
 
-from nsqcore.cluster.fields import objects
 from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
+from nsqcore.readers import objects
 
 HERE = Producer(broadcast_address="h", http_port=1, hostname="h")
 KEYS = st.sampled_from(sorted({*topic("t"), *channel("c"), *client(), "quantile", "percentiles"}))

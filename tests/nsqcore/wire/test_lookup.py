@@ -166,6 +166,35 @@ def test_a_body_of_another_shape_cannot_be_decoded(body):
         parse_peer(body)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tcp_port": 99999},
+        {"tcp_port": -1},
+        {"http_port": 65536},
+        {"broadcast_address": "user:pw@127.0.0.1:25030/adm?"},
+        {"broadcast_address": "\ud800x"},
+        {"broadcast_address": "a..b"},
+        {"broadcast_address": "/run/nsqd.sock"},
+        {"broadcast_address": "h:1"},
+    ],
+)
+def test_an_address_that_nobody_could_dial_is_refused(change):
+    """Faults 75 and 80: what one registered here was dialled by all who looked for a topic."""
+    ((key, _),) = change.items()
+    with pytest.raises(BadBody, match=f"IDENTIFY invalid {key}") as caught:
+        parse_peer(json.dumps(PRODUCER | change).encode())
+    caught.value.to_wire()
+
+
+def test_texts_are_bounded_and_have_no_surrogates():
+    """Faults 76 and 78: a version of 5000 digits, a hostname that no encoding can write."""
+    change = {"version": "9" * 5000, "hostname": "\ud800x", "topology_zone": "z" * 60_000}
+    peer = parse_peer(json.dumps(PRODUCER | change).encode())
+    assert peer.hostname == "\ufffdx"
+    assert (len(peer.version), len(peer.topology_zone)) == (64, 1024)
+
+
 @pytest.mark.parametrize("missing", PRODUCER)
 @pytest.mark.parametrize("value", [None, 0, ""])
 def test_addresses_and_version_are_required(missing, value):

@@ -1,6 +1,6 @@
 import pytest
 
-from nsqcore.wire.names import (
+from nsqcore.names import (
     MAX_NAME_LENGTH,
     as_bytes,
     as_text,
@@ -91,3 +91,14 @@ def test_any_bytes_survive_the_way_to_text_and_back(raw):
 )
 def test_a_refused_name_is_shown_in_quotes_with_escapes(raw, shown):
     assert quote(as_text(raw)) == shown
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udcff", "é", "t\ud800#ephemeral"])
+def test_a_name_that_no_encoding_can_write_is_none(name):
+    """Fault 78: asking whether it is one ended nsqd."""
+    assert not is_valid_name(name)
+
+
+def test_any_text_can_be_told_in_an_error():
+    assert as_bytes("a\udcff\ud800".replace("\ud800", "")) == b"a\xff"
+    assert as_bytes("a\ud800") == b"a?"

@@ -27,7 +27,11 @@ _ESCAPES = {
 
 def is_valid_name(name: str | bytes) -> bool:
     """Whether ``name`` may be the name of a topic or a channel."""
-    raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+    if isinstance(name, str):
+        if not name.isascii():
+            return False
+        name = name.encode()
+    raw = name
     return len(raw) <= MAX_NAME_LENGTH and _VALID.fullmatch(raw) is not None
 
 
@@ -43,7 +47,10 @@ def as_text(raw: bytes) -> str:
 
 def as_bytes(text: str) -> bytes:
     """The bytes that `as_text` came from."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that `as_text` never makes
+        return text.encode("utf-8", "replace")
 
 
 def quote(text: str) -> str:
