@@ -4,20 +4,18 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from nsqadmin.auth.accounts import hash_password
+from nsqadmin.auth.passwords import hash_password
 from nsqadmin.options import NsqadminOptions
 from nsqadmin.service import run
 from nsqcore.app import service
 
-_HASH_FLAGS = frozenset(("-hash-password", "--hash-password"))
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run nsqadmin; its exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if _HASH_FLAGS & set(given):
-        return print_hash()
-    return service.main("nsqadmin", NsqadminOptions, run, arguments=given)
+    return service.main(
+        "nsqadmin", NsqadminOptions, run, arguments=arguments,
+        instead=lambda options: print_hash() if options.hash_password else None,
+    )  # fmt: skip
 
 
 def print_hash() -> int:

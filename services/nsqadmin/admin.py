@@ -12,6 +12,8 @@ from pathlib import Path
 import attrs
 
 from nsqadmin.auth.accounts import Accounts
+from nsqadmin.auth.form_tokens import FormTokens
+from nsqadmin.auth.logins import Logins
 from nsqadmin.auth.sessions import Sessions
 from nsqadmin.collect.collector import Collector
 from nsqadmin.collect.history import History
@@ -33,7 +35,8 @@ class Admin:
     collector: Collector
     notifier: Notifier
     sessions: Sessions
-    accounts: Accounts | None
+    logins: Logins | None  # with --auth-file
+    form_tokens: FormTokens = attrs.field(factory=FormTokens)
     history: History = attrs.field(factory=History)
     hostname: str = attrs.field(factory=socket.gethostname)
 
@@ -41,6 +44,11 @@ class Admin:
     def cluster(self) -> Cluster:
         """The cluster that the settings name at this moment."""
         return cluster_of(self.options, self.upstream)
+
+    @property
+    def accounts(self) -> Accounts | None:
+        """The accounts of ``--auth-file``."""
+        return self.logins.accounts if self.logins else None
 
     def on_round(self, snapshot: Snapshot) -> None:
         """Put what the collector has just seen into the history."""
@@ -97,7 +105,7 @@ def make_admin(options: NsqadminOptions) -> Admin:
         ),
         notifier=Notifier(options.notification_http_endpoint),
         sessions=Sessions(options.session_lifetime),
-        accounts=accounts,
+        logins=Logins(accounts, time.monotonic_ns) if accounts else None,
         history=History(patience=2.5 * idle),
     )
     return admin

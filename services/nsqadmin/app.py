@@ -18,14 +18,16 @@ from nsqadmin.api.cluster import make_api
 from nsqadmin.api.config import make_config_api
 from nsqadmin.api.graphite import add_graphite
 from nsqadmin.api.operations import OPEN, add_operations
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.peers import check_headers
+from nsqadmin.auth.principals import Principal
 from nsqadmin.errors import Refused
 from nsqadmin.web.events import add_events
 from nsqadmin.web.forms import add_forms
 from nsqadmin.web.headers import add_security, compress, content_policy
+from nsqadmin.web.identity import Identity
 from nsqadmin.web.login import add_login
 from nsqadmin.web.pages import Pages, add_pages
-from nsqadmin.web.requests import Identity, check_origin, check_target, respond, wants_page
+from nsqadmin.web.requests import check_origin, check_target, respond, wants_page
 from nsqadmin.web.static import add_static
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,8 @@ def make_app(admin: Admin) -> QuartTrio:
     add_static(app, admin)
     add_events(app, admin, pages, identity)
     add_forms(app, admin, pages)
-    if admin.accounts is not None:
-        add_login(app, admin, pages, identity)
+    if admin.logins is not None:
+        add_login(app, admin, pages, admin.logins)
     add_pages(app, admin, pages)
     _add_frame(app, admin, identity)
     _add_errors(app, admin, pages)
@@ -77,17 +79,18 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
 
     @app.before_request
     async def enter() -> Response | Redirect | None:
+        check_headers(request.headers, admin.options)
         g.peer = identity.peer(request)
-        nobody = Viewer("", None, g.peer.address, g.peer.scheme, g.peer.host)
-        g.viewer = nobody
+        nobody = Principal("", None, g.peer.address, g.peer.scheme, g.peer.host)
+        g.principal = nobody
         check_target(request, g.peer, admin.options)
         check_origin(request, g.peer)
         path = request.path[len(base) :] if request.path.startswith(base) else request.path
         is_open = path.startswith(_OPEN)
         if is_open and path != "/login":
             return None
-        g.viewer = await identity.viewer(request, g.peer)
-        if g.viewer.role is not None or is_open:
+        g.principal = await identity.principal(request, g.peer)
+        if g.principal.role is not None or is_open:
             return None
         if wants_page(request):
             asked = quote(request.full_path.rstrip("?"), safe="")
@@ -98,10 +101,10 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
 
     @app.after_request
     async def leave(response: Response) -> Response:
-        add_security(response, policy, secure=g.get("viewer") and g.viewer.scheme == "https")
+        add_security(response, policy, secure=g.get("principal") and g.principal.scheme == "https")
         await compress(request, response)
         logger.debug(
-            "http(%s): %d %s %s", g.viewer.address if "viewer" in g else "-",
+            "http(%s): %d %s %s", g.principal.address if "principal" in g else "-",
             response.status_code, request.method, request.path,
         )  # fmt: skip
         return response
@@ -112,10 +115,10 @@ def _add_errors(app: QuartTrio, admin: Admin, pages: Pages) -> None:
 
     def tell(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
         is_api = request.path.startswith((f"{base}/api/", f"{base}/config/"))
-        if is_api or not wants_page(request) or "viewer" not in g or g.viewer.role is None:
+        if is_api or not wants_page(request) or "principal" not in g or g.principal.role is None:
             response = respond(message, status)
         else:
-            view = pages.view(g.viewer, "/", {})
+            view = pages.view(g.principal, "/", {})
             title = _TITLES.get(status, "This did not work")
             response = pages.error(view, status, title, _WORDS.get(message, message))
         response.headers.update(headers or {})
@@ -123,7 +126,8 @@ def _add_errors(app: QuartTrio, admin: Admin, pages: Pages) -> None:
 
     @app.errorhandler(Refused)
     async def refused(error: Refused) -> Response:
-        return tell(error.status, str(error))
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return tell(error.status, str(error), headers)
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response | Redirect:

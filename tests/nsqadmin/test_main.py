@@ -17,3 +17,27 @@ def test_no_password_is_no_password(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     assert main(["--hash-password"]) == 1
     assert "empty password" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment"),
+    [
+        (["-hash-password"], {}),
+        (["--hash-password=true"], {}),
+        ([], {"NSQADMIN_HASH_PASSWORD": "1"}),
+    ],
+)
+def test_fault_18_hashing_can_be_asked_for_in_every_way_of_an_option(
+    monkeypatch, capsys, flags, environment
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    monkeypatch.setattr("nsqadmin.__main__.hash_password", lambda password: f"hash of {password}")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(flags) == 0
+    assert capsys.readouterr().out == "hash of secret\n"
+
+
+def test_fault_18_hashing_is_not_asked_for_by_false():
+    # It goes on to run the daemon, which finds nobody to ask.
+    assert main(["--hash-password=false"]) == 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.principals import Principal
 from nsqadmin.errors import Refused
 from nsqadmin.notify import AdminAction
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
@@ -53,7 +53,7 @@ class Action:
 class Origin:
     """The request that an action came with."""
 
-    viewer: Viewer
+    principal: Principal
     user_agent: str
     url: str
 
@@ -68,14 +68,16 @@ def upstream_error(error: AllFailed) -> Refused:
     return Refused(502, f"UPSTREAM_ERROR: {error}")
 
 
-def allow(viewer: Viewer, verb: str) -> None:
-    """Refuse what the viewer may not do.
+def allow(principal: Principal, verb: str) -> None:
+    """Refuse what the principal may not do.
 
     Raises:
         Refused: 403.
     """
-    if not viewer.may(verb):
-        logger.warning("user(%s): refused %s from %s", viewer.user or "-", verb, viewer.address)
+    if not principal.may(verb):
+        logger.warning(
+            "user(%s): refused %s from %s", principal.user or "-", verb, principal.address
+        )
         raise Refused(403, "FORBIDDEN")
 
 
@@ -85,25 +87,29 @@ async def perform(admin: Admin, action: Action, origin: Origin) -> str:
     Raises:
         Refused: not allowed, not valid, or nobody could be asked.
     """
-    allow(origin.viewer, action.verb)
+    allow(origin.principal, action.verb)
     if action.verb in ("create", "tombstone") and not is_valid_name(action.topic):
         raise Refused(400, "INVALID_TOPIC")
     if action.verb == "create" and action.channel and not is_valid_name(action.channel):
         raise Refused(400, "INVALID_CHANNEL")
-    viewer = origin.viewer
+    principal, user = origin.principal, origin.principal.user or "-"
     try:
         failures = await _do(admin, action)
     except AllFailed as error:
         logger.error(
             "user(%s): failed to %s %s from %s: %s",
-            viewer.user or "-", action.name, action.target, viewer.address, error,
+            user, action.name, action.target, principal.address, error,
         )  # fmt: skip
         raise upstream_error(error) from error
     logger.info(
-        "user(%s): %s %s from %s", viewer.user or "-", action.name, action.target, viewer.address
+        "user(%s): %s %s from %s",
+        user,
+        action.name,
+        action.target,
+        principal.address,
     )
     for failure in failures:
-        logger.warning("user(%s): %s: %s", viewer.user or "-", action.name, failure)
+        logger.warning("user(%s): %s: %s", user, action.name, failure)
     _notify(admin, action, origin)
     return warning(failures)
 
@@ -134,8 +140,8 @@ def _notify(admin: Admin, action: Action, origin: Origin) -> None:
                 channel=part.channel,
                 node=part.node,
                 timestamp=admin.wall() // SECOND,
-                user=origin.viewer.user,
-                remote_ip=origin.viewer.address,
+                user=origin.principal.user,
+                remote_ip=origin.principal.address,
                 user_agent=origin.user_agent,
                 url=origin.url,
             )

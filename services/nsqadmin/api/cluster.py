@@ -155,7 +155,7 @@ def _add_actions(api: Blueprint, admin: Admin) -> None:
 
     @api.post("/topics")
     async def create() -> Response:
-        actions.allow(origin_of(request).viewer, "create")
+        actions.allow(origin_of(request).principal, "create")
         body = await json_object(request)
         topic, channel = text_field(body, "topic"), text_field(body, "channel")
         return await run(Action(verb="create", topic=topic, channel=channel))
@@ -163,7 +163,7 @@ def _add_actions(api: Blueprint, admin: Admin) -> None:
     @api.post("/topics/<topic>")
     @api.post("/topics/<topic>/<channel>")
     async def act(topic: str, channel: str = "") -> Response:
-        actions.allow(origin_of(request).viewer, "pause")
+        actions.allow(origin_of(request).principal, "pause")
         verb = text_field(await json_object(request), "action")
         if verb not in ("pause", "unpause", "empty"):
             raise Refused(400, "INVALID_ACTION")
@@ -176,7 +176,7 @@ def _add_actions(api: Blueprint, admin: Admin) -> None:
 
     @api.delete("/nodes/<node>")
     async def tombstone(node: str) -> Response:
-        actions.allow(origin_of(request).viewer, "tombstone")
+        actions.allow(origin_of(request).principal, "tombstone")
         try:
             topic = text_field(await json_object(request), "topic")
         except Refused as error:

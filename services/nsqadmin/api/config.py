@@ -11,10 +11,11 @@ import attrs
 from quart import Blueprint, Response, g, request
 
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import may_configure
+from nsqadmin.auth.peers import may_configure
 from nsqadmin.errors import Refused
 from nsqadmin.options import NsqadminOptions
-from nsqadmin.web.requests import body_of, client_of, respond
+from nsqadmin.web.identity import client_of
+from nsqadmin.web.requests import body_of, respond
 from nsqcore.app.log import LEVELS, set_level
 from nsqcore.app.options import Setting, settings
 from nsqcore.json import JsonError, decode
@@ -37,14 +38,14 @@ def make_config_api(admin: Admin) -> Blueprint:
             raise Refused(400, "INVALID_REMOTE_ADDR") from error
         # As in the original --admin-user does not matter here; with a login only admins may change.
         writes = request.method == "PUT" and admin.accounts is not None
-        if not allowed or (writes and not g.viewer.may("configure")):
+        if not allowed or (writes and not g.principal.may("configure")):
             raise Refused(403, "FORBIDDEN")
         if request.method == "PUT":
             body = await body_of(request)
             if not body:
                 raise Refused(413, "INVALID_VALUE")
             admin.options = changed(admin.options, name, body)
-            logger.info("config(%s): set from %s", name, g.viewer.address)
+            logger.info("config(%s): set from %s", name, g.principal.address)
         setting = table.get(name)
         if setting is None or setting.secret:
             raise Refused(400, "INVALID_OPTION")

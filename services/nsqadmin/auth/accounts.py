@@ -1,30 +1,21 @@
 """Users of ``--auth-file``: names, roles, hashed passwords.
 
 The file has one user per line, ``name:role:hash``; blank lines and lines that begin with ``#`` do
-not count. A hash is what ``nsqadmin --hash-password`` prints: scrypt with its parameters and salt,
-so that these can be raised later without a new format. The file is read again when it has changed.
-Passwords are never kept or logged.
+not count. A hash is what ``nsqadmin --hash-password`` prints (`nsqadmin.auth.passwords`). The file
+is read again when it has changed. Passwords are never kept or logged.
 """
 
-import base64
 import contextlib
 import enum
-import hashlib
-import hmac
-import secrets
 from pathlib import Path
 
 import attrs
 
+from nsqadmin.auth.passwords import is_hash, verify_password
 from nsqcore.app.options import OptionsError
 
-# RFC 7914 scrypt at the cost OWASP's password storage cheat sheet recommends (2**16, r=8, p=2 is
-# equivalent to 2**17, p=1): 64 MB and about half a second per try.
-_COST, _BLOCK, _PARALLEL = 2**16, 8, 2
-_MAX_MEMORY = 256 * 1024 * 1024  # refuses hashes whose parameters would need more
-_MAX_PASSWORD = 1024
 # Stands in for who is unknown: a guess takes as long with a wrong name as with a right one.
-_NOBODY = f"scrypt${_COST}${_BLOCK}${_PARALLEL}$AAAAAAAAAAAAAAAAAAAAAA==${'A' * 43}="
+_NOBODY = f"scrypt:65536:8:2${'A' * 16}${'0' * 128}"
 
 
 class Role(enum.IntEnum):
@@ -44,36 +35,6 @@ class Account:
     hash: str = attrs.field(repr=False)
 
 
-def hash_password(password: str) -> str:
-    """The hash of a password, for the file; takes about half a second."""
-    salt = secrets.token_bytes(16)
-    digest = _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)
-    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${_text(salt)}${_text(digest)}"
-
-
-def verify_password(password: str, hashed: str) -> bool:
-    """Whether ``password`` is the one that was hashed; takes as long as hashing."""
-    try:
-        scheme, cost, block, parallel, salt, digest = hashed.split("$")
-        if scheme != "scrypt" or len(password) > _MAX_PASSWORD:
-            return False
-        computed = _scrypt(password, base64.b64decode(salt), int(cost), int(block), int(parallel))
-        return hmac.compare_digest(computed, base64.b64decode(digest))
-    except ValueError:
-        return False
-
-
-def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
-    data = password.encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(
-        data, salt=salt, n=cost, r=block, p=parallel, maxmem=_MAX_MEMORY, dklen=32
-    )
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def parse_accounts(content: str, source: str) -> dict[str, Account]:
     """The accounts in a file's content.
 
@@ -88,7 +49,7 @@ def parse_accounts(content: str, source: str) -> dict[str, Account]:
         name, _, rest = line.partition(":")
         role, _, hashed = rest.partition(":")
         roles = {item.name.lower(): item for item in Role}
-        if not name or role not in roles or not hashed.startswith("scrypt$"):
+        if not name or role not in roles or not is_hash(hashed):
             raise OptionsError(
                 f"{source}, line {number}: expected name:viewer|operator|admin:hash,"
                 " with a hash from nsqadmin --hash-password"

@@ -1,12 +1,12 @@
-"""Logins: sessions in memory, tokens against forged forms, and a brake on guessing.
+"""The sessions of who has logged in, in memory.
 
 A session is known by the hash of its token alone, so that a memory dump shows no usable cookie.
-Restarting nsqadmin logs everybody out. All functions take ``now`` in nanoseconds of the monotonic
+Restarting nsqadmin logs everybody out, and logging out ends a session for whoever has its cookie,
+which a signed cookie alone could not do. All functions take ``now`` in nanoseconds of the monotonic
 clock.
 """
 
 import hashlib
-import hmac
 import secrets
 from collections import OrderedDict
 
@@ -17,9 +17,6 @@ from nsqcore.units import SECOND
 
 # People, not machines, log in here: this many at once is far beyond any team. The oldest give way.
 MAX_SESSIONS = 10_000
-# Ten wrong passwords in five minutes from one address: no typist, but a proxy's users may share
-# one.
-MAX_FAILURES, FAILURE_WINDOW = 10, 300 * SECOND
 
 
 @attrs.frozen
@@ -37,8 +34,6 @@ class Sessions:
 
     lifetime: float  # seconds
     _sessions: OrderedDict[bytes, Session] = attrs.field(factory=OrderedDict, repr=False)
-    _failures: OrderedDict[str, list[int]] = attrs.field(factory=OrderedDict, repr=False)
-    _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), repr=False)
 
     def open(self, account: Account, *, now: int) -> str:
         """The token of a new session."""
@@ -61,30 +56,6 @@ class Sessions:
     def close(self, token: str) -> None:
         """End a session."""
         self._sessions.pop(_digest(token), None)
-
-    def form_token(self, seed: str) -> str:
-        """What a form has to carry for a browser whose cookie holds ``seed``."""
-        return hmac.new(self._secret, seed.encode(), hashlib.sha256).hexdigest()
-
-    def form_token_fits(self, seed: str, token: str) -> bool:
-        """Whether ``token`` came out of `form_token` for ``seed``."""
-        return bool(seed) and hmac.compare_digest(self.form_token(seed).encode(), token.encode())
-
-    def failed(self, address: str, *, now: int) -> None:
-        """Remember a wrong password from ``address``."""
-        self._failures.setdefault(address, []).append(now)
-        self._failures.move_to_end(address)
-        while len(self._failures) > MAX_SESSIONS:
-            self._failures.popitem(last=False)
-
-    def is_locked(self, address: str, *, now: int) -> bool:
-        """Whether ``address`` has guessed too often of late."""
-        recent = [at for at in self._failures.get(address, ()) if at > now - FAILURE_WINDOW]
-        if recent:
-            self._failures[address] = recent
-        else:
-            self._failures.pop(address, None)
-        return len(recent) >= MAX_FAILURES
 
 
 def _digest(token: str) -> bytes:

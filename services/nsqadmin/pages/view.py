@@ -13,7 +13,7 @@ import attrs
 from markupsafe import Markup
 
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.principals import Principal
 from nsqadmin.collect.history import RANGES, Entity
 from nsqadmin.collect.snapshot import Snapshot
 from nsqadmin.drawing import charts
@@ -57,7 +57,7 @@ class View:
     """One look at one page."""
 
     admin: Admin
-    viewer: Viewer
+    principal: Principal
     snapshot: Snapshot
     path: str  # without the base path
     arguments: Mapping[str, str]
@@ -75,9 +75,9 @@ class View:
 
     @property
     def may(self) -> dict[str, bool]:
-        """For each action whether this viewer may do it."""
+        """For each action whether this principal may do it."""
         verbs = ("pause", "empty", "create", "delete", "tombstone")
-        return {verb: self.viewer.may(verb) for verb in verbs}
+        return {verb: self.principal.may(verb) for verb in verbs}
 
     def url(self, path: str, **query: str) -> str:
         """A URL of ours: ``path`` (from its first slash) behind the base path."""

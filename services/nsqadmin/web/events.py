@@ -16,12 +16,12 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.principals import Principal
 from nsqadmin.collect.snapshot import Snapshot
 from nsqadmin.pages.render import Split, split
 from nsqadmin.pages.view import NoSuchPage
+from nsqadmin.web.identity import Identity
 from nsqadmin.web.pages import GRAPH_COOKIE, Pages
-from nsqadmin.web.requests import Identity
 
 # Browsers open six connections to a host, and people a few dozen tabs: above this somebody counts
 # wrong.
@@ -41,7 +41,7 @@ class Streams:
     _drawn_of: int = -1
 
     def draw(
-        self, viewer: Viewer, path: str, arguments: Mapping[str, str], graph_span: str = ""
+        self, principal: Principal, path: str, arguments: Mapping[str, str], graph_span: str = ""
     ) -> tuple[str, Split]:
         """A page's ``main`` at this moment, whole and in parts.
 
@@ -52,23 +52,23 @@ class Streams:
         if version != self._drawn_of:
             self._drawn.clear()
             self._drawn_of = version
-        key = (path, tuple(sorted(arguments.items())), viewer.role, graph_span)
+        key = (path, tuple(sorted(arguments.items())), principal.role, graph_span)
         if key not in self._drawn:
-            view = self.pages.view(viewer, path, arguments, graph_span=graph_span)
+            view = self.pages.view(principal, path, arguments, graph_span=graph_span)
             whole = self.pages.renderer.main(view, self.pages.find(view))
             self._drawn[key] = (whole, split(whole))
         return self._drawn[key]
 
     async def events(
         self,
-        viewer: Viewer,
+        principal: Principal,
         path: str,
         arguments: Mapping[str, str],
-        still: Callable[[], bool],
+        is_authorized: Callable[[], bool],
         *,
         graph_span: str = "",
     ) -> AsyncIterator[str]:
-        """The events of one page, as long as ``still`` says that its viewer may see it."""
+        """The events of one page, as long as ``is_authorized`` says that it may be seen."""
         collector = self.admin.collector
         self.count += 1
         collector.watchers += 1
@@ -76,7 +76,7 @@ class Streams:
             yield "retry: 2000\n\n"
             before: Split | None = None
             version = -1
-            while still():
+            while is_authorized():
                 snapshot: Snapshot | None = None
                 with trio.move_on_after(_QUIET):
                     snapshot = await collector.changed(version)
@@ -85,7 +85,7 @@ class Streams:
                     continue
                 version = snapshot.version
                 try:
-                    whole, now = self.draw(viewer, path, arguments, graph_span)
+                    whole, now = self.draw(principal, path, arguments, graph_span)
                 except NoSuchPage:
                     yield event("gone", {})
                     return
@@ -123,10 +123,10 @@ def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -
         path = unquote(asked.path)
         path = path[len(base) :] if path.startswith(base) else path
         arguments = dict(parse_qsl(asked.query)[:50])
-        viewer: Viewer = g.viewer
-        still = identity.witness(request, viewer)
+        principal: Principal = g.principal
+        is_authorized = identity.authorization_check(request, principal)
         span = request.cookies.get(GRAPH_COOKIE, "")
-        stream = streams.events(viewer, path or "/", arguments, still, graph_span=span)
+        stream = streams.events(principal, path or "/", arguments, is_authorized, graph_span=span)
         response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back

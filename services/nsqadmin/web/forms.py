@@ -14,11 +14,12 @@ from werkzeug.wrappers import Response as Redirect
 
 from nsqadmin.actions.perform import VERBS, Action, allow, perform
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.principals import Principal
 from nsqadmin.errors import Refused
 from nsqadmin.pages.view import Page, View
+from nsqadmin.web.identity import FORM_COOKIE
 from nsqadmin.web.pages import Pages, html
-from nsqadmin.web.requests import FORM_COOKIE, origin_of
+from nsqadmin.web.requests import origin_of
 
 # What each action does, for the page that asks.
 _CONSEQUENCES = {
@@ -41,7 +42,7 @@ def add_forms(app: QuartTrio, admin: Admin, pages: Pages) -> None:
     @app.get(f"{base}/action/<verb>")
     async def ask(verb: str) -> Response:
         action = read_action(verb, request.args)
-        allow(g.viewer, verb)
+        allow(g.principal, verb)
         return _ask(admin, pages, action)
 
     @app.post(f"{base}/action/<verb>")
@@ -58,7 +59,7 @@ def add_forms(app: QuartTrio, admin: Admin, pages: Pages) -> None:
         except Refused as error:
             return _ask(admin, pages, action, str(error))
         await admin.collector.refresh()
-        view = pages.view(g.viewer, "/", {})
+        view = pages.view(g.principal, "/", {})
         if message:
             return _report(pages, view, action, message)
         return redirect(after(view, action), 303)
@@ -87,24 +88,24 @@ def typed_name(action: Action) -> str:
 
 def token_fits(admin: Admin, token: str) -> bool:
     """Whether a form's token belongs to the browser that sent it."""
-    return admin.sessions.form_token_fits(request.cookies.get(FORM_COOKIE, ""), token)
+    return admin.form_tokens.fits(request.cookies.get(FORM_COOKIE, ""), token)
 
 
 def with_token(admin: Admin, render: Callable[[str], Response]) -> Response:
     """A page with a form: ``render`` gets the token, the browser a cookie that fits it."""
-    viewer: Viewer = g.viewer
+    principal: Principal = g.principal
     seed = request.cookies.get(FORM_COOKIE, "") or secrets.token_urlsafe(24)
-    response = render(admin.sessions.form_token(seed))
+    response = render(admin.form_tokens.token(seed))
     response.headers["Cache-Control"] = "no-store"
     response.set_cookie(
-        FORM_COOKIE, seed, httponly=True, samesite="Strict", secure=viewer.scheme == "https",
+        FORM_COOKIE, seed, httponly=True, samesite="Strict", secure=principal.scheme == "https",
         path=admin.options.base_path,
     )  # fmt: skip
     return response
 
 
 def _ask(admin: Admin, pages: Pages, action: Action, error: str = "") -> Response:
-    view = pages.view(g.viewer, "/", {})
+    view = pages.view(g.principal, "/", {})
 
     def render(token: str) -> Response:
         values = {

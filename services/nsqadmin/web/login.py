@@ -11,23 +11,25 @@ from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as Redirect
 
 from nsqadmin.admin import Admin
+from nsqadmin.auth.logins import Logins
+from nsqadmin.drawing.formats import seconds
 from nsqadmin.errors import Refused
 from nsqadmin.web.forms import token_fits, with_token
+from nsqadmin.web.identity import SESSION_COOKIE
 from nsqadmin.web.pages import Pages, html
-from nsqadmin.web.requests import SESSION_COOKIE, Identity
 
 logger = logging.getLogger(__name__)
 
-_TOO_MANY = "Too many wrong passwords came from your address. Wait five minutes."
+_TOO_MANY = "Too many wrong passwords. Try again in {}."
 
 
-def add_login(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
+def add_login(app: QuartTrio, admin: Admin, pages: Pages, logins: Logins) -> None:
     """Route ``/login`` and ``/logout``."""
     base = admin.options.base_path.rstrip("/")
 
     @app.get(f"{base}/login")
     async def login() -> Response | Redirect:
-        if g.viewer.role is not None:
+        if g.principal.role is not None:
             return redirect(local_path(request.args.get("next", ""), base), 303)
         return _form(admin, pages, request.args.get("next", ""))
 
@@ -38,24 +40,27 @@ def add_login(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) ->
         if not token_fits(admin, form.get("token", "")):
             return _form(admin, pages, following, "The form was too old. Try again.")
         try:
-            account = await identity.log_in(form.get("user", ""), form.get("password", ""), g.peer)
-        except Refused:
-            return _form(admin, pages, following, _TOO_MANY, 429)
+            account = await logins.log_in(form.get("user", ""), form.get("password", ""), g.peer.ip)
+        except Refused as error:
+            wait = seconds(error.retry_after)
+            refusal = _form(admin, pages, following, _TOO_MANY.format(wait), error.status)
+            refusal.headers["Retry-After"] = str(error.retry_after)
+            return refusal
         if account is None:
             return _form(admin, pages, following, "Wrong name or password.", 403)
-        logger.info("user(%s): logged in from %s", account.name, g.viewer.address)
+        logger.info("user(%s): logged in from %s", account.name, g.principal.address)
         token = admin.sessions.open(account, now=admin.now())
         response = redirect(local_path(following, base), 303)
         response.set_cookie(
             SESSION_COOKIE, token, httponly=True, samesite="Lax", path=admin.options.base_path,
-            secure=g.viewer.scheme == "https", max_age=int(admin.options.session_lifetime),
+            secure=g.principal.scheme == "https", max_age=int(admin.options.session_lifetime),
         )  # fmt: skip
         return response
 
     @app.post(f"{base}/logout")
     async def log_out() -> Redirect:
         admin.sessions.close(request.cookies.get(SESSION_COOKIE, ""))
-        logger.info("user(%s): logged out from %s", g.viewer.user, g.viewer.address)
+        logger.info("user(%s): logged out from %s", g.principal.user, g.principal.address)
         response = redirect(f"{base}/login", 303)
         response.delete_cookie(SESSION_COOKIE, path=admin.options.base_path)
         return response

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
 from nsqadmin.admin import Admin
-from nsqadmin.auth.access import Viewer
+from nsqadmin.auth.principals import Principal
 from nsqadmin.drawing.graphite import SPANS
 from nsqadmin.pages.catalogue import PAGES
 from nsqadmin.pages.render import Renderer
@@ -37,10 +37,12 @@ class Pages:
         self._map = Map([Rule(rule, endpoint=str(i)) for i, (rule, _) in enumerate(PAGES)])
 
     def view(
-        self, viewer: Viewer, path: str, arguments: Mapping[str, str], *, graph_span: str = ""
+        self, principal: Principal, path: str, arguments: Mapping[str, str], *, graph_span: str = ""
     ) -> View:
         """The view of ``path`` (without the base path) at this moment."""
-        return View(self.admin, viewer, self.admin.collector.snapshot, path, arguments, graph_span)
+        return View(
+            self.admin, principal, self.admin.collector.snapshot, path, arguments, graph_span
+        )
 
     def find(self, view: View) -> Page:
         """The page of a view.
@@ -77,7 +79,7 @@ def add_pages(app: QuartTrio, admin: Admin, pages: Pages) -> None:
         await admin.collector.fresh()
         path = request.path[len(base) :] or "/"
         span = request.cookies.get(GRAPH_COOKIE, "")
-        view = pages.view(g.viewer, path, request.args.to_dict(), graph_span=span)
+        view = pages.view(g.principal, path, request.args.to_dict(), graph_span=span)
         try:
             page = pages.find(view)
         except NoSuchPage as error:

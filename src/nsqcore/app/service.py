@@ -106,6 +106,7 @@ def main(
     arguments: Sequence[str] | None = None,
     arguments_allowed: bool = True,
     process: Process | None = None,
+    instead: Callable[[T], int | None] = lambda _options: None,
 ) -> int:
     """The exit status of a daemon, after it has run.
 
@@ -113,6 +114,8 @@ def main(
     ``process`` is the way to tell it to stop.
 
     Args:
+        instead: what some settings ask for in place of the daemon; its exit status, or None where
+            the daemon is to run.
         version: what ``--version`` prints, or what makes it, where it is to tell more than usual.
         arguments: the command line without the program; that of this process by default.
         arguments_allowed: whether arguments behind the flags are ignored, with a warning, or
@@ -132,6 +135,9 @@ def main(
         arguments_allowed=arguments_allowed,
         streams=process.streams,
     )
+    status = instead(options)
+    if status is not None:
+        return status
     log.set_up(program, options, stream=log.LogStream(process.streams.stderr))
     logger.info("%s v%s (built w/python%s)", program, VERSION, platform.python_version())
     for note in notes:

@@ -1,6 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from nsqadmin.auth.accounts import hash_password
+from nsqadmin.auth.passwords import hash_password
 
 
 async def asked(s, path):

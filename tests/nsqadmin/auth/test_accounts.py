@@ -3,7 +3,8 @@ from base64 import b64encode
 
 import pytest
 
-from nsqadmin.auth.accounts import Accounts, Role, hash_password, parse_accounts, verify_password
+from nsqadmin.auth.accounts import Accounts, Role, parse_accounts
+from nsqadmin.auth.passwords import hash_password, verify_password
 from nsqcore.app.options import OptionsError
 
 

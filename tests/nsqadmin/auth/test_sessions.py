@@ -1,5 +1,5 @@
 from nsqadmin.auth.accounts import Account, Role
-from nsqadmin.auth.sessions import FAILURE_WINDOW, MAX_FAILURES, MAX_SESSIONS, Sessions
+from nsqadmin.auth.sessions import MAX_SESSIONS, Sessions
 from nsqcore.units import SECOND
 
 ANN, BOB = Account("ann", Role.ADMIN, "h"), Account("bob", Role.VIEWER, "h")
@@ -34,23 +34,3 @@ def test_the_oldest_sessions_give_way():
         last = sessions.open(BOB, now=0)
     assert sessions.find(first, now=0) is None
     assert sessions.find(last, now=0)
-
-
-def test_a_form_token_fits_one_browser():
-    sessions = Sessions(lifetime=10)
-    token = sessions.form_token("seed")
-    assert sessions.form_token_fits("seed", token)
-    assert not sessions.form_token_fits("other", token)
-    assert not sessions.form_token_fits("", sessions.form_token(""))
-    assert not Sessions(lifetime=10).form_token_fits("seed", token)
-    assert not sessions.form_token_fits("seed", "é")
-
-
-def test_who_guesses_too_often_has_to_wait():
-    sessions = Sessions(lifetime=10)
-    for _ in range(MAX_FAILURES):
-        assert not sessions.is_locked("10.0.0.9", now=0)
-        sessions.failed("10.0.0.9", now=0)
-    assert sessions.is_locked("10.0.0.9", now=1)
-    assert not sessions.is_locked("10.0.0.8", now=1)
-    assert not sessions.is_locked("10.0.0.9", now=FAILURE_WINDOW)

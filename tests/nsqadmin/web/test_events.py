@@ -5,13 +5,13 @@ from contextlib import aclosing
 
 import trio
 
-from nsqadmin.auth.access import Viewer
 from nsqadmin.auth.accounts import Role
+from nsqadmin.auth.principals import Principal
 from nsqadmin.pages.render import split
 from nsqadmin.web.events import Streams, difference
 from nsqadmin.web.pages import Pages
 
-ANN = Viewer("ann", Role.ADMIN, "127.0.0.1:5")
+ANN = Principal("ann", Role.ADMIN, "127.0.0.1:5")
 
 
 async def first_events(s, path, count, between, *, still=lambda: True):
@@ -98,9 +98,11 @@ async def test_a_page_that_many_watch_is_drawn_once(site):
     async with site() as s:
         streams = Streams(s.admin, Pages(s.admin))
         first = streams.draw(ANN, "/topics/orders", {})
-        assert streams.draw(Viewer("bob", Role.ADMIN, "127.0.0.1:6"), "/topics/orders", {}) is first
-        viewer = Viewer("eve", Role.VIEWER, "127.0.0.1:7")
-        assert streams.draw(viewer, "/topics/orders", {}) is not first
+        assert (
+            streams.draw(Principal("bob", Role.ADMIN, "127.0.0.1:6"), "/topics/orders", {}) is first
+        )
+        principal = Principal("eve", Role.VIEWER, "127.0.0.1:7")
+        assert streams.draw(principal, "/topics/orders", {}) is not first
 
 
 def test_nothing_new_is_only_the_time():

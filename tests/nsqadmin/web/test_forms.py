@@ -20,7 +20,7 @@ def impatient(monkeypatch):
 
 async def token(s, path):
     page = await s.page(path)
-    return re.search(r'name="token" value="(\w+)"', page)[1]
+    return re.search(r'name="token" value="([\w-]+)"', page)[1]
 
 
 async def send(s, verb, headers=FORM, **fields):

@@ -1,17 +1,10 @@
 import pytest
 from werkzeug.datastructures import Headers
 
-from nsqadmin.auth.access import (
-    Peer,
-    Viewer,
-    basic_credentials,
-    find_peer,
-    header_viewer,
-    is_meant_for_us,
-    may_configure,
-    same_origin,
-)
 from nsqadmin.auth.accounts import Role
+from nsqadmin.auth.origins import is_meant_for_us, same_origin
+from nsqadmin.auth.peers import Peer, find_peer, may_configure
+from nsqadmin.auth.principals import Principal, basic_credentials, header_principal
 from nsqadmin.options import NsqadminOptions
 
 PROXY, STRANGER = ("10.0.0.1", 5), ("192.0.2.7", 6)
@@ -24,30 +17,30 @@ def peer(client, options, **headers):
 
 def test_without_admin_users_everybody_is_an_admin():
     options = NsqadminOptions()
-    viewer = header_viewer(peer(STRANGER, options), Headers(), options)
-    assert (viewer.role, viewer.address) == (Role.ADMIN, "192.0.2.7:6")
+    principal = header_principal(peer(STRANGER, options), Headers(), options)
+    assert (principal.role, principal.address) == (Role.ADMIN, "192.0.2.7:6")
 
 
 def test_with_admin_users_the_header_says_who_is_one():
     options = NsqadminOptions(admin_users=["ann"])
     for user, role in (("ann", Role.ADMIN), ("mallory", Role.VIEWER)):
         headers = Headers({"X-Forwarded-User": user})
-        found = header_viewer(peer(STRANGER, options), headers, options)
+        found = header_principal(peer(STRANGER, options), headers, options)
         assert (found.user, found.role) == (user, role)
 
 
 def test_basic_authentication_names_a_user_and_makes_no_admin():
     options = NsqadminOptions(admin_users=["ann"])
     headers = Headers({"Authorization": "Basic YW5uOng="})
-    viewer = header_viewer(peer(STRANGER, options), headers, options)
-    assert (viewer.user, viewer.role) == ("ann", Role.VIEWER)
+    principal = header_principal(peer(STRANGER, options), headers, options)
+    assert (principal.user, principal.role) == ("ann", Role.VIEWER)
 
 
 def test_with_trusted_proxies_the_header_of_anybody_else_counts_nothing():
     options = NsqadminOptions(admin_users=["ann"], trusted_proxies=["10.0.0.0/24"])
     headers = Headers({"X-Forwarded-User": "ann"})
-    assert header_viewer(peer(PROXY, options), headers, options).role is Role.ADMIN
-    stranger = header_viewer(peer(STRANGER, options), headers, options)
+    assert header_principal(peer(PROXY, options), headers, options).role is Role.ADMIN
+    stranger = header_principal(peer(STRANGER, options), headers, options)
     assert (stranger.user, stranger.role) == ("", Role.VIEWER)
 
 
@@ -57,7 +50,7 @@ def test_the_client_behind_proxies_is_the_last_that_is_none():
         PROXY, options, X_Forwarded_For="198.51.100.9, 203.0.113.5, 10.0.0.2",
         X_Forwarded_Proto="https", X_Forwarded_Host="nsq.example", Host="inner",
     )  # fmt: skip
-    assert found == Peer("203.0.113.5", "https", "nsq.example", believed=True)
+    assert found == Peer("203.0.113.5", "https", "nsq.example", trusted=True)
     forged = peer(STRANGER, options, X_Forwarded_For="127.0.0.1", X_Forwarded_Proto="https")
     assert (forged.address, forged.scheme) == ("192.0.2.7:6", "http")
 
@@ -104,7 +97,7 @@ def test_config_behind_a_proxy_looks_at_who_is_behind_it():
     ],
 )
 def test_changes_come_from_our_own_pages_or_from_no_browser(headers, fine):
-    ours = Peer("192.0.2.7", "http", "admin.example", believed=False)
+    ours = Peer("192.0.2.7", "http", "admin.example", trusted=False)
     assert same_origin(Headers(headers), ours) is fine
 
 
@@ -118,9 +111,9 @@ def test_changes_come_from_our_own_pages_or_from_no_browser(headers, fine):
     ],
 )
 def test_each_role_may_do_what_is_its_own(role, allowed):
-    viewer = Viewer("u", role, "a")
+    principal = Principal("u", role, "a")
     verbs = ("read", "pause", "unpause", "empty", "create", "delete", "tombstone")
-    assert tuple(verb for verb in verbs if viewer.may(verb)) == allowed
+    assert tuple(verb for verb in verbs if principal.may(verb)) == allowed
 
 
 @pytest.mark.parametrize(
