@@ -38,11 +38,10 @@ class StatOptions:
 
 
 def check(options: StatOptions) -> None:
+    """Refuse settings that do not go together; raises OptionsError."""
     checks.require(options.topic and options.channel, "--topic and --channel are required")
     checks.require(options.interval > 0, "--interval should be positive")
-    for flag in ("connect", "request"):
-        timeout = getattr(options, f"http_client_{flag}_timeout")
-        checks.require(timeout > 0, f"--http-client-{flag}-timeout should be positive")
+    checks.check_http_timeouts(options)
     checks.require(options.count is None or options.count > 0, "--count should be positive")
     nsqds, lookupds = options.nsqd_http_addresses, options.lookupd_http_addresses
     checks.one_kind_of_address(nsqds, lookupds, flag="nsqd-http-address")

@@ -3,7 +3,7 @@
 import attrs
 
 from nsqcore.app.log import LEVELS
-from nsqcore.app.options import OptionsError, option
+from nsqcore.app.options import option
 from nsqcore.app.values import between
 from nsqcore.wire.patterns import compile_pattern
 from nsqtools.shared import checks
@@ -64,10 +64,9 @@ class ToFileOptions:
 
 
 def check(options: ToFileOptions) -> None:
+    """Refuse settings that do not go together; raises OptionsError."""
     checks.require(options.channel, "--channel is required")
-    for flag in ("connect", "request"):
-        timeout = getattr(options, f"http_client_{flag}_timeout")
-        checks.require(timeout > 0, f"--http-client-{flag}-timeout should be positive")
+    checks.check_http_timeouts(options)
     checks.one_kind_of_address(options.nsqd_tcp_addresses, options.lookupd_http_addresses)
     checks.require(options.topics or options.topic_pattern, "--topic or --topic-pattern required")
     checks.require(
@@ -77,7 +76,5 @@ def check(options: ToFileOptions) -> None:
     checks.check_topics(options.topics)
     checks.require(options.sync_interval > 0, "--sync-interval should be positive")
     checks.require(options.topic_refresh > 0, "--topic-refresh should be positive")
-    try:
+    with checks.naming("topic-pattern"):
         compile_pattern(options.topic_pattern)
-    except ValueError as error:
-        raise OptionsError(f"--topic-pattern: {error}") from error

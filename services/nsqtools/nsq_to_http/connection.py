@@ -1,56 +1,49 @@
-"""One HTTP/1.1 connection of a client: a request out, the head of an answer in.
+"""One HTTP/1.1 connection of a client: a request out, the status of an answer in.
 
-Small, because little is asked of it: a message has to get there fast, and of the answer only the
-status counts (and where to go instead). The body is read to have the connection free again, up to
-a limit, and thrown away. httptools parses.
+The answer is read while the request is still being sent: an endpoint may answer before it has read
+everything. As soon as the final head is here the outcome is settled; the rest of the answer is read
+to have the connection free again, until the request's time is over, and thrown away.
 """
 
-import base64
+import math
+import socket
 import ssl
-from urllib.parse import quote, unquote, urlsplit
+from struct import Struct
 
 import attrs
-import httptools
 import trio
+
+from nsqtools.nsq_to_http.answer import AnswerParser, BadAnswer
+from nsqtools.nsq_to_http.url import Origin
 
 READ_SIZE = 64 * 1024
 
-# Of an answer: nobody looks at it. More than this and a new connection is cheaper than the rest.
-MAX_ANSWER = 256 * 1024
+# Of an answer's body: nobody looks at it. Beyond this a new connection is cheaper than the rest.
+MAX_BODY = 256 * 1024
 
-# What may stand in a request's target as it is: all of RFC 3986, and escapes that are there.
-_SAFE = "/?:@!$&'()*+,;=-._~%[]"
+# Seconds of silence after which a body is left that only the end of the stream would end.
+UNFRAMED_SILENCE = 1.0
+
+# Seconds for which the rest of a request is sent to an endpoint that has answered completely, and
+# seconds for which an answer is waited for where the rest cannot be sent.
+LATE_REST = 0.05
+LATE_ANSWER = 1.0
+
+# Bytes that the peer's kernel has acknowledged: tcpi_bytes_acked of struct tcp_info (linux/tcp.h).
+_INFO_SIZE = 128
+_bytes_acked = Struct("@Q").unpack_from
+_ACKED_OFFSET = 120
 
 
 class NoAnswer(Exception):
     """The connection ended, or what came is no HTTP.
 
-    ``stale`` tells that it ended before the first byte: if it was used before, the server has most
-    likely closed it while it was idle.
+    ``untouched`` tells that surely not a byte of the request arrived.
     """
 
-    def __init__(self, message: str, *, stale: bool = False) -> None:
+    def __init__(self, message: str, *, untouched: bool = False) -> None:
         super().__init__(message)
-        self.stale = stale
-
-
-@attrs.frozen
-class Origin:
-    """What a connection leads to."""
-
-    secure: bool
-    host: str
-    port: int
-
-
-@attrs.frozen
-class Target:
-    """A URL, as a request needs it."""
-
-    origin: Origin
-    host: str  # the header
-    path: str  # with the query
-    authorization: str  # the header; empty for none
+        self.untouched = untouched
 
 
 @attrs.frozen
@@ -62,89 +55,26 @@ class Answer:
     reusable: bool
 
 
-def parse_url(url: str) -> Target:
-    """The parts of ``url``; raises ValueError if it is none that can be requested."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host or parts.port == 0:
-        raise ValueError(f"{url!r} is not a URL; write http://host:port/path")
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
-    if not host.isprintable() or " " in host:
-        raise ValueError(f"{url!r} has no host")
-    secure = parts.scheme == "https"
-    default = 443 if secure else 80
-    port = parts.port or default
-    shown = f"[{host}]" if ":" in host else host
-    path = quote(parts.path or "/", safe=_SAFE)
-    if parts.query:
-        path += "?" + quote(parts.query, safe=_SAFE)
-    authorization = ""
-    if parts.username is not None:
-        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(secret.encode()).decode("ascii")
-    return Target(
-        Origin(secure, host, port),
-        shown if port == default else f"{shown}:{port}",
-        path,
-        authorization,
-    )
-
-
-@attrs.define(eq=False)
-class _Reader:
-    """What httptools calls while it parses one answer.
-
-    ``keep_alive`` is asked for with the head: once a message is complete the parser has forgotten.
-    """
-
-    parser: httptools.HttpResponseParser = attrs.field(init=False)
-    keep_alive: bool = False
-    location: str = ""
-    size: int = 0
-    has_head: bool = False
-    complete: bool = False
-    has_length: bool = False
-
-    @property
-    def ends_with_stream(self) -> bool:
-        """Whether the end of the stream is the proper end of the answer."""
-        return self.has_head and not self.has_length
-
-    def on_message_begin(self) -> None:
-        self.has_head = self.has_length = self.complete = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        lowered = name.lower()
-        if lowered == b"location":
-            self.location = value.decode("latin-1")
-        elif lowered in (b"content-length", b"transfer-encoding"):
-            self.has_length = True
-
-    def on_headers_complete(self) -> None:
-        self.has_head = True
-        self.keep_alive = self.parser.should_keep_alive()
-
-    def on_body(self, body: bytes) -> None:
-        self.size += len(body)
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-
 @attrs.define(eq=False)
 class HttpConnection:
-    """An open connection; `connect` makes one."""
+    """An open connection; `connect` makes one. ``opened`` is a time of trio's clock."""
 
     _stream: trio.abc.Stream
     _socket: trio.SocketStream
+    opened: float
+    answered: int = 0  # requests
+    _answer: AnswerParser = attrs.field(factory=AnswerParser)
+    _sent: bool = False
+    _taken: int = 0  # by the kernel, of the present request
+    _error: str = ""
 
     @classmethod
     async def connect(cls, origin: Origin, tls: ssl.SSLContext | None) -> "HttpConnection":
         """A connection to ``origin``; raises OSError if there is nobody."""
         plain = await trio.open_tcp_stream(origin.host, origin.port)
+        now = trio.current_time()
         if not origin.secure:
-            return cls(plain, plain)
+            return cls(plain, plain, now)
         assert tls is not None, "an HTTPS origin needs a TLS context"
         stream = trio.SSLStream(plain, tls, server_hostname=origin.host, https_compatible=True)
         try:
@@ -154,42 +84,95 @@ class HttpConnection:
             if isinstance(error, trio.BrokenResourceError):
                 raise OSError(f"TLS handshake failed: {error.__cause__ or error}") from error
             raise
-        return cls(stream, plain)
+        return cls(stream, plain, now)
 
     def is_fresh(self) -> bool:
         """Whether nothing has come since the last answer: not even the end of the stream."""
         return not self._socket.socket.is_readable()
 
-    async def exchange(self, request: bytes) -> Answer:
-        """The answer to ``request``.
+    def close(self) -> None:
+        """Close it at once."""
+        self._socket.socket.close()
+
+    async def exchange(self, head: bytes, body: bytes, deadline: float) -> Answer:
+        """The answer to a request.
 
         Raises:
-            NoAnswer: there is none.
+            NoAnswer: there is none, or none in time.
         """
-        began = False
-        try:
-            await self._stream.send_all(request)
-            reader = _Reader()
-            reader.parser = parser = httptools.HttpResponseParser(reader)
-            while not reader.complete:
-                data = await self._stream.receive_some(READ_SIZE)
-                if not data:
-                    if reader.ends_with_stream:
-                        return Answer(parser.get_status_code(), reader.location, False)
-                    raise NoAnswer("connection closed before the answer", stale=not began)
-                began = True
-                parser.feed_data(data)
-                if reader.complete and parser.get_status_code() < 200:
-                    reader.complete = False  # provisional: the answer is still to come
-                if not reader.complete and reader.size > MAX_ANSWER:
-                    return Answer(parser.get_status_code(), reader.location, False)
-        except httptools.HttpParserError as error:
-            raise NoAnswer(f"not an HTTP answer: {error}") from error
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-            reason = error.__cause__ or error
-            raise NoAnswer(f"connection lost: {reason}", stale=not began) from error
-        return Answer(parser.get_status_code(), reader.location, reader.keep_alive)
+        self._answer = AnswerParser()
+        self._sent, self._taken, self._error = False, 0, ""
+        acked = self._acked()
+        with trio.CancelScope(deadline=deadline) as scope:
+            await self._send_and_receive(head, body)
+        answer = self._answer
+        if answer.status is None:
+            reason = self._error or "no answer in time" * scope.cancelled_caught
+            untouched = not self._taken or (acked is not None and self._acked() == acked)
+            raise NoAnswer(reason or "connection closed before the answer", untouched=untouched)
+        self.answered += 1
+        reusable = answer.complete and answer.reusable and self._sent and not self._error
+        return Answer(answer.status, answer.location, reusable)
 
-    async def close(self) -> None:
-        """Close it at once."""
-        await trio.aclose_forcefully(self._socket)
+    async def _send_and_receive(self, head: bytes, body: bytes) -> None:
+        request = head + body if len(body) < READ_SIZE else head
+        try:
+            if isinstance(self._stream, trio.SocketStream) and request is not head:
+                # Most requests fit into the socket's buffer: no task needs to be made for those.
+                self._taken = await self._socket.socket.send(request)
+                if self._taken == len(request):
+                    self._sent = True
+                    await self._receive()
+                    return
+                request = request[self._taken :]
+        except OSError as error:
+            self._error = f"connection lost: {error.strerror or error}"
+            return
+        rest = [request] if request is not head or not body else [head, body]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send, rest, nursery.cancel_scope)
+            await self._receive()
+            if self._answer.complete and not self._sent:
+                nursery.cancel_scope.deadline = trio.current_time() + LATE_REST
+            else:
+                nursery.cancel_scope.cancel()
+
+    async def _send(self, parts: list[bytes], scope: trio.CancelScope) -> None:
+        try:
+            for part in parts:
+                self._taken = self._taken or 1  # by an error nobody knows how much
+                await self._stream.send_all(part)
+            self._sent = True
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            self._error = f"connection lost: {error.__cause__ or error}"
+            # It may have answered before, and gone away.
+            scope.deadline = trio.current_time() + LATE_ANSWER
+
+    async def _receive(self) -> None:
+        """Read the answer, until it is complete or there is no more of it to be had."""
+        answer = self._answer
+        try:
+            while not answer.complete and answer.size <= MAX_BODY:
+                silence = math.inf if answer.status is None or answer.framed else UNFRAMED_SILENCE
+                with trio.move_on_after(silence):
+                    data = await self._stream.receive_some(READ_SIZE)
+                    if not data:
+                        return
+                    answer.feed(bytes(data))
+                    continue
+                return
+        except BadAnswer as error:
+            self._error = str(error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            self._error = self._error or f"connection lost: {error.__cause__ or error}"
+
+    def _acked(self) -> int | None:
+        """How many bytes the peer has acknowledged; None where the system does not tell."""
+        option = getattr(socket, "TCP_INFO", None)
+        if option is None:
+            return None
+        try:
+            info = self._socket.socket.getsockopt(socket.IPPROTO_TCP, option, _INFO_SIZE)
+        except OSError:
+            return None
+        return _bytes_acked(info, _ACKED_OFFSET)[0] if len(info) >= _INFO_SIZE else None

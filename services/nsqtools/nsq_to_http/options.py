@@ -2,9 +2,10 @@
 
 import attrs
 
-from nsqcore.app.options import OptionsError, option
+from nsqcore.app.options import option
 from nsqcore.app.values import at_least, choice, number
-from nsqtools.nsq_to_http.client import check_url, parse_headers
+from nsqtools.nsq_to_http.headers import check_value, parse_headers
+from nsqtools.nsq_to_http.url import check_url
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption
@@ -58,26 +59,24 @@ class ToHttpOptions:
 
 
 def check(options: ToHttpOptions) -> None:
-    try:
+    """Refuse settings that do not go together; raises OptionsError."""
+    with checks.naming("header"):
         parse_headers(options.headers)
-    except ValueError as error:
-        raise OptionsError(f"--header: {error}") from error
     checks.require(options.topic and options.channel, "--topic and --channel are required")
     checks.check_topics([options.topic])
     if options.content_type != OCTETS:
         checks.require(options.post, "--content-type only used with --post")
-        checks.require(options.content_type, "--content-type requires a value when used")
+        checks.require(options.content_type.strip(), "--content-type requires a value when used")
+        with checks.naming("content-type"):
+            check_value(options.content_type)
     checks.one_kind_of_address(options.nsqd_tcp_addresses, options.lookupd_http_addresses)
     checks.require(options.get or options.post, "--get or --post required")
     checks.require(not options.get or not options.post, "use --get or --post not both")
     for url in options.get:
         checks.require(url.count("%s") == 1, "invalid GET address - must have %s exactly once")
-    for url in options.get + options.post:
-        try:
-            check_url(url.replace("%s", "x"))
-        except ValueError as error:
-            raise OptionsError(str(error)) from error
+    for flag, urls in (("get", options.get), ("post", options.post)):
+        for url in urls:
+            with checks.naming(flag):
+                check_url(url.replace("%s", "x"))
     checks.require(0 <= options.sample <= 1, "--sample must be between 0.0 and 1.0")
-    for flag in ("connect", "request"):
-        timeout = getattr(options, f"http_client_{flag}_timeout")
-        checks.require(timeout > 0, f"--http-client-{flag}-timeout should be positive")
+    checks.check_http_timeouts(options)

@@ -55,6 +55,7 @@ class RelayOptions:
 
 
 def check(options: RelayOptions) -> None:
+    """Refuse settings that do not go together; raises OptionsError."""
     checks.require(options.topics and options.channel, "--topic and --channel are required")
     checks.check_topics(options.topics)
     if options.destination_topic:

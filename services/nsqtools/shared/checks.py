@@ -1,6 +1,8 @@
 """Checks of settings that several utilities make; each raises `OptionsError`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 from nsqclient.connection.stream import check_address
 from nsqclient.http.api import check_url
@@ -31,16 +33,37 @@ def check_topics(topics: Sequence[str], flag: str = "topic") -> None:
 def check_addresses(addresses: Sequence[str], flag: str) -> None:
     """Refuse addresses that cannot be dialled."""
     for address in addresses:
-        try:
+        with naming(flag):
             check_address(address)
-        except ValueError as error:
-            raise OptionsError(f"--{flag}: {error}") from error
 
 
 def check_lookupds(addresses: Sequence[str]) -> None:
     """Refuse addresses of nsqlookupds to which no request can be sent."""
     for address in addresses:
-        try:
+        with naming("lookupd-http-address"):
             check_url(address)
-        except ValueError as error:
-            raise OptionsError(f"--lookupd-http-address: {error}") from error
+
+
+class HttpTimeouts(Protocol):
+    """The settings of a utility that makes HTTP requests."""
+
+    @property
+    def http_client_connect_timeout(self) -> float: ...
+    @property
+    def http_client_request_timeout(self) -> float: ...
+
+
+def check_http_timeouts(options: HttpTimeouts) -> None:
+    """Refuse timeouts in which nothing can happen."""
+    for flag in ("connect", "request"):
+        timeout = getattr(options, f"http_client_{flag}_timeout")
+        require(timeout > 0, f"--http-client-{flag}-timeout should be positive")
+
+
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Turn a ValueError into an `OptionsError` that names the flag."""
+    try:
+        yield
+    except ValueError as error:
+        raise OptionsError(f"--{flag}: {error}") from error

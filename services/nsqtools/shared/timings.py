@@ -8,6 +8,8 @@ import math
 
 import attrs
 
+from nsqcore.redaction import redact
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,7 +57,9 @@ class StatusLog:
     def of(cls, destinations: list[str], every: int) -> "StatusLog":
         """A log with a line for every ``every`` requests."""
         several = destinations if len(destinations) > 1 else []
-        return cls(Timings("aggregate", every), {name: Timings(name, every) for name in several})
+        return cls(
+            Timings("aggregate", every), {name: Timings(redact(name), every) for name in several}
+        )
 
     def add(self, destination: str, seconds: float) -> None:
         """Count a request to ``destination``."""

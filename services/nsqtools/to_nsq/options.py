@@ -30,6 +30,7 @@ class ToNsqOptions:
 
 
 def check(options: ToNsqOptions) -> None:
+    """Refuse settings that do not go together; raises OptionsError."""
     checks.require(options.topic, "--topic required")
     checks.check_topics([options.topic])
     checks.require(len(os.fsencode(options.delimiter)) == 1, "--delimiter must be a single byte")

@@ -7,10 +7,15 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 import trustme
 from tests.fakes.fake_http import fake_server
 
-from nsqtools.nsq_to_http.client import HttpClient, RequestFailed, check_url, parse_headers
+from nsqtools.nsq_to_http import client
+from nsqtools.nsq_to_http.client import DeliveryFailed, EndpointClient
+from nsqtools.nsq_to_http.connection import HttpConnection
+from nsqtools.nsq_to_http.headers import parse_headers
+from nsqtools.nsq_to_http.url import check_url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 
@@ -42,14 +47,14 @@ async def server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def calls(**settings: object) -> AsyncIterator[HttpClient]:
+async def calls(**settings: object) -> AsyncIterator[EndpointClient]:
     fields: dict[str, object] = {
         "headers": {},
         "content_type": "application/octet-stream",
         "connect_timeout": 5.0,
         "request_timeout": 10.0,
     }
-    async with HttpClient.open(**(fields | settings)) as opened:  # type: ignore[arg-type]
+    async with EndpointClient.open(**(fields | settings)) as opened:  # type: ignore[arg-type]
         yield opened
 
 
@@ -106,7 +111,7 @@ async def test_success_is_200_of_a_get_and_2xx_of_a_post(method, status, good):
         if good:
             await call
         else:
-            with pytest.raises(RequestFailed, match=f"got status code {status}"):
+            with pytest.raises(DeliveryFailed, match=f"got status code {status}"):
                 await call
 
 
@@ -146,17 +151,35 @@ async def test_a_connection_that_the_server_closed_is_not_used_again():
             await http.post(f"http://{address}/", b"x")
 
 
-async def test_a_connection_that_dies_under_a_request_costs_another_try():
+async def test_a_request_of_which_nothing_arrived_is_sent_once_more(monkeypatch):
+    # The server closes an idle connection, and the request is on its way before the news is here.
+    monkeypatch.setattr(HttpConnection, "is_fresh", lambda self: True)
+    bodies: list[bytes] = []
+
     async def serve(stream: trio.abc.Stream, number: int) -> None:
-        await stream.receive_some()
+        bodies.append(await stream.receive_some())
         await stream.send_all(OK)
-        await stream.receive_some()
-        if number > 1:
-            await stream.send_all(OK)
 
     async with server(serve) as address, calls() as http:
-        for _ in range(2):
+        for _ in range(3):
             await http.post(f"http://{address}/", b"x")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(bodies) == 3
+
+
+async def test_a_request_that_arrived_is_not_sent_again():
+    bodies: list[bytes] = []
+
+    async def serve(stream: trio.abc.Stream, number: int) -> None:
+        bodies.append(await stream.receive_some())
+        await stream.send_all(OK)
+        bodies.append(await stream.receive_some())
+
+    async with server(serve) as address, calls() as http:
+        await http.post(f"http://{address}/", b"x")
+        with pytest.raises(DeliveryFailed, match="closed before the answer"):
+            await http.post(f"http://{address}/", b"x")
+    assert len(bodies) == 2
 
 
 @pytest.mark.parametrize(
@@ -178,13 +201,13 @@ async def test_every_sort_of_answer_is_understood(answer):
     ("answer", "reason"),
     [
         (b"", "closed before the answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nOK", "closed before the answer"),
+        (b"HTTP/1.1 200 OK\r\n", "closed before the answer"),
         (b"nonsense\r\n\r\n", "not an HTTP answer"),
     ],
 )
 async def test_what_is_no_answer_is_a_failure(answer, reason):
     async with server(answers(answer, keep=False)) as address, calls() as http:
-        with pytest.raises(RequestFailed, match=reason):
+        with pytest.raises(DeliveryFailed, match=reason):
             await http.post(f"http://{address}/", b"x")
 
 
@@ -242,7 +265,7 @@ async def test_a_redirect_to_another_host_does_not_get_what_was_meant_for_the_fi
 async def test_redirects_in_a_circle_end():
     again = b"HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
     async with server(answers(*[again] * 20)) as address, calls() as http:
-        with pytest.raises(RequestFailed, match="redirects"):
+        with pytest.raises(DeliveryFailed, match="redirects"):
             await http.get(f"http://{address}/%s", b"x")
 
 
@@ -253,13 +276,13 @@ async def test_a_silent_server_is_given_up_in_time(autojump_clock):
     # Real sockets and a virtual clock: it jumps only when nothing else can happen.
     autojump_clock.autojump_threshold = 0.05
     async with server(serve) as address, calls(request_timeout=20.0) as http:
-        with pytest.raises(RequestFailed, match="no answer in time"):
+        with pytest.raises(DeliveryFailed, match="no answer in time"):
             await http.post(f"http://{address}/", b"x")
 
 
 async def test_nobody_there_is_a_failure():
     async with calls() as http:
-        with pytest.raises(RequestFailed, match="refused"):
+        with pytest.raises(DeliveryFailed, match="refused"):
             await http.post("http://127.0.0.1:1/", b"x")
 
 
@@ -269,17 +292,32 @@ async def test_https_endpoints_have_to_be_trusted(monkeypatch):
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     async with server(answers(OK, OK), tls) as address:
         async with calls() as http:
-            with pytest.raises(RequestFailed, match="certificate"):
+            with pytest.raises(DeliveryFailed, match="certificate"):
                 await http.post(f"https://{address}/", b"x")
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(trusting)
-        monkeypatch.setattr(ssl, "create_default_context", lambda: trusting)
+        monkeypatch.setattr(client, "system_tls", lambda: trusting)
         async with calls() as http:
             await http.post(f"https://{address}/", b"x")
 
 
 def test_headers_are_names_and_values():
     assert parse_headers(["A: b", "C:d:e"]) == {"A": "b", "C": "d:e"}
+
+
+def test_names_of_headers_are_compared_without_case():
+    assert parse_headers(["X-Tag: 1", "x-tag: 2"]) == {"x-tag": "2"}
+
+
+@pytest.mark.parametrize("name", ["content-length", "Transfer-Encoding", "TRAILER"])
+async def test_a_header_of_the_command_line_cannot_change_the_framing(name):
+    async with fake_server(lambda asked: (200, None)) as endpoint:
+        async with calls(headers={name: "chunked", "X-A": "1"}) as http:
+            for _ in range(2):
+                await http.post(f"http://{endpoint.address}/", b"body")
+    assert [asked.body for asked in endpoint.asked] == [b"body", b"body"]
+    assert "transfer-encoding" not in endpoint.asked[0].headers
+    assert endpoint.asked[0].headers["x-a"] == "1"
 
 
 @pytest.mark.parametrize("text", ["a", "a:", ": b", ":", "a: b\r\nc: d", "a b: c"])

@@ -121,6 +121,9 @@ def test_nsqlookupds_that_cannot_be_reached_are_asked_again(tool):
     [
         ["--post=127.0.0.1/x"],
         ["--post=http://127.0.0.1:1/", "--header=nonsense"],
+        ["--post=http://127.0.0.1:1/", "--header=X: a\r\nHost: b"],
+        ["--post=http://127.0.0.1:1/", "--content-type=a/b\r\n\r\nGET / HTTP/1.1"],
+        ["--post=http://127.0.0.1:1/\udcff"],
         ["--get=http://127.0.0.1:1/%s%s"],
         ["--get=http://127.0.0.1:1/%s", "--content-type=text/plain"],
         ["--post=http://127.0.0.1:1/", "--content-type="],
