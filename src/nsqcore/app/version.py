@@ -1,12 +1,14 @@
 """Versions: of the behaviour spoken here, of this distribution, and the ``--version`` line."""
 
 import platform
+from functools import cache
 
 # The release of NSQ whose behaviour this is. Peers are told it (IDENTIFY, /info, registration) and
 # compare it.
 VERSION = "1.3.0"
 
 
+@cache
 def release() -> str:
     """The version of this distribution, as the package index knows it."""
     # importlib.metadata costs 20 ms to import: too much for every start.

@@ -1,0 +1,60 @@
+"""The engine's clock: what happens at the end of each tick of the event loop, and at deadlines."""
+
+import time
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+from nsqcore.net.timers import Timer, Timers
+from nsqd.engine.broker import Broker
+
+# Seconds between two looks whether the wall clock was set.
+WALL_INTERVAL = 0.5
+
+
+def wall_offset() -> int:
+    """What to add to the monotonic clock to get the wall clock, in ns."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+@define(eq=False)
+class EngineClock:
+    """Drives ``broker`` by the monotonic clock ``now`` (ns)."""
+
+    broker: Broker
+    timers: Timers
+    now: Callable[[], int] = time.monotonic_ns
+    _expiry: Timer | None = field(default=None, init=False)
+    _expiry_at: int = field(default=0, init=False)
+
+    def wall(self) -> int:
+        """The wall clock, in ns."""
+        return self.now() + self.broker.wall_offset
+
+    def end_tick(self) -> None:
+        """Deliver what this tick brought, and see to it that the next deadline is met."""
+        now = self.now()
+        if self.broker.pump(now):
+            self.timers.call_at(now, _next_tick)
+        deadline = self.broker.deadlines.next
+        if deadline is None or (self._expiry is not None and self._expiry_at <= deadline):
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry_at = deadline
+        self._expiry = self.timers.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self.broker.expire(self.now())
+
+    async def follow_wall_clock(self) -> None:
+        """Keep the broker's idea of the wall clock right when that is set."""
+        while True:
+            await trio.sleep(WALL_INTERVAL)
+            self.broker.wall_offset = wall_offset()
+
+
+def _next_tick() -> None:
+    """Nothing but the tick that ends after it."""
