@@ -26,6 +26,7 @@ FLOORS = [
     ["nsqcore.http"],
     ["nsqcore.http.pools"],
     ["nsqcore.http.client"],  # of other servers; the rest of the package is a server
+    ["nsqcore.operations"],
     ["nsqcore.cluster"],
     ["nsqclient"],
     ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],

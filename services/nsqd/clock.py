@@ -6,7 +6,7 @@ from collections.abc import Callable
 import trio
 from attrs import define, field
 
-from nsqcore.net.timers import Timer, Timers
+from nsqcore.reactor.timers import Timer, Timers
 from nsqd.engine.broker import Broker
 
 # Seconds between two looks whether the wall clock was set.

@@ -1,17 +1,23 @@
-"""The addresses of one nsqd: what it listens on, and what it tells others."""
+"""The listeners of one nsqd."""
 
 import logging
-import socket
 
 from attrs import define, frozen
 
 from nsqcore.addresses import AddressError
 from nsqcore.app.options import OptionsError
 from nsqcore.reactor.listeners import Listener, open_listener
-from nsqd.lookup.addresses import parse_address
-from nsqd.options import NsqdOptions
 
 logger = logging.getLogger(__name__)
+
+
+@frozen(kw_only=True)
+class ListenSettings:
+    """Where to listen; HTTP and HTTPS are off if empty."""
+
+    tcp: str
+    http: str = ""
+    https: str = ""
 
 
 @define
@@ -27,23 +33,33 @@ class Listeners:
         doors = (("TCP", self.tcp), ("HTTP", self.http), ("HTTPS", self.https))
         return [(name, listener) for name, listener in doors if listener is not None]
 
+    @property
+    def http_port(self) -> int:
+        """The port of HTTP; -1 for a Unix socket or none."""
+        return self.http.port if self.http else -1
+
+    @property
+    def https_port(self) -> int:
+        """The port of HTTPS; -1 for a Unix socket or none."""
+        return self.https.port if self.https else -1
+
     def close(self) -> None:
         """Close them all."""
         for _, listener in self.named():
             listener.close()
 
 
-def open_listeners(options: NsqdOptions) -> Listeners:
-    """Every listener that ``options`` ask for.
+def open_listeners(settings: ListenSettings) -> Listeners:
+    """Every listener that ``settings`` ask for. Resolves names on the spot: for a thread.
 
     Raises OptionsError where an address cannot be listened on; none is left open then.
     """
-    listeners = Listeners(_open(options.tcp_address))
+    listeners = Listeners(_open(settings.tcp))
     try:
-        if options.http_address:
-            listeners.http = _open(options.http_address)
-        if options.tls_cert and options.https_address:
-            listeners.https = _open(options.https_address)
+        if settings.http:
+            listeners.http = _open(settings.http)
+        if settings.https:
+            listeners.https = _open(settings.https)
     except OptionsError:
         listeners.close()
         raise
@@ -55,58 +71,7 @@ def open_listeners(options: NsqdOptions) -> Listeners:
 def _open(address: str) -> Listener:
     try:
         return open_listener(address)
-    except (AddressError, OSError) as error:
+    except (AddressError, OSError, ValueError) as error:  # ValueError: it is no host name
         raise OptionsError(
             f"failed to instantiate nsqd - listen ({address}) failed - {error}"
         ) from error
-
-
-@frozen(kw_only=True)
-class Identity:
-    """What nsqlookupd and /info are told of this nsqd."""
-
-    broadcast_address: str
-    hostname: str
-    tcp_port: int
-    http_port: int
-
-
-def announced(options: NsqdOptions, listeners: Listeners) -> Identity:
-    """The addresses under which others are to find this nsqd."""
-    address = options.broadcast_address
-    if address == "auto":
-        address = reachable_address(options.nsqlookupd_tcp_addresses)
-        logger.info("NSQ: broadcasting the address %s", address)
-    http_port = listeners.http.port if listeners.http is not None else 0
-    return Identity(
-        broadcast_address=address,
-        hostname=socket.gethostname(),
-        tcp_port=options.broadcast_tcp_port or max(listeners.tcp.port, 0),
-        http_port=options.broadcast_http_port or max(http_port, 0),
-    )
-
-
-# A documentation address (RFC 5737): nobody is there, but the way to it is the default route.
-_ANYWHERE = ("192.0.2.1", 9)
-
-
-def reachable_address(lookupds: tuple[str, ...]) -> str:
-    """The address of the interface that leads to the first nsqlookupd, or out into the world.
-
-    Nothing is sent: connecting a datagram socket only chooses a route. The host name
-    where there is no route.
-    """
-    for target in (*lookupds, None):
-        try:
-            host, port = parse_address(target) if target else _ANYWHERE
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (OSError, ValueError, AddressError):
-            continue
-        for family, kind, protocol, _, address in found:
-            with socket.socket(family, kind, protocol) as probe:
-                try:
-                    probe.connect(address)
-                except OSError:
-                    continue
-                return str(probe.getsockname()[0])
-    return socket.gethostname()

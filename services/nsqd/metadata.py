@@ -19,6 +19,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from nsqcore.app import threads
 from nsqcore.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
@@ -201,7 +202,7 @@ class MetadataFile:
             self._dirty = trio.Event()
             written = False
             try:
-                written = await trio.to_thread.run_sync(self._try, self._next())
+                written = await threads.run_sync(self._try, self._next(), lane="disk")
             finally:
                 if not written:
                     self._dirty.set()

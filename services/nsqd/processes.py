@@ -25,7 +25,6 @@ from attrs import Factory, define
 
 from nsqcore.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqcore.app.options import OptionsError
-from nsqcore.app.pipes import stop_at_end_of_input
 from nsqcore.app.service import Process
 from nsqcore.backoff import Backoff
 from nsqd.options import MAX_NODE_ID, NsqdOptions
@@ -145,7 +144,7 @@ class Crew:
             await notices.bind(path)
             try:
                 member = await trio.lowlevel.open_process(
-                    [sys.executable, "-m", "nsqd.processes", *arguments],
+                    [sys.executable, "-m", "nsqd.member", *arguments],
                     stdin=subprocess.PIPE,
                     # Ctrl-C reaches a whole group: members are told by the supervisor
                     start_new_session=True,
@@ -222,15 +221,3 @@ async def supervise(options: NsqdOptions, process: Process) -> None:
                     members.start_soon(crew.keep, number, arguments)
             nursery.cancel_scope.cancel()
         crew.check()
-
-
-def main() -> None:
-    """One member: an nsqd that stops when the supervisor is gone."""
-    from nsqd.__main__ import main as run_nsqd  # which imports this module
-
-    stop_at_end_of_input()
-    sys.exit(run_nsqd())
-
-
-if __name__ == "__main__":
-    main()

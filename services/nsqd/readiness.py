@@ -20,8 +20,9 @@ class Readiness:
 
     def checks(self) -> dict[str, str]:
         """What keeps nsqd from being ready, by the name of the check; empty where all is well."""
+        health = self.broker.health
         return {
-            "disk": "" if self.broker.error is None else self.broker.health,
+            "disk": health.text if health.error else "",
             "loop": self.lag.trouble(),
             "draining": "draining" if self.drain.active else "",
             "lookupd": self._registration(),

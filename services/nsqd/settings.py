@@ -1,15 +1,144 @@
-"""What each part of nsqd is to know of its options, in that part's units."""
+"""What each part of nsqd is to know of its options, in that part's units.
+
+The only module that reads `NsqdOptions`: a flag is a field there, and a line here.
+"""
+
+import os
+from functools import partial
+from typing import Any
+
+from attrs import frozen
 
 from nsqcore.app.version import VERSION
-from nsqcore.metrics.statsd import expand_prefix, host_key
-from nsqcore.net.tls import ServerTls, check_authorities
-from nsqcore.units import MS
+from nsqcore.metrics.quantile import LatencyWindow
+from nsqcore.operations.config import config_values
+from nsqcore.units import MS, ns
+from nsqcore.wire.hot import HEADER_SIZE
 from nsqcore.wire.identify import Limits
+from nsqd.advertised import AdvertisedSettings
+from nsqd.certificates import TlsSettings
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
 from nsqd.engine.broker import EngineSettings
+from nsqd.http.context import HttpLimits
+from nsqd.listening import ListenSettings
+from nsqd.lookup.registrar import LookupSettings
 from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
 from nsqd.statsd import StatsdSettings
+
+
+@frozen(kw_only=True)
+class StoreSettings:
+    """The disk queues' part of the options; ``sync_timeout`` is seconds, sizes are bytes."""
+
+    path: str
+    max_bytes_per_file: int
+    max_record_size: int
+    sync_every: int
+    sync_timeout: float
+
+
+@frozen(kw_only=True)
+class NsqdSettings:
+    """The settings of every part.
+
+    ``latency`` makes what keeps a channel's latencies, where wanted. ``config`` and ``info`` are
+    what /config and /info show.
+    """
+
+    node_id: int
+    drain_at_sigterm: bool
+    plain_http_refused: bool
+    listen: ListenSettings
+    advertised: AdvertisedSettings
+    tls: TlsSettings
+    store: StoreSettings
+    engine: EngineSettings
+    latency: partial[LatencyWindow] | None
+    client: ClientSettings
+    auth: AuthSettings
+    lookup: LookupSettings
+    statsd: StatsdSettings
+    http: HttpLimits
+    config: dict[str, Any]
+    info: dict[str, Any]
+
+
+def nsqd_settings(options: NsqdOptions) -> NsqdSettings:
+    """All parts' settings."""
+    return NsqdSettings(
+        node_id=options.id,
+        drain_at_sigterm=options.sigterm == "drain",
+        plain_http_refused=options.tls_required is TLSRequired.YES,
+        listen=ListenSettings(
+            tcp=options.tcp_address,
+            http=options.http_address,
+            https=options.https_address if options.tls_cert else "",
+        ),
+        advertised=AdvertisedSettings(
+            address=options.broadcast_address,
+            tcp_port=options.broadcast_tcp_port,
+            http_port=options.broadcast_http_port,
+            region=options.topology_region,
+            zone=options.topology_zone,
+        ),
+        tls=TlsSettings(
+            certificate=options.tls_cert,
+            key=options.tls_key,
+            client_auth_policy=options.tls_client_auth_policy,
+            authorities=options.tls_root_ca_file,
+            min_version=options.tls_min_version,
+        ),
+        store=store_settings(options),
+        engine=engine_settings(options),
+        latency=latency(options),
+        client=client_settings(options),
+        auth=auth_settings(options),
+        lookup=LookupSettings(
+            addresses=options.nsqlookupd_tcp_addresses,
+            connect_timeout=options.http_client_connect_timeout,
+            request_timeout=options.http_client_request_timeout,
+        ),
+        statsd=statsd_settings(options),
+        http=HttpLimits(
+            max_msg_size=options.max_msg_size,
+            max_body_size=options.max_body_size,
+            max_defer=ns(options.max_req_timeout),
+        ),
+        config=config_values(options, "nsqd"),
+        info=info(options),
+    )
+
+
+def store_settings(options: NsqdOptions) -> StoreSettings:
+    """The disk queues' part of the options."""
+    return StoreSettings(
+        path=options.data_path or os.getcwd(),
+        max_bytes_per_file=options.max_bytes_per_file,
+        max_record_size=options.max_msg_size + HEADER_SIZE,
+        sync_every=options.sync_every,
+        sync_timeout=options.sync_timeout,
+    )
+
+
+def latency(options: NsqdOptions) -> partial[LatencyWindow] | None:
+    """What makes the window of a channel's latencies; None if they are not tracked."""
+    quantiles = options.e2e_processing_latency_percentiles
+    if not quantiles:
+        return None
+    return partial(LatencyWindow, quantiles, ns(options.e2e_processing_latency_window_time))
+
+
+def info(options: NsqdOptions) -> dict[str, Any]:
+    """What /info tells of the options. Durations are ns."""
+    return {
+        "max_heartbeat_interval": ns(options.max_heartbeat_interval),
+        "max_output_buffer_size": options.max_output_buffer_size,
+        "max_output_buffer_timeout": ns(options.max_output_buffer_timeout),
+        "max_deflate_level": options.max_deflate_level,
+        "topology_zone": options.topology_zone,
+        "topology_region": options.topology_region,
+    }
 
 
 def engine_settings(options: NsqdOptions) -> EngineSettings:
@@ -63,33 +192,16 @@ def auth_settings(options: NsqdOptions) -> AuthSettings:
     )
 
 
-def statsd_settings(options: NsqdOptions, host: str, http_port: int) -> StatsdSettings:
-    """What is needed to push to statsd, for an nsqd that others know as ``host``."""
+def statsd_settings(options: NsqdOptions) -> StatsdSettings:
+    """What is needed to push to statsd."""
     return StatsdSettings(
         address=options.statsd_address,
-        prefix=expand_prefix(options.statsd_prefix, host_key(host, http_port)),
+        prefix=options.statsd_prefix,
         interval=options.statsd_interval,
         packet_size=options.statsd_udp_packet_size,
         exclude_ephemeral=options.statsd_exclude_ephemeral,
+        memory=options.statsd_mem_stats,
     )
-
-
-def server_tls(options: NsqdOptions) -> ServerTls | None:
-    """TLS as configured, its files read; None without a certificate. Raises TlsError."""
-    if options.tls_root_ca_file:
-        # Auth servers are judged by it, whether or not there is a certificate of our own.
-        check_authorities(options.tls_root_ca_file)
-    if not options.tls_cert:
-        return None
-    tls = ServerTls(
-        options.tls_cert,
-        options.tls_key,
-        options.tls_client_auth_policy,
-        options.tls_root_ca_file,
-        options.tls_min_version,
-    )
-    tls.load()
-    return tls
 
 
 def _ms(seconds: float) -> int:

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from nsqcore.addresses import AddressError, split_host_port
 from nsqcore.metrics.quantile import LatencySummary
-from nsqcore.metrics.statsd import Packets
+from nsqcore.metrics.statsd import Packets, expand_prefix
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
 from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics
@@ -35,27 +35,32 @@ Counts = tuple[int, ...]
 
 @frozen(kw_only=True)
 class StatsdSettings:
-    """The statsd part of nsqd's options: ``prefix`` is expanded, ``interval`` is seconds."""
+    """The statsd part of nsqd's options: ``interval`` is seconds, ``memory`` sends that too.
+
+    In ``prefix``, ``%s`` stands for the host (`expand_prefix`).
+    """
 
     address: str
     prefix: str
     interval: float
     packet_size: int = 508
     exclude_ephemeral: bool = False
+    memory: bool = True
 
 
 @define(eq=False)
 class StatsdReporter:
     """Tells the statsd daemon in ``settings`` of ``broker``.
 
-    ``wall`` is the wall clock in ns. ``memory`` gives the memory section of /stats, or is None
-    if that is not to be sent.
+    ``host`` gives what stands for this host in names. ``wall`` is the wall clock in ns. ``memory``
+    gives the memory section of /stats.
     """
 
     settings: StatsdSettings
     broker: Broker
     wall: Callable[[], int]
     memory: Callable[[], Mapping[str, int]] | None = None
+    host: Callable[[], str] = str
     _last: dict[object, Counts] = field(factory=dict, init=False)
     _now: dict[object, Counts] = field(factory=dict, init=False)
 
@@ -73,19 +78,23 @@ class StatsdReporter:
 
     async def packets(self) -> list[bytes]:
         """One push, as packets."""
-        packets = Packets(self.settings.prefix, self.settings.packet_size)
+        prefix = expand_prefix(self.settings.prefix, self.host())
+        packets = Packets(prefix, self.settings.packet_size)
         self._now = {}
         for topic in select_topics(self.broker, "") or []:
             if not self._excluded(topic):
                 await self._add_topic(packets, topic)
-        if self.memory is not None:
+        if self.settings.memory and self.memory is not None:
             self._add_memory(packets, self.memory())
         self._last = self._now
         return packets.take()
 
     async def _push(self, interval: float) -> None:
         host, port = split_host_port(self.settings.address)
-        found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_DGRAM)
+        # no host is this machine, as in the original
+        found = await trio.socket.getaddrinfo(
+            host or "127.0.0.1", port, type=trio.socket.SOCK_DGRAM
+        )
         family, kind, protocol, _, address = found[0]
         with trio.socket.socket(family, kind, protocol) as sender:
             await sender.connect(address)

@@ -9,6 +9,7 @@ import logging
 
 import trio
 
+from nsqcore.app import threads
 from nsqcore.units import SECOND
 from nsqd.engine.broker import Broker
 from nsqd.storage.store import DiskStore, Job
@@ -53,7 +54,7 @@ async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> N
             continue
         failures = broker.health.failures
         try:
-            await trio.to_thread.run_sync(broker.store.probe)
+            await threads.run_sync(broker.store.probe, lane="disk")
         except OSError as error:
             logger.debug("DISKQUEUE: the disk still fails - %s", error)
             continue
@@ -64,6 +65,6 @@ async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> N
 
 async def _run(job: Job) -> None:
     try:
-        await trio.to_thread.run_sync(job)
+        await threads.run_sync(job, lane="disk")
     except OSError as error:
         logger.error("DISKQUEUE: failed to sync - %s", error)

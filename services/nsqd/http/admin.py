@@ -9,7 +9,7 @@ from functools import partial
 
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response
-from nsqcore.http.router import Router
+from nsqcore.http.router import Answer, Router
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.engine.topic import Topic
@@ -33,13 +33,23 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     router.add("POST", "/channel/unpause", partial(pause_channel, api, paused=False))
 
 
-def create_topic(api: NsqdApi, request: Request) -> Response:
+def create_topic(api: NsqdApi, request: Request) -> Answer:
     """POST /topic/create."""
     name = new_topic_name(api.broker, request.args())
     try:
-        api.broker.topic(name)
+        topic = api.broker.topic(name)
     except Exiting as error:
         raise HttpError(503, "EXITING") from error
+    return _created(api, topic)
+
+
+def _created(api: NsqdApi, topic: Topic) -> Answer:
+    """The answer, which comes once a new topic has the channels that it has elsewhere."""
+    return EMPTY if topic.is_open else _once_open(api, topic)
+
+
+async def _once_open(api: NsqdApi, topic: Topic) -> Response:
+    await api.has_channels(topic)
     return EMPTY
 
 
@@ -70,14 +80,14 @@ async def pause_topic(api: NsqdApi, request: Request, *, paused: bool) -> Respon
     return EMPTY
 
 
-def create_channel(api: NsqdApi, request: Request) -> Response:
+def create_channel(api: NsqdApi, request: Request) -> Answer:
     """POST /channel/create; its topic has to exist."""
     topic, name = topic_and_channel(api.broker, request)
     try:
         api.broker.channel(topic.name, name)
     except Exiting as error:
         raise HttpError(503, "EXITING") from error
-    return EMPTY
+    return _created(api, topic)
 
 
 def delete_channel(api: NsqdApi, request: Request) -> Response:

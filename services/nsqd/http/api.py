@@ -3,15 +3,17 @@
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json
 from nsqcore.http.router import Router
-from nsqd.http import admin, config, debug, info, metrics, probes, publish, stats
+from nsqcore.operations import config
+from nsqd.http import admin, debug, info, metrics, probes, publish, stats
 from nsqd.http.context import NsqdApi
 
 
 def build_router(api: NsqdApi) -> Router:
     """Every endpoint."""
     router = Router()
-    for module in (publish, info, stats, admin, config, metrics, probes):
+    for module in (publish, info, stats, admin, metrics, probes):
         module.add_routes(router, api)
+    config.add_routes(router, api.config, max_body=api.limits.max_msg_size)
     debug.add_routes(router)
     return router
 
@@ -24,7 +26,7 @@ def build_refusing_router(api: NsqdApi) -> Router:
     """
 
     def refuse(_request: Request) -> Response:
-        return json({"message": "TLS_REQUIRED", "https_port": api.https_port}, 403)
+        return json({"message": "TLS_REQUIRED", "https_port": api.ports.https}, 403)
 
     router = Router(fallback=refuse)
     probes.add_routes(router, api)

@@ -1,55 +1,76 @@
 """What the endpoints may use of the nsqd they speak for."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
 
-import trio
-from attrs import Factory, define
+from attrs import define, frozen
 
+from nsqcore.operations.config import Config
 from nsqd.client.session import Session
 from nsqd.engine.broker import Broker
+from nsqd.engine.topic import Topic
 from nsqd.http.memory import GcWatch
-from nsqd.options import NsqdOptions
 
 
-def _ignore(_options: NsqdOptions) -> None:
-    """Of a daemon that takes no settings while it runs."""
+@frozen(kw_only=True)
+class HttpLimits:
+    """What a publish over HTTP may be: sizes in bytes, the longest delay in ns."""
+
+    max_msg_size: int
+    max_body_size: int
+    max_defer: int
+
+
+@frozen(kw_only=True)
+class Ports:
+    """The ports listened on; -1 for a Unix socket or none."""
+
+    tcp: int = -1
+    http: int = -1
+    https: int = -1
 
 
 @define(eq=False, kw_only=True)
 class NsqdApi:
-    """One nsqd, as its HTTP API sees it; its service makes it, and keeps it true.
+    """One nsqd, as its HTTP API sees it; its service makes it once all parts are there.
 
     Args:
         now: the monotonic clock, in ns, as the broker counts.
+        started: when nsqd began, in wall-clock ns; ``began`` is the same by the clock ``now``.
         sessions: those of the V2 clients that are connected at the moment.
-        started: when nsqd began, in wall-clock ns.
-        tcp_port, http_port, https_port: those listened on; -1 for a Unix socket or none.
-        reconfigure: acts on options that a request has changed; ``options`` is new already.
+        info: what /info tells besides addresses and times.
+        address: the broadcast address.
         persist: returns once it is on disk which topics and channels there are, and which of them
             are paused.
-        drain: begins to drain: `draining` is true from then on.
+        has_channels: returns once a new topic has the channels that it has elsewhere.
+        draining: whether publishes are refused.
         loop_lag: how many seconds the event loop is behind.
-        checks: what else has to be well for this nsqd to be ready, by name; a function tells
-            what is wrong, or returns the empty text.
+        checks: what keeps this nsqd from being ready, by name; empty where all is well.
     """
 
     broker: Broker
-    options: NsqdOptions
+    limits: HttpLimits
+    config: Config
+    info: Mapping[str, Any]
+    address: Callable[[], str]
+    ports: Ports
     now: Callable[[], int]
-    sessions: Collection[Session] = ()
-    started: int = 0
-    tcp_port: int = -1
-    http_port: int = -1
-    https_port: int = -1
-    reconfigure: Callable[[NsqdOptions], None] = _ignore
-    persist: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
-    draining: Callable[[], bool] = lambda: False
-    drain: Callable[[], None] = lambda: None
-    loop_lag: Callable[[], float] = lambda: 0.0
-    checks: Mapping[str, Callable[[], str]] = Factory(dict)
-    gc_watch: GcWatch = Factory(GcWatch)
+    started: int
+    began: int
+    sessions: Collection[Session]
+    persist: Callable[[], Awaitable[None]]
+    has_channels: Callable[[Topic], Awaitable[None]]
+    draining: Callable[[], bool]
+    loop_lag: Callable[[], float]
+    checks: Callable[[], Mapping[str, str]]
+    gc_watch: GcWatch
 
     @property
     def wall(self) -> int:
         """The wall clock, in ns."""
         return self.now() + self.broker.wall_offset
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since nsqd began, whatever the wall clock was set to since."""
+        return (self.now() - self.began) / 1e9

@@ -7,6 +7,7 @@ from nsqcore.app.version import VERSION
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json, text
 from nsqcore.http.router import Router
+from nsqcore.units import SECOND
 from nsqd.http.context import NsqdApi
 
 WELL = text("OK", versioned=False)
@@ -27,20 +28,14 @@ def ping(api: NsqdApi, _request: Request) -> Response:
 
 def info(api: NsqdApi, _request: Request) -> Response:
     """GET /info. Durations are ns; ``draining`` is there only while it is true."""
-    options = api.options
     fields = {
         "version": VERSION,
-        "broadcast_address": options.broadcast_address,
+        "broadcast_address": api.address(),
         "hostname": socket.gethostname(),
-        "http_port": api.http_port,
-        "tcp_port": api.tcp_port,
-        "start_time": api.started // 1_000_000_000,
-        "max_heartbeat_interval": round(options.max_heartbeat_interval * 1e9),
-        "max_output_buffer_size": options.max_output_buffer_size,
-        "max_output_buffer_timeout": round(options.max_output_buffer_timeout * 1e9),
-        "max_deflate_level": options.max_deflate_level,
-        "topology_zone": options.topology_zone,
-        "topology_region": options.topology_region,
+        "http_port": api.ports.http,
+        "tcp_port": api.ports.tcp,
+        "start_time": api.started // SECOND,
+        **api.info,
     }
     if api.draining():
         fields["draining"] = True

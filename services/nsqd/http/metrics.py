@@ -5,27 +5,21 @@ taken first, and rendered metric by metric then; both in slices, so that a scrap
 channels does not stop delivery.
 """
 
-import platform
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
-import trio
-
-from nsqcore.app.version import VERSION, release
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response
 from nsqcore.http.router import Router
 from nsqcore.metrics.prometheus import (
-    CONTENT_TYPE,
-    build_info,
     heading,
     labels,
-    process_metrics,
     single,
 )
 from nsqcore.metrics.quantile import LatencySummary
+from nsqcore.operations import metrics as operations
 from nsqcore.wire import speedups
 from nsqd.engine.stats import (
     ChannelStats,
@@ -35,7 +29,6 @@ from nsqd.engine.stats import (
     select_topics,
 )
 from nsqd.http.context import NsqdApi
-from nsqd.http.probes import troubles
 from nsqd.http.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
@@ -53,24 +46,9 @@ def add_routes(router: Router, api: NsqdApi) -> None:
 
 async def get_metrics(api: NsqdApi, _request: Request) -> Response:
     """GET /metrics."""
-    process = await trio.to_thread.run_sync(_process_text)
-    counted = await join_in_slices(pieces(api), api.now)
-    return Response(200, (process + counted).encode(), CONTENT_TYPE, versioned=False)
-
-
-def _process_text() -> str:
-    return process_metrics() + _build_text()
-
-
-@cache
-def _build_text() -> str:
-    return build_info(
-        "nsqd",
-        version=VERSION,
-        release=release(),
-        python=platform.python_version(),
-        speedups="compiled" if speedups.compiled else "pure",
-    )
+    built = "compiled" if speedups.compiled else "pure"
+    process = await operations.process_text("nsqd", speedups=built)
+    return operations.response(process + await join_in_slices(pieces(api), api.now))
 
 
 def pieces(api: NsqdApi) -> Iterator[str]:
@@ -115,7 +93,7 @@ def checks_text(api: NsqdApi) -> str:
     name = "nsqd_check_ok"
     samples = [
         f"{name}{labels(check=check)} {int(not trouble)}\n"
-        for check, trouble in troubles(api).items()
+        for check, trouble in api.checks().items()
     ]
     return heading(name, "gauge", "0 while the check fails.") + "".join(samples)
 

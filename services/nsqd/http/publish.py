@@ -29,12 +29,12 @@ _SMALLEST = 5
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /pub and /mpub to ``router``."""
-    options = api.options
+    limits = api.limits
     router.add(
         "POST",
         "/pub",
         partial(pub, api),
-        max_body=options.max_msg_size,
+        max_body=limits.max_msg_size,
         too_big="MSG_TOO_BIG",
         quiet=True,
     )
@@ -42,7 +42,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
         "POST",
         "/mpub",
         partial(mpub, api),
-        max_body=options.max_body_size,
+        max_body=limits.max_body_size,
         too_big="BODY_TOO_BIG",
         quiet=True,
     )
@@ -85,7 +85,7 @@ def _refusal(topic: str, error: Exception) -> HttpError:
 
 def _pub_deferred(api: NsqdApi, topic: str, body: bytes, delay: str) -> Response:
     _create_topic(api, topic)  # even a bad delay makes the topic, as in the original
-    if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= _longest_delay(api):
+    if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= api.limits.max_defer:
         raise HttpError(400, "INVALID_DEFER")
     try:
         api.broker.defer(topic, body, int(delay) * MS, api.now())
@@ -94,19 +94,15 @@ def _pub_deferred(api: NsqdApi, topic: str, body: bytes, delay: str) -> Response
     return OK
 
 
-def _longest_delay(api: NsqdApi) -> int:
-    return round(api.options.max_req_timeout * 1e9)
-
-
 def mpub(api: NsqdApi, request: Request) -> Response:
     """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
     args = request.args()
     topic = new_topic_name(api.broker, args)
     _create_topic(api, topic)  # even a bad body makes the topic, as in the original
     if "binary" in args and boolean(args["binary"][0], default=True):
-        bodies = read_binary(request.body, api.options.max_msg_size, api.options.max_body_size)
+        bodies = read_binary(request.body, api.limits.max_msg_size, api.limits.max_body_size)
     else:
-        bodies = read_lines(request.body, api.options.max_msg_size)
+        bodies = read_lines(request.body, api.limits.max_msg_size)
     return _publish(api, topic, bodies) if bodies else OK
 
 

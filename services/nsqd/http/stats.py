@@ -134,7 +134,7 @@ def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
     yield (
         f"{version_line('nsqd', speedups=speedups.compiled)}\n"
         f"start_time {started.isoformat().replace('+00:00', 'Z')}\n"
-        f"uptime {duration_text((api.wall - api.started) / 1e9)}\n"
+        f"uptime {duration_text(api.uptime)}\n"
         f"\nHealth: {api.broker.health.text}\n"
     )
     if question.memory:

@@ -40,6 +40,7 @@ RECONNECT = Backoff(first=0.25, longest=15.0, jitter=0.5)
 READ_SIZE = 64 * 1024
 
 State = Literal["connecting", "connected", "waiting"]
+Identify = Callable[[str], Mapping[str, Any]]
 Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
 
 
@@ -51,14 +52,15 @@ class LookupRefused(Exception):
 class LookupPeer:
     """The nsqlookupd at ``host``, ``port``; ``name`` is how logs and state call it.
 
-    ``identity`` is what IDENTIFY tells, ``registrations`` gives the commands that register
+    ``identity`` gives what IDENTIFY tells over a connection whose end here has an address (empty
+    if it is none), ``registrations`` gives the commands that register
     all there is. ``accept`` is asked, once nsqlookupd told who it is, whether to stay.
     """
 
     name: str
     host: str
     port: int
-    identity: Mapping[str, Any]
+    identity: Identify
     registrations: Callable[[], list[bytes]]
     accept: Callable[["LookupPeer"], bool]
     connect: Connect = trio.open_tcp_stream
@@ -127,7 +129,9 @@ class LookupPeer:
         async with stream:
             parser = ReplyParser()
             with trio.fail_after(REPLY_TIMEOUT):
-                await stream.send_all(MAGIC_V1 + identify_command(self.identity))
+                await stream.send_all(
+                    MAGIC_V1 + identify_command(self.identity(_local_address(stream)))
+                )
                 replies: list[bytes] = []
                 while not replies:
                     replies = parser.feed(await self._receive(stream))
@@ -213,3 +217,14 @@ class LookupPeer:
         if not data:
             raise LookupRefused("connection closed by nsqlookupd")
         return data
+
+
+def _local_address(stream: trio.abc.Stream) -> str:
+    """The address of this end of a TCP connection; empty for any other stream."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        name = stream.socket.getsockname()
+    except OSError:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""

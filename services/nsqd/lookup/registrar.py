@@ -10,12 +10,13 @@ A dead, late or forgetful nsqlookupd delays nothing here but its own registratio
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
 from attrs import define, field, frozen
 
 from nsqcore.addresses import AddressError, is_literal, join_host_port
+from nsqcore.app import threads
 from nsqcore.app.supervise import supervise
 from nsqcore.names import is_ephemeral, is_valid_name
 from nsqcore.wire.lookup import register_command, unregister_command
@@ -23,7 +24,7 @@ from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
 from nsqd.lookup.addresses import Endpoint, Resolve, parse_address, resolve
-from nsqd.lookup.peer import Connect, LookupPeer, State
+from nsqd.lookup.peer import Connect, Identify, LookupPeer, State
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,15 @@ def _open_client(connect_timeout: float, request_timeout: float) -> ChannelSourc
     return open_client(connect_timeout, request_timeout)
 
 
+@frozen(kw_only=True)
+class LookupSettings:
+    """The registration's part of the options; timeouts are seconds, of HTTP questions."""
+
+    addresses: tuple[str, ...] = ()
+    connect_timeout: float = 2.0
+    request_timeout: float = 5.0
+
+
 @frozen
 class LookupState:
     """How the registration at one nsqlookupd stands."""
@@ -77,10 +87,10 @@ class _Address:
 class LookupRegistrar:
     """Registers ``topics`` of this nsqd, which is ``identity``, with nsqlookupd at ``addresses``.
 
-    ``identity`` has the fields of IDENTIFY. Timeouts are those of HTTP questions, in seconds.
+    ``identity`` is that of `LookupPeer`. Timeouts are those of HTTP questions, in seconds.
     """
 
-    identity: Mapping[str, Any]
+    identity: Identify
     topics: Mapping[str, Topic]
     addresses: tuple[str, ...]
     connect_timeout: float = field(default=2.0, kw_only=True)
@@ -182,7 +192,7 @@ class LookupRegistrar:
     async def _channel_source(self) -> ChannelSource:
         async with self._opening:
             if self._source is None:
-                self._source = await trio.to_thread.run_sync(
+                self._source = await threads.run_sync(
                     self.open_source, self.connect_timeout, self.request_timeout
                 )
             return self._source

@@ -14,7 +14,7 @@ import platform
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 _MAX_STOPS = 3
 
 T = TypeVar("T", bound=log.LogOptions)
+Result = TypeVar("Result")
 
 
 @attrs.define(eq=False)
@@ -73,6 +74,30 @@ class Process:
         if not self.signalled(number):
             logger.warning("process: told %d times to stop, not waiting any longer", _MAX_STOPS)
             self._scope.cancel()
+
+    async def unless_stopped(
+        self, function: Callable[..., Awaitable[Result]], *args: Any
+    ) -> Result | None:
+        """What ``await function(*args)`` returns; None if the process is told to stop before.
+
+        Then it is cancelled. For what may take long while the daemon starts.
+        """
+        result: Result | None = None
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_at_shutdown, nursery.cancel_scope)
+            try:
+                result = await function(*args)
+            except Exception as error:  # raised below, outside of the nursery's group
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _cancel_at_shutdown(self, scope: trio.CancelScope) -> None:
+        await self.shutdown.wait()
+        scope.cancel()
 
     def signalled(self, number: int) -> bool:
         """Act on a signal; False when patience is at an end and the daemon is to be cancelled."""

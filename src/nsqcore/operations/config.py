@@ -4,7 +4,6 @@ Values have the types that the original gives them: durations are nanoseconds, t
 number from 1 (debug) to 5 (fatal), a text is sent as it is and everything else as JSON.
 """
 
-import json as _json
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import partial
@@ -18,6 +17,7 @@ from nsqcore.app.values import seconds
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
+from nsqcore.json import decode
 from nsqcore.units import ns
 
 
@@ -97,10 +97,7 @@ def level(body: bytes) -> str:
 
 def addresses(body: bytes) -> tuple[str, ...]:
     """The JSON list of texts in ``body``; null is an empty one. Raises ValueError."""
-    try:
-        value = _json.loads(body)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    value = decode(body)
     value = [] if value is None else value
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("not a list of texts")

@@ -32,6 +32,8 @@ class Listener:
     address: str
     #: The TCP port, or -1 for a Unix socket, as the original reports it.
     port: int
+    #: The host it listens on, without brackets; empty for a Unix socket.
+    host: str = ""
     #: Path of the Unix socket's file, removed by `close`.
     path: str | None = None
 
@@ -104,7 +106,7 @@ def _open_tcp(family: int, sockaddr: tuple[object, ...], backlog: int) -> Listen
         sock.close()
         raise
     name = sock.getsockname()
-    return Listener(sock, print_socket_address(name), name[1])
+    return Listener(sock, print_socket_address(name), name[1], str(name[0]))
 
 
 def _open_unix(path: str, mode: int | None, backlog: int) -> Listener:
@@ -119,7 +121,7 @@ def _open_unix(path: str, mode: int | None, backlog: int) -> Listener:
     except BaseException:
         sock.close()
         raise
-    return Listener(sock, path, -1, path)
+    return Listener(sock, path, -1, path=path)
 
 
 def _remove_stale(path: str) -> None:

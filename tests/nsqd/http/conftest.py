@@ -5,17 +5,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field
+import trio
+from attrs import define
 
+from nsqcore.app.service import Process
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer, Wait
+from nsqcore.operations.lag import LoopLag
 from nsqcore.wire.identify import Limits
+from nsqd.advertised import Advertised
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.drain import Drain
+from nsqd.engine.broker import Broker
 from nsqd.http.api import build_router
-from nsqd.http.context import NsqdApi
+from nsqd.http.context import NsqdApi, Ports
+from nsqd.http.memory import GcWatch
+from nsqd.live_config import live_config
+from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.options import NsqdOptions
+from nsqd.readiness import Readiness
+from nsqd.settings import nsqd_settings
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -61,8 +71,10 @@ class Nsqd:
     broker: Broker
     api: NsqdApi
     time: list[int]
-    sessions: dict[Session, None] = field(factory=dict)
-    reconfigured: list[NsqdOptions] = field(factory=list)
+    registrar: LookupRegistrar
+    drain: Drain
+    lag: LoopLag
+    sessions: dict[Session, None]
     waits: int = 0  # answers that were not made at once
     effect: object = None
 
@@ -135,26 +147,35 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
     """A function that makes an nsqd with the given options."""
 
     def make(*, latency=None, **options: Any) -> Nsqd:
-        settings = NsqdOptions(**{"broadcast_address": "me", **options})
+        settings = nsqd_settings(NsqdOptions(**{"broadcast_address": "me", **options}))
         time = [5 * SECOND]
         broker = Broker(
-            EngineSettings(mem_queue_size=settings.mem_queue_size),
-            DiskStore(str(tmp_path), warn=print),
-            WALL,
-            make_latency=latency,
+            settings.engine, DiskStore(str(tmp_path), warn=print), WALL, make_latency=latency
         )
+        advertised = Advertised(settings.advertised, "127.0.0.1", 4150, 4151)
+        registrar = LookupRegistrar(advertised.identify, broker.topics, settings.lookup.addresses)
+        drain = Drain(Process(), broker, lambda: time[0], lambda when, call: NoTimer())
+        lag = LoopLag()
+        sessions: dict[Session, None] = {}
         api = NsqdApi(
             broker=broker,
-            options=settings,
+            limits=settings.http,
+            config=live_config(settings.config, advertised, broker, registrar, drain),
+            info=settings.info,
+            address=lambda: advertised.address,
+            ports=Ports(tcp=4150, http=4151),
             now=lambda: time[0],
             started=WALL,
-            tcp_port=4150,
-            http_port=4151,
+            began=0,
+            sessions=sessions,
+            persist=trio.lowlevel.checkpoint,
+            has_channels=unwanted,
+            draining=drain.is_active,
+            loop_lag=lambda: lag.seconds,
+            checks=Readiness(broker, lag, drain, registrar).checks,
+            gc_watch=GcWatch(),
         )
-        nsqd = Nsqd(broker, api, time)
-        api.sessions = nsqd.sessions
-        api.reconfigure = nsqd.reconfigured.append
-        return nsqd
+        return Nsqd(broker, api, time, registrar, drain, lag, sessions)
 
     return make
 

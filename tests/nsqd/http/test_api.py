@@ -5,6 +5,7 @@ import pytest
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer
 from nsqd.http.api import build_refusing_router
+from nsqd.http.context import Ports
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ async def test_options_names_the_methods(nsqd):
 
 def ask_in_plain_text(nsqd, request):
     """Status line and body of the answer where TLS is required."""
-    nsqd.api.https_port = 4152
+    nsqd.api.ports = Ports(https=4152)
     session = HttpSession(build_refusing_router(nsqd.api), Peer("127.0.0.1:9"))
     session.received(request + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     head, _, body = session.outbox.take().partition(b"\r\n\r\n")

@@ -1,6 +1,10 @@
 """/config/:opt."""
 
+import logging
+
 import pytest
+
+from nsqcore.app.log import LEVELS
 
 LOOKUPDS = "/config/nsqlookupd_tcp_addresses"
 
@@ -11,8 +15,8 @@ async def test_lookupd_addresses_are_exchanged_while_nsqd_runs(nsqd):
     assert (answer.status, answer.json) == (200, ["a:1", "b:2"])
     assert answer.headers["X-Nsq-Content-Type"] == "nsq; version=1.0"
     assert (await nsqd.get(LOOKUPDS)).json == ["a:1", "b:2"]
-    (options,) = nsqd.reconfigured
-    assert options.nsqlookupd_tcp_addresses == ("a:1", "b:2")
+    assert nsqd.registrar.addresses == ("a:1", "b:2")
+    assert nsqd.broker.hold_new_topics
 
 
 @pytest.mark.parametrize(
@@ -32,14 +36,15 @@ async def test_bad_lookupd_addresses_change_nothing(make_nsqd, body, refusal):
     nsqd = make_nsqd(nsqlookupd_tcp_addresses=("a:1",), max_msg_size=10_000)
     assert (await nsqd.put(LOOKUPDS, body)).refusal == refusal
     assert (await nsqd.get(LOOKUPDS)).json == ["a:1"]
-    assert not nsqd.reconfigured
+    assert nsqd.registrar.addresses == ("a:1",)
 
 
 @pytest.mark.parametrize(("body", "number"), [(b"debug", 1), (b"WARN", 3), (b"fatal", 5)])
-async def test_log_level_is_set_by_name_and_told_as_a_number(nsqd, body, number):
+async def test_log_level_is_set_by_name_and_told_as_a_number(nsqd, body, number, caplog):
+    caplog.set_level("INFO")  # and set back after the test
     assert (await nsqd.put("/config/log_level", body)).json == number
     assert (await nsqd.get("/config/log_level")).json == number
-    assert nsqd.reconfigured[-1].log_level == body.decode().lower()
+    assert logging.getLogger().level == LEVELS[body.decode().lower()]
 
 
 @pytest.mark.parametrize("body", [b"loud", b'"info"', b" info", b"\xff"])
@@ -113,14 +118,11 @@ async def test_posting_an_option_is_not_allowed(nsqd):
 
 @pytest.mark.parametrize("body", [b"", b"true", b"1"])
 async def test_draining_is_begun_once(nsqd, body):
-    begun = []
-    nsqd.api.drain = lambda: begun.append(True)
-    nsqd.api.draining = lambda: bool(begun)
     assert (await nsqd.get("/config/drain")).json is False
     for _ in range(2):
         answer = await nsqd.put("/config/drain", body)
         assert (answer.status, answer.json) == (200, True)
-    assert begun == [True]
+    assert nsqd.drain.active
     assert (await nsqd.get("/config/drain")).json is True
 
 

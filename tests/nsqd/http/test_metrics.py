@@ -44,14 +44,19 @@ async def test_everything_counted_is_there_with_its_labels(nsqd):
 
 
 async def test_daemon_and_process_are_told_of(nsqd):
-    nsqd.api.loop_lag = lambda: 0.25
-    nsqd.api.draining = lambda: True
+    nsqd.lag.seconds = 0.25
+    nsqd.drain.active = True
     nsqd.broker.health.failed(OSError("full"))
     found = await scrape(nsqd)
     assert found["nsqd_event_loop_lag_seconds"] == {(): 0.25}
     assert found["nsqd_draining"] == {(): 1}
     assert found["nsqd_healthy"] == {(): 0}
-    assert found["nsqd_check_ok"] == {("disk",): 0, ("loop",): 1, ("draining",): 0}
+    assert found["nsqd_check_ok"] == {
+        ("disk",): 0,
+        ("loop",): 1,
+        ("draining",): 0,
+        ("lookupd",): 1,
+    }
     assert found["nsqd_heap_objects"][()] > 1000
     assert set(found["nsqd_gc_pause_seconds"]) == {("1",), ("0.99",), ("0.95",)}
     assert found["nsqd_start_time_seconds"] == {(): 1.7e9}

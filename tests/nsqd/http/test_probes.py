@@ -8,7 +8,6 @@ async def test_nsqd_that_answers_is_alive_whatever_is_wrong(nsqd):
 
 
 async def test_nsqd_is_ready_if_all_is_well(nsqd):
-    nsqd.api.checks = {"lookupd": lambda: ""}
     answer = await nsqd.get("/readyz")
     assert answer.status == 200
     assert answer.json["status"] == "ready"
@@ -28,9 +27,8 @@ async def test_clock_and_disk_are_told_to_those_who_compare(nsqd):
 
 async def test_nsqd_is_not_ready_and_says_why(nsqd):
     nsqd.broker.health.failed(OSError(28, "No space left on device"))
-    nsqd.api.loop_lag = lambda: 2.5
-    nsqd.api.draining = lambda: True
-    nsqd.api.checks = {"lookupd": lambda: "not registered with a:4160"}
+    nsqd.lag.seconds = 2.5
+    nsqd.drain.active = True
     answer = await nsqd.get("/readyz")
     assert answer.status == 503
     assert answer.json["status"] == "not ready"
@@ -38,9 +36,8 @@ async def test_nsqd_is_not_ready_and_says_why(nsqd):
     assert "No space left" in checks["disk"]
     assert checks["loop"] == "event loop is 2.5 s behind"
     assert checks["draining"] == "draining"
-    assert checks["lookupd"] == "not registered with a:4160"
 
 
 async def test_one_trouble_is_enough(nsqd):
-    nsqd.api.draining = lambda: True
+    nsqd.drain.active = True
     assert (await nsqd.get("/readyz")).status == 503

@@ -170,6 +170,11 @@ async def test_text_of_a_fresh_nsqd(nsqd):
     ]  # fmt: skip
 
 
+async def test_the_uptime_does_not_go_back_with_the_wall_clock(nsqd):
+    nsqd.broker.wall_offset -= 3600 * SECOND
+    assert "\nuptime 5s\n" in (await nsqd.get("/stats")).text
+
+
 async def test_text_of_topics_channels_and_clients(nsqd):
     await make(nsqd, "alpha", "one", "two")
     await make(nsqd, "beta")

@@ -151,7 +151,7 @@ def topics():
 def registrar(network, source, topics, nursery):
     def start(*addresses: str) -> LookupRegistrar:
         registrar = LookupRegistrar(
-            IDENTITY,
+            lambda local: IDENTITY,
             topics,
             addresses,
             connect=network.connect,
@@ -486,7 +486,7 @@ async def test_its_questions_are_closed_with_it(autojump_clock, network, source)
     network.add("1.1.1.1")
     async with trio.open_nursery() as own:
         found = LookupRegistrar(
-            IDENTITY,
+            lambda local: IDENTITY,
             {},
             ("1.1.1.1:4160",),
             connect=network.connect,
