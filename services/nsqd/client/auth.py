@@ -6,15 +6,16 @@ an answer that makes sense; a refusal of one does not stop another from agreeing
 
 import json
 import logging
-import math
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from functools import partial
 from random import sample
+from typing import Any
 from urllib.parse import urlencode
 
-import trio
 from attrs import define, field, frozen
 
+from nsqcore.errors import NsqError
+from nsqcore.redaction import redact
 from nsqd.client.client import Client
 from nsqd.client.permissions import BadReply, Permissions, parse_permissions
 
@@ -41,14 +42,11 @@ class AuthServers:
 
     settings: AuthSettings
     now: Callable[[], int]
-    _tls: ssl.SSLContext | None = field(default=None, init=False)
+    _make_http: Callable[[], Any] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.settings.addresses:
-            # takes 0.1 s: not for those who run without auth, and not once clients are there
-            import httpx  # noqa: F401
-
-            self._tls = _tls(self.settings.root_ca_file)
+            self._make_http = _http(self.settings)
 
     async def authorize(self, client: Client) -> None:
         """Get ``client`` its permissions, or the reason why it has none."""
@@ -58,16 +56,18 @@ class AuthServers:
             url = address if "://" in address else f"http://{address}/auth"
             try:
                 client.permissions = await self._ask(url, client)
-            except (BadReply, OSError) as error:
-                logger.error("client(%s): auth server %s - %s", client.name, address, error)
-                client.auth_failure = str(error) or type(error).__name__
+            except NsqError as error:  # an answer that is none, or none at all
+                client.auth_failure = str(error)
             else:
                 client.auth_failure = ""
                 return
+            logger.error(
+                "client(%s): auth server %s - %s", client.name, redact(address), client.auth_failure
+            )
 
     async def _ask(self, url: str, client: Client) -> Permissions:
-        """The answer of one server. Raises BadReply, OSError."""
-        settings = self.settings
+        """The answer of one server. Raises RequestFailed, BadReply."""
+        assert self._make_http is not None
         secret = client.secret or b""
         questions: dict[str, str | bytes] = {
             "remote_ip": client.host,
@@ -75,72 +75,32 @@ class AuthServers:
             "secret": secret,
             "common_name": client.tls.common_name if client.tls else "",
         }
-        content = None
-        if settings.method == "post":
+        body, headers = None, {}
+        if self.settings.method == "post":
             questions["secret"] = secret.decode(errors="replace")
-            content = json.dumps({key: [value] for key, value in questions.items()}).encode()
+            body = json.dumps({key: [value] for key, value in questions.items()}).encode()
+            headers["Content-Type"] = "application/json"
         else:
             url += ("&" if "?" in url else "?") + urlencode(questions)
-        try:
-            with trio.fail_after(settings.request_timeout or math.inf):
-                status, reply = await self._request(url, content)
-        except trio.TooSlowError as error:
-            raise BadReply(f"no answer within {settings.request_timeout:g} s") from error
-        if status != 200:
-            raise BadReply(f"status {status}")
-        return parse_permissions(reply, self.now())
-
-    async def _request(self, url: str, content: bytes | None) -> tuple[int, bytes]:
-        """Status and body of the answer; ``content`` is posted. Raises BadReply, OSError."""
-        import httpx
-
-        assert self._tls is not None
-        timeout = httpx.Timeout(None, connect=self.settings.connect_timeout or None)
-        # what is not compressed cannot unpack to more than was asked for
-        headers = {"Accept": "application/vnd.nsq; version=1.0", "Accept-Encoding": "identity"}
-        if content is not None:
-            headers["Content-Type"] = "application/json"
-        try:
-            async with (
-                httpx.AsyncClient(
-                    timeout=timeout, verify=self._tls, trust_env=False, follow_redirects=True
-                ) as http,
-                http.stream(
-                    "GET" if content is None else "POST", url, headers=headers, content=content
-                ) as response,
-            ):
-                return response.status_code, await _read(response.aiter_raw())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BadReply(_reason(error)) from error
+        async with self._make_http() as http:
+            method = "GET" if body is None else "POST"
+            answer = await http.request(method, url, headers=headers, body=body)
+        if answer.status != 200:
+            raise BadReply(f"status {answer.status}")
+        return parse_permissions(answer.body, self.now())
 
 
-def _reason(error: BaseException) -> str:
-    """What ``error`` says, or what its causes say: httpx often leaves it to them."""
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__ or cause.__context__
-    return str(cause or type(error).__name__)
+def _http(settings: AuthSettings) -> Callable[[], Any]:
+    """What makes an `HttpClient` for one question. Raises OSError."""
+    # Takes 0.1 s: not for those who run without auth, and not once clients are there.
+    from nsqcore.http.client import HttpClient
+    from nsqcore.tls import client_tls
 
-
-def _tls(root_ca_file: str) -> ssl.SSLContext:
-    """Whom to trust of the auth servers. Raises OSError."""
-    try:
-        return ssl.create_default_context(cafile=root_ca_file or None)
-    except OSError as error:
-        raise OSError(
-            f"failed to read the certificate authority {root_ca_file}: {error}"
-        ) from error
-
-
-async def _read(chunks: AsyncIterator[bytes]) -> bytes:
-    """All of ``chunks``. Raises BadReply if they are too much."""
-    reply = bytearray()
-    # httpx cleans up behind a cancelled read, not behind one that just goes no further
-    with trio.CancelScope() as enough:
-        async for chunk in chunks:
-            reply += chunk
-            if len(reply) > MAX_REPLY:
-                enough.cancel()
-    if len(reply) > MAX_REPLY:
-        raise BadReply(f"an answer of over {MAX_REPLY} bytes")
-    return bytes(reply)
+    return partial(
+        HttpClient,
+        connect_timeout=settings.connect_timeout,
+        request_timeout=settings.request_timeout,
+        max_answer=MAX_REPLY,
+        tls=client_tls(authorities=settings.root_ca_file),
+        follow_redirects=True,
+    )

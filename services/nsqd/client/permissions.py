@@ -5,14 +5,18 @@ channel: one of the channel patterns has to match the empty string for it.
 """
 
 import json
-import re
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from nsqcore.errors import NsqError
 from nsqcore.json import JsonError, decode_folded
-from nsqcore.wire.patterns import compile_pattern
+from nsqcore.patterns import BadPattern, Pattern
+
+# Patterns in one answer. Each takes some kilobytes when it is compiled.
+MAX_PATTERNS = 10_000
+# Topics of which a client's rights are remembered: asking the patterns each time costs 16 us.
+MAX_KNOWN = 100
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
 
@@ -25,16 +29,16 @@ class BadReply(NsqError):
 class Authorization:
     """What is allowed on the topics and channels that match."""
 
-    topic: re.Pattern[str]
-    channels: tuple[re.Pattern[str], ...]
+    topic: Pattern
+    channels: tuple[Pattern, ...]
     allowed: frozenset[str]
 
     def covers(self, topic: str, channel: str, permission: str) -> bool:
         """Whether this allows ``permission`` there."""
         return (
             permission in self.allowed
-            and self.topic.search(topic) is not None
-            and any(pattern.search(channel) for pattern in self.channels)
+            and self.topic.matches(topic)
+            and any(pattern.matches(channel) for pattern in self.channels)
         )
 
 
@@ -46,10 +50,17 @@ class Permissions:
     identity: str
     identity_url: str
     expires: int
+    _known: dict[tuple[str, str, str], bool] = field(factory=dict, eq=False, repr=False)
 
     def allow(self, topic: str, channel: str, permission: str) -> bool:
         """Whether any authorization allows ``permission`` there."""
-        return any(a.covers(topic, channel, permission) for a in self.authorizations)
+        asked = (topic, channel, permission)
+        allowed = self._known.get(asked)
+        if allowed is None:
+            allowed = any(a.covers(*asked) for a in self.authorizations)
+            if len(self._known) < MAX_KNOWN:
+                self._known[asked] = allowed
+        return allowed
 
     def reply(self) -> bytes:
         """The JSON answer to an AUTH."""
@@ -71,9 +82,15 @@ def parse_permissions(body: bytes, now: int) -> Permissions:
         raise BadReply("the answer is not JSON") from error
     reply = _object(reply, "the answer")
     ttl = reply.get("ttl")
-    if type(ttl) is not int or ttl <= 0:
-        raise BadReply(f"invalid TTL {ttl!r}")
-    authorizations = _list(reply.get("authorizations"), "authorizations")
+    if type(ttl) is not int or not 0 < ttl < 2**63:
+        raise BadReply(f"invalid TTL {ttl!r:.80}")
+    authorizations = [
+        _object(item, "an authorization")
+        for item in _list(reply.get("authorizations"), "authorizations")
+    ]
+    patterns = sum(1 + len(_list(item.get("channels"), "channels")) for item in authorizations)
+    if patterns > MAX_PATTERNS:
+        raise BadReply(f"more than {MAX_PATTERNS} patterns")
     return Permissions(
         tuple(_authorization(item) for item in authorizations),
         _text(reply.get("identity")),
@@ -82,21 +99,20 @@ def parse_permissions(body: bytes, now: int) -> Permissions:
     )
 
 
-def _authorization(item: object) -> Authorization:
-    item = _object(item, "an authorization")
+def _authorization(item: dict[str, Any]) -> Authorization:
     allowed = frozenset(_text(name) for name in _list(item.get("permissions"), "permissions"))
     if unknown := allowed - {SUBSCRIBE, PUBLISH}:
-        raise BadReply(f"unknown permission {sorted(unknown)[0]}")
+        raise BadReply(f"unknown permission {sorted(unknown)[0]:.80}")
     channels = _list(item.get("channels"), "channels")
     return Authorization(
         _pattern(item.get("topic")), tuple(_pattern(channel) for channel in channels), allowed
     )
 
 
-def _pattern(text: object) -> re.Pattern[str]:
+def _pattern(text: object) -> Pattern:
     try:
-        return compile_pattern(_text(text))
-    except ValueError as error:
+        return Pattern(_text(text))
+    except BadPattern as error:
         raise BadReply(str(error)) from error
 
 
@@ -119,5 +135,5 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadReply(f"{value!r} is not a string")
+        raise BadReply(f"{value!r:.80} is not a string")
     return value

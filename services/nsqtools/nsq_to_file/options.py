@@ -5,7 +5,7 @@ import attrs
 from nsqcore.app.log import LEVELS
 from nsqcore.app.options import option
 from nsqcore.app.values import between
-from nsqcore.wire.patterns import compile_pattern
+from nsqcore.patterns import Pattern
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption
@@ -77,4 +77,4 @@ def check(options: ToFileOptions) -> None:
     checks.require(options.sync_interval > 0, "--sync-interval should be positive")
     checks.require(options.topic_refresh > 0, "--topic-refresh should be positive")
     with checks.naming("topic-pattern"):
-        compile_pattern(options.topic_pattern)
+        Pattern(options.topic_pattern)

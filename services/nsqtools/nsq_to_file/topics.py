@@ -9,7 +9,7 @@ import trio
 
 from nsqcore.app.service import Process
 from nsqcore.names import is_valid_name
-from nsqcore.wire.patterns import compile_pattern
+from nsqcore.patterns import Pattern
 from nsqtools.nsq_to_file import file_names
 from nsqtools.nsq_to_file.file_log import FileLog
 from nsqtools.nsq_to_file.options import ToFileOptions
@@ -78,7 +78,7 @@ class TopicLogs:
 
     def _wanted(self, topic: str) -> bool:
         pattern = self.options.topic_pattern
-        if not compile_pattern(pattern).search(topic):
+        if not Pattern(pattern).matches(topic):
             logger.warning("topic(%s): skipped, does not match pattern %s", topic, pattern)
             return False
         try:

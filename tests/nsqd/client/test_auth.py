@@ -1,9 +1,11 @@
 """AUTH: what a session makes of the auth servers' word, and how they are asked."""
 
+import gc
 import json
 import re
 import ssl
 import time
+import weakref
 from contextlib import asynccontextmanager
 
 import pytest
@@ -75,6 +77,24 @@ class TestSession:
         assert await client.go_on() == ["E_AUTH_FAILED AUTH failed"]
         assert isinstance(client.effect, Close)
         assert not world.broker.topics
+
+    @pytest.mark.parametrize("verdict", [BadReply("they are down"), b'{"ttl": 60}'])
+    async def test_a_refused_client_is_let_go_of_at_once(self, world, verdict):
+        """Fault 98: 10 to 24 kB stayed of each, before AUTH."""
+        world.verdicts = [verdict]
+        client = world.connect()
+        left = weakref.ref(client.client)
+        gc.disable()
+        try:
+            client.send(AUTH)
+            await client.go_on()
+            client.hang_up()
+            world.ended.clear()
+            world.talks.clear()
+            del client
+            assert left() is None
+        finally:
+            gc.enable()
 
     async def test_a_client_that_may_do_nothing_is_told_so(self, world):
         world.verdicts = [b'{"ttl": 60}']
@@ -302,7 +322,7 @@ class TestAsking:
             (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", "not JSON"),
             (
                 b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
-                "not JSON",
+                "incorrect header",
             ),
             (
                 b"HTTP/1.1 302 Found\r\nLocation: ftp://x/\r\nContent-Length: 0\r\n\r\n",
@@ -318,7 +338,19 @@ class TestAsking:
         assert re.search(reason, client.auth_failure)
 
     @pytest.mark.parametrize(
-        "address", ["127.0.0.1:1", "127.0.0.1:notaport", "http://[", "::::", "a b:1"]
+        "address",
+        [
+            "127.0.0.1:1",
+            "127.0.0.1:notaport",
+            "127.0.0.1:99999",
+            "http://[",
+            "::::",
+            "a b:1",
+            "a..b:1",  # fault 7: it cut the client without a word
+            "http://a..b/auth",
+            "http://" + "a" * 70 + ".example/auth",
+            "ftp://127.0.0.1/",
+        ],
     )
     async def test_an_address_where_nobody_answers_is_a_refusal(self, client, address):
         await ask(client, address)
@@ -364,7 +396,14 @@ class TestAsking:
 
         async with raw_server(drip) as address:
             await ask(client, address, request_timeout=0.3)
-        assert client.auth_failure == "no answer within 0.3 s"
+        assert client.auth_failure == "no answer in time"
+
+    async def test_a_password_in_an_address_is_not_logged(self, client, caplog):
+        """Fault 84."""
+        await ask(client, "http://user:geheim@127.0.0.1:1/auth?token=geheim")
+        await ask(client, "user:geheim@127.0.0.1:1")
+        assert "***" in caplog.text
+        assert "geheim" not in caplog.text
 
     async def test_a_redirection_is_followed(self, client):
         async with fake_server(yes) as there:

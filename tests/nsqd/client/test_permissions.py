@@ -128,6 +128,8 @@ class TestBadReplies:
             (authorization(topic="[[:nonsense:]]"), "invalid pattern"),
             (authorization(topic="a{99999999999999999999}"), "invalid pattern"),
             (authorization(topic="(" * 5000 + ")" * 5000), "invalid pattern"),
+            (authorization(channels=["a"] * 10_000), "more than 10000 patterns"),
+            (answer(ttl=10**30), "invalid TTL"),
         ],
     )
     def test_an_answer_that_makes_no_sense_is_named(self, text, reason):
