@@ -20,7 +20,8 @@ import attrs
 import trio
 
 from nsqcore.app import log, sdnotify, startup
-from nsqcore.app.options import OptionsError, Version, load
+from nsqcore.app.load import load
+from nsqcore.app.options import OptionsError, Version
 from nsqcore.app.streams import Streams
 from nsqcore.app.version import VERSION
 
