@@ -1,26 +1,30 @@
-"""One nsqlookupd, as its HTTP API sees it."""
+"""What an HTTP request to nsqlookupd is about: the registry, the clocks, the daemon's state."""
 
 from collections.abc import Callable
 
 import attrs
 
-from nsqcore.operations.lag import LoopLag
+from nsqcore.http.request import Request
 from nsqlookupd.registry import Registry
 
 
 @attrs.define(eq=False)
 class Lookupd:
-    """The registry, the clocks (in ns, ``now`` monotonic and ``wall`` of the day) and the state."""
+    """One nsqlookupd, as its HTTP API sees it.
+
+    Clocks give nanoseconds, ``now`` monotonic and ``wall`` of the day; ``lag`` is by how many
+    seconds the loop was late when last measured.
+    """
 
     registry: Registry
     now: Callable[[], int]
     wall: Callable[[], int]
-    lag: LoopLag = attrs.field(factory=LoopLag)
+    lag: float = 0.0
     stopping: bool = False
 
-    def checks(self) -> dict[str, str]:
-        """What keeps it from being ready, by the name of the check; empty where all is well."""
-        return {
-            "loop": self.lag.trouble(),
-            "stopping": "stopping" if self.stopping else "",
-        }
+
+def lookupd_of(request: Request) -> Lookupd:
+    """The nsqlookupd that ``request`` was sent to."""
+    context = request.context
+    assert isinstance(context, Lookupd)
+    return context

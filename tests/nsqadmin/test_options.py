@@ -1,8 +1,7 @@
 import pytest
 
 from nsqadmin.options import NsqadminOptions, check, normal_base_path
-from nsqcore.app.load import load
-from nsqcore.app.options import OptionsError
+from nsqcore.app.options import OptionsError, load
 
 
 @pytest.mark.parametrize(
