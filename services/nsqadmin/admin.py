@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+import nsqcore.tls
 from nsqadmin.auth.accounts import Accounts
 from nsqadmin.auth.form_tokens import FormTokens
 from nsqadmin.auth.logins import Logins
@@ -24,6 +25,10 @@ from nsqadmin.options import NsqadminOptions
 from nsqcore.app.options import OptionsError
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
+from nsqcore.http.client import HttpClient
+
+# Graphite's largest pictures are below 1 MB; raw data for a week of a few series about 5.
+_MAX_GRAPHITE_ANSWER = 32 * 1024 * 1024
 
 
 @attrs.define(eq=False)
@@ -32,6 +37,7 @@ class Admin:
 
     options: NsqadminOptions
     upstream: Upstream
+    web: HttpClient  # of servers that are no daemons: Graphite
     collector: Collector
     notifier: Notifier
     sessions: Sessions
@@ -96,6 +102,11 @@ def make_admin(options: NsqadminOptions) -> Admin:
     admin = Admin(
         options=options,
         upstream=upstream,
+        web=HttpClient(
+            connect_timeout=options.http_client_connect_timeout,
+            request_timeout=options.http_client_request_timeout,
+            max_answer=_MAX_GRAPHITE_ANSWER,
+        ),
         collector=Collector(
             cluster=cluster,
             monotonic=time.monotonic_ns,
@@ -117,14 +128,12 @@ def client_tls(options: NsqadminOptions) -> ssl.SSLContext:
     Raises:
         OptionsError: a certificate or key cannot be read.
     """
-    ca = options.http_client_tls_root_ca_file or None
     try:
-        context = ssl.create_default_context(cafile=ca)
-        if options.http_client_tls_cert:
-            context.load_cert_chain(options.http_client_tls_cert, options.http_client_tls_key)
-    except (OSError, ssl.SSLError) as error:
+        return nsqcore.tls.client_tls(
+            authorities=options.http_client_tls_root_ca_file,
+            certificate=options.http_client_tls_cert,
+            key=options.http_client_tls_key,
+            verify=not options.http_client_tls_insecure_skip_verify,
+        )
+    except OSError as error:
         raise OptionsError(f"failed to load the HTTP client's TLS files: {error}") from error
-    if options.http_client_tls_insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

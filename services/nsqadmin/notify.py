@@ -4,19 +4,24 @@ Actions are put into a bounded queue and never wait; one task sends them in orde
 is down loses notifications, named in the log, and disturbs nothing else.
 """
 
+import json
 import logging
 import socket
 from typing import Any
 
 import attrs
-import httpx
 import trio
+
+from nsqcore.http.client import HttpClient, RequestFailed
+from nsqcore.redaction import redact
 
 logger = logging.getLogger(__name__)
 
 # A minute of one action per 100 ms: more than hands can do, small enough for an endpoint that is
 # down.
 _MAX_WAITING = 600
+# Nobody looks at what an endpoint says.
+_MAX_ANSWER = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +50,7 @@ class Notifier:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
+        self._shown = redact(endpoint)
         self._send, self._receive = trio.open_memory_channel[AdminAction](_MAX_WAITING)
 
     def notify(self, action: AdminAction) -> None:
@@ -54,21 +60,24 @@ class Notifier:
         try:
             self._send.send_nowait(action)
         except trio.WouldBlock:
-            logger.error("notify(%s): dropped %s: too many wait", self._endpoint, action.action)
+            logger.error("notify(%s): dropped %s: too many wait", self._shown, action.action)
 
     async def run(self, *, connect_timeout: float, request_timeout: float) -> None:
         """Send what is notified, until cancelled."""
-        timeout = httpx.Timeout(request_timeout, connect=connect_timeout)
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+        async with HttpClient(
+            connect_timeout=connect_timeout, request_timeout=request_timeout, max_answer=_MAX_ANSWER
+        ) as http:
             async for action in self._receive:
-                await self._post(client, action)
+                await self._post(http, action)
 
-    async def _post(self, client: httpx.AsyncClient, action: AdminAction) -> None:
-        logger.info("notify(%s): posting %s", self._endpoint, action.action)
+    async def _post(self, http: HttpClient, action: AdminAction) -> None:
+        logger.info("notify(%s): posting %s", self._shown, action.action)
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(action.to_json()).encode()
         try:
-            response = await client.post(self._endpoint, json=action.to_json())
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            logger.error("notify(%s): failed to post: %s", self._endpoint, error)
+            answer = await http.request("POST", self._endpoint, headers=headers, body=body)
+        except RequestFailed as error:
+            logger.error("notify(%s): failed to post: %s", self._shown, error)
             return
-        if response.status_code >= 400:
-            logger.error("notify(%s): answered %d", self._endpoint, response.status_code)
+        if answer.status >= 400:
+            logger.error("notify(%s): answered %d", self._shown, answer.status)

@@ -48,7 +48,7 @@ async def run(options: NsqadminOptions, process: Process) -> None:
         logger.warning("graphite: --proxy-graphite does nothing without --graphite-url")
     listener = open_listener(options.http_address)
     try:
-        async with admin.upstream:
+        async with admin.upstream, admin.web:
             await _serve(admin, listener, process)
     finally:
         listener.close()

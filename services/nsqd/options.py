@@ -11,13 +11,16 @@ import socket
 
 import attrs
 
+from nsqcore.addresses import AddressError, parse_host_port, split_host_port
 from nsqcore.app.log import format_option, level_option, prefix_option
 from nsqcore.app.options import OptionsError, option
 from nsqcore.app.values import (
+    above,
     at_least,
     between,
     boolean,
     choice,
+    host,
     integer,
     numbers,
     text,
@@ -98,6 +101,29 @@ def _request_method(value: str) -> None:
         raise ValueError("must be post or get")
 
 
+def _experiment(name: str) -> None:
+    if name != TOPOLOGY_AWARE_CONSUMPTION:
+        raise ValueError(f"must be {TOPOLOGY_AWARE_CONSUMPTION}")
+
+
+def _lookupd_address(address: str) -> None:
+    try:
+        parse_host_port(address)
+    except AddressError as error:
+        raise ValueError(f"must be <addr>:<port>: {error}") from error
+
+
+def _statsd_address(address: str) -> None:
+    if not address:
+        return
+    try:
+        _, port = split_host_port(address)
+    except AddressError as error:
+        raise ValueError(f"must be <addr>:<port>: {error}") from error
+    if not port:
+        raise ValueError("must be <addr>:<port>: the port is missing")
+
+
 def _descending(values: list[float]) -> tuple[float, ...]:
     return tuple(sorted(values, reverse=True))
 
@@ -160,6 +186,7 @@ class NsqdOptions:
         "address under which nsqlookupd announces this nsqd;"
         " auto picks one that other hosts can reach",
         shown="the host name",
+        check=host,
     )
     broadcast_tcp_port: int = option(
         0, "TCP port that nsqlookupd announces; 0 for the port listened on", check=between(0, 65535)
@@ -174,12 +201,13 @@ class NsqdOptions:
         "TCP address of an nsqlookupd to register with (repeatable)",
         flag="lookupd-tcp-address",
         many=True,
+        check=_lookupd_address,
     )
     http_client_connect_timeout: float = option(
-        2.0, "time for connecting to auth servers and to nsqlookupd's HTTP"
+        2.0, "time for connecting to auth servers and to nsqlookupd's HTTP", check=above(0)
     )
     http_client_request_timeout: float = option(
-        5.0, "time for a request to auth servers and to nsqlookupd's HTTP"
+        5.0, "time for a request to auth servers and to nsqlookupd's HTTP", check=above(0)
     )
     topology_region: str = option(
         "", "region of this nsqd: one or more zones, for preferring close consumers"
@@ -197,45 +225,70 @@ class NsqdOptions:
     max_bytes_per_file: int = option(
         100 * 1024 * 1024,
         "size of a queue file before the next is begun; each message has its own if 0",
+        check=at_least(0),
     )
-    sync_every: int = option(2500, "messages of a queue after which its file is synced to disk")
-    sync_timeout: float = option(2.0, "time after which a queue's file is synced to disk")
+    sync_every: int = option(
+        2500, "messages of a queue after which its file is synced to disk", check=at_least(1)
+    )
+    sync_timeout: float = option(
+        2.0, "time after which a queue's file is synced to disk", check=above(0)
+    )
     queue_scan_worker_pool_max: int = option(
-        4, "accepted for compatibility; deadlines are exact here and nothing is scanned"
+        4,
+        "accepted for compatibility; deadlines are exact here and nothing is scanned",
+        check=at_least(0),
     )
     queue_scan_selection_count: int = option(
-        20, "accepted for compatibility; deadlines are exact here and nothing is scanned"
+        20,
+        "accepted for compatibility; deadlines are exact here and nothing is scanned",
+        check=at_least(0),
     )
 
-    msg_timeout: float = option(60.0, "time a client may hold a message before it is requeued")
-    max_msg_timeout: float = option(900.0, "longest time for which a client may hold a message")
-    max_msg_size: int = option(1024 * 1024, "largest message in bytes")
-    max_body_size: int = option(5 * 1024 * 1024, "largest body of one command in bytes")
-    max_req_timeout: float = option(3600.0, "longest delay of a requeued or deferred message")
+    msg_timeout: float = option(
+        60.0, "time a client may hold a message before it is requeued", check=above(0)
+    )
+    max_msg_timeout: float = option(
+        900.0, "longest time for which a client may hold a message", check=above(0)
+    )
+    max_msg_size: int = option(1024 * 1024, "largest message in bytes", check=at_least(1))
+    max_body_size: int = option(
+        5 * 1024 * 1024, "largest body of one command in bytes", check=at_least(1)
+    )
+    max_req_timeout: float = option(
+        3600.0, "longest delay of a requeued or deferred message", check=at_least(0)
+    )
 
-    max_heartbeat_interval: float = option(60.0, "longest heartbeat interval a client may ask for")
-    max_rdy_count: int = option(2500, "largest RDY count of a client")
+    max_heartbeat_interval: float = option(
+        60.0, "longest heartbeat interval a client may ask for", check=above(0)
+    )
+    max_rdy_count: int = option(2500, "largest RDY count of a client", check=at_least(1))
     max_output_buffer_size: int = option(
-        64 * 1024, "largest output buffer a client may ask for, in bytes"
+        64 * 1024, "largest output buffer a client may ask for, in bytes", check=at_least(1)
     )
     max_output_buffer_timeout: float = option(
-        30.0, "longest time between flushes a client may ask for"
+        30.0, "longest time between flushes a client may ask for", check=at_least(0)
     )
     min_output_buffer_timeout: float = option(
-        0.025, "shortest time between flushes a client may ask for"
+        0.025, "shortest time between flushes a client may ask for", check=at_least(0)
     )
-    output_buffer_timeout: float = option(0.25, "time between flushes to a client")
+    output_buffer_timeout: float = option(
+        0.25, "time between flushes to a client", check=at_least(0)
+    )
     max_channel_consumers: int = option(
-        0, "most consumers of a channel at this nsqd; 0 for no limit"
+        0, "most consumers of a channel at this nsqd; 0 for no limit", check=at_least(0)
     )
 
-    statsd_address: str = option("", "UDP <addr>:<port> of a statsd daemon to push stats to")
-    statsd_interval: float = option(60.0, "time between two pushes to statsd")
+    statsd_address: str = option(
+        "", "UDP <addr>:<port> of a statsd daemon to push stats to", check=_statsd_address
+    )
+    statsd_interval: float = option(60.0, "time between two pushes to statsd", check=above(0))
     statsd_mem_stats: bool = option(True, "send memory and GC stats to statsd")
     statsd_prefix: str = option(
         "nsq.%s", "prefix of the keys sent to statsd; %s stands for the host"
     )
-    statsd_udp_packet_size: int = option(508, "largest statsd packet in bytes")
+    statsd_udp_packet_size: int = option(
+        508, "largest statsd packet in bytes", check=between(1, 65507)
+    )
     statsd_exclude_ephemeral: bool = option(
         False, "leave ephemeral topics and channels out of statsd"
     )
@@ -252,13 +305,15 @@ class NsqdOptions:
         converter=_descending,
     )
     e2e_processing_latency_window_time: float = option(
-        600.0, "time that the latency percentiles look back"
+        600.0, "time that the latency percentiles look back", check=above(0)
     )
 
     tls_cert: str = option("", "path of the certificate file")
     tls_key: str = option("", "path of the key file")
     tls_client_auth_policy: str = option(
-        "", "client certificates: require (any) or require-verify; implies --tls-required"
+        "",
+        "client certificates: require (any) or require-verify; implies --tls-required",
+        parse=choice("", "require", "require-verify"),
     )
     tls_root_ca_file: str = option(
         "", "path of the certificate authority's file, for client certificates"
@@ -289,6 +344,7 @@ class NsqdOptions:
         (),
         f"experimental feature to switch on (repeatable): {TOPOLOGY_AWARE_CONSUMPTION}",
         many=True,
+        check=_experiment,
     )
 
     def __attrs_post_init__(self) -> None:

@@ -1,30 +1,26 @@
-"""What an HTTP request to nsqlookupd is about: the registry, the clocks, the daemon's state."""
+"""One nsqlookupd, as its HTTP API sees it."""
 
 from collections.abc import Callable
 
 import attrs
 
-from nsqcore.http.request import Request
+from nsqcore.operations.lag import LoopLag
 from nsqlookupd.registry import Registry
 
 
 @attrs.define(eq=False)
 class Lookupd:
-    """One nsqlookupd, as its HTTP API sees it.
-
-    Clocks give nanoseconds, ``now`` monotonic and ``wall`` of the day; ``lag`` is by how many
-    seconds the loop was late when last measured.
-    """
+    """The registry, the clocks (in ns, ``now`` monotonic and ``wall`` of the day) and the state."""
 
     registry: Registry
     now: Callable[[], int]
     wall: Callable[[], int]
-    lag: float = 0.0
+    lag: LoopLag = attrs.field(factory=LoopLag)
     stopping: bool = False
 
-
-def lookupd_of(request: Request) -> Lookupd:
-    """The nsqlookupd that ``request`` was sent to."""
-    context = request.context
-    assert isinstance(context, Lookupd)
-    return context
+    def checks(self) -> dict[str, str]:
+        """What keeps it from being ready, by the name of the check; empty where all is well."""
+        return {
+            "loop": self.lag.trouble(),
+            "stopping": "stopping" if self.stopping else "",
+        }

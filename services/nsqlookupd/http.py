@@ -2,12 +2,13 @@
 
 What consumers ask again and again (/lookup) is put together from texts made once per producer. The
 two answers that tell everything (/nodes, /debug) are made a piece at a time, so that others are
-served meanwhile. Each request's ``context`` is the `Lookupd` it is about.
+served meanwhile.
 """
 
 import json as _json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import attrs
 import trio
@@ -17,14 +18,11 @@ from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, JSON, HttpError, Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.names import is_valid_name
-from nsqlookupd.context import Lookupd, lookupd_of
-from nsqlookupd.operations import add_routes
+from nsqlookupd import operations
+from nsqlookupd.context import Lookupd
 from nsqlookupd.registry import Producer, Topic
 
 logger = logging.getLogger(__name__)
-
-router = Router()
-add_routes(router)
 
 _PONG = text("OK", versioned=False)
 _INFO = json({"version": VERSION})
@@ -35,6 +33,25 @@ _MAX_DEBUG_LINES = 200_000
 # What Go prints for a time that was never set, as nanoseconds; the original shows it where there is
 # no tombstone.
 _NEVER = -6795364578871345152
+
+
+def build_router(lookupd: Lookupd) -> Router:
+    """Every endpoint of ``lookupd``."""
+    router = Router()
+    router.add("GET", "/ping", ping)
+    router.add("GET", "/info", info)
+    router.add("GET", "/topics", partial(topics, lookupd))
+    router.add("GET", "/channels", partial(channels, lookupd))
+    router.add("GET", "/lookup", partial(lookup, lookupd))
+    router.add("GET", "/nodes", partial(nodes, lookupd))
+    router.add("GET", "/debug", partial(debug, lookupd))
+    router.add("POST", "/topic/create", partial(create_topic, lookupd))
+    router.add("POST", "/topic/delete", partial(delete_topic, lookupd))
+    router.add("POST", "/topic/tombstone", partial(tombstone, lookupd))
+    router.add("POST", "/channel/create", partial(create_channel, lookupd))
+    router.add("POST", "/channel/delete", partial(delete_channel, lookupd))
+    operations.add_routes(router, lookupd)
+    return router
 
 
 def _needed(request: Request, name: str) -> str:
@@ -71,48 +88,45 @@ def _described(producer: Producer) -> str:
     return producer.described
 
 
-@router.get("/ping")
 def ping(_request: Request) -> Response:
     """OK."""
     return _PONG
 
 
-@router.get("/info")
 def info(_request: Request) -> Response:
     """The version."""
     return _INFO
 
 
-@router.get("/topics")
-def topics(request: Request) -> Response:
+def topics(lookupd: Lookupd, request: Request) -> Response:
     """The names of all topics."""
-    return _raw(f'{{"topics":{_listed(lookupd_of(request).registry.topics)}}}')
+    return _raw(f'{{"topics":{_listed(lookupd.registry.topics)}}}')
 
 
-@router.get("/channels")
-def channels(request: Request) -> Response:
-    """The names of a topic's channels; none for an unknown topic."""
-    topic = lookupd_of(request).registry.topics.get(_needed(request, "topic"))
-    return _raw(f'{{"channels":{_listed(topic.channels if topic else ())}}}')
+def channels(lookupd: Lookupd, request: Request) -> Response:
+    """The names of a topic's channels; none for an unknown topic, for ``*`` those of all topics."""
+    found = lookupd.registry.find(_needed(request, "topic"))
+    return _raw(f'{{"channels":{_listed(_channels(found))}}}')
 
 
-@router.get("/lookup")
-def lookup(request: Request) -> Response:
-    """A topic's channels, and the producers that consumers are to connect to."""
-    lookupd = lookupd_of(request)
-    topic = lookupd.registry.topics.get(_needed(request, "topic"))
-    if topic is None:
+def _channels(topics: Iterable[Topic]) -> Iterator[str]:
+    return (channel for topic in topics for channel in topic.channels)
+
+
+def lookup(lookupd: Lookupd, request: Request) -> Response:
+    """A topic's channels, and the producers that consumers are to connect to; ``*`` for all."""
+    found = lookupd.registry.find(_needed(request, "topic"))
+    if not found:
         raise HttpError(404, "TOPIC_NOT_FOUND")
-    active = lookupd.registry.active_producers(topic, now=lookupd.now())
-    producers = "},".join([_described(producer) for producer in active])
-    end = "}" if producers else ""
-    return _raw(f'{{"channels":{_listed(topic.channels)},"producers":[{producers}{end}]}}')
+    now, active = lookupd.now(), lookupd.registry.active_producers
+    producers = dict.fromkeys(producer for topic in found for producer in active(topic, now=now))
+    described = "},".join([_described(producer) for producer in producers])
+    end = "}" if described else ""
+    return _raw(f'{{"channels":{_listed(_channels(found))},"producers":[{described}{end}]}}')
 
 
-@router.get("/nodes")
-async def nodes(request: Request) -> Response:
+async def nodes(lookupd: Lookupd, request: Request) -> Response:
     """Every producer with its topics, tombstoned ones marked."""
-    lookupd = lookupd_of(request)
     registry = lookupd.registry
     described = []
     for producer in list(registry.producers):
@@ -129,10 +143,8 @@ async def nodes(request: Request) -> Response:
     return _raw(f'{{"producers":[{",".join(described)}]}}')
 
 
-@router.get("/debug")
-async def debug(request: Request) -> Response:
+async def debug(lookupd: Lookupd, request: Request) -> Response:
     """Every registration: ``client``, ``topic`` or ``channel``, with its producers."""
-    lookupd = lookupd_of(request)
     registry = lookupd.registry
     sections: dict[str, list[str]] = {}
     lines = 0
@@ -168,19 +180,17 @@ def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
     return _json.dumps(fields, separators=(",", ":"))
 
 
-@router.post("/topic/create")
-def create_topic(request: Request) -> Response:
+def create_topic(lookupd: Lookupd, request: Request) -> Response:
     """Make a topic known, without producers."""
     topic = _valid(request, "topic")
     logger.info("DB: adding topic(%s)", topic)
-    lookupd_of(request).registry.create(topic)
+    lookupd.registry.create(topic)
     return EMPTY
 
 
-@router.post("/topic/delete")
-def delete_topic(request: Request) -> Response:
+def delete_topic(lookupd: Lookupd, request: Request) -> Response:
     """Forget a topic and its channels until somebody registers it again."""
-    name, registry = _needed(request, "topic"), lookupd_of(request).registry
+    name, registry = _needed(request, "topic"), lookupd.registry
     topic = registry.topics.get(name)
     if topic is not None:
         for channel in topic.channels:
@@ -190,31 +200,27 @@ def delete_topic(request: Request) -> Response:
     return EMPTY
 
 
-@router.post("/topic/tombstone")
-def tombstone(request: Request) -> Response:
+def tombstone(lookupd: Lookupd, request: Request) -> Response:
     """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while."""
     topic, node = _needed(request, "topic"), _needed(request, "node")
-    lookupd = lookupd_of(request)
     logger.info("DB: setting tombstone for producer@%s of topic(%s)", node, topic)
     lookupd.registry.tombstone(topic, node, now=lookupd.now())
     return EMPTY
 
 
-@router.post("/channel/create")
-def create_channel(request: Request) -> Response:
+def create_channel(lookupd: Lookupd, request: Request) -> Response:
     """Make a channel known, and its topic."""
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
     logger.info("DB: adding channel(%s) in topic(%s)", channel, topic)
     logger.info("DB: adding topic(%s)", topic)
-    lookupd_of(request).registry.create(topic, channel)
+    lookupd.registry.create(topic, channel)
     return EMPTY
 
 
-@router.post("/channel/delete")
-def delete_channel(request: Request) -> Response:
+def delete_channel(lookupd: Lookupd, request: Request) -> Response:
     """Forget a channel until somebody registers it again."""
     topic, channel = _valid(request, "topic"), _valid(request, "channel")
-    if not lookupd_of(request).registry.delete_channel(topic, channel):
+    if not lookupd.registry.delete_channel(topic, channel):
         raise HttpError(404, "CHANNEL_NOT_FOUND")
     logger.info("DB: removing channel(%s) from topic(%s)", channel, topic)
     return EMPTY

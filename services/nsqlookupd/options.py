@@ -6,7 +6,7 @@ import attrs
 
 from nsqcore.app.log import format_option, level_option, prefix_option
 from nsqcore.app.options import option
-from nsqcore.app.values import address
+from nsqcore.app.values import above, address, at_least, host
 
 
 def _address_or_none(value: str) -> None:
@@ -35,12 +35,24 @@ class NsqlookupdOptions:
         check=_address_or_none,
     )
     broadcast_address: str = option(
-        socket.gethostname, "address of this nsqlookupd, told to nsqd", shown="the host name"
+        socket.gethostname,
+        "address of this nsqlookupd, told to nsqd",
+        shown="the host name",
+        check=host,
     )
 
     inactive_producer_timeout: float = option(
-        300.0, "time after its last ping for which an nsqd is still told of"
+        300.0,
+        "time after its last ping for which an nsqd is still told of",
+        check=above(0),
+    )
+    inactive_topic_timeout: float = option(
+        0.0,
+        "time after which a topic that no nsqd has is forgotten, with its channels; 0 for never",
+        check=at_least(0),
     )
     tombstone_lifetime: float = option(
-        45.0, "time for which a tombstoned nsqd is not told of, if it stays registered"
+        45.0,
+        "time for which a tombstoned nsqd is not told of, if it stays registered",
+        check=at_least(0),
     )

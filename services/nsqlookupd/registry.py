@@ -42,17 +42,19 @@ class Topic:
     producers: list[Producer] = attrs.field(factory=list)
     channels: dict[str, list[Producer]] = attrs.field(factory=dict)
     tombstones: dict[Producer, int] = attrs.field(factory=dict)  # with the time of each
+    idle_since: int | None = None  # when it was first seen without producers
 
 
 @attrs.define(eq=False)
 class Registry:
     """All producers, topics and channels of one nsqlookupd.
 
-    ``inactive_after`` and ``tombstone_lifetime`` are nanoseconds.
+    ``inactive_after``, ``tombstone_lifetime`` and ``topic_lifetime`` (0: for ever) are nanoseconds.
     """
 
     inactive_after: int
     tombstone_lifetime: int
+    topic_lifetime: int = 0
     producers: dict[Producer, None] = attrs.field(factory=dict, init=False)
     topics: dict[str, Topic] = attrs.field(factory=dict, init=False)
 
@@ -142,6 +144,23 @@ class Registry:
             if producer in producers:
                 producers.remove(producer)
 
+    def forget_idle_topics(self, *, now: int) -> list[str]:
+        """Forget the topics that no producer has had for ``topic_lifetime``; their names.
+
+        To be called now and then: a topic's time begins when it is first seen without producers.
+        """
+        idle = []
+        for topic in self.topics.values():
+            if topic.producers:
+                topic.idle_since = None
+            elif topic.idle_since is None:
+                topic.idle_since = now
+            elif now - topic.idle_since >= self.topic_lifetime:
+                idle.append(topic.name)
+        for name in idle:
+            del self.topics[name]
+        return idle
+
     def tombstone(self, name: str, node: str, *, now: int) -> int:
         """How many producers of the topic are hidden from now on: those at ``node``."""
         topic = self.topics.get(name)
@@ -159,6 +178,13 @@ class Registry:
     def is_active(self, producer: Producer, *, now: int) -> bool:
         """Whether the producer has pinged recently enough to be told of."""
         return now - producer.seen <= self.inactive_after
+
+    def find(self, name: str) -> list[Topic]:
+        """The topic ``name`` if it is known, all topics for ``*``."""
+        if name == "*":
+            return list(self.topics.values())
+        topic = self.topics.get(name)
+        return [] if topic is None else [topic]
 
     def active_producers(self, topic: Topic, *, now: int) -> Iterator[Producer]:
         """The producers that a consumer of the topic is told of."""

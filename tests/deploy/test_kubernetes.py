@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nsqadmin.options import NsqadminOptions
-from nsqcore.app.options import load
+from nsqcore.app.load import load
 from nsqd.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
 

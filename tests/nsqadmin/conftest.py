@@ -80,7 +80,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
                 options.setdefault("nsqd_http_addresses", tuple(n.address for n in nsqds))
             admin = make_admin(NsqadminOptions(**options))
             app = make_app(admin)
-            async with admin.upstream:
+            async with admin.upstream, admin.web:
                 await admin.collector.round()
                 yield Site(admin, app, nsqds, lookupd, app.test_client())
 

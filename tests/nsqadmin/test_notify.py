@@ -46,6 +46,18 @@ async def test_an_endpoint_that_is_down_disturbs_nothing(nursery, caplog):
     nursery.cancel_scope.cancel()
 
 
+async def test_the_password_of_an_endpoint_is_not_logged(nursery, caplog):
+    """Fault 84."""
+    notifier = Notifier("http://user:geheim@127.0.0.1:1/?token=geheim")
+    for _ in range(601):
+        notifier.notify(action())
+    nursery.start_soon(run, notifier)
+    await until(lambda: "failed to post" in caplog.text)
+    nursery.cancel_scope.cancel()
+    assert "dropped" in caplog.text
+    assert "geheim" not in caplog.text
+
+
 async def test_notifications_that_pile_up_are_dropped_and_named(caplog):
     notifier = Notifier("http://127.0.0.1:1/")
     for _ in range(601):

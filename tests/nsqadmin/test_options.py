@@ -1,7 +1,8 @@
 import pytest
 
 from nsqadmin.options import NsqadminOptions, check, normal_base_path
-from nsqcore.app.options import OptionsError, load
+from nsqcore.app.load import load
+from nsqcore.app.options import OptionsError
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from typing import Any
 
 from attrs import define, field, frozen
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
-from tests.support import forks
 
 from nsqctl.__main__ import main
 
@@ -89,19 +88,16 @@ class Up:
 
     folder: Path
     host: str = field(factory=lambda: "127." + ".".join(str(b % 254 + 1) for b in os.urandom(3)))
-    process: forks.Process | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     def spawn(self, *flags: str, nohup: bool = False) -> "Up":
         """Start it, and wait for nothing."""
         self.folder.mkdir(exist_ok=True)
-        command = ["up", f"--host={self.host}", *flags]
-        with self.out.open("wb") as out, self.err.open("wb") as err, open(os.devnull) as nothing:
-            streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
-            if nohup:
-                words = ["nohup", NSQCTL, *command]
-                self.process = subprocess.Popen(words, cwd=self.folder, **streams)
-            else:
-                self.process = forks.start(["nsqctl", *command], cwd=self.folder, **streams)
+        command = ["nohup"] * nohup + [NSQCTL, "up", f"--host={self.host}", *flags]
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
         return self
 
     def start(self, *flags: str, nohup: bool = False) -> "Up":
@@ -184,21 +180,25 @@ class Terminal:
     master: int = -1
     slave: int = -1
     shown: bytes = b""
-    process: forks.Process = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> "Terminal":
         """Start the command, with the terminal as its standard input, output and error."""
         self.master, self.slave = pty.openpty()
         self.resize(self.rows, self.columns)
-        self.process = forks.start(
+        self.process = subprocess.Popen(
             self.command,
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
-            terminal=True,
+            preexec_fn=self._take_terminal,
             env=terminal_environment(),
         )
         return self
+
+    def _take_terminal(self) -> None:
+        os.setsid()
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the terminal, as a window manager does."""

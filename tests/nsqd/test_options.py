@@ -2,7 +2,8 @@
 
 import pytest
 
-from nsqcore.app.options import load, settings
+from nsqcore.app.load import load
+from nsqcore.app.options import settings
 from nsqd.options import NsqdOptions, TLSRequired, default_node_id
 
 # The flags of the original, 1.3.0 and its master branch.
@@ -107,3 +108,60 @@ def test_impossible_settings_end_with_1_and_say_which(capsys, flag, words):
     status, message = refusal(capsys, flag)
     assert status == 1
     assert words in message
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--msg-timeout=0s",
+        "--msg-timeout=-1s",
+        "--max-msg-timeout=0s",
+        "--max-req-timeout=-1s",
+        "--max-heartbeat-interval=0s",
+        "--sync-every=0",
+        "--sync-timeout=0s",
+        "--max-rdy-count=0",
+        "--max-msg-size=0",
+        "--max-body-size=-1",
+        "--max-bytes-per-file=-1",
+        "--max-output-buffer-size=-5",
+        "--output-buffer-timeout=-1s",
+        "--max-channel-consumers=-1",
+        "--statsd-udp-packet-size=0",
+        "--statsd-udp-packet-size=70000",
+        "--statsd-interval=0s",
+        "--statsd-address=nowhere",
+        "--http-client-connect-timeout=0s",
+        "--http-client-request-timeout=0s",
+        "--e2e-processing-latency-window-time=0s",
+        "--broadcast-address=",
+        "--broadcast-address=user:pw@host/adm?",
+        "--lookupd-tcp-address=host-without-port",
+        "--lookupd-tcp-address=host:99999",
+        "--enable-experiment=topology-aware",
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_and_named(capsys, flag):
+    status, message = refusal(capsys, flag)
+    assert status == 1
+    assert flag.partition("=")[0] in message
+
+
+@pytest.mark.parametrize("policy", ["require_verify", "verify", "requireverify"])
+def test_an_unknown_policy_for_client_certificates_is_refused(capsys, tmp_path, policy):
+    flags = ("--tls-cert=c", "--tls-key=k")
+    status, message = refusal(capsys, *flags, f"--tls-client-auth-policy={policy}")
+    assert status == 2
+    assert policy in message
+    file = tmp_path / "c.toml"
+    file.write_text(f'tls_client_auth_policy = "{policy}"')
+    assert refusal(capsys, *flags, f"--config={file}")[0] == 1
+
+
+def test_every_default_passes_its_own_check():
+    found = NsqdOptions()
+    for setting in settings(NsqdOptions, "nsqd"):
+        value = getattr(found, setting.name)
+        if setting.check:
+            for item in value if setting.many else [value]:
+                setting.check(item)

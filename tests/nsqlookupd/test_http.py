@@ -10,7 +10,7 @@ from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer, Wait
 from nsqcore.wire.lookup import Peer as Nsqd
 from nsqlookupd.context import Lookupd
-from nsqlookupd.http import router
+from nsqlookupd.http import build_router
 from nsqlookupd.registry import Producer, Registry
 
 SECOND = 1_000_000_000
@@ -45,7 +45,7 @@ class Daemon:
         self.lookupd = Lookupd(self.registry, lambda: self.time, lambda: WALL + self.time)
 
     async def ask(self, method, target):
-        session = HttpSession(router, Peer("127.0.0.1:9"), self.lookupd)
+        session = HttpSession(build_router(self.lookupd), Peer("127.0.0.1:9"))
         effect = session.received(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         if isinstance(effect, Wait):
             await effect.run()
@@ -223,8 +223,8 @@ async def test_ping_info_and_probes_answer(daemon):
 
 @pytest.mark.parametrize("trouble", [{"lag": 2.0}, {"stopping": True}])
 async def test_who_is_late_or_stopping_is_not_ready(daemon, trouble):
-    for name, value in trouble.items():
-        setattr(daemon.lookupd, name, value)
+    daemon.lookupd.lag.seconds = trouble.get("lag", 0.0)
+    daemon.lookupd.stopping = trouble.get("stopping", False)
     answer = await daemon.get("/readyz")
     assert (answer.status, answer.json["status"]) == (503, "not ready")
 
@@ -257,4 +257,20 @@ async def test_the_process_can_be_looked_into(daemon, name):
 
 async def test_a_profile_of_no_length_is_refused(daemon):
     answer = await daemon.get("/debug/pprof/profile?seconds=long")
-    assert answer.refusal == (400, "INVALID_SECONDS")
+    assert answer.status == 400
+    assert answer.body.startswith("invalid seconds: ")
+
+
+async def test_a_star_stands_for_every_topic(daemon):
+    daemon.producer(1, "t/a", "u/b")
+    daemon.producer(2, "u/c")
+    await daemon.post("/channel/create?topic=v&channel=d")
+    assert sorted((await daemon.get("/channels?topic=*")).json["channels"]) == ["a", "b", "c", "d"]
+    found = (await daemon.get("/lookup?topic=*")).json
+    assert sorted(found["channels"]) == ["a", "b", "c", "d"]
+    assert [producer["http_port"] for producer in found["producers"]] == [21, 22]
+
+
+async def test_a_star_finds_nothing_where_there_is_nothing(daemon):
+    assert (await daemon.get("/channels?topic=*")).json == {"channels": []}
+    assert (await daemon.get("/lookup?topic=*")).refusal == (404, "TOPIC_NOT_FOUND")

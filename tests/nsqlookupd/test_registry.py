@@ -207,3 +207,21 @@ def test_one_more_producer_of_many_topics_costs_little_memory(registry):
     finally:
         tracemalloc.stop()
     assert size < 1_500_000
+
+
+def test_topics_that_no_nsqd_has_are_forgotten_after_their_time():
+    registry = Registry(300, 45, topic_lifetime=100)
+    nsqd = producer(registry=registry)
+    registry.register(nsqd, "alive", "c")
+    registry.register(nsqd, "left", "c")
+    registry.create("bare", "c")
+    assert registry.forget_idle_topics(now=1000) == []
+    registry.unregister(nsqd, "left")
+    assert registry.forget_idle_topics(now=1050) == []
+    assert registry.forget_idle_topics(now=1100) == ["bare"]
+    registry.register(nsqd, "left", "c")  # it is back in time
+    assert registry.forget_idle_topics(now=1150) == []
+    registry.remove(nsqd)
+    assert registry.forget_idle_topics(now=1200) == []
+    assert sorted(registry.forget_idle_topics(now=1300)) == ["alive", "left"]
+    assert not registry.topics

@@ -19,6 +19,7 @@ from nsqadmin.web.requests import body_of, respond
 from nsqcore.app.log import LEVELS, set_level
 from nsqcore.app.options import Setting, settings
 from nsqcore.json import JsonError, decode
+from nsqcore.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -84,4 +85,6 @@ def shown(setting: Setting, value: Any) -> Any:
         return _LEVEL_NUMBERS[value]
     if setting.type == "duration":
         return round(value * 1e9)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [redact(item) if isinstance(item, str) else item for item in value]
+    return redact(value) if isinstance(value, str) else value

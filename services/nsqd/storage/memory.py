@@ -6,6 +6,8 @@ larger lists, for a list of its own would cost ten times the pointer.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 
 from attrs import define, field
 
@@ -48,6 +50,14 @@ class MemoryQueue:
                 self._close_tail()
             missing -= self._take_from_first(taken, missing)
         return taken
+
+    def records(self) -> Iterator[bytes]:
+        """Every record, oldest first; none is taken."""
+        if self._chunks:
+            yield from self._chunks[0][self._offset :]
+        for chunk in islice(self._chunks, 1, None):
+            yield from chunk
+        yield from self._tail
 
     def clear(self) -> None:
         """Drop all records."""

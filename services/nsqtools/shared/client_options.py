@@ -20,6 +20,7 @@ from nsqclient.messages.message import State
 from nsqcore.addresses import AddressError, parse_host_port
 from nsqcore.app.options import OptionsError
 from nsqcore.app.values import boolean, duration_text, integer, number, seconds
+from nsqcore.tls import client_tls
 
 Parse = Callable[[str], Any]
 
@@ -237,15 +238,14 @@ class ClientSettings:
     def _tls(self) -> ssl.SSLContext:
         given = self.values
         try:
-            if given.get("tls_insecure_skip_verify"):
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            else:
-                context = ssl.create_default_context(cafile=given.get("tls_root_ca_file"))
-            if given.get("tls_cert") and given.get("tls_key"):
-                context.load_cert_chain(given["tls_cert"], given["tls_key"])
-        except OSError as error:  # ssl's own errors are such, too
+            shows = bool(given.get("tls_cert") and given.get("tls_key"))
+            context = client_tls(
+                authorities=given.get("tls_root_ca_file", ""),
+                certificate=given["tls_cert"] if shows else "",
+                key=given["tls_key"] if shows else "",
+                verify=not given.get("tls_insecure_skip_verify"),
+            )
+        except OSError as error:
             raise OptionsError(f"TLS files of the client options: {error}", status=2) from error
         # Older ones than 1.2 are not spoken here, whatever is asked for.
         if given.get("tls_min_version") == "tls1.3":

@@ -5,7 +5,6 @@ A stream is plain first. TLS and compression wrap it during the handshake
 """
 
 import ssl
-from functools import cache
 from typing import Protocol
 
 import anyio
@@ -19,6 +18,7 @@ from nsqclient.core.options import Stream
 from nsqcore.addresses import AddressError, is_host, parse_host_port
 from nsqcore.errors import NsqError
 from nsqcore.net.reasons import failure_reason
+from nsqcore.tls import system_tls
 
 DEFAULT_PORT = 4150
 
@@ -94,12 +94,6 @@ async def dial(address: str) -> Stream:
         raise OSError(str(error)) from error
 
 
-@cache
-def system_authorities() -> ssl.SSLContext:
-    """A context that trusts whom the system trusts."""
-    return ssl.create_default_context()
-
-
 async def tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
     """The context given, or one that trusts the system's authorities.
 
@@ -107,7 +101,7 @@ async def tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
     """
     if isinstance(tls, ssl.SSLContext):
         return tls
-    return await anyio.to_thread.run_sync(system_authorities)
+    return await anyio.to_thread.run_sync(system_tls)
 
 
 async def upgrade_to_tls(stream: Stream, address: str, tls: bool | ssl.SSLContext) -> Stream:

@@ -47,11 +47,16 @@ def producers(answer: dict[str, Any]) -> list[Producer]:
     """The nsqds in an answer; an entry that nobody could dial is left out.
 
     Raises:
-        HttpError: there is no list: it is no answer of nsqlookupd.
+        HttpError: there is no list, so that it is no answer of nsqlookupd; or nobody in it could be
+            dialled.
     """
     _check_list(answer, "producers")
+    entries = answer["producers"] or []
     found = [_producer(entry) for entry in readers.objects(answer, "producers")]
-    return [producer for producer in found if producer.broadcast_address and producer.tcp_port]
+    usable = [one for one in found if one.broadcast_address and one.tcp_port]
+    if entries and not usable:
+        raise HttpError(f"no producer can be dialled: {str(entries)[:100]}", status=200)
+    return usable
 
 
 def _producer(entry: readers.Json) -> Producer:

@@ -5,9 +5,12 @@ takes its value only behind ``=``; the first argument that is no flag, or ``--``
 Knows nothing of what the flags mean: `nsqcore.app.options` does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
+
+# How much two names have to be alike, of 1, for one to be taken for the other misspelt.
+CLOSE = 0.75
 
 
 class FlagError(ValueError):
@@ -44,7 +47,9 @@ def parse_flags(arguments: Sequence[str], known: Mapping[str, str | None]) -> Pa
             break
         name, equals, value = _split(argument)
         if name not in known:
-            raise FlagError(f"unknown flag -{name}{_suggestion(name, known)}")
+            close = suggestion(name, known)
+            hint = f" (did you mean -{close}?)" if close else ""
+            raise FlagError(f"unknown flag -{name}{hint}")
         bare = known[name]
         if not equals:
             if bare is not None:
@@ -66,9 +71,10 @@ def _split(argument: str) -> tuple[str, str, str]:
     return name, equals, value
 
 
-def _suggestion(name: str, known: Mapping[str, str | None]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Which of the ``known`` names is probably meant by ``name``; empty if none is like it."""
     # difflib is slow to import, and needed only by those who mistyped.
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean -{close[0]}?)" if close else ""
+    close = get_close_matches(name, list(known), n=1, cutoff=CLOSE)
+    return close[0] if close else ""

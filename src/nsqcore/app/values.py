@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from nsqcore.addresses import AddressError, parse_host_port, split_host_port
+from nsqcore.addresses import AddressError, is_host, parse_host_port, split_host_port
 
 # The units of a duration, in seconds; both spellings of the micro sign are in use.
 _UNITS = {
@@ -170,6 +170,16 @@ def at_least(lowest: float) -> Callable[[float], None]:
     return check
 
 
+def above(bound: float) -> Callable[[float], None]:
+    """A check: more than ``bound``."""
+
+    def check(value: float) -> None:
+        if value <= bound:
+            raise ValueError(f"must be more than {bound}")
+
+    return check
+
+
 def between(lowest: float, highest: float) -> Callable[[float], None]:
     """A check: from ``lowest`` to ``highest``, both included."""
 
@@ -190,6 +200,12 @@ def address(value: str) -> None:
         parse_host_port(value, lowest=0)
     except AddressError as error:
         raise ValueError(f"unknown port {port!r}") from error
+
+
+def host(value: str) -> None:
+    """A check: a host name, or an IP address without brackets."""
+    if not is_host(value):
+        raise ValueError("must be a host name or an IP address without a port")
 
 
 _TYPE_NAMES: dict[Callable[[Any], Any], str] = {

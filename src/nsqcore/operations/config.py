@@ -1,7 +1,8 @@
 """/config/:opt: the settings of a running daemon, read and changed over HTTP.
 
 Values have the types that the original gives them: durations are nanoseconds, the log level is a
-number from 1 (debug) to 5 (fatal), a text is sent as it is and everything else as JSON.
+number from 1 (debug) to 5 (fatal), a text is sent as it is and everything else as JSON. No password
+or token in a URL is shown.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.json import decode
+from nsqcore.redaction import redact
 from nsqcore.units import ns
 
 
@@ -120,7 +122,9 @@ def get_setting(config: Config, request: Request) -> Response:
     except UnknownSetting:
         raise HttpError(400, "INVALID_OPTION") from None
     if isinstance(value, str):
-        return text(value) if value else EMPTY
+        return text(redact(value)) if value else EMPTY
+    if isinstance(value, list | tuple):
+        value = [redact(item) if isinstance(item, str) else item for item in value]
     return json(value)
 
 

@@ -68,3 +68,16 @@ async def test_addresses_outside_the_network_are_refused(site):
     async with site() as s:
         assert await get(s, "log_level", "192.0.2.1") == (403, '{"message":"FORBIDDEN"}')
         assert await get(s, "log_level", "nonsense") == (400, '{"message":"INVALID_REMOTE_ADDR"}')
+
+
+async def test_passwords_in_addresses_are_not_told(site):
+    """Fault 84."""
+    async with site(
+        notification_http_endpoint="http://user:geheim@127.0.0.1:1/?token=geheim",
+        graphite_url="http://user:geheim@127.0.0.1:1/",
+    ) as s:
+        assert await get(s, "notification_http_endpoint") == (
+            200,
+            "http://***@127.0.0.1:1/?token=***",
+        )
+        assert await get(s, "graphite_url") == (200, "http://***@127.0.0.1:1/")

@@ -10,10 +10,10 @@ from nsqclient.connection.stream import (
     check_address,
     dial,
     split_address,
-    system_authorities,
     tls_context,
     unix_path,
 )
+from nsqcore.tls import system_tls
 from nsqcore.wire.deflate import DeflateCodec
 from nsqd.testing import stream_pair
 
@@ -59,17 +59,17 @@ async def test_system_authorities_are_read_once_and_not_on_the_loop(
     threads: list[int] = []
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    def read() -> ssl.SSLContext:
+    def read(cafile: str | None = None) -> ssl.SSLContext:
         threads.append(threading.get_ident())
         return made
 
     monkeypatch.setattr(ssl, "create_default_context", read)
-    system_authorities.cache_clear()
+    system_tls.cache_clear()
     try:
         assert await tls_context(True) is made
         assert await tls_context(True) is made
     finally:
-        system_authorities.cache_clear()
+        system_tls.cache_clear()
     assert len(threads) == 1
     assert threads != [threading.get_ident()]
 

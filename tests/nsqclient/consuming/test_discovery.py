@@ -1,3 +1,4 @@
+import json
 import re
 
 import anyio
@@ -62,11 +63,13 @@ async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connect
                 (b"<html>", "not JSON"),
                 (b"[]", "not an answer of NSQ"),
                 (b"[" * 10_000, "not JSON"),
-                (b'{"producers": 1}', "not a list of producers"),
-                (b'{"producers": [1]}', "not a producer"),
-                (b'{"producers": [{"broadcast_address": "", "tcp_port": 1}]}', "not a producer"),
-                (b'{"producers": [{"broadcast_address": "a", "tcp_port": 99999}]}', "not a prod"),
-                (never, "no answer within 0.05 s"),
+                (b"{}", "not an answer of nsqlookupd"),
+                (b'{"producers": 1}', "not an answer of nsqlookupd"),
+                (b'{"channels": [], "producers": [1]}', "no producer can"),
+                (_named("", 1), "no producer can be dialled"),
+                (_named("a", 99999), "no producer can be dialled"),
+                (_named("/run/nsqd.sock", 1), "no producer can be dialled"),
+                (never, "no answer in time"),
             ]:
                 caplog.clear()
                 lookupd.answers["/lookup?topic=orders"] = nonsense
@@ -76,6 +79,28 @@ async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connect
             await until(lambda: len(nsqd.subscriptions) == 2)
             nsqd.put(b"x")
             (await anext(consumer)).finish_nowait()
+
+
+@on_both
+async def test_one_producer_that_nobody_can_dial_hides_no_other():
+    """Faults 29 and 75: port 0, 70000 or an empty address hid all nsqds of the topic."""
+    async with fake_cluster() as cluster, fake_lookupd() as lookupd:
+        nsqd = cluster.nsqd("a:1")
+        bad = [("a", 0), ("a", 70000), ("", 1), ("a..b", 1), ("/run/nsqd.sock", 1)]
+        lookupd.answers["/lookup?topic=orders"] = _named(
+            *[part for one in bad for part in one], "a", 1
+        )
+        async with open_consumer(
+            "orders", "billing", lookupd=lookupd.address, options=cluster.options()
+        ):
+            await until(lambda: nsqd.subscriptions)
+
+
+def _named(*hosts_and_ports: str | int) -> bytes:
+    """An answer that names nsqds."""
+    pairs = zip(hosts_and_ports[::2], hosts_and_ports[1::2], strict=True)
+    producers = [{"broadcast_address": host, "tcp_port": port} for host, port in pairs]
+    return json.dumps({"channels": [], "producers": producers}).encode()
 
 
 @on_both

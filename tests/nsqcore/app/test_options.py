@@ -3,7 +3,8 @@
 import attrs
 import pytest
 
-from nsqcore.app.options import OptionsError, help_text, load, option, settings
+from nsqcore.app.load import load
+from nsqcore.app.options import OptionsError, help_text, option, settings
 from nsqcore.app.values import at_least, choice, numbers
 
 
@@ -98,11 +99,59 @@ def test_the_file_may_be_named_in_the_environment(tmp_path):
     assert options(env={"PROG_CONFIG": str(path)}).size == 5
 
 
-def test_an_unknown_key_is_noted_and_ignored(tmp_path):
+def test_a_key_that_is_like_none_is_noted_and_ignored(tmp_path):
     notes = []
-    assert options(file="sise = 5\nsize = 6", tmp_path=tmp_path, notes=notes).size == 6
+    file = "of_another_version = 5\nsize = 6"
+    assert options(file=file, tmp_path=tmp_path, notes=notes).size == 6
     assert len(notes) == 1
-    assert "'sise'" in notes[0]
+    assert "'of_another_version'" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("sise", "size"),
+        ("Size", "size"),
+        ("peer_adresses", "peer_addresses"),
+        ("peer-addresses", "peer_addresses"),
+        ("peer-address", "peer_addresses"),
+        ("node-id", "id"),
+    ],
+)
+def test_a_misspelt_key_is_refused_with_what_is_probably_meant(capsys, tmp_path, key, meant):
+    status, message = refusal(capsys, file=f"{key} = 5", tmp_path=tmp_path)
+    assert status == 2
+    assert f"unknown key {key!r} (did you mean {meant!r}?)" in message
+
+
+def test_settings_in_a_table_are_refused(capsys, tmp_path):
+    status, message = refusal(capsys, file="[prog]\nsize = 5", tmp_path=tmp_path)
+    assert status == 2
+    assert "[prog]" in message
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    assert options(file="\ufeffsize = 5", tmp_path=tmp_path).size == 5
+
+
+@pytest.mark.parametrize("variable", ["PROG_CONFIG", "PROG_CONFIG_FILE"])
+def test_what_a_config_file_holds_is_never_printed(capsys, tmp_path, variable):
+    path = tmp_path / "c.toml"
+    path.write_text('password = "hush"\nsize = 5')
+    assert options(env={variable: str(path)}).size == 5
+    path.write_text('password = "hush\nsize = 5')
+    status, message = refusal(capsys, env={variable: str(path)})
+    assert status == 1
+    assert str(path) in message
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize("env", [{"PROG_OLD": "true"}, {}])
+def test_a_deprecated_setting_is_noted_wherever_it_stands(tmp_path, env):
+    notes = []
+    assert options(env=env, file="" if env else "old = true", tmp_path=tmp_path, notes=notes).old
+    assert len(notes) == 1
+    assert "is deprecated: use --new" in notes[0]
 
 
 def test_a_deprecated_flag_is_noted():
@@ -220,6 +269,7 @@ def test_help_lists_every_flag_on_stdout_and_ends_with_0(capsys):
         assert stop.value.code == 0
         out = capsys.readouterr().out
         assert out == help_text(Options, "prog")
+        assert "CONFIG_FILE" not in out  # it would be taken for a file that holds the path
         assert out.endswith("A flag wins over the environment,\nwhich wins over the config file.\n")
         assert all(f"--{setting.flag}" in out for setting in settings(Options, "prog"))
 

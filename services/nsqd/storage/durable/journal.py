@@ -1,0 +1,210 @@
+"""The journal: one per nsqd, for all durable topics.
+
+What happens in a tick gathers here as entries. `begin` makes one write of them all, `end` is told
+what became of it; who performs the write in between (a thread with a sync, or the loop without
+one: `committer`) is not the journal's business. One write at a time: what comes meanwhile is
+the next one (group commit).
+
+The files have a fixed size, are filled with zeros once and used again, so that a sync needs to
+write no metadata. A file that is full waits until a checkpoint has made it superfluous.
+
+A write that failed is never trusted again: a later sync of the same file may succeed
+without its data. Its entries are still here and go to a fresh file; if that fails too, those who
+wait for them get the error.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import Factory, define, field
+
+from nsqd.storage.durable.entries import ENTRY_HEADER, HEAD_SIZE, Kind, encode_entry
+
+#: Told what has become of an entry: None, or why it is not in the journal.
+Done = Callable[[OSError | None], None]
+
+# At most so many bytes in one write: some milliseconds of a fast disk.
+MAX_GROUP_BYTES = 16 << 20
+# At most so many parts in one write (IOV_MAX of Linux); more are joined.
+MAX_PARTS = 1024
+
+# A commit that takes this long (ns) is one of a slow disk, where lingering pays.
+SLOW_COMMIT = 2_000_000
+# How long to linger, as a part of the last commit.
+LINGER = 0.15
+
+
+@define(eq=False)
+class JournalFile:
+    """One file of the journal in one use. ``position`` is where the next entry goes."""
+
+    path: str
+    descriptor: int
+    size: int
+    epoch: int
+    position: int = HEAD_SIZE
+    unsynced: bool = False
+
+
+@define(eq=False)
+class _Pending:
+    number: int
+    kind: Kind
+    parts: list[bytes]
+    size: int
+    sync: bool
+    done: Done | None
+
+
+@define(eq=False)
+class Write:
+    """Bytes to write at ``position`` of ``file``, to be synced before `Journal.end` if ``sync``."""
+
+    file: JournalFile
+    position: int
+    parts: list[bytes]
+    size: int
+    sync: bool
+    began: int
+    entries: list[_Pending] = Factory(list)
+    retried: bool = False
+
+
+class Spares(Protocol):
+    """Where files come from that can be written to."""
+
+    def take(self) -> JournalFile | None:
+        """A file ready for use, or None if one is still being made."""
+
+    def retire(self, file: JournalFile, *, failed: bool) -> None:
+        """``file`` is written to no more. It may be used again after the next checkpoint,
+        if it has not ``failed``."""
+
+
+@define(eq=False)
+class Journal:
+    """Gathers entries and says what to write when. Numbers go on after ``number``."""
+
+    spares: Spares
+    number: int = 0
+    file: JournalFile | None = None
+    writing: Write | None = None
+    error: OSError | None = field(default=None, init=False)  # of the last write
+    last_commit: int = field(default=0, init=False)  # how long it took, ns
+    commits: int = field(default=0, init=False)
+    pending_bytes: int = field(default=0, init=False)  # not yet written, those being written too
+    _pending: list[_Pending] = field(factory=list, init=False)
+    _retry: list[_Pending] = field(factory=list, init=False)  # of a write that failed once
+    _waiting: int = field(default=0, init=False)  # pending entries that want a sync
+    _answered: int = field(default=0, init=False)  # of the last group
+    _linger_until: int = field(default=0, init=False)
+
+    def add(
+        self, kind: Kind, parts: list[bytes], *, sync: bool = False, done: Done | None = None
+    ) -> int:
+        """Have an entry written with the next group; returns its number.
+
+        ``done`` is called once it is written, and synced if ``sync``.
+        """
+        self.number += 1
+        size = ENTRY_HEADER + sum(map(len, parts))
+        self._pending.append(_Pending(self.number, kind, parts, size, sync, done))
+        self._waiting += sync
+        self.pending_bytes += size
+        return self.number
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be written or is being written."""
+        return self.writing is None and not self._pending and not self._retry
+
+    def linger_until(self, now: int) -> int | None:
+        """Until when `begin` waits for more, if it does."""
+        waits = self._waiting and now < self._linger_until and self._waiting < self._answered
+        return self._linger_until if waits and not self._retry else None
+
+    def begin(self, now: int, *, sync: bool = False) -> Write | None:
+        """The next write, or None: nothing to do, one is under way, or there is no file yet.
+
+        ``sync`` asks for one though no entry does: of what is written already, too.
+        """
+        if self.writing is not None or self.linger_until(now) is not None:
+            return None
+        file = self.file
+        dirty = sync and file is not None and file.unsynced
+        if not self._pending and not self._retry and not dirty:
+            return None
+        entries, size = self._next_group(file)
+        if file is None or (entries and file.position + size > file.size):
+            if file is not None:
+                self.spares.retire(file, failed=False)
+            file = self.file = self.spares.take()
+            if file is None:
+                return None
+        self._take(entries)
+        parts: list[bytes] = []
+        for entry in entries:
+            parts += encode_entry(entry.kind, file.epoch, entry.number, entry.parts)
+        wanted = sync or any(entry.sync for entry in entries)
+        retried = bool(self._retry)
+        self._retry = []
+        self.writing = Write(
+            file, file.position, parts, size, wanted, now, entries, retried=retried
+        )
+        file.position += size
+        return self.writing
+
+    def end(self, write: Write, error: OSError | None, now: int) -> None:
+        """``write`` was performed, or failed with ``error``."""
+        self.writing = None
+        if error is not None and not write.retried:
+            self._fail_over(write, error)
+            return
+        self.error = error
+        self.pending_bytes -= write.size
+        if error is None:
+            write.file.unsynced = not write.sync
+            if write.sync:
+                self._committed(write, now)
+        else:
+            self._give_up(write.file)
+        for entry in write.entries:
+            if entry.done is not None:
+                entry.done(error)
+
+    def _next_group(self, file: JournalFile | None) -> tuple[list[_Pending], int]:
+        """What goes into one write: all that waits, up to the end of the file."""
+        if self._retry:
+            return self._retry, sum(entry.size for entry in self._retry)
+        entries: list[_Pending] = []
+        size = 0
+        left = file.size - file.position if file is not None else MAX_GROUP_BYTES
+        for entry in self._pending:
+            if entries and size + entry.size > min(left, MAX_GROUP_BYTES):
+                break
+            entries.append(entry)
+            size += entry.size
+        return entries, size
+
+    def _take(self, entries: list[_Pending]) -> None:
+        if entries is not self._retry:
+            del self._pending[: len(entries)]
+            self._waiting -= sum(entry.sync for entry in entries)
+
+    def _fail_over(self, write: Write, error: OSError) -> None:
+        """Have the entries of ``write`` written once more, to another file."""
+        self.error = error
+        self._give_up(write.file)
+        self._retry = write.entries
+
+    def _give_up(self, file: JournalFile) -> None:
+        self.spares.retire(file, failed=True)
+        if self.file is file:
+            self.file = None
+
+    def _committed(self, write: Write, now: int) -> None:
+        self.commits += 1
+        self.last_commit = now - write.began
+        self._answered = sum(entry.sync for entry in write.entries)
+        slow = self.last_commit >= SLOW_COMMIT
+        self._linger_until = now + int(LINGER * self.last_commit) if slow else 0

@@ -1,0 +1,279 @@
+"""Opening a durable directory: what the state files say, and then what the journal tells.
+
+Entries are applied in the order of their numbers to every topic whose state is older. A batch is
+written to its segment where it is missing; applying an entry twice changes nothing
+(`state`). Nothing is removed here, and the caller writes new states before the journal is used
+again: a crash during recovery is a recovery again.
+
+Damage costs what is damaged and is counted (`Report`); the rest is read.
+"""
+
+import json
+import os
+import re
+from typing import Any
+
+from attrs import Factory, define
+
+from nsqd.storage.durable.batches import read_batch, read_header
+from nsqd.storage.durable.disk import Disk
+from nsqd.storage.durable.entries import Entry, Kind
+from nsqd.storage.durable.files import Found
+from nsqd.storage.durable.log import SEGMENT_SIZE, TopicLog
+from nsqd.storage.durable.payloads import (
+    BadPayload,
+    decode_batch,
+    decode_changes,
+    decode_fields,
+    decode_move,
+)
+from nsqd.storage.durable.state import BadState, ChannelState, TopicState
+
+STATE = "state"
+_DIRECTORY = re.compile(r"t\..+\.\d+", re.DOTALL)
+
+
+def directory_name(topic: str, number: int) -> str:
+    """The directory of a topic. Another topic of the same name, made later, has another."""
+    return f"t.{topic}.{number}"
+
+
+@define
+class Report:
+    """What recovery found. ``problems`` are for the log, a line each."""
+
+    entries: int = 0
+    batches: int = 0
+    missing: int = 0  # entries that must have been there
+    damaged: int = 0  # records whose checksum was wrong
+    problems: list[str] = Factory(list)
+
+
+@define(eq=False)
+class OpenTopic:
+    """A topic as it was found: its state, and its log."""
+
+    state: TopicState
+    log: TopicLog
+    directory: str
+
+    def channel(self, number: int) -> ChannelState | None:
+        """The state of the channel with ``number``; None for one that was deleted."""
+        for channel in self.state.channels:
+            if channel.number == number:
+                return channel
+        return None
+
+
+@define(eq=False)
+class Recovery:
+    """Brings the topics in ``directory`` to where the journal ends."""
+
+    disk: Disk
+    directory: str
+    segment_size: int = SEGMENT_SIZE
+    topics: dict[int, OpenTopic] = Factory(dict)  # by number
+    deleted: set[int] = Factory(set)
+    number: int = 0  # of the last entry there is
+    report: Report = Factory(Report)
+
+    def load_states(self) -> None:
+        """Open every topic that has a directory.
+
+        Raises:
+            BadState: a state file is of a format that this nsqd does not know.
+            OSError: something can't be read.
+        """
+        for name in self.disk.names(self.directory):
+            if _DIRECTORY.fullmatch(name):
+                self._load(os.path.join(self.directory, name))
+
+    def _load(self, directory: str) -> None:
+        path = os.path.join(directory, STATE)
+        size = self.disk.size(path)
+        if size is None:
+            return  # made, and not noted yet: the journal tells of it, or it holds nothing
+        descriptor = self.disk.open(path)
+        try:
+            state = TopicState.decode(self.disk.read(descriptor, size, 0))
+        except BadState as error:
+            raise BadState(f"{path}: {error}") from None
+        finally:
+            self.disk.close(descriptor)
+        self._open(state, directory)
+
+    def _open(self, state: TopicState, directory: str) -> OpenTopic:
+        log = TopicLog.open(
+            self.disk,
+            directory,
+            retired=state.retired,
+            synced=state.synced,
+            segment_size=self.segment_size,
+        )
+        for low, high in state.holes:
+            log.holes.add(low, high)
+        topic = OpenTopic(state, log, directory)
+        self.topics[state.number] = topic
+        self.number = max(self.number, state.includes)
+        return topic
+
+    # ------------------------------------------------------------ the journal
+
+    def replay(self, files: list[Found]) -> None:
+        """Apply what is in ``files``. Raises OSError."""
+        entries: dict[int, Entry] = {}
+        for found in files:
+            if found.head is None:
+                self.report.problems.append(f"{found.path}: its head is damaged, not read")
+            for start, stop in found.scan.damaged:
+                self.report.problems.append(f"{found.path}: bytes {start} to {stop} are damaged")
+            for entry in found.scan.entries:
+                if entry.whole or entry.number not in entries:
+                    entries[entry.number] = entry
+        numbers = sorted(entries)
+        if numbers:
+            self.report.missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+            self.number = max(self.number, numbers[-1])
+        for number in numbers:
+            self.report.entries += 1
+            entry = entries[number]
+            try:
+                self._apply(entry.kind, entry.payload, number, whole=entry.whole)
+            except BadPayload as error:
+                self.report.problems.append(f"entry {number} of the journal: {error}")
+        self._drop_predecessors()
+        torn = bool(self.report.missing or self.report.problems)
+        for topic in self.topics.values():
+            for channel in topic.state.channels:
+                if torn or channel.skips or topic.log.holes:
+                    channel.settle(topic.log)
+
+    def _drop_predecessors(self) -> None:
+        """A topic that was made while another had its name tells that the other was deleted."""
+        newest: dict[str, int] = {}
+        for number in sorted(self.topics):
+            name = self.topics[number].state.name
+            if name in newest:
+                predecessor = self.topics.pop(newest[name])
+                predecessor.log.release()
+                self.deleted.add(predecessor.state.number)
+            newest[name] = number
+
+    def _apply(self, kind: Kind, payload: bytes, number: int, *, whole: bool) -> None:
+        if kind == Kind.BATCH:
+            self._batch(payload, number)
+        elif not whole:
+            self.report.damaged += 1
+            self.report.problems.append(f"entry {number} of the journal is damaged")
+        elif kind in (Kind.ACK, Kind.BACK, Kind.SENT):
+            self._changes(kind, payload, number)
+        elif kind == Kind.MOVE:
+            for each, part in decode_move(payload):
+                self._apply(each, part, number, whole=True)
+        elif kind == Kind.TOPIC:
+            self._topic(decode_fields(payload), number)
+        elif kind == Kind.CHANNEL:
+            self._channel(decode_fields(payload), number)
+
+    def _newer(self, number: int, topic: int) -> OpenTopic | None:
+        """The topic, if its state does not include entry ``number`` yet."""
+        found = self.topics.get(topic)
+        return found if found is not None and number > found.state.includes else None
+
+    def _batch(self, payload: bytes, number: int) -> None:
+        place, data = decode_batch(payload)
+        topic = self._newer(number, place.topic)
+        if topic is None:
+            return
+        header = read_header(data, 0)
+        if header is None or header.size > len(data):
+            raise BadPayload("its batch has no header")
+        batch = read_batch(data, 0, header)
+        self.report.batches += 1
+        if batch.damaged:
+            self.report.damaged += batch.damaged
+            self.report.problems.append(
+                f"entry {number} of the journal: {batch.damaged} messages of "
+                f"{topic.state.name} are damaged"
+            )
+        state = topic.state
+        if header.next <= state.retired:
+            return
+        topic.log.restore(place.segment, place.position, batch, data)
+        ids = [int(record[10:26], 16) for record in batch.records.values()]
+        for channel in state.channels:
+            channel.published(header, ids, flowing=not state.flow)
+
+    def _changes(self, kind: Kind, payload: bytes, number: int) -> None:
+        topic_number, channel_number, changes = decode_changes(kind, payload)
+        topic = self._newer(number, topic_number)
+        channel = topic.channel(channel_number) if topic is not None else None
+        if channel is None:
+            return
+        if kind == Kind.ACK:
+            channel.acked([id for id, _, _ in changes])
+        else:
+            for id, attempts, due in changes:
+                channel.changed(id, attempts, due)
+
+    def _topic(self, fields: dict[str, Any], number: int) -> None:
+        op, topic_number = fields.get("op"), int(fields.get("topic", 0))
+        if op == "create":
+            self._create(topic_number, str(fields["name"]), str(fields.get("mode", "always")))
+            return
+        topic = self._newer(number, topic_number)
+        if topic is None:
+            return
+        state = topic.state
+        if op == "delete":
+            del self.topics[topic_number]
+            self.deleted.add(topic_number)
+            topic.log.release()
+        elif op == "flow":
+            state.flow = int(fields["flow"])
+        elif op == "pause":
+            state.paused = bool(fields["paused"])
+        elif op == "mode":
+            state.mode = str(fields["mode"])
+
+    def _create(self, number: int, name: str, mode: str) -> None:
+        if number in self.topics or number in self.deleted:
+            return
+        directory = os.path.join(self.directory, directory_name(name, number))
+        self.disk.make_directory(directory)
+        self._open(TopicState(number, name, mode=mode, flow=1), directory)
+
+    def _channel(self, fields: dict[str, Any], number: int) -> None:
+        topic = self._newer(number, int(fields.get("topic", 0)))
+        if topic is None:
+            return
+        op, which = fields.get("op"), int(fields.get("channel", 0))
+        state, channel = topic.state, topic.channel(which)
+        if op == "create" and channel is None:
+            cursor, name = int(fields["cursor"]), str(fields["name"])
+            # one that had the name before was deleted, though the journal has lost that
+            state.channels = [each for each in state.channels if each.name != name]
+            made = ChannelState(which, name, last_id=int(fields["last_id"]))
+            made.emptied(cursor, made.last_id)
+            state.channels.append(made)
+            state.next_channel = max(state.next_channel, which + 1)
+        elif channel is None:
+            return
+        elif op == "delete":
+            state.channels.remove(channel)
+        elif op == "empty":
+            channel.emptied(int(fields["cursor"]), int(fields["last_id"]))
+        elif op == "pause":
+            channel.paused = bool(fields["paused"])
+
+
+def read_json(disk: Disk, path: str) -> Any:
+    """The JSON in a small file; None if there is none. Raises OSError, ValueError."""
+    size = disk.size(path)
+    if size is None:
+        return None
+    descriptor = disk.open(path)
+    try:
+        return json.loads(disk.read(descriptor, size, 0))
+    finally:
+        disk.close(descriptor)

@@ -1,0 +1,291 @@
+"""Everything durable of one nsqd: the journal, the topics, the checkpoints.
+
+The loop calls `end_tick` when it has done what a tick brought: what was noted is journaled, and one
+write is begun, through the device in a thread, or without a sync at once. `collect` is called
+when the thread reports. A checkpoint puts into state files what the journal tells, so that
+its files can be used again: `snapshot` on the loop, `Checkpoint.run` in a thread, `checkpointed` on
+the loop.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+
+from attrs import Factory, define, field
+
+from nsqd.storage.durable.committer import Committer, perform
+from nsqd.storage.durable.disk import Disk
+from nsqd.storage.durable.entries import Kind
+from nsqd.storage.durable.files import FILE_SIZE, JournalFiles
+from nsqd.storage.durable.journal import Done, Journal, JournalFile, Write
+from nsqd.storage.durable.log import SEGMENT_SIZE, TopicLog
+from nsqd.storage.durable.payloads import encode_fields
+from nsqd.storage.durable.queue import Held, LogQueue
+from nsqd.storage.durable.recovery import (
+    STATE,
+    OpenTopic,
+    Recovery,
+    Report,
+    directory_name,
+)
+from nsqd.storage.durable.segments import Segment
+from nsqd.storage.durable.state import TopicState
+from nsqd.storage.durable.topic import Arrived, DurableTopic
+
+FORMAT = "format"
+_FORMAT_LINE = "nsq-trio durable 1"
+
+# Without traffic a checkpoint is made this long (ns) after the last change.
+IDLE_CHECKPOINT = 10_000_000_000
+
+HeldBy = Callable[[LogQueue], Iterable[Held]]
+
+
+class NewerFormat(Exception):
+    """The directory is of a format that this nsqd does not know."""
+
+
+@define(eq=False)
+class Checkpoint:
+    """What makes the journal files ``full`` and ``failed`` superfluous; `run` is for a thread."""
+
+    disk: Disk
+    segments: list[Segment]
+    states: list[tuple[str, bytes]]  # path, content
+    removed: list[str]  # directories of deleted topics
+    full: list[JournalFile]
+    failed: list[JournalFile]
+    dropped: list[str] = Factory(list)  # files nobody needs once the states are there
+    abandoned: list[str] = Factory(list)  # files nobody needs, and the states say nothing of
+
+    def run(self) -> None:
+        """Sync what is needed, write the states, remove what is not needed. Raises OSError."""
+        for segment in self.segments:
+            segment.unsynced = False
+            try:
+                self.disk.sync(segment.descriptor)
+            except OSError:
+                segment.unsynced = True
+                raise
+        for path in self.abandoned:
+            self.disk.unlink(path)
+        for path, content in self.states:
+            self.disk.replace(path, content, sync=True)
+        for directory in self.removed:
+            self.disk.remove_directory(directory)
+        for path in self.dropped:
+            self.disk.unlink(path)
+
+
+@define(eq=False)
+class DurableStore:
+    """The durable topics in ``directory``, which is made when the first one is.
+
+    ``arrived`` is told of queues that have got something to deliver.
+    """
+
+    disk: Disk
+    directory: str
+    arrived: Arrived
+    file_size: int = FILE_SIZE
+    segment_size: int = SEGMENT_SIZE
+    topics: dict[str, DurableTopic] = Factory(dict)
+    report: Report = Factory(Report)
+    committer: Committer | None = None
+    journal: Journal = field(init=False)
+    files: JournalFiles = field(init=False)
+    _next_topic: int = field(default=1, init=False)
+    _deleted: list[str] = field(factory=list, init=False)  # directories
+    _ended: int = field(default=0, init=False)  # the last entry whose write has ended
+    _last_change: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.files = JournalFiles(self.disk, self.directory, self.file_size)
+        self.journal = Journal(self.files)
+
+    # ------------------------------------------------------------ start
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything durable."""
+        return bool(self.topics) or self.disk.size(self._path(FORMAT)) is not None
+
+    def open(self) -> list[OpenTopic]:
+        """Read what there is; the topics are to be `adopt`-ed. Nothing is changed by it.
+
+        Raises:
+            NewerFormat: of the directory; UnknownFormat, BadState: of a file in it.
+            OSError: something can't be read.
+        """
+        if not self.exists:
+            return []
+        self._check_format()
+        recovery = Recovery(self.disk, self.directory, self.segment_size)
+        recovery.load_states()
+        recovery.replay(self.files.find())
+        self.report = recovery.report
+        self.journal.number = self._ended = recovery.number
+        self._next_topic = max([*recovery.topics, *recovery.deleted], default=0) + 1
+        self._deleted = [
+            self._path(name)
+            for name in self.disk.names(self.directory)
+            if name.startswith("t.") and int(name.rpartition(".")[2]) in recovery.deleted
+        ]
+        return list(recovery.topics.values())
+
+    def adopt(self, found: OpenTopic) -> DurableTopic:
+        """Take in a topic that was found."""
+        topic = DurableTopic(found.state, found.log, found.directory, self.journal, self.arrived)
+        self.topics[found.state.name] = topic
+        return topic
+
+    def prepare(self) -> None:
+        """Make the directory and a journal file ready. For a thread, takes long. Raises OSError."""
+        if self.disk.size(self._path(FORMAT)) is None:
+            self.disk.make_directory(self.directory)
+            line = f"{_FORMAT_LINE}\nuuid {self.files.uuid.hex()}\n"
+            self.disk.replace(self._path(FORMAT), line.encode(), sync=True)
+            self.disk.sync_directory(os.path.dirname(self.directory))
+        if self.files.wants_file:
+            self.files.prepare(self.journal.number)
+
+    def _check_format(self) -> None:
+        path = self._path(FORMAT)
+        size = self.disk.size(path)
+        if size is None:
+            return
+        descriptor = self.disk.open(path)
+        try:
+            line = self.disk.read(descriptor, size, 0).decode("utf-8", "replace").partition("\n")[0]
+        finally:
+            self.disk.close(descriptor)
+        if line != _FORMAT_LINE:
+            raise NewerFormat(f"{path} says {line!r}, and this nsqd knows {_FORMAT_LINE!r}")
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    # ------------------------------------------------------------ topics
+
+    def create(self, name: str, mode: str, done: Done | None = None) -> DurableTopic:
+        """A new durable topic. Raises OSError."""
+        number, self._next_topic = self._next_topic, self._next_topic + 1
+        directory = self._path(directory_name(name, number))
+        self.disk.make_directory(directory)
+        state = TopicState(number, name, flow=1, mode=mode)
+        log = TopicLog.open(self.disk, directory, segment_size=self.segment_size)
+        topic = self.adopt(OpenTopic(state, log, directory))
+        fields = {"op": "create", "topic": number, "name": name, "mode": mode}
+        self.journal.add(Kind.TOPIC, [encode_fields(fields)], sync=topic.syncs, done=done)
+        return topic
+
+    def delete(self, topic: DurableTopic, done: Done | None = None) -> None:
+        """Forget a topic and all its messages."""
+        topic.deleted = True
+        del self.topics[topic.state.name]
+        topic.log.release()
+        self._deleted.append(topic.directory)
+        fields = {"op": "delete", "topic": topic.state.number}
+        self.journal.add(Kind.TOPIC, [encode_fields(fields)], sync=topic.syncs, done=done)
+
+    # ------------------------------------------------------------ ticks
+
+    def end_tick(self, now: int, *, sync: bool = False) -> None:
+        """Journal what was noted and begin to write it; done at once where nothing is to be synced.
+
+        ``sync`` asks that all there is be on the device (an interval is over).
+        """
+        for topic in self.topics.values():
+            if topic.has_notes:
+                topic.journal_notes()
+                self._last_change = now
+        while (write := self.journal.begin(now, sync=sync)) is not None:
+            self._last_change = now
+            if write.sync and self.committer is not None:
+                self.committer.submit(write)
+                return
+            self._end(write, perform(self.disk, write), now)
+            sync = False
+
+    def collect(self, now: int) -> None:
+        """Take in what the thread has done."""
+        if self.committer is not None:
+            for finished in self.committer.collect():
+                self._end(finished.write, finished.error, now)
+
+    def _end(self, write: Write, error: OSError | None, now: int) -> None:
+        self.journal.end(write, error, now)
+        if self.journal.writing is None and write.entries and (error is None or write.retried):
+            self._ended = max(self._ended, write.entries[-1].number)
+
+    # ------------------------------------------------------------ checkpoints
+
+    def wants_checkpoint(self, now: int) -> bool:
+        """Whether it is time for one: a journal file is full or failed, or all has been quiet."""
+        if self.files.full or self.files.failed or self._deleted:
+            return True
+        idle = now - self._last_change >= IDLE_CHECKPOINT
+        return idle and any(topic.changed for topic in self.topics.values())
+
+    def snapshot(self, held: HeldBy) -> Checkpoint:
+        """Note what is there now. Raises OSError.
+
+        ``held`` tells what a queue's consumers hold, and what is deferred.
+        """
+        states: list[tuple[str, bytes]] = []
+        segments: list[Segment] = []
+        dropped: list[str] = []
+        abandoned: list[str] = []
+        for topic in self.topics.values():
+            if not topic.changed:
+                continue
+            topic.log.write_rest()
+            state = topic.snapshot(self._ended, held)
+            states.append((os.path.join(topic.directory, STATE), state.encode()))
+            abandoned += topic.log.abandoned
+            topic.log.abandoned = []
+            dropped += topic.log.drop(topic.log.unneeded(state.retired))
+            segments += [segment for segment in topic.log.segments if segment.unsynced]
+        removed, self._deleted = self._deleted, []
+        return Checkpoint(
+            self.disk,
+            segments,
+            states,
+            removed,
+            list(self.files.full),
+            list(self.files.failed),
+            dropped,
+            abandoned,
+        )
+
+    def checkpointed(self, checkpoint: Checkpoint, error: OSError | None) -> None:
+        """``checkpoint`` was run, or failed with ``error``: it is made again then."""
+        if error is not None:
+            self._deleted += checkpoint.removed
+            for topic in self.topics.values():
+                topic.changed = True
+            return
+        self.files.recovered()
+        for path in self.files.checkpointed(checkpoint.full, checkpoint.failed):
+            self.disk.unlink(path)
+
+    # ------------------------------------------------------------ the end
+
+    def close(self, now: int, held: HeldBy) -> None:
+        """Write and sync everything, and close the files. Raises OSError."""
+        self.end_tick(now, sync=True)
+        while self.journal.writing is not None:
+            assert self.committer is not None
+            finished = self.committer.wait()
+            self._end(finished.write, finished.error, now)
+            self.end_tick(now, sync=True)
+        if self.committer is not None:
+            self.committer.stop()
+            self.committer = None
+        for topic in self.topics.values():
+            topic.changed = True
+        checkpoint = self.snapshot(held)
+        checkpoint.run()
+        self.checkpointed(checkpoint, None)
+        for topic in self.topics.values():
+            topic.log.release()
+        self.files.close(self.journal.file)

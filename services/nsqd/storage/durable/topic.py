@@ -1,0 +1,277 @@
+"""One durable topic while nsqd runs: its log, its channels' queues, and the promise of its OK.
+
+Messages go to the channels when the journal has them. While no message may flow (no channel, a
+pause, not open yet) they stay in the log behind `flow`, and a channel begins to read there.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from attrs import Factory, define, field
+
+from nsqd.storage.durable.entries import Kind
+from nsqd.storage.durable.journal import Done, Journal
+from nsqd.storage.durable.log import Appended, Cursor, TopicLog
+from nsqd.storage.durable.payloads import Change, Place, encode_changes, encode_fields
+from nsqd.storage.durable.queue import Held, LogQueue, with_attempts
+from nsqd.storage.durable.state import ChannelState, TopicState
+
+ALWAYS = "always"
+
+#: Told that something can be taken from a channel's queue.
+Arrived = Callable[[LogQueue], None]
+
+
+@define(eq=False)
+class DurableTopic:
+    """The topic with ``state`` and ``log``. ``mode`` is ``os``, ``interval`` or ``always``."""
+
+    state: TopicState
+    log: TopicLog
+    directory: str
+    journal: Journal
+    arrived: Arrived
+    queues: dict[int, LogQueue] = Factory(dict)
+    changed: bool = True  # since the last checkpoint
+    lost: int = 0  # messages in hand that are not in the log any more
+    deleted: bool = False
+    _changes: list[tuple[int, Kind, list[Change]]] = field(factory=list, init=False)
+
+    # ------------------------------------------------------------ publishing
+
+    @property
+    def syncs(self) -> bool:
+        """Whether OK waits for the device."""
+        return self.state.mode == ALWAYS
+
+    def publish(
+        self, records: list[bytes], *, wall: int, due: int = 0, channel: int = 0, done: Done
+    ) -> None:
+        """Append ``records``; ``done`` is told when the topic's promise is kept, or why not.
+
+        Raises OSError where the disk has no room; nothing was accepted then.
+        """
+        appended = self.log.append(records, wall=wall, due=due, channel=channel)
+        place = Place(self.state.number, appended.segment, appended.position)
+        self.journal.add(
+            Kind.BATCH,
+            [place.encode(), appended.data],
+            sync=self.syncs,
+            done=partial(self._published, appended, records, due, channel, done),
+        )
+
+    def _published(
+        self,
+        appended: Appended,
+        records: list[bytes],
+        due: int,
+        channel: int,
+        done: Done,
+        error: OSError | None,
+    ) -> None:
+        self.changed = True
+        if error is not None:
+            self.log.forget(appended)
+            done(error)
+            return
+        try:
+            self.log.written(appended)
+        except OSError:
+            # the journal has it: the next checkpoint puts it here, or a start does
+            self.log.end = max(self.log.end, appended.next)
+        if not self.state.flow and not self.deleted:
+            for queue in self.queues.values():
+                if queue.arrived(appended, records, due=due, channel=channel):
+                    self.arrived(queue)
+        done(None)
+
+    # ------------------------------------------------------------ flow
+
+    @property
+    def flow(self) -> int:
+        """The first ordinal that no channel may read yet."""
+        return self.state.flow or self.log.end
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait for a channel, or for the end of a pause."""
+        flow, end = self.flow, self.log.end
+        return end - flow - self.log.holes.count(flow, end)
+
+    def let_flow(self, flows: bool) -> None:
+        """Let messages through to the channels, or hold back what is published from now on."""
+        flow = 0 if flows else self.state.flow or self.log.end
+        if flow == self.state.flow:
+            return
+        self.state.flow = flow
+        self._note("flow", flow=flow)
+        if flows:
+            for queue in self.queues.values():
+                if queue.unread:
+                    self.arrived(queue)
+
+    def empty(self) -> None:
+        """Drop what waits for a channel."""
+        if self.state.flow:
+            self.state.flow = self.log.end
+            self._note("flow", flow=self.state.flow)
+
+    def set_mode(self, mode: str) -> None:
+        """Promise something else from now on."""
+        self.state.mode = mode
+        self._note("mode", mode=mode)
+
+    def set_paused(self, paused: bool, done: Done | None = None) -> None:
+        """Keep over a restart that the topic is paused."""
+        self.state.paused = paused
+        self._note("pause", done=done, paused=paused)
+
+    # ------------------------------------------------------------ channels
+
+    def create_channel(
+        self, name: str, make_queue: Callable[[ChannelState], LogQueue], done: Done | None = None
+    ) -> LogQueue:
+        """The queue of a new channel, which begins where no channel could read yet."""
+        state = ChannelState(self.state.next_channel, name, cursor=Cursor(self.flow))
+        self.state.next_channel += 1
+        self.state.channels.append(state)
+        queue = self.queues[state.number] = make_queue(state)
+        self._note_channel("create", state, done, name=name)
+        return queue
+
+    def make_queue(
+        self, state: ChannelState, *, memory_limit: int, defer: Callable[[bytes, int], None]
+    ) -> LogQueue:
+        """A queue for the channel with ``state``, to be given to `create_channel` or `adopt`."""
+        note = partial(self.note, state.number)
+        return LogQueue(state, self.log, memory_limit, lambda: self.flow, note, defer)
+
+    def load(self, queue: LogQueue) -> tuple[list[bytes], list[tuple[bytes, int]]]:
+        """What a channel had in hand when nsqd ended: records to deliver at once, and records
+        with when they are due (wall-clock ns). Raises OSError."""
+        live, queue.state.live = queue.state.live, {}
+        by_id = self.log.find([id for id, hand in live.items() if not hand.ordinal])
+        by_ordinal = self.log.find_ordinals(
+            [hand.ordinal for hand in live.values() if hand.ordinal]
+        )
+        queued: list[bytes] = []
+        deferred: list[tuple[bytes, int]] = []
+        for id, hand in sorted(live.items()):
+            if hand.ordinal:
+                record = by_ordinal.get(hand.ordinal)
+            else:
+                record = by_id[id][1] if id in by_id else None
+            if record is None:
+                self.lost += 1
+                continue
+            if hand.ordinal:
+                queue.moved[id] = hand.ordinal
+            record = with_attempts(record, hand.attempts + 1)
+            if hand.due:
+                deferred.append((record, hand.due))
+            else:
+                queued.append(record)
+        return queued, deferred
+
+    def adopt(self, queue: LogQueue) -> None:
+        """Take in the queue of a channel that was there at the start."""
+        self.queues[queue.state.number] = queue
+
+    def delete_channel(self, queue: LogQueue, done: Done | None = None) -> None:
+        """Forget a channel and what it has left."""
+        state = queue.state
+        self.state.channels.remove(state)
+        del self.queues[state.number]
+        self._note_channel("delete", state, done)
+
+    def empty_channel(self, queue: LogQueue, done: Done | None = None) -> None:
+        """Drop all a channel has left."""
+        queue.empty()
+        self._note_channel("empty", queue.state, done)
+
+    def pause_channel(self, queue: LogQueue, paused: bool, done: Done | None = None) -> None:
+        """Keep over a restart that a channel is paused."""
+        queue.state.paused = paused
+        self._note_channel("pause", queue.state, done, paused=paused)
+
+    # ------------------------------------------------------------ notes for the journal
+
+    def note(self, channel: int, kind: Kind, changes: list[Change]) -> None:
+        """Have ``changes`` of a channel journaled with the next group, in order."""
+        notes = self._changes
+        if notes and notes[-1][0] == channel and notes[-1][1] == kind:
+            notes[-1][2].extend(changes)
+        else:
+            notes.append((channel, kind, changes))
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether there is something for `journal_notes`."""
+        return bool(self._changes)
+
+    def journal_notes(self) -> None:
+        """Hand what was noted to the journal."""
+        notes, self._changes = self._changes, []
+        self.changed = True
+        for channel, kind, changes in notes:
+            payload = encode_changes(kind, self.state.number, channel, changes)
+            self.journal.add(kind, [payload])
+
+    def _note(self, op: str, *, done: Done | None = None, **fields: object) -> None:
+        self._add(Kind.TOPIC, {"op": op, "topic": self.state.number, **fields}, done)
+
+    def _note_channel(
+        self, op: str, state: ChannelState, done: Done | None, **fields: object
+    ) -> None:
+        entry = {"op": op, "topic": self.state.number, "channel": state.number, **fields}
+        entry |= {"cursor": state.cursor.ordinal, "last_id": state.last_id}
+        self._add(Kind.CHANNEL, entry, done)
+
+    def _add(self, kind: Kind, fields: dict[str, object], done: Done | None) -> None:
+        self.journal_notes()  # what came before stays before
+        self.journal.add(kind, [encode_fields(fields)], sync=self.syncs, done=done)
+
+    # ------------------------------------------------------------ checkpoint
+
+    def snapshot(self, includes: int, held: Callable[[LogQueue], Iterable[Held]]) -> TopicState:
+        """What the topic has left now, for the state file; ``held`` tells what a channel's
+        consumers hold and what is deferred."""
+        state = self.state
+        channels = [queue.snapshot(held(queue)) for queue in self.queues.values()]
+        state.includes = includes
+        state.retired = max(state.retired, self._first_needed(channels))
+        self.changed = False
+        return TopicState(
+            number=state.number,
+            name=state.name,
+            includes=includes,
+            flow=state.flow,
+            retired=state.retired,
+            synced=self.log.end,
+            paused=state.paused,
+            mode=state.mode,
+            next_channel=state.next_channel,
+            holes=self._holes_ahead(channels),
+            channels=channels,
+        )
+
+    def _holes_ahead(self, channels: list[ChannelState]) -> list[tuple[int, int]]:
+        holes = self.log.holes
+        holes.forget_before(min([self.flow, *(channel.cursor.ordinal for channel in channels)]))
+        return list(holes.ranges)
+
+    def _first_needed(self, channels: list[ChannelState]) -> int:
+        """The first ordinal of the oldest segment that a channel may still read."""
+        log = self.log
+        ordinals = [self.flow, *(channel.cursor.ordinal for channel in channels)]
+        by_id = [0]
+        for channel in channels:
+            ordinals += [hand.ordinal for hand in channel.live.values() if hand.ordinal]
+            ids = [id for id, hand in channel.live.items() if not hand.ordinal]
+            if ids:
+                by_id.append(min(ids))
+        first = min(ordinals)
+        oldest = min(by_id[1:], default=0)
+        if oldest:
+            first = min(first, log.ordinal_before(oldest))
+        return log.segment_start(first)
