@@ -1,22 +1,10 @@
-"""Rates: what became of the counters of every channel between two looks at a cluster.
-
-They are computed for each nsqd by itself and then added up: one that was restarted counts from
-0 again, one that did not answer this time is missing from the sums; neither may look like
-messages that went by. Nothing here does I/O or reads a clock.
-"""
+"""Rows of the live view: every channel with its numbers and its rates per second."""
 
 from attrs import Factory, define, frozen
 
+from nsqcore.cluster import rates
+from nsqcore.cluster.rates import Growth, Stats, key_of
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-
-Stats = ChannelStats | TopicStats
-Key = tuple[str, str, str]  # node, topic, channel
-
-# Only ever rise while an nsqd runs; a topic has but the first.
-COUNTERS = ("message_count", "requeue_count", "timeout_count")
-
-# What has arrived and is not done with.
-WAITING = ("depth", "in_flight_count", "deferred_count")
 
 
 @frozen
@@ -41,53 +29,37 @@ class Row:
 class Meter:
     """Remembers the counters of the last look."""
 
-    _before: dict[Key, Stats] = Factory(dict)
+    _meter: rates.Meter = Factory(rates.Meter)
 
     def rows(self, topics: list[TopicStats], seconds: float) -> list[Row]:
         """Every channel of ``topics``, ``seconds`` after the last call (0: the first)."""
-        seen: dict[Key, Stats] = {}
-        made: list[Row] = []
+        listed: list[Stats] = []
         for topic in topics:
-            every: list[Stats] = [*topic.channels] or [topic]
-            made += [self._row(stats, seconds, seen) for stats in every]
-        self._before = seen
-        return made
-
-    def _row(self, stats: Stats, seconds: float, seen: dict[Key, Stats]) -> Row:
-        channel = stats.channel_name if isinstance(stats, ChannelStats) else ""
-        arrived = done = requeued = timed_out = 0
-        for part in stats.nodes or (stats,):
-            key = (part.node, stats.topic_name, channel)
-            seen[key] = part
-            before = self._before.get(key)
-            if before is None or any(_growth(part, before, name) < 0 for name in COUNTERS):
-                continue
-            came = _growth(part, before, "message_count")
-            arrived += came
-            requeued += _growth(part, before, "requeue_count")
-            timed_out += _growth(part, before, "timeout_count")
-            # a negative one is a look between two of the daemon's counters
-            done += max(came - sum(_growth(part, before, name) for name in WAITING), 0)
+            listed += topic.channels or [topic]
+        grown = self._meter.look(part for stats in listed for part in _parts(stats))
         scale = 1 / seconds if seconds > 0 else 0.0
-        return Row(
-            stats.topic_name,
-            channel,
-            stats.depth,
-            stats.backend_depth,
-            _count(stats, "in_flight_count"),
-            _count(stats, "deferred_count"),
-            arrived * scale,
-            done * scale if channel else 0.0,
-            requeued * scale,
-            timed_out * scale,
-            _count(stats, "client_count"),
-            stats.paused,
-        )
+        return [_row(stats, grown, scale) for stats in listed]
 
 
-def _growth(now: Stats, before: Stats, name: str) -> int:
-    return _count(now, name) - _count(before, name)
+def _parts(stats: Stats) -> list[Stats]:
+    return [*(stats.nodes or (stats,))]
 
 
-def _count(stats: Stats, name: str) -> int:
-    return int(getattr(stats, name, 0))
+def _row(stats: Stats, grown: dict[rates.Key, Growth], scale: float) -> Row:
+    found = [grown.get(key_of(part), Growth()) for part in _parts(stats)]
+    growth = sum(found, Growth())
+    channel = stats if isinstance(stats, ChannelStats) else None
+    return Row(
+        stats.topic_name,
+        channel.channel_name if channel else "",
+        stats.depth,
+        stats.backend_depth,
+        channel.in_flight_count if channel else 0,
+        channel.deferred_count if channel else 0,
+        growth.arrived * scale,
+        growth.left * scale if channel else 0.0,
+        growth.requeued * scale,
+        growth.timed_out * scale,
+        channel.client_count if channel else 0,
+        stats.paused,
+    )

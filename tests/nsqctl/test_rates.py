@@ -50,7 +50,8 @@ def test_an_nsqd_that_was_restarted_makes_no_negative_rates_and_hides_no_other()
     meter = Meter()
     meter.rows(orders(channel("a", 5000, requeue_count=9), channel("b", 100)), 0)
     row = only(meter.rows(orders(channel("a", 7), channel("b", 110)), 1.0))
-    assert (row.arriving, row.done, row.requeued) == (10, 10, 0)
+    # a has counted 7 since it started anew; what left it meanwhile nobody knows
+    assert (row.arriving, row.done, row.requeued) == (17, 10, 0)
     row = only(meter.rows(orders(channel("a", 10), channel("b", 110)), 1.0))
     assert row.arriving == 3
 

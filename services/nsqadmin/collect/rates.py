@@ -1,14 +1,15 @@
 """Messages per second, from counters that were read a few seconds apart.
 
-One `RateWindow` per nsqd holds the counters of the last few looks. A counter that fell has started
-anew with its daemon: it counts from 0. Times are nanoseconds of the monotonic clock, given by the
-caller.
+One `RateWindow` per nsqd holds the counters of the last few looks. For a daemon that was restarted
+the rule is that of `nsqcore.cluster.rates`. Times are nanoseconds of the monotonic clock, given by
+the caller.
 """
 
 from collections import deque
 
 import attrs
 
+from nsqcore.cluster.rates import since
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.units import SECOND
 
@@ -45,6 +46,4 @@ class RateWindow:
 
 
 def _rate(before: dict[Key, int], after: dict[Key, int], key: Key, seconds: float) -> float:
-    count = after[key]
-    earlier = before.get(key, 0)
-    return (count - earlier if count >= earlier else count) / seconds
+    return since(before.get(key, 0), after[key]) / seconds

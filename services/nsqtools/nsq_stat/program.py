@@ -1,7 +1,7 @@
 """Rows of depths and rates, until told to stop.
 
-nsqlookupd or nsqds ─/stats─▶ one sum of the channel ─difference to the last─▶ a row on stdout. A
-sum that misses an nsqd would look like a rate that is none, so an nsqd that does not answer ends
+nsqlookupd or nsqds ─/stats─▶ the channel on each nsqd ─growth since the last─▶ a row on stdout.
+Sums that miss an nsqd would look like depths that are none, so an nsqd that does not answer ends
 the program.
 """
 
@@ -16,6 +16,8 @@ from nsqcore.app.streams import Streams
 from nsqcore.cluster.lookupd import lookupd_topic_producers
 from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats
 from nsqcore.cluster.producer import Producer
+from nsqcore.cluster.rates import Growth, Meter
+from nsqcore.cluster.stats import ChannelStats
 from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError
 from nsqtools.nsq_stat.options import StatOptions, check
 from nsqtools.nsq_stat.sums import Sums
@@ -42,8 +44,8 @@ async def _producers(upstream: Upstream, options: StatOptions) -> Answer[list[Pr
     return await nsqd_nodes(upstream, options.nsqd_http_addresses, options.topic)
 
 
-async def _sums(upstream: Upstream, options: StatOptions) -> Sums:
-    """The channel's numbers now; raises ConnectionError if not all of them can be had."""
+async def _channels(upstream: Upstream, options: StatOptions) -> list[ChannelStats]:
+    """The channel on each nsqd now; raises ConnectionError if not all of them can be had."""
     topic, channel = options.topic, options.channel
     try:
         found = await _producers(upstream, options)
@@ -61,25 +63,27 @@ async def _sums(upstream: Upstream, options: StatOptions) -> Sums:
     channels = [one for item in stats.value for one in item.channels if one.channel_name == channel]
     if not channels:
         raise ConnectionError(f"the topic {topic} has no channel {channel}")
-    return Sums.of(channels)
+    return channels
 
 
 async def _report(options: StatOptions, streams: Streams) -> None:
     rows = 0
-    before: Sums | None = None
+    # As in the original, what is in flight has left.
+    meter, begun = Meter(waiting=("depth",)), False
     async with Upstream(
         connect_timeout=options.http_client_connect_timeout,
         request_timeout=options.http_client_request_timeout,
     ) as upstream:
         while options.count is None or rows < options.count:
-            sums = await _sums(upstream, options)
-            if before is None:
+            channels = await _channels(upstream, options)
+            grown = sum(meter.look(channels).values(), Growth())
+            if not begun:
+                begun = True
                 streams.write(HEADING.encode())
             else:
                 rows += 1
                 heading = HEADING if rows % PAGE == 0 else ""
-                streams.write((heading + sums.row(before, options.interval)).encode())
-            before = sums
+                streams.write((heading + Sums.of(channels).row(grown, options.interval)).encode())
             if rows != options.count:
                 await trio.sleep(options.interval)
 

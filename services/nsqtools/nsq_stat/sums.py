@@ -2,6 +2,7 @@
 
 import attrs
 
+from nsqcore.cluster.rates import Growth
 from nsqcore.cluster.stats import ChannelStats
 
 
@@ -24,12 +25,10 @@ class Sums:
         names = [field.name for field in attrs.fields(cls)]
         return cls(*(sum(getattr(channel, name) for channel in channels) for name in names))
 
-    def row(self, before: "Sums", interval: float) -> str:
-        """A line: these numbers, and the rates since ``before``, ``interval`` seconds ago."""
-        arrived = self.message_count - before.message_count
-        left = arrived - (self.depth - before.depth)
+    def row(self, growth: Growth, interval: float) -> str:
+        """A line: these numbers, and the rates of ``growth`` in ``interval`` seconds."""
         return (
-            f"{int(arrived / interval):7d} {int(left / interval):7d} | "
+            f"{int(growth.arrived / interval):7d} {int(growth.left / interval):7d} | "
             f"{self.depth:7d} {self.depth - self.backend_depth:7d} {self.backend_depth:7d} "
             f"{self.in_flight_count:5d} {self.deferred_count:5d} | "
             f"{self.requeue_count:7d} {self.timeout_count:7d} {self.message_count:12d} "

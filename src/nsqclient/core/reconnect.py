@@ -9,6 +9,8 @@ import random
 
 from attrs import define
 
+from nsqcore.backoff import Backoff
+
 FIRST_DELAY = 0.1
 
 # A connection that lived this long was a good one: the next attempts start over with short waits.
@@ -24,10 +26,9 @@ class ReconnectDelay:
 
     def delay(self) -> float:
         """Seconds to wait after one more failure."""
-        # 2 ** 20 tenths of a second is beyond any limit, and keeps the power small.
-        longest = min(self.limit, FIRST_DELAY * 2 ** min(self.failures, 20))
         self.failures += 1
-        return random.uniform(longest / 2, longest)
+        # From the upper half, so that many clients of one server do not all come back at once.
+        return Backoff(FIRST_DELAY, self.limit, jitter=0.5).pause(self.failures)
 
     def succeeded(self) -> None:
         """Start over with the shortest wait."""
