@@ -53,6 +53,7 @@ IO = {"trio", "anyio", "asyncio", "socket", "ssl", "select", "selectors", "subpr
 FORBIDDEN = {
     "nsqcore.wire": IO | {"time", "logging"},
     "nsqcore.metrics": IO | {"time", "logging"},
+    "nsqcore.net": IO - {"ssl"} | {"time", "logging"},
     "nsqd.engine": IO | {"time", "httptools"},
     "nsqd.client": {"trio", "anyio", "asyncio", "socket", "select", "time"},
     "nsqlookupd.registry": IO | {"time"},

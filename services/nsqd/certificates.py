@@ -4,7 +4,8 @@ import logging
 
 from attrs import frozen
 
-from nsqcore.net.tls import ServerTls, TlsError, check_authorities
+from nsqcore.net.tls import ServerTls, check_authorities
+from nsqcore.net.tls_layer import TlsError
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.net.effects import Peer
-from nsqcore.net.tls import ServerTls, TlsError
+from nsqcore.net.tls import ServerTls
+from nsqcore.net.tls_layer import TlsError
 from nsqcore.operations import metrics
 from nsqcore.operations.lag import LoopLag
 from nsqcore.reactor.reactor import Reactor
@@ -36,7 +37,7 @@ from nsqd.advertised import Advertised
 from nsqd.changes import Changes
 from nsqd.client.auth import AuthServers
 from nsqd.client.client import Services
-from nsqd.client.connection import Upgrader
+from nsqd.client.upgrades import upgrade
 from nsqd.clock import EngineClock, wall_offset
 from nsqd.drain import Drain
 from nsqd.engine.broker import Broker
@@ -145,7 +146,7 @@ def assemble(
         settings=settings.client,
         now=now,
         call_at=timers.call_at,
-        upgrade=Upgrader(tls, reactor.finish_tick).upgrade,
+        upgrade=partial(upgrade, tls),
         authorize=AuthServers(settings.auth, now).authorize,
         request_tick=reactor.request_tick,
         draining=drain.is_active,
@@ -305,7 +306,7 @@ class Nsqd:
             self.reactor.listen(listeners.http, self._http_sessions(plain))
         if listeners.https is not None and self.tls is not None:
             sessions = self._http_sessions(router)
-            self.reactor.listen(listeners.https, sessions, wrap=self.tls.accept)
+            self.reactor.listen(listeners.https, sessions, layer=self.tls.layer)
 
     def _http_sessions(self, router: Router) -> Callable[[Peer], HttpSession]:
         timeouts, date = Timeouts(self.timers), Dates(time.time_ns).line

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from attrs import Factory, define, field, frozen
 
 from nsqcore import addresses
-from nsqcore.net.effects import Peer
+from nsqcore.net.effects import Effect, Peer
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command
 from nsqcore.wire.identify import Identity, Limits
@@ -61,15 +61,15 @@ class Services:
     """What all clients of one nsqd share.
 
     ``authorize`` asks the auth servers and leaves with the client what they said;
-    ``upgrade`` is given a session and the bare stream to upgrade. ``request_tick``
-    has another tick ended; ``draining`` tells whether publishes are refused.
+    ``upgrade`` says how a session's connection is upgraded. ``request_tick`` has
+    another tick ended; ``draining`` tells whether publishes are refused.
     """
 
     broker: Broker
     settings: ClientSettings
     now: Callable[[], int]
     call_at: Callable[[int, Callable[[], None]], Timer]
-    upgrade: Callable[[Any, Any], Awaitable[None]]
+    upgrade: Callable[[Any], Effect | None]
     authorize: Callable[["Client"], Awaitable[None]]
     request_tick: Callable[[], None]
     draining: Callable[[], bool] = lambda: False

@@ -12,7 +12,7 @@ from functools import partial
 from attrs import define, field
 
 from nsqcore.names import as_text
-from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
+from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.net.outbox import Outbox
 from nsqcore.units import MS
 from nsqcore.wire.client_commands import MAGIC_V2
@@ -113,11 +113,11 @@ class Session:
             commands = self.parser.resume() if paused else []
         return None
 
-    def _effect_of(self, wanted: Effect | UpgradeNow | AuthorizeNow) -> Effect:
+    def _effect_of(self, wanted: Effect | UpgradeNow | AuthorizeNow) -> Effect | None:
         """What the driver is to do for a command that needs I/O."""
         services = self.client.services
         if isinstance(wanted, UpgradeNow):
-            return Upgrade(partial(services.upgrade, self))
+            return services.upgrade(self)
         if isinstance(wanted, AuthorizeNow):
             self._waiting = True
             return Wait(partial(services.authorize, self.client), self._authorized)

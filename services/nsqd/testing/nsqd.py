@@ -153,9 +153,8 @@ class Nsqd:
                 tasks.cancel_scope.cancel()
         finally:
             self._streams.discard(stream)
-            session.outbox.detach()
-            session.outbox.ended = True
             session.closed(None)
+            session.outbox.end()
             stream.close()
             self._end_tick()
 

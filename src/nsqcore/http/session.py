@@ -24,7 +24,7 @@ from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
-from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
+from nsqcore.net.effects import Close, Effect, HandOver, Peer, Wait
 from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.reactor.timers import Timer, Timers
 
@@ -316,7 +316,7 @@ class HttpSession:
         if self._timer is not None:
             self._timer.cancel()
         if request.method != "HEAD":
-            self._effect = Upgrade(stream)
+            self._effect = HandOver(stream)
 
     def _refuse(self, response: Response) -> None:
         """Answer a request that is not complete, and nothing after it."""

@@ -86,12 +86,19 @@ class AnyCertificateObject:
         """Go on with the handshake."""
         self._call(self._connection.do_handshake)
 
-    def read(self, size: int) -> bytes:
-        """Some decrypted bytes; b"" when the peer has said goodbye."""
+    def read(self, size: int, buffer: memoryview) -> int:
+        """How many decrypted bytes, up to ``size``, are in ``buffer`` now.
+
+        0 when the peer has said goodbye.
+        """
         try:
-            return self._call(lambda: self._connection.recv(min(size, RECORD)))
+            return self._call(lambda: self._connection.recv_into(buffer, min(size, RECORD)))
         except ssl.SSLZeroReturnError:
-            return b""
+            return 0
+
+    def pending(self) -> int:
+        """1: inside may be any number of records, which only `read` can tell."""
+        return 1
 
     def write(self, data: bytes) -> int:
         """How many of the bytes were taken: all."""

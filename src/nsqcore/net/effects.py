@@ -2,17 +2,19 @@
 
 A session (a *handler*) does no I/O. It is given chunks, fills its outbox, and returns an *effect*
 when it needs something that only the driver can do. While an effect is performed nothing more is
-read from the peer. The drivers are `nsqcore.reactor.reactor` for plain sockets and
-`nsqcore.reactor.transport` for any trio stream; a session cannot tell which one it has.
+read from the peer. The driver is `nsqcore.reactor`; whatever lies between the socket and the
+session (TLS, compression: `nsqcore.net.layers`), the session cannot tell.
 
 No trio here, so that sessions stay free of it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
+from nsqcore.errors import NsqError
+from nsqcore.net.layers import Layer
 from nsqcore.net.outbox import Outbox
 
 
@@ -39,17 +41,40 @@ class Wait:
 
 @attrs.frozen
 class Upgrade:
-    """Send the outbox, then hand the bare stream to ``run(stream)``; the connection ends with it.
+    """Send the outbox as it is, then let everything pass ``layer``, in both directions.
 
-    Bytes that came after the command that asked for the upgrade are the session's to pass on
-    (`nsqcore.reactor.transport.PrependedStream`). ``run`` usually ends in ``serve_stream`` with the
-    same handler.
+    Once the layer's handshake is done, do what ``resume()`` asks for, and read on. ``first``, what
+    came behind the command that asked for the upgrade, is the layer's first input. Where the
+    handshake fails the peer is sent ``refusal(error)`` in the clear and the connection ends.
     """
 
-    run: Callable[[Any], Awaitable[None]]
+    layer: Layer
+    resume: Callable[[], "Effect | None"] | None = None
+    first: bytes = b""
+    refusal: Callable[[NsqError], bytes] | None = None
 
 
-Effect = Close | Wait | Upgrade
+class Stream(Protocol):
+    """A connection as a task sees it that has it to itself."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Queue ``data`` for the peer; waits while much is queued already."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What the peer sends; b"" when it has closed."""
+
+
+@attrs.frozen
+class HandOver:
+    """Send the outbox, then leave the connection to ``run(stream)``; it ends when that returns.
+
+    ``run`` is a task of its own, which is cancelled when the connection ends otherwise.
+    """
+
+    run: Callable[[Stream], Awaitable[None]]
+
+
+Effect = Close | Wait | Upgrade | HandOver
 
 
 class Handler(Protocol):

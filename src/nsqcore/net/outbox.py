@@ -1,15 +1,15 @@
 """What waits to be sent to one peer.
 
 Sessions and the engine fill it, synchronously and in any number of pieces; the driver of the
-connection (`nsqcore.reactor.reactor` or `nsqcore.reactor.transport`) empties it, once per tick. It
-must never do I/O, block or know about trio: it is part of every session, and sessions are free of
-all three.
+connection (`nsqcore.reactor`) empties it, once per tick. It must never do I/O, block or know about
+trio: it is part of every session, and sessions are free of all three.
 
 A *slot* is the place of a reply that is to come: what is added after it stays back until it is
 released with the reply's bytes, while what was added before it is sent. Slots may be released in
 any order; what the peer gets keeps the order in which places were taken.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -98,10 +98,6 @@ class Outbox:
             self.closing = reason
             self.wake()
 
-    def detach(self) -> None:
-        """Wake the driver no more: the connection has gone, or another driver takes it over."""
-        self.wake = _wake_nobody
-
     def peek(self) -> bytes | memoryview:
         """Everything that may be sent now, as one buffer; it stays until `sent` says otherwise."""
         parts = self.parts
@@ -125,14 +121,40 @@ class Outbox:
         if count:
             parts[0] = memoryview(parts[0])[count:]
 
-    def take(self) -> bytes:
-        """Everything that may be sent now, as one buffer, which is the caller's to send."""
-        data = b"".join(self.parts)
-        self.parts.clear()
+    def take(self, limit: int = sys.maxsize) -> bytes:
+        """Up to ``limit`` bytes of what may be sent now, which are the caller's to send."""
+        parts = self.parts
+        if len(parts) == 1 and len(parts[0]) <= limit:
+            data = bytes(parts[0])
+            parts.clear()
+        else:
+            size = done = 0
+            for part in parts:
+                size += len(part)
+                if size > limit:
+                    break
+                done += 1
+            taken = parts[:done]
+            if size > limit:
+                last = memoryview(parts[done])
+                cut = len(last) - (size - limit)
+                taken.append(last[:cut])
+                parts[done] = last[cut:]
+            del parts[:done]
+            data = b"".join(taken)
         self.size -= len(data)
         if self.drained is not None:
             self.tell_drained()
         return data
+
+    def end(self) -> None:
+        """Let go of everything: the connection has gone, and nobody is to be told of anything."""
+        self.ended = True
+        self.wake = _wake_nobody
+        self.drained = None
+        self._slots = None
+        self.parts = self._tail = []
+        self.size = 0
 
     def tell_drained(self) -> None:
         """Call ``drained`` if it is time. For the driver only."""

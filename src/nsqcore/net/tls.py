@@ -1,60 +1,20 @@
-"""TLS of a server: from the files and the policy an operator names, and streams made with it.
+"""TLS of a server: from the files and the policy an operator names.
 
 `ServerTls` can read its files again while it serves; connections keep what they began with.
-Handshakes have a deadline.
 """
 
-import re
 import ssl
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import attrs
-import trio
 
-from nsqcore.errors import NsqError
-from nsqcore.net.bytestream import ByteStream
-from nsqcore.net.ciphers import suite_name, version_name
-
-# As the original.
-HANDSHAKE_TIMEOUT = 5.0
-
-# For a peer that does not take what it is told at the end.
-FAREWELL_TIMEOUT = 1.0
-
-# The peer's first bytes are those of something else; in the words of the original and of OpenSSL.
-NO_TLS = "tls: first record does not look like a TLS handshake"
-_NO_TLS = re.compile("wrong.version.number|http.request|https.proxy.request", re.IGNORECASE)
+from nsqcore.net.tls_layer import TlsError, TlsLayer
 
 #: The numbers by which TLS itself names its versions.
 TLS1_0, TLS1_1, TLS1_2, TLS1_3 = 0x301, 0x302, 0x303, 0x304
 
 NO_CLIENT_CERTIFICATE, ANY_CLIENT_CERTIFICATE, VERIFIED = "", "require", "require-verify"
-
-
-# A `trio.SSLStream`, whose methods of the `ssl.SSLObject` inside are invisible to type checkers.
-TlsStream = Any
-
-
-class TlsError(NsqError):
-    """TLS settings that cannot work, or a handshake that did not."""
-
-
-def _nothing(_error: TlsError) -> bytes:
-    return b""
-
-
-@attrs.frozen
-class TlsFacts:
-    """What a connection agreed on, in the words of the statistics."""
-
-    version: str = ""
-    cipher_suite: str = ""
-    negotiated_protocol: str = ""
-    #: The common name of the peer's certificate; "" without one.
-    common_name: str = ""
 
 
 @attrs.define(eq=False)
@@ -108,66 +68,9 @@ class ServerTls:
                 context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return context
 
-    async def accept(
-        self, stream: ByteStream, *, farewell: Callable[[TlsError], bytes] = _nothing
-    ) -> TlsStream:
-        """``stream`` with TLS, after the handshake.
-
-        Args:
-            farewell: gives what is sent, after the alert, to a peer whose handshake failed.
-
-        Raises:
-            TlsError: the handshake failed or took too long; the stream is closed.
-        """
-        below = cast("trio.abc.Stream", stream)
-        context = _Attempt(self._context)
-        wrapped = trio.SSLStream(below, cast("ssl.SSLContext", context), server_side=True)
-        try:
-            with trio.fail_after(HANDSHAKE_TIMEOUT):
-                await wrapped.do_handshake()
-        except (trio.BrokenResourceError, trio.TooSlowError) as error:
-            failure, alert = _failure(error), context.outgoing.read()
-            if failure.args[0] == NO_TLS:
-                alert = b""  # the peer would not know what it is
-            with trio.move_on_after(FAREWELL_TIMEOUT), suppress(trio.BrokenResourceError):
-                await below.send_all(alert + farewell(failure))
-            await trio.aclose_forcefully(below)
-            raise failure from error
-        return wrapped
-
-
-@attrs.define(eq=False)
-class _Attempt:
-    """The context of one handshake. trio forgets the alert of one that fails; here it is kept."""
-
-    context: Any
-    outgoing: ssl.MemoryBIO = attrs.field(factory=ssl.MemoryBIO, init=False)
-
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, **how: Any) -> Any:
-        """As `ssl.SSLContext.wrap_bio`."""
-        self.outgoing = outgoing
-        return self.context.wrap_bio(incoming, outgoing, **how)
-
-
-def _failure(error: Exception) -> TlsError:
-    """What a handshake failed of, in words."""
-    reason = error.__cause__ or error
-    if _NO_TLS.search(str(reason)):
-        return TlsError(NO_TLS)
-    return TlsError(f"TLS handshake: {reason or type(reason).__name__}")
-
-
-def facts(stream: TlsStream) -> TlsFacts:
-    """What the connection of ``stream``, whose handshake is done, agreed on."""
-    cipher = stream.cipher()
-    subject = (stream.getpeercert() or {}).get("subject", ())
-    common_names = [value for names in subject for name, value in names if name == "commonName"]
-    return TlsFacts(
-        version_name(stream.version()),
-        suite_name(cipher[0]) if cipher else "",
-        stream.selected_alpn_protocol() or "",
-        common_names[-1] if common_names else "",
-    )
+    def layer(self) -> TlsLayer:
+        """The TLS of a new connection."""
+        return TlsLayer(self._context)
 
 
 def check_authorities(path: str) -> None:

@@ -7,17 +7,16 @@ or memory run out accepting stops for a moment instead of spinning.
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable
 
 import attrs
 import trio
 
 from nsqcore.addresses import print_socket_address
-from nsqcore.net.bytestream import ByteStream
 from nsqcore.net.effects import Handler, Peer
-from nsqcore.reactor.connection import EPOLLIN
+from nsqcore.net.layers import Layer
 from nsqcore.reactor.listeners import Listener
+from nsqcore.reactor.poller import EPOLLIN, Poller
 
 logger = logging.getLogger(__name__)
 
@@ -27,29 +26,17 @@ MAX_ACCEPTS = 64
 ACCEPT_PAUSE = 0.5
 OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-Wrap = Callable[[ByteStream], Awaitable[ByteStream]]
-
-
-class Poller(Protocol):
-    """What is needed of an epoll set."""
-
-    def register(self, fd: int, mask: int) -> None:
-        """Report ``fd`` from now on."""
-
-    def unregister(self, fd: int) -> None:
-        """Report it no longer."""
-
 
 @attrs.frozen(eq=False)
 class Binding:
     """A listener, and what serves those who connect to it.
 
-    ``wrap`` makes a connection's stream the one to serve (a TLS handshake); None serves it bare.
+    ``layer`` makes what a connection's bytes pass from the beginning (TLS); None leaves them plain.
     """
 
     listener: Listener
     make_handler: Callable[[Peer], Handler]
-    wrap: Wrap | None
+    layer: Callable[[], Layer] | None
 
 
 @attrs.define(eq=False)
@@ -61,6 +48,7 @@ class Acceptor:
     _bindings: dict[int, Binding] = attrs.field(factory=dict, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _poller: Poller | None = attrs.field(default=None, init=False)
+    _pausing: set[int] = attrs.field(factory=set, init=False)
 
     def add(self, binding: Binding) -> None:
         """Accept at its listener too: from now on, or from `start` on."""
@@ -68,8 +56,8 @@ class Acceptor:
         if self._nursery is not None:
             self._watch(binding)
 
-    def start(self, nursery: trio.Nursery, poller: Poller | None) -> None:
-        """Begin to accept; without a poller a task waits at each listener."""
+    def start(self, nursery: trio.Nursery, poller: Poller) -> None:
+        """Begin to accept what ``poller`` reports."""
         self._nursery = nursery
         self._poller = poller
         for binding in self._bindings.values():
@@ -78,20 +66,17 @@ class Acceptor:
     def close(self) -> None:
         """Close the listeners."""
         for binding in self._bindings.values():
-            sock = binding.listener.socket
-            if self._poller is None and self._nursery is not None and sock.fileno() >= 0:
-                trio.lowlevel.notify_closing(sock.fileno())
-            binding.listener.close()  # which takes it out of the epoll set
+            fd = binding.listener.socket.fileno()
+            if self._poller is not None and fd >= 0 and fd not in self._pausing:
+                self._poller.unregister(fd)
+            binding.listener.close()
         self._bindings.clear()
 
-    def accept(self, fd: int) -> bool:
-        """Accept up to `MAX_ACCEPTS` who wait at a listener; other descriptors are ignored.
-
-        Returns False where there is nothing to serve another one with.
-        """
+    def accept(self, fd: int) -> None:
+        """Accept up to `MAX_ACCEPTS` who wait at a listener; other descriptors are ignored."""
         binding = self._bindings.get(fd)
         if binding is None:
-            return True  # an event of a socket that an earlier event of this tick has closed
+            return  # an event of a socket that an earlier event of this tick has closed
         accept = binding.listener.socket.accept
         for _ in range(MAX_ACCEPTS):
             try:
@@ -101,17 +86,13 @@ class Acceptor:
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
                     self._pause(binding, error)
-                    return False
+                    return
                 continue  # the peer was gone before it was accepted
             self._make_handler(binding, sock, address)
-        return True
 
     def _watch(self, binding: Binding) -> None:
-        assert self._nursery is not None
-        if self._poller is None:
-            self._nursery.start_soon(self._accept_without_poller, binding)
-        else:
-            self._poller.register(binding.listener.socket.fileno(), EPOLLIN)
+        assert self._poller is not None
+        self._poller.register(binding.listener.socket.fileno(), EPOLLIN)
 
     def _make_handler(self, binding: Binding, sock: socket.socket, address: object) -> None:
         is_unix = binding.listener.path is not None
@@ -134,23 +115,15 @@ class Acceptor:
     def _pause(self, binding: Binding, error: OSError) -> None:
         """Stop accepting for a moment: there is nothing to serve a connection with."""
         assert self._nursery is not None
+        assert self._poller is not None
+        fd = binding.listener.socket.fileno()
         logger.error("listener(%s): accept: %s; pausing", binding.listener.address, error.strerror)
-        if self._poller is not None:
-            self._poller.unregister(binding.listener.socket.fileno())
-            self._nursery.start_soon(self._resume, binding)
+        self._poller.unregister(fd)
+        self._pausing.add(fd)
+        self._nursery.start_soon(self._resume, binding, fd)
 
-    async def _resume(self, binding: Binding) -> None:
+    async def _resume(self, binding: Binding, fd: int) -> None:
         await trio.sleep(ACCEPT_PAUSE)
+        self._pausing.discard(fd)
         if binding in self._bindings.values():
             self._watch(binding)
-
-    async def _accept_without_poller(self, binding: Binding) -> None:
-        """Accept until the listener is closed."""
-        fd = binding.listener.socket.fileno()
-        while binding.listener.socket.fileno() >= 0:
-            try:
-                await trio.lowlevel.wait_readable(fd)
-            except trio.ClosedResourceError:
-                return
-            if not self.accept(fd):
-                await trio.sleep(ACCEPT_PAUSE)

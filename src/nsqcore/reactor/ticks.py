@@ -51,8 +51,11 @@ class _Others:
         self.waiting.discard(task)
 
 
-async def run_ticks(epoll: "select.epoll", tick: Callable[[Events], None]) -> None:
-    """Call ``tick`` with whatever ``epoll`` reports, until cancelled."""
+async def run_ticks(epoll: "select.epoll", tick: Callable[[Events], Events | None]) -> None:
+    """Call ``tick`` with whatever ``epoll`` reports, until cancelled.
+
+    It returns the events that it has left for the next tick.
+    """
     others = _Others()
     waiting = others.waiting
     instrument = cast("trio.abc.Instrument", others)
@@ -63,14 +66,17 @@ async def run_ticks(epoll: "select.epoll", tick: Callable[[Events], None]) -> No
         clock = time.perf_counter
         since = clock()
         in_a_row = 0  # times in a row that the next events came within `SPIN`
+        left: Events | None = None
         while True:
-            events = poll(0.0, MAX_EVENTS)
+            events = left or poll(0.0, MAX_EVENTS)
             while events:
-                tick(events)
+                left = tick(events)
                 ended = clock()
                 if waiting or ended - since >= SLICE:
                     break
-                events = _NONE
+                events = left or _NONE
+                if events:
+                    continue
                 while in_a_row >= SPIN_AFTER and not events and clock() - ended < SPIN:
                     events = poll(0.0, MAX_EVENTS)
                 if not events:

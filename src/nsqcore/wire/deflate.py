@@ -30,19 +30,25 @@ class DeflateCodec:
     level: int = 6
     _compressor: "zlib._Compress" = field(init=False)
     _decompressor: "zlib._Decompress" = field(init=False)
+    _full: bool = field(default=False, init=False)  # the last piece was as large as it might be
 
     def __attrs_post_init__(self) -> None:
         self._compressor = zlib.compressobj(self.level, zlib.DEFLATED, WINDOW)
         self._decompressor = zlib.decompressobj(WINDOW)
 
-    def compress(self, data: bytes) -> bytes:
+    @property
+    def has_more(self) -> bool:
+        """`decompress` gives more, though there is no further input."""
+        return self._full and not self._decompressor.eof
+
+    def compress(self, data: bytes | memoryview) -> bytes:
         """``data`` compressed and flushed, so that the peer can read all of it."""
         return self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
 
-    def decompress(self, data: bytes) -> bytes:
-        """At most `MAX_OUTPUT` bytes of what ``data`` and earlier input hold.
+    def decompress(self, data: bytes, limit: int = MAX_OUTPUT) -> bytes:
+        """At most ``limit`` bytes of what ``data`` and earlier input hold.
 
-        There may be more: call with b"" until that gives b"".
+        There may be more: call with b"" until that gives b"", or while `has_more` is set.
 
         Raises:
             DeflateError: the input is garbled.
@@ -53,6 +59,8 @@ class DeflateCodec:
         if stream.unconsumed_tail:
             data = stream.unconsumed_tail + data
         try:
-            return stream.decompress(data, MAX_OUTPUT)
+            found = stream.decompress(data, limit)
         except zlib.error as error:
-            raise DeflateError(f"deflate: {error}") from error
+            raise DeflateError(f"deflate: {error}") from None
+        self._full = len(found) >= limit
+        return found

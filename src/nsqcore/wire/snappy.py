@@ -23,8 +23,8 @@ _CHECKSUM = 4
 # The format allows 65536 bytes of data in a chunk; incompressible data grows to this.
 MAX_BLOCK = 65536
 MAX_COMPRESSED = 32 + MAX_BLOCK + MAX_BLOCK // 6
-# Data chunks unpacked in one call: 256 KiB, what a session is given at once on a plain socket.
-MAX_CHUNKS = 4
+# Most bytes unpacked in one call: what a session is given at once on a plain socket.
+MAX_OUTPUT = 256 * 1024
 
 
 class SnappyError(NsqError):
@@ -41,7 +41,15 @@ class SnappyCodec:
     #: Bytes still to come of a chunk that is dropped.
     _skip: int = 0
 
-    def compress(self, data: bytes) -> bytes:
+    #: The last run ended because it was large enough, not for want of input.
+    _full: bool = False
+
+    @property
+    def has_more(self) -> bool:
+        """`decompress` may give more, though there is no further input."""
+        return self._full
+
+    def compress(self, data: bytes | memoryview) -> bytes:
         """``data`` in chunks of its own; the first ones have the stream identifier before them."""
         if not data:
             return b""
@@ -51,27 +59,31 @@ class SnappyCodec:
             return chunks
         return chunks[len(IDENTIFIER) :]
 
-    def decompress(self, data: bytes) -> bytes:
-        """At most 256 KiB of what ``data`` and earlier input hold.
+    def decompress(self, data: bytes, limit: int = MAX_OUTPUT) -> bytes:
+        """About ``limit`` bytes, at most a block more, of what ``data`` and earlier input hold.
 
-        There may be more: call with b"" until that gives b"".
+        There may be more: call with b"" until that gives b"", or while `has_more` is set.
 
         Raises:
             SnappyError: the input is garbled.
         """
-        run = self._next_run(self._tail + data if self._tail else data)
+        run = self._next_run(self._tail + data if self._tail else data, limit)
         if not run:
             return b""
         try:
             return bytes(cramjam.snappy.decompress(IDENTIFIER + run))
         except cramjam.DecompressionError as error:
-            raise SnappyError(str(error)) from error
+            raise SnappyError(str(error)) from None
 
-    def _next_run(self, data: bytes) -> bytes:
+    def _next_run(self, data: bytes, limit: int) -> bytes:
         """The next data chunks, complete and in order; the rest is kept for later."""
-        position = 0
+        position = size = 0
         chunks: list[bytes] = []
-        while len(chunks) < MAX_CHUNKS:
+        self._full = False
+        while True:
+            if size >= limit:
+                self._full = True
+                break
             if self._skip:
                 dropped = min(self._skip, len(data) - position)
                 self._skip -= dropped
@@ -88,6 +100,8 @@ class SnappyCodec:
                 # An empty chunk gives nothing, and giving nothing would mean there is no more.
                 if length > _CHECKSUM:
                     chunks.append(data[position:end])
+                    body = position + _HEADER + _CHECKSUM
+                    size += _unpacked_size(data, body) if kind == COMPRESSED else end - body
                 position = end
             elif kind == STREAM_START:
                 if len(data) < end:
@@ -116,3 +130,16 @@ class SnappyCodec:
                 raise SnappyError(f"snappy: chunk of {length} bytes")
         elif kind < FIRST_SKIPPABLE:
             raise SnappyError(f"snappy: chunk of unknown type {kind:#x}")
+
+
+def _unpacked_size(data: bytes, position: int) -> int:
+    """What a compressed block at ``position`` says it unpacks to; at most `MAX_BLOCK` counts.
+
+    A varint of the block format, of which three bytes hold 65536; cramjam refuses what lies.
+    """
+    size = 0
+    for shift, byte in zip((0, 7, 14), data[position : position + 3], strict=False):
+        size |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return min(size, MAX_BLOCK)

@@ -6,6 +6,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nsqcore.reactor.pairs import run_reactor, serve_pair
 
 from nsqcore.http.later import Later
 from nsqcore.http.responses import text
@@ -15,7 +16,6 @@ from nsqcore.net.effects import Peer, Wait
 from nsqcore.reactor.listeners import open_listener
 from nsqcore.reactor.reactor import Reactor
 from nsqcore.reactor.timers import Timers
-from nsqcore.reactor.transport import serve_stream
 
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = (
@@ -418,8 +418,9 @@ async def test_a_client_that_asks_on_without_reading_gets_a_megabyte_at_a_time(n
     router = Router()
     router.add("GET", "/big", lambda request: text(bytes(100_000)))
     session = HttpSession(router, Peer(""))
-    ours, theirs = trio.testing.lockstep_stream_pair()
-    nursery.start_soon(serve_stream, theirs, session)
+    reactor = Reactor(lambda: None)
+    await run_reactor(nursery, reactor)
+    ours = await serve_pair(nursery, reactor, session)
     with trio.fail_after(60):
         await ours.send_all(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
         await trio.testing.wait_all_tasks_blocked()
@@ -428,7 +429,7 @@ async def test_a_client_that_asks_on_without_reading_gets_a_megabyte_at_a_time(n
             received += len(await ours.receive_some(1_000_000))
             most = max(most, session.outbox.size)
     assert most < 3_000_000
-    await ours.aclose()
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_client_that_goes_without_having_read_leaves_nothing_behind(nursery):

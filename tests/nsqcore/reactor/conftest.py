@@ -7,11 +7,15 @@ import attrs
 import pytest
 import trio
 
-from nsqcore.net.effects import Close, Effect, Peer, Upgrade, Wait
+from nsqcore.net.effects import Close, Effect, HandOver, Peer, Upgrade, Wait
+from nsqcore.net.layers import Compression
 from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.reactor.listeners import Listener, open_listener
 from nsqcore.reactor.reactor import Reactor
-from nsqcore.reactor.transport import PrependedStream, serve_stream
+from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.wire.snappy import SnappyCodec
+
+CODECS = {b"deflate": DeflateCodec, b"snappy": SnappyCodec}
 
 
 @attrs.define(eq=False)
@@ -19,13 +23,15 @@ class LineSession:
     """A session of words, one a line; every word has an effect or is echoed.
 
     ``bye`` closes, ``quit`` does and hardly lingers, ``wait`` waits for the gate, ``fail`` raises,
-    ``slot`` takes a place for what the test answers, ``upgrade`` carries on over a stream,
-    ``big N`` is answered with N bytes, ``noise…`` not at all.
+    ``slot`` takes a place for what the test answers, ``deflate`` and ``snappy`` upgrade,
+    ``stream`` leaves the connection to ``run``, ``big N`` is answered with N bytes, ``noise…`` not
+    at all.
     """
 
     peer: Peer
     gate: trio.Event = attrs.field(factory=trio.Event)
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
+    run: Any = None
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
     error: Exception | None = attrs.field(default=None, init=False)
     ends: int = attrs.field(default=0, init=False)
@@ -69,19 +75,18 @@ class LineSession:
                 continue
             if word == b"fail":
                 raise RuntimeError("a session's fault")
-            if word == b"upgrade":
+            if word in CODECS:
                 rest, self._rest = self._rest, b""
                 self.outbox.add(b"upgrading\n")
-                return Upgrade(partial(self._go_on, rest))
+                resume = partial(self.outbox.add, b"upgraded\n")
+                return Upgrade(Compression(CODECS[word]()), resume, rest)
+            if word == b"stream":
+                return HandOver(self.run)
             if word.startswith(b"big "):
                 self.outbox.add(bytes(int(word[4:])))
             elif not word.startswith(b"noise"):
                 self.outbox.add(b"%s!\n" % word)
         return None
-
-    async def _go_on(self, rest: bytes, stream: Any) -> None:
-        self.outbox.add(b"upgraded\n")
-        await serve_stream(PrependedStream(stream, rest), self)
 
 
 @attrs.define(eq=False)
@@ -151,12 +156,12 @@ async def start_server(nursery):
     servers: list[Server] = []
 
     async def start(
-        address: str = "127.0.0.1:0", end_tick=lambda: None, wrap=None, **options: Any
+        address: str = "127.0.0.1:0", end_tick=lambda: None, layer=None, **options: Any
     ) -> Server:
         reactor = Reactor(end_tick, **options)
         server = Server(reactor, open_listener(address))
         servers.append(server)
-        reactor.listen(server.listener, server.make, wrap=wrap)
+        reactor.listen(server.listener, server.make, layer=layer)
 
         async def run(task_status: Any) -> None:
             await reactor.run(task_status=task_status)

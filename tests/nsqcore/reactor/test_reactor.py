@@ -1,14 +1,41 @@
 """Connections on the reactor, over real sockets on loopback."""
 
 import errno
+import random
 import socket
 import struct
+from typing import Any
 
+import attrs
 import pytest
 import trio
+from tests.nsqcore.reactor.conftest import CODECS
 
 from nsqcore.addresses import print_socket_address
-from nsqcore.reactor import acceptor, closing
+from nsqcore.reactor import acceptor, deadlines
+from nsqcore.wire.deflate import DeflateCodec
+
+
+@attrs.define(eq=False)
+class Compressed:
+    """A client's stream whose bytes travel compressed."""
+
+    stream: trio.SocketStream
+    codec: Any
+
+    async def send_all(self, data: bytes) -> None:
+        await self.stream.send_all(self.codec.compress(data))
+
+    async def until(self, end: bytes) -> bytes:
+        """What comes, up to ``end``."""
+        found = b""
+        while not found.endswith(end):
+            data = await self.stream.receive_some()
+            assert data, found
+            found += self.codec.decompress(bytes(data))
+            while self.codec.has_more:
+                found += self.codec.decompress(b"")
+        return found
 
 
 async def test_what_a_session_says_is_sent_at_the_end_of_the_tick(server):
@@ -50,7 +77,7 @@ async def test_last_words_survive_input_that_nobody_read(server):
 
 
 async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
-    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.01)
     server = await start_server()
     client = await server.connect()
     await client.send_all(b"quit\n")
@@ -68,7 +95,7 @@ async def test_a_client_that_does_not_go_is_cut(start_server, monkeypatch):
 
 
 async def test_a_closing_client_that_takes_nothing_is_cut(start_server, monkeypatch):
-    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.01)
     server = await start_server()
     client = await server.connect()
     await client.send_all(b"big 20000000\nquit\n")
@@ -133,16 +160,94 @@ async def test_the_end_of_input_during_a_wait_is_seen_after_it(server):
     assert await server.rest(client) == b"resumed\nend\n"
 
 
-async def test_an_upgraded_connection_goes_on_with_what_was_sent_ahead(server):
-    client = await server.connect()
-    await client.send_all(b"upgrade\nahead\n")
+@pytest.mark.parametrize("name", CODECS)
+async def test_an_upgraded_connection_goes_on_with_what_was_sent_ahead(server, name):
+    client, codec = await server.connect(), CODECS[name]()
+    await client.send_all(name + b"\n" + codec.compress(b"ahead\n"))
     assert await server.line(client) == b"upgrading\n"
-    assert await server.line(client) == b"upgraded\n"
-    assert await server.line(client) == b"ahead!\n"
-    assert await server.ask(client, b"bye\n") == b"goodbye\n"
+    inside = Compressed(client, codec)
+    assert await inside.until(b"ahead!\n") == b"upgraded\nahead!\n"
+    await inside.send_all(b"bye\n")
+    assert await inside.until(b"goodbye\n") == b"goodbye\n"
+    assert await client.receive_some(1) == b""
     session = server.sessions[0]
     await session.ended.wait()
-    assert session.ends == 1
+    assert (session.ends, session.error) == (1, None)
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_much_travels_compressed_both_ways(server, name):
+    client, codec = await server.connect(), CODECS[name]()
+    await client.send_all(name + b"\n")
+    await server.line(client)
+    inside = Compressed(client, codec)
+    await inside.until(b"upgraded\n")
+    noise = random.Random(1).randbytes(300_000).replace(b"\n", b"")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(inside.send_all, b"big 3000000\n%s\nlast\n" % noise)
+        assert await inside.until(b"last!\n") == bytes(3_000_000) + noise + b"!\nlast!\n"
+
+
+@pytest.mark.parametrize("name", CODECS)
+async def test_garbage_instead_of_compressed_bytes_ends_the_connection(server, name):
+    client = await server.connect()
+    await client.send_all(name + b"\n" + b"\xff" * 64)
+    await server.rest(client)
+    await server.sessions[0].ended.wait()
+    assert server.sessions[0].error is not None
+
+
+async def test_an_upgrade_waits_for_the_replies_before_it(server):
+    client, codec = await server.connect(), DeflateCodec()
+    await client.send_all(b"slot\ndeflate\n" + codec.compress(b"one\n"))
+    await server.ask(await server.connect(), b"round trip\n")
+    server.sessions[0].slots[0].release(b"late\n")
+    server.reactor.finish_tick()
+    assert await server.line(client) == b"late\n"
+    assert await server.line(client) == b"upgrading\n"
+    assert await Compressed(client, codec).until(b"one!\n") == b"upgraded\none!\n"
+
+
+async def test_a_task_may_have_a_connection_to_itself(server):
+    async def run(stream) -> None:
+        while data := await stream.receive_some():
+            await stream.send_all(data.upper())
+
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    server.sessions[0].run = run
+    await client.send_all(b"stream\n")
+    await server.ask(await server.connect(), b"round trip\n")
+    assert await server.ask(client, b"loud\n") == b"LOUD\n"
+    await client.send_eof()
+    assert await server.rest(client) == b""
+    await server.sessions[0].ended.wait()
+
+
+async def test_a_task_ends_with_its_connection_and_waits_for_a_peer_that_does_not_read(server):
+    ended = trio.Event()
+    sent = []
+
+    async def run(stream) -> None:
+        try:
+            while True:
+                await stream.send_all(bytes(100_000))
+                sent.append(1)
+        finally:
+            ended.set()
+
+    client = await server.connect()
+    await server.ask(client, b"hello\n")
+    server.sessions[0].run = run
+    await client.send_all(b"stream\n")
+    await server.skip(client, 1_000_000)
+    for _ in range(50):
+        await server.ask(await server.connect(), b"round trip\n")
+    count = len(sent)
+    assert count < 200  # what kernels keep, and half a megabyte
+    await trio.aclose_forcefully(client)
+    await ended.wait()
+    await server.sessions[0].ended.wait()
 
 
 async def test_more_than_the_kernel_takes_at_once_arrives_complete(server):
@@ -212,7 +317,7 @@ async def test_a_connection_that_ends_waits_a_moment_for_replies_that_come_later
 
 
 async def test_a_connection_that_ends_does_not_wait_for_ever_for_a_reply(server, monkeypatch):
-    monkeypatch.setattr(closing, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.01)
     client = await server.connect()
     await client.send_all(b"slot\nquit\n")
     assert await server.rest(client) == b""
@@ -240,18 +345,20 @@ async def test_after_accepting_stops_nobody_gets_in_and_who_is_in_stays(server):
 
 
 async def test_closing_the_clients_sends_what_waits_and_waits_for_nobody_else(server):
-    plain, upgraded = await server.connect(), await server.connect()
+    plain, upgraded, codec = await server.connect(), await server.connect(), DeflateCodec()
     await server.ask(plain, b"hello\n")
-    await upgraded.send_all(b"upgrade\n")
+    await upgraded.send_all(b"deflate\n")
     assert await server.line(upgraded) == b"upgrading\n"
-    assert await server.line(upgraded) == b"upgraded\n"
+    inside = Compressed(upgraded, codec)
+    assert await inside.until(b"upgraded\n")
     for session in server.sessions:
         session.outbox.add(b"farewell\n")
 
     await server.reactor.close_clients(5)
     assert server.reactor.connections == 0
     assert await server.rest(plain) == b"farewell\n"
-    assert await server.rest(upgraded) == b"farewell\n"
+    assert await inside.until(b"farewell\n") == b"farewell\n"
+    assert await server.rest(upgraded) == b""
     assert [session.ends for session in server.sessions] == [1, 1]
 
 

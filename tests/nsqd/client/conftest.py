@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, field
+from tests.nsqcore.reactor.pairs import run_reactor, serve_pair
 
 from nsqcore.net.effects import Effect, Peer, Wait
+from nsqcore.net.tls import ServerTls
+from nsqcore.reactor.reactor import Reactor
 from nsqcore.reactor.timers import Timers
-from nsqcore.reactor.transport import serve_stream
 from nsqcore.wire.frames import ErrorFrame, FrameParser, Message, Messages, Response, parse_record
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import Client, ClientSettings, Services
 from nsqd.client.permissions import Permissions, parse_permissions
 from nsqd.client.session import Session, open_session
+from nsqd.client.upgrades import upgrade
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.storage.store import DiskStore
 
@@ -95,7 +98,8 @@ class World:
     clock: Callable[[], int] | None = None
     now: int = 0
     draining: bool = False
-    upgrader: Any = None  # performs upgrades, in the tests that have any
+    tls: ServerTls | None = None
+    reactor: Reactor | None = None  # drives sessions, in the tests that have sockets
     verdicts: list[bytes | Exception] = field(factory=list)
     asked: list[bytes | None] = field(factory=list)
     talks: list["Talk"] = field(factory=list)
@@ -113,9 +117,9 @@ class World:
             settings=ClientSettings(limits=self.limits, **self.settings),
             now=self.time,
             call_at=self.timers.call_at,
-            upgrade=self.upgrade,
+            upgrade=lambda session: upgrade(self.tls, session),
             authorize=self.authorize,
-            request_tick=self.end_tick,
+            request_tick=self.request_tick,
             draining=lambda: self.draining,
         )
 
@@ -123,8 +127,26 @@ class World:
         return self.clock() if self.clock else self.now
 
     def end_tick(self) -> None:
+        self.pump()
+        if self.reactor is not None:
+            self.reactor.finish_tick()
+
+    def pump(self) -> None:
         while self.broker.pump(self.time()):
             pass
+
+    def request_tick(self) -> None:
+        if self.reactor is not None:
+            self.reactor.request_tick()
+        else:
+            self.pump()
+
+    async def serve(self, nursery: trio.Nursery, session: Session, **options: Any) -> Any:
+        """The client's end of a socket that a reactor serves with ``session``."""
+        if self.reactor is None:
+            self.reactor = Reactor(self.pump, **options)
+            await run_reactor(nursery, self.reactor)
+        return await serve_pair(nursery, self.reactor, session)
 
     def advance(self, seconds: float) -> None:
         """Let time pass: timers ring, messages come due."""
@@ -132,9 +154,6 @@ class World:
         self.timers.run_due()
         self.broker.expire(self.now)
         self.end_tick()
-
-    async def upgrade(self, session: Session, stream: Any) -> None:
-        await self.upgrader.upgrade(session, stream)
 
     async def authorize(self, client: Client) -> None:
         self.asked.append(client.secret)
@@ -267,12 +286,10 @@ async def trio_world(make_world: Callable[..., World], nursery: trio.Nursery) ->
 
 @pytest.fixture
 def join(trio_world: World, nursery: trio.Nursery) -> Callable[[], Wire]:
-    """Connects clients to `trio_world` by memory streams; their magic is sent."""
+    """Connects clients to `trio_world` by sockets; their magic is sent."""
 
     async def connect() -> Wire:
-        ours, theirs = trio.testing.memory_stream_pair()
-        session = trio_world.session()
-        nursery.start_soon(lambda: serve_stream(theirs, session, end_tick=trio_world.end_tick))
-        return await Wire(ours).send(b"  V2")
+        stream = await trio_world.serve(nursery, trio_world.session())
+        return await Wire(stream).send(b"  V2")
 
     return connect

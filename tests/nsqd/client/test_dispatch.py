@@ -4,9 +4,11 @@ import json
 import struct
 
 import pytest
+import trustme
 from tests.nsqd.client.conftest import SECOND, bodies, body, identify, mpub
 
 from nsqcore.net.effects import Close, Upgrade
+from nsqcore.net.tls import ServerTls
 from nsqcore.wire.frames import Message
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import State
@@ -368,13 +370,20 @@ class TestIdentify:
         assert [answer.attempts for answer in client.taken()] == [2]
 
     @pytest.mark.parametrize("wish", [{"tls_v1": True}, {"snappy": True}, {"deflate": True}])
-    def test_an_agreed_upgrade_is_asked_for_and_what_follows_is_kept_for_it(self, make_world, wish):
+    def test_an_agreed_upgrade_is_asked_for_and_what_follows_is_kept_for_it(
+        self, make_world, wish, tmp_path
+    ):
         world = make_world(limits=Limits(tls=True))
+        path = str(tmp_path / "server.pem")
+        certificate = trustme.CA().issue_cert("localhost")
+        certificate.private_key_and_cert_chain_pem.write_to_path(path)
+        world.tls = ServerTls(path, path)
+        world.tls.load()
         client = world.connect()
         (answer,) = client.send(identify(feature_negotiation=True, **wish), b"\x16\x03 not ours")
         assert json.loads(answer)[next(iter(wish))] is True
         assert isinstance(client.effect, Upgrade)
-        assert client.session.parser.leftover() == b"\x16\x03 not ours"
+        assert client.effect.first == b"\x16\x03 not ours"
 
     def test_where_tls_is_required_nothing_else_is_understood(self, make_world):
         world = make_world(limits=Limits(tls=True), settings={"tls_required": True})

@@ -16,10 +16,8 @@ from attrs import define, field, frozen
 from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify
 
 from nsqcore.net.tls import ServerTls
-from nsqcore.reactor.transport import serve_stream
 from nsqcore.wire.identify import Limits
 from nsqcore.wire.snappy import SnappyCodec
-from nsqd.client.connection import Upgrader
 
 PUB = b"PUB t\n" + body(b"x")
 CODECS = ["deflate", "snappy"]
@@ -122,7 +120,7 @@ class Ahead:
 def start(make_world, nursery, certificates):
     """Connects a client that has sent its magic; gives the world and the client's stream."""
 
-    def connect(*, policy: str = "", tls_required: bool = False, auth_required: bool = False):
+    async def connect(*, policy: str = "", tls_required: bool = False, auth_required: bool = False):
         world = make_world(
             limits=Limits(tls=True, auth_required=auth_required),
             settings={"tls_required": tls_required, "max_msg_size": 4_000_000},
@@ -131,12 +129,11 @@ def start(make_world, nursery, certificates):
         root_ca = certificates.ca_file if policy else ""
         tls = ServerTls(certificates.server, certificates.server, policy, root_ca)
         tls.load()
-        world.upgrader = Upgrader(tls, world.end_tick)
-        ours, theirs = trio.testing.memory_stream_pair()
+        world.tls = tls
         session = world.session()
-        nursery.start_soon(lambda: serve_stream(theirs, session, end_tick=world.end_tick))
+        stream = await world.serve(nursery, session)
         nursery.start_soon(world.timers.run)
-        return world, session, ours
+        return world, session, stream
 
     return connect
 
@@ -164,7 +161,7 @@ async def patience():
 
 
 async def test_a_client_hello_right_behind_identify_is_understood(start, certificates):
-    world, session, stream = start()
+    world, session, stream = await start()
     inside, agreed = await over_tls(stream, certificates)
     assert agreed["tls_v1"] is True
     wire = Wire(inside)
@@ -176,7 +173,7 @@ async def test_a_client_hello_right_behind_identify_is_understood(start, certifi
 
 
 async def test_where_tls_is_required_everything_works_inside(start, certificates):
-    _, _, stream = start(tls_required=True)
+    _, _, stream = await start(tls_required=True)
     inside, _ = await over_tls(stream, certificates)
     wire = await Wire(inside).send(PUB, b"SUB t c\nRDY 1\n")
     assert await wire.many(3) == ["OK"] * 3
@@ -185,7 +182,7 @@ async def test_where_tls_is_required_everything_works_inside(start, certificates
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_compressed_commands_right_behind_identify_are_understood(start, name):
-    world, _, stream = start()
+    world, _, stream = await start()
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
     wire = await Wire(Compressed(ahead, make_codec(name))).send(PUB, b"SUB t c\nRDY 1\n")
     assert await wire.many(3) == ["OK"] * 3
@@ -196,7 +193,7 @@ async def test_compressed_commands_right_behind_identify_are_understood(start, n
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_compression_goes_inside_tls_and_each_layer_says_ok(start, certificates, name):
-    world, _, stream = start()
+    world, _, stream = await start()
     inside, agreed = await over_tls(stream, certificates, **{name: True})
     assert (agreed["tls_v1"], agreed[name]) == (True, True)
     # both may come at once: the OK of TLS is plain inside it, the other is compressed
@@ -216,7 +213,7 @@ async def test_compression_goes_inside_tls_and_each_layer_says_ok(start, certifi
 @pytest.mark.parametrize("name", CODECS)
 @pytest.mark.slow
 async def test_large_and_small_messages_make_the_round_trip(start, name):
-    _, _, stream = start()
+    _, _, stream = await start()
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
     wire = await Wire(Compressed(ahead, make_codec(name))).send(b"SUB t c\nRDY 100\n")
     assert await wire.many(2) == ["OK"] * 2
@@ -232,7 +229,7 @@ async def test_large_and_small_messages_make_the_round_trip(start, name):
 async def test_heartbeats_come_compressed_and_silence_ends_the_connection(
     start, name, autojump_clock
 ):
-    _, session, stream = start()
+    _, session, stream = await start()
     wishes = {"feature_negotiation": True, "heartbeat_interval": 1000, name: True}
     ahead = Ahead(stream, b"  V2" + identify(**wishes))
     wire = await Wire(Compressed(ahead, make_codec(name))).send(b"NOP\n")
@@ -242,7 +239,7 @@ async def test_heartbeats_come_compressed_and_silence_ends_the_connection(
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_what_is_not_compressed_ends_the_connection(start, name):
-    world, session, stream = start()
+    world, session, stream = await start()
     await stream.send_all(b"  V2" + identify(feature_negotiation=True, **{name: True}))
     await stream.send_all(b"\xff" * 100)
     while await stream.receive_some():
@@ -252,7 +249,7 @@ async def test_what_is_not_compressed_ends_the_connection(start, name):
 
 
 async def test_a_handshake_that_fails_ends_the_connection_with_an_error(start):
-    world, session, stream = start()
+    world, session, stream = await start()
     await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True) + b"GET /\r\n")
     answers = b""
     with suppress(trio.BrokenResourceError):
@@ -267,7 +264,7 @@ async def test_a_handshake_that_fails_ends_the_connection_with_an_error(start):
 
 
 async def test_a_handshake_that_never_comes_is_not_waited_for(start, autojump_clock):
-    world, session, stream = start()
+    world, session, stream = await start()
     await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True))
     with suppress(trio.BrokenResourceError):
         while await stream.receive_some():
@@ -278,7 +275,7 @@ async def test_a_handshake_that_never_comes_is_not_waited_for(start, autojump_cl
 
 
 async def test_the_name_in_a_clients_certificate_is_known(start, certificates):
-    _, session, stream = start(policy="require-verify")
+    _, session, stream = await start(policy="require-verify")
     first = b"  V2" + identify(feature_negotiation=True, tls_v1=True)
     context = trusting(certificates)
     certificates.ca.issue_cert("x@example.test", common_name="a client").configure_cert(context)
@@ -289,7 +286,7 @@ async def test_the_name_in_a_clients_certificate_is_known(start, certificates):
 
 
 async def test_a_consumer_inside_tls_gives_back_what_it_held_when_it_goes(start, certificates):
-    world, _, stream = start()
+    world, _, stream = await start()
     inside, _ = await over_tls(stream, certificates)
     wire = await Wire(inside).send(PUB, b"SUB t c\nRDY 1\n")
     answers = await wire.many(4)
@@ -303,7 +300,7 @@ async def test_a_consumer_inside_tls_gives_back_what_it_held_when_it_goes(start,
 @pytest.mark.parametrize("outer", CODECS)
 @pytest.mark.parametrize("inner", ["deflate", "snappy", "tls_v1"])
 async def test_a_compressed_connection_is_not_upgraded_again(start, outer, inner):
-    _, _, stream = start()
+    _, _, stream = await start()
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{outer: True}))
     wire = Wire(Compressed(ahead, make_codec(outer)))
     await wire.send(identify(feature_negotiation=True, **{inner: True}), PUB)
@@ -314,7 +311,7 @@ async def test_a_compressed_connection_is_not_upgraded_again(start, outer, inner
 
 
 async def test_tls_is_not_upgraded_to_tls_but_may_be_compressed_later(start, certificates):
-    _, _, stream = start()
+    _, _, stream = await start()
     inside, _ = await over_tls(stream, certificates)
     wire = Wire(inside)
     assert await wire.next() == "OK"
@@ -324,7 +321,7 @@ async def test_tls_is_not_upgraded_to_tls_but_may_be_compressed_later(start, cer
     await wire.send(PUB)
     assert await wire.many(2) == ["OK", "OK"]
 
-    _, _, stream = start()
+    _, _, stream = await start()
     inside, _ = await over_tls(stream, certificates)
     wire = await Wire(inside).send(identify(feature_negotiation=True, tls_v1=True))
     assert await wire.rest() == ["OK", "E_INVALID cannot IDENTIFY with TLS inside TLS"]
@@ -332,7 +329,7 @@ async def test_tls_is_not_upgraded_to_tls_but_may_be_compressed_later(start, cer
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_an_upgraded_client_may_identify_again_without_upgrades(start, name):
-    _, session, stream = start()
+    _, session, stream = await start()
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
     wire = Wire(Compressed(ahead, make_codec(name)))
     await wire.send(identify(feature_negotiation=True, client_id="second"), PUB)
@@ -342,7 +339,7 @@ async def test_an_upgraded_client_may_identify_again_without_upgrades(start, nam
 
 
 async def test_what_a_client_says_of_itself_is_logged_in_part_only(start, caplog):
-    _, _, stream = start()
+    _, _, stream = await start()
     with caplog.at_level("INFO"):
         wire = Wire(stream)
         await wire.send(b"  V2", identify(user_agent="x" * 1_000_000) * 3, PUB)
@@ -352,14 +349,12 @@ async def test_what_a_client_says_of_itself_is_logged_in_part_only(start, caplog
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_others_are_served_while_a_few_bytes_expand_to_many_commands(start, nursery, name):
-    world, _, stream = start()
-    other, theirs = trio.testing.memory_stream_pair()
-    nursery.start_soon(lambda: serve_stream(theirs, world.session(), end_tick=world.end_tick))
-    wire = Wire(other)
+    world, _, stream = await start()
+    wire = Wire(await world.serve(nursery, world.session()))
     await wire.send(b"  V2", PUB)
     assert await wire.next() == "OK"
     await stream.send_all(b"  V2" + identify(feature_negotiation=True, **{name: True}))
-    await Wire(stream).next()
+    await stream.receive_some()
     # in one read, 2 MB of commands, eight times what a session is given at once
     last = b"PUB last\n" + body(b"x")
     await stream.send_all(make_codec(name).compress(b"NOP\n" * 500_000 + last))
@@ -370,7 +365,7 @@ async def test_others_are_served_while_a_few_bytes_expand_to_many_commands(start
 
 @pytest.mark.parametrize("name", CODECS)
 async def test_auth_is_waited_for_inside_an_upgraded_connection_too(start, name):
-    world, _, stream = start(auth_required=True)
+    world, _, stream = await start(auth_required=True)
     world.verdicts = [grant(topic="^t$")]
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
     wire = Wire(Compressed(ahead, make_codec(name)))
@@ -387,7 +382,7 @@ async def test_auth_is_waited_for_inside_an_upgraded_connection_too(start, name)
 async def test_a_client_that_does_not_read_what_is_compressed_is_given_a_bounded_amount(
     start, name
 ):
-    world, session, stream = start()
+    world, session, stream = await start()
     ahead = Ahead(stream, b"  V2" + identify(feature_negotiation=True, **{name: True}))
     wire = Wire(Compressed(ahead, make_codec(name)))
     await wire.send(b"SUB t c\nRDY 2500\n")
