@@ -15,7 +15,7 @@ from nsqd.service import run
 def main() -> int:
     """The exit status of one nsqd, or of several, which run until told to stop."""
     version = partial(version_line, "nsqd", speedups=speedups.compiled)
-    return service.main("nsqd", NsqdOptions, _run, version=version)
+    return service.main("nsqd", NsqdOptions, _run, version=version, reloads=True)
 
 
 async def _run(options: NsqdOptions, process: Process) -> None:

@@ -8,18 +8,19 @@ stage. Used by the browser tests and by `tests.browser.screenshots`.
 import contextlib
 import http.client
 import json
+import os
 import selectors
 import socket
 import struct
-import subprocess
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
 import attrs
-from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.e2e.peer import Peer, body
+from tests.support import forks
 
 
 @attrs.define(eq=False)
@@ -29,7 +30,7 @@ class AdminProcess:
     folder: Path
     flags: list[str]
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: forks.Process | None = None
 
     @property
     def url(self) -> str:
@@ -43,10 +44,10 @@ class AdminProcess:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [str(BIN / "nsqadmin"), f"--http-address=127.0.0.1:{self.port}", *self.flags]
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        command = ["nsqadmin", f"--http-address=127.0.0.1:{self.port}", *self.flags]
+        with (self.folder / "log").open("wb") as log, open(os.devnull) as nothing:
+            self.process = forks.start(
+                command, stdin=nothing.fileno(), stdout=log.fileno(), stderr=log.fileno()
             )
         wait_until(self._is_up, "nsqadmin is up")
         return self

@@ -1,6 +1,7 @@
 """Real nsqd and nsqlookupd processes for tests: started on free ports, stopped, started again.
 
-The programs come from the environment that runs the tests; `NSQ_BIN` names another folder. Ports
+The programs come from the environment that runs the tests (`tests.support.forks`); `NSQ_BIN` names
+another folder. Ports
 are chosen by the kernel and read from the log; a daemon started again gets the same ports and
 directory, and meanwhile nobody else gets them. Everything here blocks: trio tests call it in a
 thread.
@@ -15,15 +16,15 @@ import select
 import signal
 import socket
 import subprocess
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from tests.support import forks
+from tests.support.forks import BIN
 
-BIN = Path(os.environ.get("NSQ_BIN") or sysconfig.get_path("scripts"))
 LISTENING = re.compile(r"(TCP|HTTP): listening on 127\.0\.0\.1:(\d+)")
 PATIENCE = 60.0  # seconds; many times what anything here takes, for machines with other work
 
@@ -48,7 +49,7 @@ class Daemon:
     tcp_port: int = 0
     http_port: int = 0
     limits: Callable[[], None] | None = None  # called in the child, to set resource limits
-    process: subprocess.Popen[bytes] | None = None
+    process: forks.Process | None = None
     starts: int = 0
     _held: list[socket.socket] = field(factory=list)
 
@@ -85,7 +86,7 @@ class Daemon:
     def command(self) -> list[str]:
         """The command line; the ports are 0 until the first start has chosen them."""
         command = [
-            str(BIN / self.program),
+            self.program,
             f"--tcp-address=127.0.0.1:{self.tcp_port}",
             f"--http-address=127.0.0.1:{self.http_port}",
             "--broadcast-address=127.0.0.1",
@@ -98,15 +99,25 @@ class Daemon:
         """Start the process, without waiting for it to be ready."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.starts += 1
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=self.limits,
-            )
+        command = self.command()
+        with self.log_path.open("wb") as log, open(os.devnull, "rb") as nothing:
+            if self.limits is None:
+                self.process = forks.start(
+                    command,
+                    cwd=self.folder,
+                    stdin=nothing.fileno(),
+                    stdout=log.fileno(),
+                    stderr=log.fileno(),
+                )
+            else:
+                self.process = subprocess.Popen(
+                    [str(BIN / command[0]), *command[1:]],
+                    cwd=self.folder,
+                    stdin=nothing,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=self.limits,
+                )
 
     def start(self) -> "Daemon":
         """Start it and wait until it answers."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.daemons import Daemon, daemons, wait_until
-from tests.nsqctl.program import NSQCTL, Pair, Terminal, Up
+from tests.nsqctl.program import Pair, Terminal, Up
 
 Make = Callable[..., Daemon]
 
@@ -56,7 +56,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     made: list[Terminal] = []
 
     def start(*arguments: str, rows: int = 24, columns: int = 120) -> Terminal:
-        made.append(Terminal([NSQCTL, *arguments], rows, columns).start())
+        made.append(Terminal(["nsqctl", *arguments], rows, columns).start())
         return made[-1]
 
     yield start

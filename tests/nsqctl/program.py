@@ -23,6 +23,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
+from tests.support import forks
 
 from nsqctl.__main__ import main
 
@@ -88,16 +89,19 @@ class Up:
 
     folder: Path
     host: str = field(factory=lambda: "127." + ".".join(str(b % 254 + 1) for b in os.urandom(3)))
-    process: subprocess.Popen[bytes] | None = None
+    process: forks.Process | None = None
 
     def spawn(self, *flags: str, nohup: bool = False) -> "Up":
         """Start it, and wait for nothing."""
         self.folder.mkdir(exist_ok=True)
-        command = ["nohup"] * nohup + [NSQCTL, "up", f"--host={self.host}", *flags]
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
+        command = ["up", f"--host={self.host}", *flags]
+        with self.out.open("wb") as out, self.err.open("wb") as err, open(os.devnull) as nothing:
+            streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            if nohup:
+                words = ["nohup", NSQCTL, *command]
+                self.process = subprocess.Popen(words, cwd=self.folder, **streams)
+            else:
+                self.process = forks.start(["nsqctl", *command], cwd=self.folder, **streams)
         return self
 
     def start(self, *flags: str, nohup: bool = False) -> "Up":
@@ -180,25 +184,21 @@ class Terminal:
     master: int = -1
     slave: int = -1
     shown: bytes = b""
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: forks.Process = field(init=False)
 
     def start(self) -> "Terminal":
         """Start the command, with the terminal as its standard input, output and error."""
         self.master, self.slave = pty.openpty()
         self.resize(self.rows, self.columns)
-        self.process = subprocess.Popen(
+        self.process = forks.start(
             self.command,
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
-            preexec_fn=self._take_terminal,
+            terminal=True,
             env=terminal_environment(),
         )
         return self
-
-    def _take_terminal(self) -> None:
-        os.setsid()
-        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the terminal, as a window manager does."""

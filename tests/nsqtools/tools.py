@@ -13,6 +13,7 @@ from signal import SIGTERM, Signals
 
 from attrs import define, field
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
+from tests.support import forks
 
 from nsqcore.app.service import Process
 from nsqcore.app.streams import Streams
@@ -121,7 +122,7 @@ def kept_logging() -> Iterator[None]:
 class ToolProcess(Outputs):
     """A utility that runs in a process of its own."""
 
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: forks.Process = field(init=False)
 
     @classmethod
     def start(
@@ -137,14 +138,14 @@ class ToolProcess(Outputs):
         tool = cls(folder)
         given = open_input(folder, stdin)
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-            tool.process = subprocess.Popen(
-                [str(BIN / program), *flags],
-                cwd=folder,
-                stdin=given,
-                stdout=out if stdout < 0 else stdout,
-                stderr=err,
-                preexec_fn=limits,
-            )
+            output = out.fileno() if stdout < 0 else stdout
+            streams = {"stdin": given, "stdout": output, "stderr": err.fileno()}
+            if limits is None:
+                tool.process = forks.start([program, *flags], cwd=folder, **streams)
+            else:
+                tool.process = subprocess.Popen(
+                    [str(BIN / program), *flags], cwd=folder, preexec_fn=limits, **streams
+                )
         os.close(given)
         return tool
 

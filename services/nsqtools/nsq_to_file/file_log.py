@@ -4,12 +4,12 @@ Consumer ─batches─▶ pending ─▶ Output (write, rotate, sync; in a threa
 
 Messages wait, written but not finished, until a sync: after ``sync_interval`` seconds, when nsqd
 would send no more without answers, when a file is begun or finished, and at the end. Meanwhile
-their timeouts are moved on. Whatever ends this before a sync leaves them unfinished: nsqd delivers
-them again, and some may then be in the files twice, but none is missing.
+their timeouts are moved on. If somebody removed the file, they are written to a new one. Whatever
+ends this before a sync leaves them unfinished: nsqd delivers them again, and some may then be in
+the files twice, but none is missing.
 """
 
 import logging
-from functools import partial
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ import trio
 
 from nsqclient import Consumer, Message
 from nsqclient.messages.message import State
+from nsqtools.nsq_to_file.log_file import FileRemovedError, Record
 from nsqtools.nsq_to_file.output import Output
 from nsqtools.shared.progress import Progress
 from nsqtools.shared.source import open_source
@@ -27,6 +28,13 @@ logger = logging.getLogger(__name__)
 # of max_in_flight falls when another nsqd comes.
 LOOK = 1.0
 
+# Where the body begins in a message's record; from which size on it is not copied.
+BODY = 26
+LARGE = 64 * 1024
+
+# How often a new file is tried when each is removed before it is synced.
+MAX_REMOVALS = 3
+
 
 @attrs.define(eq=False)
 class FileLog:
@@ -36,8 +44,8 @@ class FileLog:
     output: Output
     settings: dict[str, Any] = attrs.field(repr=False)
     sync_interval: float
-    shutdown: trio.Event
     progress: Progress
+    stopped: trio.Event = attrs.field(factory=trio.Event)
     _pending: list[Message] = attrs.field(factory=list)
     _finish_file: bool = False
     _waiting: trio.CancelScope | None = None
@@ -48,14 +56,19 @@ class FileLog:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    def stop(self) -> None:
+        """Take no more messages; `run` returns soon."""
+        self.stopped.set()
+
     async def run(self) -> None:
-        """Write messages until told to stop; all that are taken are on disk then.
+        """Write messages until stopped; all that are taken are on disk then.
 
         Raises:
             OSError: a file cannot be written; messages not known to be on disk were given back.
         """
+        await trio.to_thread.run_sync(self.output.finish_leftovers)
         async with open_source(
-            self.topic, self.settings, self.shutdown, must_connect=False
+            self.topic, self.settings, self.stopped, must_connect=False
         ) as consumer:
             try:
                 await self._log(consumer)
@@ -72,24 +85,22 @@ class FileLog:
             until = min(tick, trio.current_time() + LOOK) if self._pending else tick
             batch = await self._next(consumer, until)
             stopping = batch is None
-            for message in batch or ():
+            messages = batch or []
+            for message in messages:
                 message.auto_touch = True
-                self._pending.append(message)
+            written = len(self._pending)
+            self._pending += messages
             due = trio.current_time() >= tick
             if due:
                 tick = trio.current_time() + self.sync_interval
             hang_up, self._finish_file = self._finish_file, False
             full = len(self._pending) >= self.settings["max_in_flight"] or consumer.is_starved()
-            if batch or due or hang_up or stopping or (full and self._pending):
-                records = [message.body for message in batch or ()]
-                if hang_up:
-                    await trio.to_thread.run_sync(self.output.close)
-                safe = await trio.to_thread.run_sync(
-                    partial(
-                        self._step, records, tick=due, sync=due or hang_up or full, close=stopping
-                    )
+            if messages or due or hang_up or stopping or (full and self._pending):
+                step = Step(
+                    written, begin=hang_up, tick=due, sync=due or hang_up or full, close=stopping
                 )
-                self.progress.add(len(records), sum(map(len, records)) + len(records))
+                safe = await trio.to_thread.run_sync(self._perform, step)
+                self.progress.add(len(messages), sum(len(m.record) - BODY + 1 for m in messages))
                 if safe:
                     self._finish_all()
 
@@ -107,17 +118,35 @@ class FileLog:
                 self._waiting = None
         return []
 
-    def _step(self, records: list[bytes], *, tick: bool, sync: bool, close: bool) -> bool:
-        """Do what is due with the files; returns whether all records so far are on disk."""
+    def _perform(self, step: "Step") -> bool:
+        """Do what is due with the files; returns whether all messages so far are on disk."""
+        for _ in range(MAX_REMOVALS):
+            try:
+                return self._write(step)
+            except FileRemovedError as error:
+                logger.error(
+                    "file(%s): %s was removed; writing %d messages to a new one",
+                    self.topic,
+                    error,
+                    len(self._pending),
+                )
+                self.output.forget()
+                step = attrs.evolve(step, written=0, sync=True)
+        raise OSError(f"the files of {self.topic} are removed again and again")
+
+    def _write(self, step: "Step") -> bool:
         output = self.output
-        if tick:
+        if step.begin:
+            output.close()
+        if step.tick:
             output.tick()
-        sync = output.write(records) or sync
-        if close:
+        records = [record_of(message) for message in self._pending[step.written :]]
+        sync = output.write(records) or step.sync
+        if step.close:
             output.close()
         elif sync:
             output.sync()
-        return sync or close
+        return sync or step.close
 
     def _finish_all(self) -> None:
         expired = 0
@@ -134,3 +163,21 @@ class FileLog:
                 expired,
             )
         self._pending.clear()
+
+
+@attrs.frozen
+class Step:
+    """What is due: the first ``written`` of the pending messages are in the file already."""
+
+    written: int
+    begin: bool = attrs.field(kw_only=True)  # another file
+    tick: bool = attrs.field(kw_only=True)
+    sync: bool = attrs.field(kw_only=True)
+    close: bool = attrs.field(kw_only=True)
+
+
+def record_of(message: Message) -> Record:
+    """A message's body, without a copy if it is large."""
+    if len(message.record) > LARGE:
+        return memoryview(message.record)[BODY:]
+    return message.body

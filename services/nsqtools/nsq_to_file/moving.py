@@ -6,6 +6,7 @@ the file is copied first: without a name, so that a process that is killed leave
 under a hidden one where the file system knows no files without.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -105,6 +106,15 @@ def _copy_by_hidden_name(source: str, target: str) -> None:
 def _claim(target: str) -> None:
     """Make an empty file that nobody else can make; the copy takes its place."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def make_folder_of(path: str) -> None:
+    """Make the directory of ``path`` and those above it, for the user and the group alone."""
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        make_folder_of(folder)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o770)
 
 
 def sync_directory(path: str) -> None:

@@ -4,32 +4,25 @@
 (another name, too old, too big), which number it gets, and moves finished files from the work
 directory to the output directory. What is written is safe only after `sync`: a call that starts a
 new file has synced the one before.
-
-Records reach a file whole: a write that the disk refuses is taken back, so the file ends with the
-last whole record, or with the last whole member if it is compressed. A compressed member is built
-in memory and written when it is complete: each `sync` ends one, and a file may be read up to there
-whatever happens to this process later.
 """
 
-import errno
 import logging
 import os
 import time
-import zlib
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from nsqtools.nsq_to_file import file_names
-from nsqtools.nsq_to_file.moving import move_exclusively, sync_directory
+from nsqtools.nsq_to_file.leftovers import find_leftovers, take_over
+from nsqtools.nsq_to_file.log_file import LogFile, Record
+from nsqtools.nsq_to_file.moving import make_folder_of, move_exclusively, sync_directory
 
 logger = logging.getLogger(__name__)
 
-# Of a compressed member, which is kept in memory until it is complete: a larger one ends early.
-MEMBER_LIMIT = 16 * 1024 * 1024
-
-# zlib's way of asking for the gzip format.
-_GZIP_BITS = 31
+# By this part of the interval a file may be too young when it is rotated: looks come at intervals,
+# and files are opened a moment after one.
+EARLY = 0.05
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +30,7 @@ class OutputSettings:
     """How files are named, rotated and compressed. Seconds and bytes; 0 is no limit."""
 
     template: str  # as `file_names.template` makes it
+    leftover_template: str = ""  # the same with <PID> in it
     datetime_format: str
     output_dir: str
     work_dir: str
@@ -57,57 +51,63 @@ class OutputSettings:
 
 
 @attrs.define(eq=False)
-class _File:
-    """An open file. ``size`` is what rotation counts: bytes before compression."""
-
-    path: str
-    descriptor: int
-    opened: float
-    size: int
-    created: bool
-    written: bool = False  # since the last sync
-    torn: bool = False  # the file ends in the middle of a record that is not ours
-    compressor: "zlib._Compress | None" = None
-    member: list[bytes] = attrs.field(factory=list)
-    member_size: int = 0
-
-
-@attrs.define(eq=False)
 class Output:
-    """Writes the records of one topic. ``now`` and ``clock`` are local time and a clock."""
+    """Writes the records of one topic. ``now`` and ``clock`` are local time and a clock.
+
+    Every method but `abandon` and `forget` raises OSError for what the disk refuses, and
+    `FileRemovedError` if somebody removed the file: records since the last sync are lost then.
+    """
 
     settings: OutputSettings
     name: str  # for the log
     now: Callable[[], time.struct_time] = time.localtime
     clock: Callable[[], float] = time.monotonic
-    _file: _File | None = None
+    _file: LogFile | None = None
     _filename: str = ""  # with <REV>
     _rev: int = 0
 
-    def write(self, records: Sequence[bytes]) -> bool:
+    def finish_leftovers(self) -> None:
+        """Move what earlier runs left in the work directory, but for the file that goes on."""
+        settings = self.settings
+        if not settings.moves or not settings.leftover_template:
+            return
+        pattern = file_names.pattern(settings.leftover_template, settings.datetime_format)
+        mine = self._continued()
+        for left in find_leftovers(settings.work_dir, pattern):
+            path = os.path.join(settings.work_dir, left.name)
+            if path == mine:
+                continue
+            try:
+                with take_over(path, compressed=bool(settings.gzip_level)) as taken:
+                    if taken:
+                        self._move(path, left.template, left.number)
+            except OSError as error:
+                logger.warning("output(%s): %s stays where it is: %s", self.name, path, error)
+
+    def write(self, records: Sequence[Record]) -> bool:
         """Write each of ``records`` and a newline; returns whether a new file was begun.
 
         If so, all records that were written by earlier calls are safe.
         """
         filename = self._current_name()
         rotated = False
-        pending: list[bytes] = []
+        pending: list[Record] = []
+        size = 0
         for record in records:
-            if self._needs_rotation(filename):
+            if self._needs_rotation(filename, size):
                 self._append(pending)
-                pending = []
                 self._next_file(filename)
+                pending, size = [], 0
                 rotated = True
-            assert self._file is not None
-            pending += (record, b"\n")
-            self._file.size += len(record) + 1
+            pending.append(record)
+            size += len(record) + 1
         self._append(pending)
         return rotated
 
     def tick(self) -> None:
         """Rotate if it is time, though there is nothing to write; call it now and then."""
         filename = self._current_name()
-        if self._needs_rotation(filename):
+        if self._needs_rotation(filename, early=EARLY):
             if self.settings.skip_empty_files:
                 self.close()
             else:
@@ -115,51 +115,53 @@ class Output:
 
     def sync(self) -> None:
         """Bring everything written to disk."""
-        file = self._file
-        if file is None or not file.written:
-            return
-        self._end_member(file)
-        os.fsync(file.descriptor)
-        file.written = False
+        if self._file is not None:
+            self._file.sync()
 
     def close(self) -> None:
         """Finish the present file, if there is one, and move it where it belongs."""
         file = self._file
         if file is None:
             return
-        self.sync()
-        os.close(file.descriptor)
-        self._file = None
+        file.sync()
         if self.settings.moves:
-            self._move(file.path)
+            self._move(file.path, self._filename, self._rev)
+        self._file = None
+        file.close()
+
+    def forget(self) -> None:
+        """Let go of a file that was removed: the next record begins another."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._filename = None, ""
 
     def abandon(self) -> None:
         """Let go of the present file after an error: no part of a record stays in it."""
         file, self._file = self._file, None
-        if file is None:
-            return
-        try:
-            empty = file.created and os.fstat(file.descriptor).st_size == 0
-        finally:
-            os.close(file.descriptor)
-        if empty:
-            os.unlink(file.path)
+        if file is not None:
+            file.abandon()
+
+    def _append(self, records: Sequence[Record]) -> None:
+        if self._file is not None:
+            self._file.append(records)
 
     def _current_name(self) -> str:
         settings = self.settings
         return file_names.at(settings.template, settings.datetime_format, self.now())
 
-    def _needs_rotation(self, filename: str) -> bool:
+    def _needs_rotation(self, filename: str, more: int = 0, early: float = 0.0) -> bool:
+        """Whether the next record begins a file; ``more`` bytes are to be appended before."""
         settings, file = self.settings, self._file
         if file is None:
             return True
         reason = ""
+        age = self.clock() - file.opened
         if filename != self._filename:
             reason = f"new filename {filename}"
-        elif 0 < settings.rotate_interval < self.clock() - file.opened:
-            reason = f"{self.clock() - file.opened:.1f} s since last open"
-        elif 0 < settings.rotate_size < file.size:
-            reason = f"{file.size} bytes (> {settings.rotate_size})"
+        elif 0 < settings.rotate_interval < age * (1 + early):
+            reason = f"{age:.1f} s since last open"
+        elif 0 < settings.rotate_size < file.size + more:
+            reason = f"{file.size + more} bytes (> {settings.rotate_size})"
         if reason:
             logger.info("output(%s): rotating %s: %s", self.name, file.path, reason)
         return bool(reason)
@@ -175,130 +177,68 @@ class Output:
         """Open the file ``name``; False if another number has to be tried."""
         settings = self.settings
         path = os.path.join(settings.work_dir, name)
-        _make_folder(path)
+        make_folder_of(path)
         if settings.moves:
             target = os.path.join(settings.output_dir, name)
-            _make_folder(target)
+            make_folder_of(target)
             if os.path.lexists(target):
                 logger.warning("output(%s): %s already exists", self.name, target)
                 return False
-        created = True
         try:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
-            descriptor = os.open(path, flags, 0o666)
+            file = LogFile.create(path, self.clock(), settings.gzip_level)
         except FileExistsError:
             if settings.exclusive:
                 logger.warning("output(%s): %s already exists", self.name, path)
                 return False
-            created = False
-            descriptor = _open_existing(path)
-        size = os.fstat(descriptor).st_size
-        if 0 < settings.rotate_size < size:
-            os.close(descriptor)
-            return False
-        logger.info("output(%s): opening %s", self.name, path)
-        file = _File(path, descriptor, self.clock(), size, created)
-        if created:
-            sync_directory(path)
+            file = LogFile.append_to(path, self.clock(), settings.gzip_level)
+            if 0 < settings.rotate_size < file.size:
+                file.close()
+                return False
         else:
-            file.torn = _is_torn(descriptor, size)
+            sync_directory(path)
+        logger.info("output(%s): opening %s", self.name, path)
         self._file = file
         return True
 
-    def _append(self, parts: list[bytes]) -> None:
-        file = self._file
-        if not parts or file is None:
-            return
-        file.written = True
-        data = b"".join(parts)
-        if not self.settings.gzip_level:
-            # A process that was killed may have left half a record: it shall not swallow ours.
-            self._write(file, b"\n" + data if file.torn else data)
-            file.torn = False
-            return
-        if file.compressor is None:
-            level = self.settings.gzip_level
-            file.compressor = zlib.compressobj(level, zlib.DEFLATED, _GZIP_BITS)
-        self._keep(file, file.compressor.compress(data))
-        if file.member_size > MEMBER_LIMIT:
-            self._end_member(file)
-
-    def _keep(self, file: _File, data: bytes) -> None:
-        if data:
-            file.member.append(data)
-            file.member_size += len(data)
-
-    def _end_member(self, file: _File) -> None:
-        if file.compressor is None:
-            return
-        self._keep(file, file.compressor.flush())
-        data = b"".join(file.member)
-        file.compressor, file.member, file.member_size = None, [], 0
-        self._write(file, data)
-
-    def _write(self, file: _File, data: bytes) -> None:
-        """Write all of ``data``, or nothing."""
-        rest = memoryview(data)
-        done = 0
-        try:
-            while rest:
-                written = os.write(file.descriptor, rest)
-                done += written
-                rest = rest[written:]
-        except OSError as error:
-            if done:
-                _take_back(file.descriptor, done)
-            error.filename = file.path
-            raise
-
-    def _move(self, path: str) -> None:
+    def _continued(self) -> str:
+        """The file in the work directory that would be gone on with; empty for none."""
         settings = self.settings
-        name = os.path.relpath(path, settings.work_dir)
-        target = os.path.join(settings.output_dir, name)
-        number = self._rev
+        if settings.exclusive:
+            return ""
+        filename = self._current_name()
+        number = 0
+        while True:
+            name = file_names.revision(filename, number)
+            path = os.path.join(settings.work_dir, name)
+            too_big = 0 < settings.rotate_size < _size(path)
+            if not too_big and not os.path.lexists(os.path.join(settings.output_dir, name)):
+                return path
+            number += 1
+
+    def _move(self, path: str, filename: str, number: int) -> None:
+        """Move a finished file; ``filename`` is its name below the directories, with <REV>."""
+        settings = self.settings
+        target = os.path.join(settings.output_dir, os.path.relpath(path, settings.work_dir))
+        make_folder_of(target)
         while True:
             try:
                 move_exclusively(path, target)
             except FileExistsError:
                 logger.warning("output(%s): %s already exists", self.name, target)
                 number += 1
-                name = file_names.revision(self._filename, number)
-                target = os.path.join(settings.output_dir, name)
+                target = os.path.join(settings.output_dir, file_names.revision(filename, number))
+            except FileNotFoundError:
+                if os.path.lexists(path):
+                    raise
+                logger.warning("output(%s): %s was moved by somebody else", self.name, path)
+                return
             else:
-                break
-        logger.info("output(%s): moved finished file %s to %s", self.name, path, target)
+                logger.info("output(%s): moved finished file %s to %s", self.name, path, target)
+                return
 
 
-def _make_folder(path: str) -> None:
-    folder = os.path.dirname(path)
-    if folder:
-        os.makedirs(folder, 0o770, exist_ok=True)
-
-
-def _open_existing(path: str) -> int:
-    """A descriptor to append by; readable if that is allowed."""
+def _size(path: str) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-    except PermissionError:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-
-
-def _is_torn(descriptor: int, size: int) -> bool:
-    """Whether a file's last byte is not the end of a line."""
-    if not size:
-        return False
-    try:
-        return os.pread(descriptor, 1, size - 1) != b"\n"
-    except OSError:  # not a regular file, or not readable
-        return False
-
-
-def _take_back(descriptor: int, count: int) -> None:
-    """Remove the last ``count`` bytes, unless somebody else appended to the file since."""
-    try:
-        end = os.lseek(descriptor, 0, os.SEEK_CUR)
-        if os.fstat(descriptor).st_size == end:
-            os.ftruncate(descriptor, end - count)
-    except OSError as error:
-        if error.errno not in (errno.ESPIPE, errno.EINVAL):
-            raise
+        return os.stat(path).st_size
+    except OSError:
+        return 0

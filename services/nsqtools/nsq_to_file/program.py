@@ -32,15 +32,18 @@ async def run(options: ToFileOptions, process: Process) -> None:
     async with trio.open_nursery() as helpers:
         helpers.start_soon(progress.show, process.streams.stderr)
         async with trio.open_nursery() as nursery:
-            logs = TopicLogs(options, settings, process, nursery, progress)
+            logs = TopicLogs(options, settings, nursery, progress)
             process.on_reload = logs.finish_files
             logs.add(list(options.topics))
             if not options.topics:
                 helpers.start_soon(logs.find)
             await process.shutdown.wait()
+            logs.stop()
         helpers.cancel_scope.cancel()
 
 
 def start(arguments: Sequence[str] | None, process: Process | None) -> int:
     """The exit status of ``nsq_to_file``."""
-    return run_program(PROGRAM, ToFileOptions, run, arguments, process, arguments_allowed=False)
+    return run_program(
+        PROGRAM, ToFileOptions, run, arguments, process, arguments_allowed=False, reloads=True
+    )

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 import trio
 
-from nsqcore.app.service import Process
 from nsqcore.names import is_valid_name
 from nsqcore.patterns import Pattern
 from nsqtools.nsq_to_file import file_names
@@ -25,14 +26,17 @@ def make_output(options: ToFileOptions, topic: str) -> Output:
     if os.path.realpath(work_dir) == os.path.realpath(options.output_dir):
         work_dir = options.output_dir
     rotates = options.rotate_size > 0 or options.rotate_interval > 0
+    name = partial(
+        file_names.template,
+        options.filename_format,
+        topic,
+        host_identifier=options.host_identifier,
+        gzip=options.gzip,
+        with_rev=options.gzip or rotates or work_dir != options.output_dir,
+    )
     settings = OutputSettings(
-        template=file_names.template(
-            options.filename_format,
-            topic,
-            host_identifier=options.host_identifier,
-            gzip=options.gzip,
-            with_rev=options.gzip or rotates or work_dir != options.output_dir,
-        ),
+        template=name(),
+        leftover_template=name(pid="<PID>"),
         datetime_format=options.datetime_format,
         output_dir=options.output_dir,
         work_dir=work_dir,
@@ -41,6 +45,7 @@ def make_output(options: ToFileOptions, topic: str) -> Output:
         rotate_interval=options.rotate_interval,
         skip_empty_files=options.skip_empty_files,
     )
+    file_names.check(settings.template, settings.datetime_format)
     return Output(settings, topic)
 
 
@@ -50,31 +55,54 @@ class TopicLogs:
 
     options: ToFileOptions
     settings: dict[str, Any] = attrs.field(repr=False)
-    process: Process
     nursery: trio.Nursery
     progress: Progress
     logs: dict[str, FileLog] = attrs.field(factory=dict)
     _refused: set[str] = attrs.field(factory=set)
+    _missing: set[str] = attrs.field(factory=set)  # from the last list of topics
+    _stopped: bool = False
 
-    def add(self, topics: list[str]) -> None:
+    def add(self, topics: Sequence[str]) -> None:
         """Begin to log those of ``topics`` that are new and match the pattern."""
-        for topic in () if self.process.shutdown.is_set() else topics:
+        for topic in () if self._stopped else topics:
             if topic in self.logs or topic in self._refused:
                 continue
             if not self._wanted(topic):
                 self._refused.add(topic)
                 continue
-            options = self.options
-            log = FileLog(
-                topic,
-                make_output(options, topic),
-                self.settings,
-                options.sync_interval,
-                self.process.shutdown,
-                self.progress,
-            )
+            output = make_output(self.options, topic)
+            interval = self.options.sync_interval
+            log = FileLog(topic, output, self.settings, interval, self.progress)
             self.logs[topic] = log
-            self.nursery.start_soon(log.run)
+            self.nursery.start_soon(self._run, topic, log)
+
+    def keep(self, topics: Collection[str]) -> None:
+        """Let go of topics that are not among ``topics``, all there are, for the second time.
+
+        Once is not enough: an nsqlookupd that was restarted knows a topic again only when its nsqds
+        have registered.
+        """
+        self._refused.intersection_update(topics)
+        missing = self.logs.keys() - set(topics)
+        for topic in missing & self._missing:
+            logger.info("topic(%s): is gone", topic)
+            self.logs[topic].stop()
+        self._missing = missing - self._missing
+
+    def finish_files(self) -> None:
+        """Finish the present files of all topics."""
+        for log in self.logs.values():
+            log.finish_file()
+
+    def stop(self) -> None:
+        """Stop all of them, and begin no more."""
+        self._stopped = True
+        for log in self.logs.values():
+            log.stop()
+
+    async def _run(self, topic: str, log: FileLog) -> None:
+        await log.run()
+        del self.logs[topic]
 
     def _wanted(self, topic: str) -> bool:
         pattern = self.options.topic_pattern
@@ -87,11 +115,6 @@ class TopicLogs:
             logger.error("topic(%s): skipped: %s", topic, error)
             return False
         return is_valid_name(topic)
-
-    def finish_files(self) -> None:
-        """Finish the present files of all topics."""
-        for log in self.logs.values():
-            log.finish_file()
 
     async def find(self) -> None:
         """Look for topics at the nsqlookupds, again and again."""
@@ -114,6 +137,8 @@ class TopicLogs:
                     for failure in answer.failures:
                         logger.warning("lookupd(%s): %s", failure.address, failure)
                     self.add(answer.value)
+                    if not answer.failures:
+                        self.keep(answer.value)
                 await trio.sleep(options.topic_refresh)
 
 

@@ -19,6 +19,7 @@ def run_program(
     process: service.Process | None,
     *,
     arguments_allowed: bool = True,
+    reloads: bool = False,
 ) -> int:
     """The exit status of a utility, after it has run.
 
@@ -29,6 +30,7 @@ def run_program(
         arguments: the command line without the program; by default that of this process.
         process: what ``run`` gets; by default one with the standard streams.
         arguments_allowed: whether arguments behind the flags are ignored, or refused.
+        reloads: whether SIGHUP means something else than an end.
     """
     return service.main(
         program,
@@ -38,4 +40,5 @@ def run_program(
         arguments=arguments,
         arguments_allowed=arguments_allowed,
         process=process,
+        reloads=reloads,
     )

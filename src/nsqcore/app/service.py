@@ -48,6 +48,7 @@ class Process:
     streams: Streams = attrs.field(factory=Streams)
     shutdown: trio.Event = attrs.field(factory=trio.Event)
     on_reload: Callable[[], None] | None = None
+    reloads: bool = False  # SIGHUP never ends it, though ``on_reload`` may not be set yet
     on_sigterm: Callable[[], None] | None = None
     _stops: int = 0
     _token: trio.lowlevel.TrioToken | None = None
@@ -103,6 +104,9 @@ class Process:
     def signalled(self, number: int) -> bool:
         """Act on a signal; False when patience is at an end and the daemon is to be cancelled."""
         name = signal.Signals(number).name
+        if number == signal.SIGHUP and self.reloads and not self.on_reload:
+            logger.info("process(%s): nothing to reload yet", name)
+            return True
         if number == signal.SIGHUP and self.on_reload:
             logger.info("process(%s): reloading", name)
             sdnotify.notify("RELOADING=1")
@@ -132,6 +136,7 @@ def main(
     arguments: Sequence[str] | None = None,
     arguments_allowed: bool = True,
     process: Process | None = None,
+    reloads: bool = False,
     instead: Callable[[T], int | None] = lambda _options: None,
 ) -> int:
     """The exit status of a daemon, after it has run.
@@ -147,9 +152,11 @@ def main(
         arguments_allowed: whether arguments behind the flags are ignored, with a warning, or
             refused.
         process: what the daemon gets; by default one with the standard streams.
+        reloads: whether SIGHUP is never a reason to end, not even while the daemon still starts.
     """
     startup.begin()
     process = process or Process()
+    process.reloads = reloads
     notes: list[str] = []
     given = sys.argv[1:] if arguments is None else arguments
     options = load(

@@ -65,3 +65,47 @@ def test_the_time_is_filled_in(datetime_format, expected):
 def test_a_name_is_always_below_the_directory():
     assert file_names.at("/abs/<DATETIME>.log", "%Y", NOW) == "abs/2026.log"
     assert file_names.at("<DATETIME>.log", "/%Y", NOW) == "2026.log"
+
+
+def test_the_directives_of_strftime_are_those_of_the_original():
+    now = time.strptime("2026-11-03 17:05:09", "%Y-%m-%d %H:%M:%S")
+    assert file_names.format_time("%Y-%m-%d_%H.%M.%S %y %b %B %a %A %I %p", now) == (
+        "2026-11-03_17.05.09 26 Nov November Tue Tuesday 05 PM"
+    )
+    assert file_names.format_time("%F %T %s %e %% %", now) == "%F %T %s %e % %"
+
+
+@pytest.mark.parametrize(
+    ("name", "datetime_format", "text"),
+    [
+        ("../x.log", "%H", "leads out"),
+        ("a/../../x.log", "%H", "leads out"),
+        ("<DATETIME>.log", "../%H", "leads out"),
+        ("<DATETIME>/..", "%H", "leads out"),
+        ("a/", "%H", "names no file"),
+        ("<DATETIME>", "%H/", "names no file"),
+        ("", "%H", "names no file"),
+        ("/", "%H", "names no file"),
+        ("a/.", "%H", "names no file"),
+    ],
+)
+def test_a_name_that_is_not_below_the_directory_is_refused(name, datetime_format, text):
+    template = file_names.template(name, "t", gzip=False, with_rev=False)
+    with pytest.raises(ValueError, match=text):
+        file_names.check(template, datetime_format)
+
+
+def test_names_of_earlier_runs_are_known_again():
+    template = file_names.template(
+        "<TOPIC>/<HOST>.<PID><REV>.<DATETIME>.log", "a.b", gzip=True, with_rev=True, pid="<PID>",
+        host_identifier="h",
+    )  # fmt: skip
+    pattern = file_names.pattern(template, "%Y-%m-%d_%b.x")
+    assert pattern.fullmatch("a.b/h.123-000007.2026-01-31_Jan.x.log.gz")["rev"] == "-000007"
+    for other in (
+        "aXb/h.123-000007.2026-01-31_Jan.x.log.gz",
+        "a.b/h.123-000007.2026-01-31_01.x.log.gz",
+        "a.b/h.123.2026-01-31_Jan.x.log.gz",
+        "a.b/h.-000007.2026-01-31_Jan.x.log.gz",
+    ):
+        assert not pattern.fullmatch(other)

@@ -1,7 +1,9 @@
 """nsq_to_file, as a process: what is finished is on disk, whatever happens."""
 
 import gzip
+import os
 import resource
+import shutil
 import signal
 import zlib
 from pathlib import Path
@@ -226,3 +228,67 @@ def test_wrong_settings_are_one_clear_line(tool, flags, status):
     log = tool("nsq_to_file", "--topic=t", "--nsqd-tcp-address=127.0.0.1:1", *flags)
     assert log.wait() == status
     assert "Traceback" not in log.err
+
+
+@pytest.mark.parametrize("flags", [[], ["--gzip"], ["--work-dir=work"]])
+def test_no_message_is_finished_into_a_file_that_was_removed(nsqd, tool, tmp_path, flags):
+    nsqd.create("orders", "nsq_to_file")
+    log = tool("nsq_to_file", "--topic=orders", f"--output-dir={tmp_path}/out", NAME, *flags,
+               "--sync-interval=1h", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    nsqd.post("/pub?topic=orders", b"first")
+    settled(nsqd, "orders", "nsq_to_file", 1)
+    nsqd.post("/mpub?topic=orders", b"\n".join(b"%d" % number for number in range(10)))
+    wait_until(lambda: nsqd.channel("orders", "nsq_to_file")["in_flight_count"] == 10)
+    for folder in ("out", "work"):
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
+    assert log.end() == 0
+    assert "was removed" in log.err
+    wait_until(lambda: not nsqd.channel("orders", "nsq_to_file")["clients"], "it has left")
+    kept = len(lines(tmp_path / "out")) + nsqd.channel("orders", "nsq_to_file")["depth"]
+    assert kept == 10
+
+
+def test_of_topics_that_were_deleted_nothing_is_kept(daemon, tool, tmp_path):
+    lookupd = daemon("nsqlookupd")
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+    before = len(os.listdir("/proc/self/fd"))
+    log = tool("nsq_to_file", "--topic-pattern=^log_", "--topic-refresh=50ms", NAME,
+               f"--output-dir={tmp_path}/out", f"--lookupd-http-address={lookupd.http}",
+               "--sync-interval=50ms",
+               "--consumer-opt=lookupd_poll_interval,50ms")  # fmt: skip
+    topics = [f"log_{number}" for number in range(5)]
+    for topic in topics:
+        nsqd.create(topic)
+        nsqd.post(f"/pub?topic={topic}", topic.encode())
+        settled(nsqd, topic, "nsq_to_file", 1)
+    with_topics = len(os.listdir("/proc/self/fd"))
+    assert with_topics >= before + 10
+    for topic in topics:
+        nsqd.post(f"/topic/delete?topic={topic}")
+        lookupd.post(f"/topic/delete?topic={topic}")
+    wait_until(lambda: all(f"topic({topic}): is gone" in log.err for topic in topics), "they go")
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= with_topics - 10, "descriptors are free")
+    nsqd.create("log_0")  # and one that comes back is logged again
+    nsqd.post("/pub?topic=log_0", b"again")
+    settled(nsqd, "log_0", "nsq_to_file", 1)
+    assert log.end() == 0
+    assert content(tmp_path / "out")["log_0.log"] == b"log_0\nagain\n"
+
+
+def test_a_hang_up_while_it_starts_does_not_end_it(nsqd, tool_process, tmp_path):
+    nsqd.create("orders", "nsq_to_file")
+    log = tool_process("nsq_to_file", "--topic=orders", f"--output-dir={tmp_path}/out", NAME,
+                       f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    status = Path(f"/proc/{log.process.pid}/status")
+
+    def is_caught() -> bool:
+        mask = next(row for row in status.read_text().splitlines() if row.startswith("SigCgt"))
+        return bool(int(mask.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
+
+    wait_until(is_caught, "it listens for signals")
+    for _ in range(20):
+        log.signal(signal.SIGHUP)
+    nsqd.post("/pub?topic=orders", b"one")
+    settled(nsqd, "orders", "nsq_to_file", 1)
+    assert log.end() == 0
+    assert content(tmp_path / "out") == {"orders.log": b"one\n"}

@@ -3,14 +3,16 @@
 import errno
 import gzip
 import os
+import shutil
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import pytest
 
-from nsqtools.nsq_to_file import output as output_module
+from nsqtools.nsq_to_file import log_file
 from nsqtools.nsq_to_file.output import Output, OutputSettings
 
 START = time.strptime("2026-11-03 07:05:09", "%Y-%m-%d %H:%M:%S")
@@ -166,7 +168,7 @@ def test_between_two_syncs_no_part_of_a_member_is_in_the_file(bench):
 
 
 def test_a_large_member_ends_early(bench, monkeypatch):
-    monkeypatch.setattr(output_module, "MEMBER_LIMIT", 10_000)
+    monkeypatch.setattr(log_file, "MEMBER_LIMIT", 10_000)
     output = bench.output(gzip_level=1)
     records = [os.urandom(1000) for _ in range(100)]
     for record in records:
@@ -241,7 +243,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> Callable[[], None]:
         left[0] -= written
         return written
 
-    monkeypatch.setattr(output_module.os, "write", limited)
+    monkeypatch.setattr(log_file.os, "write", limited)
     return monkeypatch.undo
 
 
@@ -296,7 +298,7 @@ def test_what_another_process_appended_is_never_taken_back(bench, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     done: list[int] = []
-    monkeypatch.setattr(output_module.os, "write", interrupted)
+    monkeypatch.setattr(log_file.os, "write", interrupted)
     with pytest.raises(OSError, match="No space left"):
         output.write([b"two"])
     output.abandon()
@@ -314,3 +316,159 @@ def test_files_can_be_read_by_the_group_as_the_mask_allows(bench):
         os.umask(before)
     assert (bench.folder / "out" / "sub" / "t.log").stat().st_mode & 0o777 == 0o640
     assert (bench.folder / "out" / "sub").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_compressed_file_without_messages_is_a_whole_gzip_file(bench):
+    output = bench.output("t<REV>.log.gz", gzip_level=6)
+    output.tick()
+    output.sync()
+    (content,) = bench.files().values()
+    assert gzip.decompress(content) == b""
+    output.close()
+    assert [gzip.decompress(content) for content in bench.files().values()] == [b""]
+
+
+def test_a_compressed_file_that_moves_without_messages_is_a_whole_gzip_file(bench):
+    output = bench.output("t<REV>.log.gz", gzip_level=6, **bench.work())
+    output.tick()
+    output.close()
+    assert [gzip.decompress(content) for content in bench.files().values()] == [b""]
+
+
+def test_files_rotate_by_time_though_no_message_comes(bench):
+    output = bench.output(rotate_interval=60.0)
+    for second in (0.0, 0.001 + 59.99, 120.0):  # ticks come a little early and a little late
+        bench.seconds = second
+        output.tick()
+        output.sync()
+        bench.seconds = second + 0.002
+    output.close()
+    assert bench.files() == {"t-000000.log": b"", "t-000001.log": b"", "t-000002.log": b""}
+
+
+def test_directories_are_for_the_user_and_the_group(bench):
+    old = os.umask(0o022)
+    try:
+        output = bench.output("a/b/t<REV>.log", **bench.work())
+        output.write([b"one"])
+        output.close()
+    finally:
+        os.umask(old)
+    for folder in ("out/a", "out/a/b", "work/a", "work/a/b", "out", "work"):
+        assert (bench.folder / folder).stat().st_mode & 0o777 == 0o750, folder
+
+
+def test_a_file_that_was_removed_is_noticed_at_the_sync(bench):
+    output = bench.output("t.log")
+    output.write([b"one"])
+    output.sync()
+    output.write([b"two"])
+    (bench.folder / "out" / "t.log").unlink()
+    with pytest.raises(log_file.FileRemovedError, match=r"t\.log"):
+        output.sync()
+    output.forget()
+    output.write([b"two"])
+    output.close()
+    assert bench.files() == {"t.log": b"two\n"}
+
+
+@pytest.mark.parametrize("gzip_level", [0, 6])
+def test_a_directory_that_was_removed_is_noticed_and_made_again(bench, gzip_level):
+    output = bench.output(gzip_level=gzip_level, **bench.work())
+    output.write([b"one"])
+    for folder in ("out", "work"):
+        shutil.rmtree(bench.folder / folder)
+    with pytest.raises(log_file.FileRemovedError):
+        output.close()
+    output.forget()
+    output.write([b"one"])
+    output.close()
+    (content,) = bench.files().values()
+    assert (gzip.decompress(content) if gzip_level else content) == b"one\n"
+
+
+def left_output(bench: Bench, **settings: object) -> Output:
+    """An output whose files may have leftovers of other processes and hours."""
+    return bench.output(
+        "t<REV>.<DATETIME>.77.log",
+        leftover_template="t<REV>.<DATETIME>.<PID>.log",
+        datetime_format="%Y-%m-%d_%H",
+        **bench.work(),
+        **settings,
+    )
+
+
+def leave(bench: Bench, files: dict[str, bytes]) -> None:
+    (bench.folder / "work").mkdir(exist_ok=True)
+    for name, content in files.items():
+        (bench.folder / "work" / name).write_bytes(content)
+
+
+def test_what_an_earlier_run_left_in_the_work_directory_is_finished(bench):
+    left = {
+        "t-000000.2026-11-02_07.77.log": b"yesterday\n",
+        "t-000001.2026-11-03_07.12.log": b"another process\n",
+        "t-000003.2026-11-03_07.77.log": b"too large\n",
+    }
+    other = {"other-000000.2026-11-02_07.77.log": b"x\n", "t-1.2026-11-02_07.77.log": b"x\n"}
+    going_on = {"t-000000.2026-11-03_07.77.log": b"ok\n"}
+    leave(bench, left | other | going_on | {"t-000009.2026-11-02_07.77.log": b""})
+    output = left_output(bench, rotate_size=5)
+    output.finish_leftovers()
+    assert bench.files() == left
+    assert bench.files("work") == other | going_on
+    output.write([b"new"])
+    output.close()
+    assert bench.files() == left | {"t-000000.2026-11-03_07.77.log": b"ok\nnew\n"}
+
+
+def test_a_leftover_never_overwrites_a_finished_file(bench):
+    (bench.folder / "out").mkdir()
+    (bench.folder / "out" / "t-000000.2026-11-02_07.77.log").write_bytes(b"finished\n")
+    leave(bench, {"t-000000.2026-11-02_07.77.log": b"left\n"})
+    left_output(bench).finish_leftovers()
+    assert bench.files() == {
+        "t-000000.2026-11-02_07.77.log": b"finished\n",
+        "t-000001.2026-11-02_07.77.log": b"left\n",
+    }
+
+
+def test_a_file_that_another_process_writes_is_no_leftover(bench):
+    running = left_output(bench, rotate_interval=60.0)
+    running.write([b"one"])
+    other = left_output(bench, rotate_interval=60.0)
+    other.finish_leftovers()
+    assert bench.files() == {}
+    running.write([b"two"])
+    running.close()
+    assert list(bench.files().values()) == [b"one\ntwo\n"]
+
+
+def test_half_a_gzip_member_of_a_killed_process_is_cut_off(bench):
+    whole = gzip.compress(b"one\n") + gzip.compress(b"two\n")
+    leave(
+        bench,
+        {
+            "t-000000.2026-11-02_07.77.log": whole + gzip.compress(b"three\n" * 99)[:-9],
+            "t-000001.2026-11-02_07.77.log": gzip.compress(b"nothing whole")[:9],
+        },
+    )
+    left_output(bench, gzip_level=6).finish_leftovers()
+    assert bench.files() == {"t-000000.2026-11-02_07.77.log": whole}
+    assert bench.files("work") == {}
+
+
+@pytest.mark.parametrize("gzip_level", [0, 1])
+def test_large_records_are_written_piece_by_piece(bench, gzip_level):
+    output = bench.output("t<REV>.log", gzip_level=gzip_level)
+    record = bytes(range(256)) * 80_000  # 20 MB
+    tracemalloc.start()
+    try:
+        output.write([memoryview(record)] * 3)
+        output.sync()
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    output.close()
+    (content,) = bench.files().values()
+    assert (gzip.decompress(content) if gzip_level else content) == (record + b"\n") * 3
