@@ -105,6 +105,9 @@ def open_broker(settings: NsqdSettings) -> Broker:
         restore(broker, load(settings.store.path))
     except BadMetadata as error:
         raise OptionsError(f"failed to load metadata - {error}") from error
+    except OSError as error:
+        path = settings.store.path
+        raise OptionsError(f"failed to load the queues in {path} - {error}") from error
     return broker
 
 

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from nsqcore.app.supervise import supervise
 from nsqcore.backoff import Backoff
+from nsqcore.errors import reason
 from nsqcore.names import as_text
 from nsqcore.wire.errors import ProtocolError
 from nsqcore.wire.lookup import (
@@ -116,9 +117,9 @@ class LookupPeer:
         except trio.TooSlowError:
             return "no answer in time"
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            return f"connection lost - {error.__cause__ or error}"
+            return f"connection lost - {reason(error.__cause__ or error)}"
         except (OSError, ValueError, ProtocolError, LookupRefused) as error:
-            return str(error.__cause__ or error) or type(error).__name__
+            return reason(error)
 
     async def _connect_and_serve(self) -> NoReturn:
         logger.log(

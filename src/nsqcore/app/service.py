@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from nsqcore.app import log, sdnotify, startup
+from nsqcore.app import diagnose, log, sdnotify, startup
 from nsqcore.app.load import load
 from nsqcore.app.options import OptionsError, Version
 from nsqcore.app.streams import Streams
 from nsqcore.app.version import VERSION
+from nsqcore.errors import leaves, reason
 
 logger = logging.getLogger(__name__)
 
@@ -104,24 +105,37 @@ class Process:
     def signalled(self, number: int) -> bool:
         """Act on a signal; False when patience is at an end and the daemon is to be cancelled."""
         name = signal.Signals(number).name
+        if number == signal.SIGUSR1:
+            for line in diagnose.tasks().splitlines():
+                logger.info("process(%s): %s", name, line)
+            return True
         if number == signal.SIGHUP and self.reloads and not self.on_reload:
             logger.info("process(%s): nothing to reload yet", name)
             return True
         if number == signal.SIGHUP and self.on_reload:
             logger.info("process(%s): reloading", name)
             sdnotify.notify("RELOADING=1")
-            self.on_reload()
+            self._call("reloading", self.on_reload)
             sdnotify.notify("READY=1")
             return True
         if number == signal.SIGTERM and self.on_sigterm and not self.shutdown.is_set():
             handler, self.on_sigterm = self.on_sigterm, None
-            handler()
-            return True
+            if self._call("draining", handler):
+                return True
         self._stops += 1
         logger.info("process(%s): %s", name, "stopping" if self._stops == 1 else "already stopping")
         self.shutdown.set()
         sdnotify.notify("STOPPING=1")
         return self._stops < _MAX_STOPS
+
+    def _call(self, what: str, handler: Callable[[], None]) -> bool:
+        """Whether ``handler()`` did not fail; a signal must not end the daemon by accident."""
+        try:
+            handler()
+        except Exception:
+            logger.exception("process: %s failed", what)
+            return False
+        return True
 
 
 Run = Callable[[T, Process], Awaitable[None]]
@@ -178,7 +192,7 @@ def main(
     try:
         trio.run(_supervise, options, run, process)
     except BaseExceptionGroup as group:
-        return max(_report(error) for error in _leaves(group))
+        return max(_report(error) for error in leaves(group))
     except (Exception, KeyboardInterrupt) as error:
         return _report(error)
     finally:
@@ -218,19 +232,12 @@ async def _feed_watchdog(interval: float) -> None:
         await trio.sleep(interval)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
-
-
 def _report(error: BaseException) -> int:
     if isinstance(error, OptionsError):
         logger.critical("%s", error)
         return error.status
     if isinstance(error, OSError):  # an address in use, a directory that is not there, a full disk
-        logger.critical("%s", error)
+        logger.critical("%s", reason(error))
         logger.debug("where the last error came from", exc_info=error)
         return 1
     if isinstance(error, KeyboardInterrupt):

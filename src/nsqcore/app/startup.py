@@ -5,6 +5,7 @@
 - A standard descriptor that the parent closed would be given to the first file or socket that is
   opened, and the log would be written there. It gets ``/dev/null`` instead, opened so that reading
   standard input and writing standard output stay errors.
+- Signals that the program does not use are ignored.
 - The signals in `SIGNALS` are noted from now on, and acted on once the program runs. One that was
   ignored when the program started (``nohup``, a background job) stays ignored.
 
@@ -15,7 +16,11 @@ import os
 import signal
 import threading
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+# What would end a program that does not know it, and is ignored as in the original. Not by SIG_IGN,
+# which programs that are started by this one would inherit.
+_UNUSED = ("SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGXCPU")
 
 _NULL_MODES = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 
@@ -32,6 +37,10 @@ def begin() -> None:
         if number not in _handled and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _note)
             _handled.append(number)
+    for name in _UNUSED:
+        unused = getattr(signal, name, None)
+        if unused is not None and signal.getsignal(unused) is signal.SIG_DFL:
+            signal.signal(unused, _ignore)
 
 
 def handled_signals() -> tuple[signal.Signals, ...]:
@@ -53,6 +62,10 @@ def ignore_signals() -> None:
     for number in handled_signals():
         signal.signal(number, signal.SIG_IGN)
     _handled.clear()
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Nothing."""
 
 
 def _note(number: int, _frame: object) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVarTuple
 import trio
 
 from nsqcore.backoff import Backoff
+from nsqcore.errors import leaves, reason
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,8 @@ async def supervise(
 
 def _log(name: str, error: Exception, last: str) -> str:
     """Log the cause in one line, with a traceback unless it is the ``last`` one; its text."""
-    cause: Exception = error
-    while isinstance(cause, ExceptionGroup) and cause.exceptions:
-        cause = cause.exceptions[0]
-    text = f"{type(cause).__name__}: {cause}"
+    kinds = dict.fromkeys(type(leaf).__name__ for leaf in leaves(error))
+    text = f"{', '.join(kinds)}: {reason(error)}"
     trace = None if text == last else error
     logger.error("%s: failed, starting it again - %s", name, text, exc_info=trace)
     return text

@@ -180,3 +180,76 @@ def test_systemd_is_told_of_readiness_and_of_the_stop(daemon, tmp_path):
         running.signal(signal.SIGTERM)
         assert supervisor.recv(100) == b"STOPPING=1"
         assert running.end()[0] == 0
+
+
+HARMLESS = [
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGIO,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGPWR,
+    signal.SIGXCPU,
+]
+
+
+def test_signals_that_nobody_uses_do_not_end_the_daemon(daemon):
+    running = daemon(WAIT)
+    assert running.line() == "ready"
+    for number in HARMLESS:
+        running.signal(number)
+    running.signal(signal.SIGTERM)
+    status, out, err = running.end()
+    assert (status, out) == (0, "stopped\n")
+    assert "process(SIGUSR1): <init>" in err
+
+
+def test_what_a_daemon_starts_does_not_inherit_its_deafness(daemon):
+    running = daemon(
+        """
+        import signal, subprocess, sys
+        code = "import signal; print(signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL)"
+        subprocess.run([sys.executable, "-c", code])
+        """
+    )
+    assert running.end()[1] == "True\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(daemon, number):
+    running = daemon(WAIT, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
+    assert running.line() == "ready"
+    running.signal(number)
+    running.signal(signal.SIGTERM)
+    status, out, err = running.end()
+    assert (status, out) == (0, "stopped\n")
+    assert number.name not in err
+
+
+@pytest.mark.parametrize("name", ["on_reload", "on_sigterm"])
+def test_a_signal_whose_handler_fails_does_not_end_the_daemon_with_a_crash(daemon, name):
+    fail = f"def fail():\n    raise RuntimeError('no')\nprocess.{name} = fail\n"
+    running = daemon(fail + textwrap.dedent(WAIT))
+    assert running.line() == "ready"
+    if name == "on_reload":
+        running.signal(signal.SIGHUP)
+    running.signal(signal.SIGTERM)
+    status, out, err = running.end()
+    assert (status, out) == (0, "stopped\n")
+    assert "RuntimeError: no" in err
+
+
+def test_a_fatal_line_says_what_is_inside_of_groups(daemon):
+    running = daemon(
+        """
+        inner = OSError(111, "Connection refused", "/run/x")
+        one = ExceptionGroup("one", [inner])
+        raise ExceptionGroup("two", [OSError("all attempts failed"), one])
+        """
+    )
+    status, _, err = running.end()
+    assert status == 1
+    assert "FATAL: all attempts failed\n" in err
+    assert "FATAL: [Errno 111] Connection refused: '/run/x'\n" in err
+    assert "sub-exception" not in err
