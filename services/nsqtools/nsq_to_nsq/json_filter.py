@@ -1,11 +1,10 @@
 """Which JSON messages pass, and which of their fields.
 
 Pure: a body in, a `Verdict` out. Rules of the original, but for one: whole numbers keep all their
-digits, however many there are.
+digits, however many there are. How deep a message is nested makes no difference.
 """
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from enum import Enum
@@ -13,7 +12,7 @@ from typing import Any
 
 import attrs
 
-logger = logging.getLogger(__name__)
+from nsqtools.nsq_to_nsq import deep_json
 
 # Within this a float that is a whole number is written as one, as Go writes it.
 _WHOLE = 1e21
@@ -79,6 +78,8 @@ class JsonFilter:
 
 def _matches(value: object, wanted: str) -> bool:
     """A text is compared as such, a number by value; nothing else equals anything."""
+    if isinstance(value, deep_json.Digits):
+        return value.text == wanted
     if isinstance(value, str):
         return value == wanted
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -87,20 +88,27 @@ def _matches(value: object, wanted: str) -> bool:
 
 
 def _decode(body: bytes) -> dict[str, Any]:
+    text = body.decode("utf-8", "replace")
     try:
         fields = json.loads(
-            body.decode("utf-8", "replace"),
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-            parse_constant=_refuse,
+            text, parse_float=_parse_float, parse_int=_parse_int, parse_constant=_refuse
         )
-    except (ValueError, RecursionError) as error:
+    except (_ManyDigits, RecursionError):
+        try:
+            fields = deep_json.decode(text, _parse_float)
+        except ValueError as error:
+            raise NotJson("not JSON") from error
+    except ValueError as error:
         raise NotJson("not JSON") from error
     if fields is None:  # where the original finds no fields, but no fault either
         return {}
     if not isinstance(fields, dict):
         raise NotJson("not a JSON object")
     return fields
+
+
+class _ManyDigits(Exception):
+    """Another parser is needed."""
 
 
 def _parse_float(text: str) -> int | float:
@@ -111,8 +119,8 @@ def _parse_float(text: str) -> int | float:
 
 
 def _parse_int(text: str) -> int:
-    if len(text) > 310:  # beyond the range of a double, which the original has
-        raise ValueError("number out of range")
+    if len(text) > deep_json.MANY_DIGITS:
+        raise _ManyDigits
     return int(text)
 
 
@@ -121,5 +129,8 @@ def _refuse(text: str) -> None:
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    try:
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    except (RecursionError, TypeError):  # too deep, or Digits among it
+        text = deep_json.encode(fields)
     return _SURROGATES.sub("\ufffd", text.translate(_ESCAPES)).encode()

@@ -2,8 +2,9 @@
 
 nsqd ═▶ Consumer per topic ─▶ workers ─JsonFilter, Chooser─▶ a Producer per destination ═▶ nsqd
 
-A message is finished when its destination has confirmed it; otherwise it is requeued, later with
-every attempt, and intake backs off. As many are under way as ``--max-in-flight`` allows.
+A message is finished when its destination has confirmed it, or another one where the first does not
+take it; otherwise it is requeued, later with every attempt, and intake backs off. As many are under
+way as ``--max-in-flight`` allows.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import trio
 
 from nsqclient import open_producer
 from nsqcore.app.service import Process
+from nsqtools.nsq_to_nsq.destination import Destination
 from nsqtools.nsq_to_nsq.json_filter import JsonFilter
 from nsqtools.nsq_to_nsq.options import RelayOptions, check
 from nsqtools.nsq_to_nsq.relay import Relay
@@ -33,12 +35,12 @@ async def run(options: RelayOptions, process: Process) -> None:
     producing = ClientSettings.of(options.producer_opts).connection(user_agent(PROGRAM))
     addresses = list(dict.fromkeys(options.destination_nsqd_tcp_addresses))
     async with AsyncExitStack() as stack:
-        producers = {
-            address: await stack.enter_async_context(open_producer(address, options=producing))
-            for address in addresses
-        }
+        destinations: dict[str, Destination] = {}
+        for address in addresses:
+            producer = await stack.enter_async_context(open_producer(address, options=producing))
+            destinations[address] = Destination(address, producer)
         relay = Relay(
-            producers,
+            destinations,
             chooser(options.mode, addresses),
             JsonFilter(
                 options.require_json_field,

@@ -5,7 +5,8 @@ import logging
 import attrs
 import trio
 
-from nsqclient import ClientError, Message, Producer
+from nsqclient import ClientError, Message, PublishError
+from nsqtools.nsq_to_nsq.destination import Destination
 from nsqtools.nsq_to_nsq.json_filter import JsonFilter, NotJson, Verdict
 from nsqtools.shared.client_options import ClientSettings
 from nsqtools.shared.host_pool import Chooser
@@ -21,7 +22,7 @@ SHOWN = 200
 class Relay:
     """Publishes messages to one of several nsqds each."""
 
-    producers: dict[str, Producer]
+    destinations: dict[str, Destination]
     chooser: Chooser
     filter: JsonFilter
     destination_topic: str
@@ -42,16 +43,27 @@ class Relay:
             await self._publish(message, body)
 
     async def _publish(self, message: Message, body: bytes) -> None:
-        began = trio.current_time()
-        address = self.chooser.choose(began)
         topic = self.destination_topic or message.topic
-        try:
-            await self.producers[address].publish(topic, body)
-        except ClientError as error:
-            self.chooser.mark(address, trio.current_time(), elapsed=None)
-            logger.error("message(%s): not published: %s", message.id, error)
-            self.settings.requeue(message)
+        tried: set[str] = set()
+        errors: list[str] = []
+        while len(tried) < len(self.destinations):
+            began = trio.current_time()
+            address = self.chooser.choose(began)
+            if address in tried:
+                break
+            tried.add(address)
+            try:
+                await self.destinations[address].publish(topic, body)
+            except ClientError as error:
+                # What is wrong with a message says nothing about its destination.
+                refused = isinstance(error, PublishError) and error.code.startswith("E_BAD_")
+                if not refused:
+                    self.chooser.mark(address, trio.current_time(), elapsed=None)
+                errors.append(f"{address}: {error}")
+                continue
+            now = trio.current_time()
+            self.chooser.mark(address, now, elapsed=now - began)
+            self.status.add(address, now - began)
             return
-        now = trio.current_time()
-        self.chooser.mark(address, now, elapsed=now - began)
-        self.status.add(address, now - began)
+        logger.error("message(%s): not published: %s", message.id, "; ".join(errors))
+        self.settings.requeue(message)

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import trio
 
-from nsqclient import Consumer, Hooks, open_consumer
+from nsqclient import Consumer, Hooks, Message, open_consumer
 from nsqcore.app.version import VERSION, release
 from nsqcore.names import is_valid_name
 from nsqtools.shared.checks import check_addresses, check_lookupds, require
@@ -69,6 +70,7 @@ async def open_source(
     """
     initial = InitialConnections()
     hooks = initial.hooks() if must_connect and settings["nsqd"] else Hooks()
+    hooks = attrs.evolve(hooks, received=_keep)
     async with open_consumer(topic, hooks=hooks, **settings) as consumer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(initial.watch)
@@ -80,3 +82,9 @@ async def open_source(
 async def _stop_when(shutdown: trio.Event, consumer: Consumer) -> None:
     await shutdown.wait()
     consumer.stop()
+
+
+def _keep(messages: list[Message]) -> None:
+    """Have messages that wait for their turn touched: one that expires counts as an attempt."""
+    for message in messages:
+        message.auto_touch = True

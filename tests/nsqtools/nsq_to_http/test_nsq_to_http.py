@@ -1,5 +1,6 @@
 """nsq_to_http, as a process."""
 
+import select
 import signal
 from collections import Counter
 
@@ -99,6 +100,22 @@ def test_a_request_under_way_is_awaited_at_the_end(nsqd, tool, endpoint):
     assert http.wait() == 0
     settled(nsqd, "orders", "nsq_to_http", 1)
     assert nsqd.channel("orders", "nsq_to_http")["requeue_count"] == 0
+
+
+def test_messages_that_wait_for_a_slow_endpoint_do_not_expire(nsqd, tool, endpoint):
+    def answer(body: bytes) -> int:
+        select.select([], [], [], 0.1)
+        return 200
+
+    target = endpoint(answer)
+    nsqd.create("orders", "nsq_to_http")
+    bodies = [b"%d" % number for number in range(25)]
+    nsqd.post("/mpub?topic=orders", b"\n".join(bodies))
+    tool("nsq_to_http", "--topic=orders", f"--post={target.url}", *PATIENT, "-n=1",
+         "--consumer-opt=msg_timeout,1s", f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    settled(nsqd, "orders", "nsq_to_http", 25)
+    assert Counter(target.bodies) == Counter(bodies)
+    assert nsqd.channel("orders", "nsq_to_http")["timeout_count"] == 0
 
 
 def test_an_nsqd_that_cannot_be_reached_ends_it(tool):

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nsqtools.nsq_to_nsq import deep_json
 from nsqtools.nsq_to_nsq.json_filter import JsonFilter, NotJson, Verdict
 
 
@@ -81,3 +84,44 @@ def test_any_text_comes_through(body):
     filtered = json.loads(whitelisted(body, "a"))
     expected = json.loads(body.decode("utf-8", "replace"))["a"].replace("\ud800", "\ufffd")
     assert filtered == {"a": expected}
+
+
+@pytest.mark.parametrize("depth", [900, 1000, 10_000, 100_000])
+def test_no_message_is_dropped_for_want_of_stack(depth):
+    nested = b'{"a":[' * depth + b"1" + b"]}" * depth
+    body = b'{"f": 1, "x": ' + nested + b"}"
+    assert JsonFilter("f", "1").apply(body) == (Verdict.PASS, body)
+    assert whitelisted(body, "x") == b'{"x":' + nested + b"}"
+
+
+@pytest.mark.parametrize("digits", [300, 310, 5_000, 100_000])
+def test_numbers_of_any_length_come_through(digits):
+    number = b"1" * digits
+    body = b'{"f":%s,"x":[%s,{"y":-%s}]}' % (number, number, number)
+    assert JsonFilter("f", number.decode()).apply(body) == (Verdict.PASS, body)
+    assert JsonFilter("f", "1").apply(body)[0] is Verdict.DROP
+    assert whitelisted(body, "f", "x") == body
+
+
+@given(
+    values=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_the_parser_without_recursion_reads_and_writes_as_the_other_one(values):
+    for text in (json.dumps(values), json.dumps(values, ensure_ascii=False, indent=1)):
+        assert deep_json.decode(text, float) == values
+    compact = json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    assert deep_json.encode(values) == compact
+
+
+@given(st.text(alphabet='[]{},:"\\ 1-.eatrufnls', max_size=12))
+def test_what_the_parser_without_recursion_refuses_the_other_one_refuses(text):
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            deep_json.decode(text, float)
+    else:
+        assert deep_json.decode(text, float) == expected

@@ -1,8 +1,10 @@
 """nsq_to_nsq, as a process."""
 
+from collections.abc import Callable
+
 import pytest
-from tests.e2e.daemons import wait_until
-from tests.nsqtools.tools import settled
+from tests.e2e.daemons import Daemon, wait_until
+from tests.nsqtools.tools import Tool, settled
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +60,50 @@ def test_a_destination_that_is_away_gets_the_messages_when_it_is_back(daemon, to
     assert count(target, "a") >= 50
     assert relay.end() == 0
     assert "Traceback" not in relay.err
+
+
+def bodies(nsqd: Daemon, tool: Callable[..., Tool], topic: str) -> list[bytes]:
+    """What the topic's channel c has, taken out of it."""
+    size = nsqd.channel(topic, "c")["depth"]
+    tail = tool("nsq_tail", f"--topic={topic}", "--channel=c", f"-n={size}",
+                f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    assert tail.wait() == 0
+    return tail.lines
+
+
+def test_a_message_too_large_for_the_destination_takes_no_other_along(nsqd, daemon, tool):
+    target = daemon("nsqd", "--max-msg-size=1000")
+    nsqd.create("a", "nsq_to_nsq")
+    target.create("a", "c")
+    good = [b"%04d" % number for number in range(1000)]
+    mixed = [(b"x" * 2000 if number % 50 == 7 else body) for number, body in enumerate(good)]
+    good = sorted(body for body in mixed if len(body) < 1000)
+    nsqd.post("/mpub?topic=a", b"\n".join(mixed))
+    relay = tool("nsq_to_nsq", "--topic=a", f"--nsqd-tcp-address={nsqd.tcp}",
+                 f"--destination-nsqd-tcp-address={target.tcp}",
+                 "--consumer-opt=default_requeue_delay,1ms", "--consumer-opt=max_attempts,3",
+                 "--consumer-opt=max_backoff_duration,0")  # fmt: skip
+    settled(nsqd, "a", "nsq_to_nsq", 1000)
+    assert relay.end() == 0
+    assert relay.err.count("giving up") == 20
+    # each of the large ones came three times, and nothing else came again
+    assert nsqd.channel("a", "nsq_to_nsq")["requeue_count"] == 60
+    assert bodies(target, tool, "a") == good
+
+
+def test_a_destination_that_takes_nothing_costs_the_other_no_message(nsqd, daemon, tool):
+    good, bad = daemon("nsqd"), daemon("nsqd")
+    nsqd.create("a", "nsq_to_nsq")
+    good.create("a", "c")
+    bad.terminate()
+    nsqd.post("/mpub?topic=a", b"\n".join(BODIES))
+    relay = tool("nsq_to_nsq", "--topic=a", f"--nsqd-tcp-address={nsqd.tcp}",
+                 f"--destination-nsqd-tcp-address={bad.tcp}",
+                 f"--destination-nsqd-tcp-address={good.tcp}")  # fmt: skip
+    settled(nsqd, "a", "nsq_to_nsq", len(BODIES))
+    assert relay.end() == 0
+    assert nsqd.channel("a", "nsq_to_nsq")["requeue_count"] == 0
+    assert bodies(good, tool, "a") == sorted(BODIES)
 
 
 def test_options_of_producer_and_consumer_are_told_apart(daemon, tool):
