@@ -40,6 +40,7 @@ $(VENV)/made: FORCE
 
 # Installed anew only when what is to be installed has changed: its requirements, or what is compiled.
 $(VENV)/installed: $(VENV)/made pyproject.toml requirements/run.txt $(wildcard setup.py src/nsqcore/wire/hot.p*)
+	@echo 'installing into $(VENV), which takes about a minute'
 	$(LOCKED)/run.txt
 	$(PIP) --no-build-isolation --no-deps -e .
 	@$(BIN)/python -c 'from nsqcore.wire import speedups; speedups.compiled or print("installed in pure form, without the \
@@ -48,6 +49,7 @@ $(VENV)/installed: $(VENV)/made pyproject.toml requirements/run.txt $(wildcard s
 
 # What an extra of pyproject.toml adds.
 $(VENV)/installed-%: $(VENV)/installed requirements/%.txt
+	@echo 'installing what $*.txt adds'
 	$(LOCKED)/$*.txt
 	@touch $@
 

@@ -22,6 +22,8 @@ from nsqctl.options import (
     size,
 )
 
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 Commands = Any  # argparse's own class for this is private
 
@@ -52,7 +54,7 @@ def _report(error: BaseException) -> int:
     from nsqclient import ClientError
     from nsqcore.cluster.upstream import AllFailed
     from nsqctl.bench import BenchFailed
-    from nsqctl.up import UpFailed
+    from nsqctl.up.ports import UpFailed
 
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -103,6 +105,15 @@ def _add_up(commands: Commands) -> None:
     parser.add_argument("--nsqd", type=members, default=2, metavar="N", help="how many nsqd (2)")
     parser.add_argument("--data-path", type=Path, default=Path("data"), help="(./data)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
+    parser.add_argument(
+        "--broadcast-address",
+        default="",
+        metavar="ADDRESS",
+        help="what others are told of it (the host; this machine's own address for 0.0.0.0)",
+    )
+    parser.add_argument(
+        "--log-level", choices=LOG_LEVELS, default="warn", help="of all the daemons (warn)"
+    )
     parser.add_argument("--no-admin", action="store_true", help="without nsqadmin")
 
 
@@ -186,21 +197,24 @@ def _add_bench(commands: Commands) -> None:
 
 
 async def _up(given: argparse.Namespace) -> int:
-    from nsqctl.up import UpOptions, up
+    from nsqctl.up.plan import UpOptions
+    from nsqctl.up.run import up
 
     await up(
         UpOptions(
             nsqd=given.nsqd,
             data_path=given.data_path,
             host=given.host,
+            broadcast_address=given.broadcast_address,
             admin=not given.no_admin,
+            log_level=given.log_level,
         )
     )
     return 0
 
 
 async def _list(given: argparse.Namespace) -> int:
-    from nsqctl import listing
+    from nsqctl.statistics import listing
     from nsqctl.target import open_cluster
 
     lists = {
@@ -223,8 +237,8 @@ async def _act(given: argparse.Namespace) -> int:
 
 
 async def _top(given: argparse.Namespace) -> int:
+    from nsqctl.statistics.top import top
     from nsqctl.target import open_cluster
-    from nsqctl.top import top
 
     async with open_cluster(given) as cluster:
         return await top(cluster, given)
@@ -237,7 +251,7 @@ async def _bench(given: argparse.Namespace) -> int:
 
 
 async def _doctor(given: argparse.Namespace) -> int:
-    from nsqctl.doctor import doctor
+    from nsqctl.doctor.checks import doctor
     from nsqctl.target import open_cluster
 
     async with open_cluster(given) as cluster:

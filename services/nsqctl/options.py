@@ -56,9 +56,19 @@ def address(text: str) -> str:
     return join_host_port(host, port)
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
 def positive(text: str) -> float:
     """A number above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
     if not 0 < value < float("inf"):  # also what is not a number
         raise argparse.ArgumentTypeError("must be above 0")
     return value
@@ -66,7 +76,7 @@ def positive(text: str) -> float:
 
 def count(text: str) -> int:
     """A whole number above 0."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be above 0")
     return value
@@ -74,7 +84,7 @@ def count(text: str) -> int:
 
 def members(text: str) -> int:
     """How many nsqd a cluster may have."""
-    value = int(text)
+    value = _whole(text)
     if not 1 <= value <= MAX_NSQD:
         raise argparse.ArgumentTypeError(f"between 1 and {MAX_NSQD}")
     return value
@@ -82,7 +92,7 @@ def members(text: str) -> int:
 
 def size(text: str) -> int:
     """The size of a message that carries the time it was sent, in bytes."""
-    value = int(text)
+    value = _whole(text)
     if value < 8:
         raise argparse.ArgumentTypeError("at least 8: a message carries the time it was sent")
     return value

@@ -11,15 +11,13 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from nsqcore.app.interfaces import default_address
 from nsqcore.app.version import VERSION
 from nsqcore.metrics.statsd import host_key
 
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-
-# A documentation address (RFC 5737): nobody is there, but the way to it is the default route.
-_ANYWHERE = ("192.0.2.1", 9)
 
 
 @frozen(kw_only=True)
@@ -91,19 +89,6 @@ class Advertised:
             return routed, why
         why = "no interface leads to other hosts"
         return local or self.hostname, why
-
-
-def default_address() -> str:
-    """The address of the interface that leads out into the world; empty if none does.
-
-    Nothing is sent: connecting a datagram socket only chooses a route.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ANYWHERE)
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
 
 
 def _is(address: str, property_name: str) -> bool:

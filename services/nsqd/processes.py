@@ -6,15 +6,13 @@ these settings would be; each further one listens `PORT_STEP` ports higher and k
 ``nsqd-NUMBER`` inside the data directory.
 
 The supervisor starts them, starts again those that crash, and passes signals on; it never touches
-a message. Members do not outlive it: their standard input is a pipe that it holds open and never
-writes to, and they stop cleanly when that ends.
+a message. Members do not outlive it (`nsqcore.app.children`).
 """
 
 import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ import trio
 from attrs import Factory, define
 
 from nsqcore.addresses import AddressError, is_unix, join_host_port, split_host_port
+from nsqcore.app.children import open_child
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.backoff import Backoff
@@ -143,13 +142,7 @@ class Crew:
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
             await notices.bind(path)
             try:
-                member = await trio.lowlevel.open_process(
-                    [sys.executable, "-m", "nsqd.member", *arguments],
-                    stdin=subprocess.PIPE,
-                    # Ctrl-C reaches a whole group: members are told by the supervisor
-                    start_new_session=True,
-                    env={**os.environ, "NOTIFY_SOCKET": path},
-                )
+                member = await open_child("nsqd", arguments, environment={"NOTIFY_SOCKET": path})
                 logger.info("processes: nsqd(%d) is started, pid %d", number, member.pid)
                 return await self._attend(number, member, notices)
             finally:

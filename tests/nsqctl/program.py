@@ -147,8 +147,8 @@ class Up:
                 words = path.read_bytes().split(b"\0")
             except OSError:
                 continue  # it has just ended
-            if b"nsqctl.member" in words and any(self.host.encode() in word for word in words):
-                name = words[words.index(b"nsqctl.member") + 1].decode()
+            if b"nsqcore.app.child" in words and any(self.host.encode() in word for word in words):
+                name = words[words.index(b"nsqcore.app.child") + 1].decode()
                 path_flags = [word for word in words if word.startswith(b"--data-path=")]
                 suffix = path_flags[0].rpartition(b"nsqd")[2].decode() if path_flags else ""
                 found[name + suffix] = int(path.parent.name)

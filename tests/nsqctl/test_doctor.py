@@ -8,8 +8,8 @@ from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
 
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-from nsqctl import doctor
-from nsqctl.doctor import (
+from nsqctl.doctor import checks
+from nsqctl.doctor.checks import (
     Finding,
     check_addresses,
     check_consumers,
@@ -19,7 +19,7 @@ from nsqctl.doctor import (
     check_registration,
     check_versions,
 )
-from nsqctl.examine import Examined, NsqdState, apart
+from nsqctl.doctor.examine import Examined, NsqdState, apart
 
 NODE = "nsqd a:4151"
 
@@ -162,7 +162,7 @@ def test_messages_that_wait_for_a_first_channel_are_a_warning():
 @pytest.fixture
 def _any_disk(monkeypatch: pytest.MonkeyPatch):
     """However full the disk of this machine is, it is no finding."""
-    monkeypatch.setattr(doctor, "MIN_FREE", 0.0)
+    monkeypatch.setattr(checks, "MIN_FREE", 0.0)
 
 
 def problems(*options: str, status: int) -> dict[str, str]:

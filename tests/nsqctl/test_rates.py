@@ -2,7 +2,7 @@
 
 from nsqcore.cluster.merge import merge_topic
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-from nsqctl.rates import Meter, Row
+from nsqctl.statistics.rates import Meter, Row
 
 
 def channel(node: str, messages: int, **counts: int) -> ChannelStats:

@@ -14,7 +14,7 @@ from tests.nsqctl.program import NSQCTL, Pair, Terminal, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import UpstreamError
-from nsqctl.top import Drawn, Screen
+from nsqctl.statistics.top import Drawn, Screen
 
 
 def filled(count: int = 3, **known: object) -> Screen:

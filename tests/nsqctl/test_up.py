@@ -12,6 +12,10 @@ import pytest
 from tests.e2e.daemons import PATIENCE, wait_until
 from tests.nsqctl.program import Up, nsqctl
 
+from nsqcore.app.interfaces import default_address
+from nsqctl.up.plan import UpOptions, plan
+from nsqctl.up.summary import summary
+
 pytestmark = pytest.mark.slow
 
 SMALL = ("--nsqd=1", "--no-admin")
@@ -77,6 +81,7 @@ def test_taken_ports_are_passed_over(cluster: Up):
         also_taken.bind((cluster.host, 4160))
         also_taken.listen()
         cluster.start("--nsqd=2", "--no-admin")
+        assert "nsqd-1 is at port 4151: another program has 4150" in cluster.out.read_text()
         assert cluster.address("nsqd-1", "tcp") == f"{cluster.host}:4151"
         assert cluster.address("nsqd-1") == f"{cluster.host}:4152"
         assert cluster.address("nsqlookupd", "tcp") == f"{cluster.host}:4161"
@@ -156,11 +161,52 @@ def test_files_in_the_current_directory_are_not_taken_for_modules(cluster: Up):
     assert cluster.stop() == 0
 
 
+def ephemeral(cluster: Up) -> list[str]:
+    """What a cluster on every interface tells, without starting it: the ports may be in use."""
+    options = UpOptions(host="0.0.0.0", data_path=cluster.folder / "data")
+    planned = plan(options)
+    return [flag for member in planned.members for flag in member.arguments]
+
+
+def test_a_cluster_on_every_interface_does_not_send_others_to_their_own_loopback(cluster: Up):
+    told = [flag for flag in ephemeral(cluster) if flag.startswith("--broadcast-address=")]
+    assert len(told) == 3
+    own = default_address()
+    if not own:
+        pytest.skip("this machine has no address but loopback")
+    assert set(told) == {f"--broadcast-address={own}"}
+
+
+def test_the_banner_has_no_address_that_nobody_can_open(cluster: Up):
+    options = UpOptions(host="0.0.0.0", data_path=cluster.folder / "data")
+    text = "\n".join(summary(plan(options), options))
+    assert "0.0.0.0" not in text
+
+
+def test_what_others_are_told_can_be_given(cluster: Up):
+    cluster.start(*SMALL, "--broadcast-address=mars.example")
+    with open_url(f"http://{cluster.host}:4151/info") as answer:
+        assert b'"broadcast_address":"mars.example"' in answer.read()
+    assert cluster.stop() == 0
+
+
+def test_it_says_at_once_what_it_starts_and_logs_little(cluster: Up):
+    cluster.start()
+    assert cluster.out.read_text().startswith("Starting nsqlookupd, nsqd-1, nsqd-2, nsqadmin")
+    assert len(cluster.err.read_text().splitlines()) < 5
+    assert cluster.stop() == 0
+    cluster.start(*SMALL, "--log-level=info")
+    assert "listening on" in cluster.err.read_text()
+    assert cluster.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "told"),
     [
         (["--nsqd=0"], 2, "--nsqd: between 1 and 1023"),
-        (["--nsqd=many"], 2, "--nsqd"),
+        (["--nsqd=abc"], 2, "--nsqd: 'abc' is no whole number"),
+        (["--host="], 1, "nsqctl: --host is empty"),
+        (["--host=a..b"], 1, "nsqctl: cannot listen on a..b"),
         (["--host=203.0.113.1"], 1, "nsqctl: cannot listen on 203.0.113.1"),
         (["--host=no.such.invalid"], 1, "nsqctl: cannot listen on no.such.invalid"),
         (["--data-path=/dev/null/data"], 1, "/dev/null/data"),

@@ -25,8 +25,8 @@ from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqctl import output
-from nsqctl.listing import merged_topics
-from nsqctl.rates import Meter, Row
+from nsqctl.statistics.listing import merged_topics
+from nsqctl.statistics.rates import Meter, Row
 
 # Title, and the field of a row; those that a narrow terminal has no room for come last.
 COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (

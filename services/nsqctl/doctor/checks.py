@@ -1,6 +1,6 @@
 """``nsqctl doctor``: what is wrong with a cluster, and what to do about it.
 
-Each check is a function from what was found out (`nsqctl.examine`) to findings.
+Each check is a function from what was found out (`nsqctl.doctor.examine`) to findings.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
-from nsqctl.examine import Examined, examine
+from nsqctl.doctor.examine import Examined, examine
 from nsqctl.output import console, print_json, printable
 
 # Clocks further apart make timestamps and latencies misleading; seconds.

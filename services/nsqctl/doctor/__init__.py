@@ -1,0 +1,1 @@
+"""``nsqctl doctor``: a cluster is examined, then judged."""

@@ -1,0 +1,1 @@
+"""What the nsqds count: as tables, as rates, and live."""
