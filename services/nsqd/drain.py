@@ -42,7 +42,12 @@ class Drain:
 
     def _look(self) -> None:
         topics = self.broker.topics.values()
-        if any(_has_work(topic) for topic in topics):
+        try:
+            busy = any(_has_work(topic) for topic in topics)
+        except Exception:  # a drain that never ended would refuse publishes for ever
+            logger.exception("NSQ: failed to look whether it is drained")
+            busy = True
+        if busy:
             self.call_at(self.now() + INTERVAL, self._look)
             return
         left = sum(_left(topic) for topic in topics)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from attrs import define, field, frozen
 
-from nsqcore.errors import NsqError
+from nsqcore.errors import reason
 from nsqcore.redaction import redact
 from nsqd.client.client import Client
 from nsqd.client.permissions import BadReply, Permissions, parse_permissions
@@ -56,8 +56,8 @@ class AuthServers:
             url = address if "://" in address else f"http://{address}/auth"
             try:
                 client.permissions = await self._ask(url, client)
-            except NsqError as error:  # an answer that is none, or none at all
-                client.auth_failure = str(error)
+            except Exception as error:  # whatever it is, the client is told that it is refused
+                client.auth_failure = reason(error)
             else:
                 client.auth_failure = ""
                 return
