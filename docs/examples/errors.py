@@ -15,6 +15,8 @@ async def publish(producer: nsqclient.Producer, body: bytes) -> str:
         with anyio.fail_after(5):
             await producer.publish("orders", body)
     except nsqclient.PublishError as error:
+        if error.code.endswith("PUB_FAILED"):
+            return "no nsqd can take messages now; try again later"
         return f"refused: {error.code}"  # nsqd does not want it; trying again is of no use
     except nsqclient.ConnectionLost as error:
         # sent: the answer was lost, nsqd may have the message. Not sent: it does not.

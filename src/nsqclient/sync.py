@@ -36,7 +36,7 @@ from attrs import Factory, define, frozen
 import nsqclient
 from nsqclient.core.errors import Closed
 from nsqclient.messages.message import State, conclude
-from nsqclient.publishing.producer import Body
+from nsqclient.publishing.bodies import Body
 
 # Messages fetched from the loop's thread in one go: each trip there costs a tenth of a millisecond.
 FETCH = 64

@@ -29,6 +29,8 @@ from nsqd.testing import MemoryStream, stream_pair
 
 HANG_UP = b""
 
+MAX_SIZE = 64 * 1024 * 1024
+
 
 @define(eq=False)
 class Session:
@@ -39,12 +41,14 @@ class Session:
     ready: int = 0
     subscribed: bool = False
     closing: bool = False
+    gone: bool = False
     in_flight: dict[bytes, bytes] = Factory(dict)
 
     def send(self, data: bytes) -> None:
         self.stream.send_nowait(data)
 
     def hang_up(self) -> None:
+        self.gone = True
         self.stream.close()
         self.ready = 0
         self.nsqd.queue.extend(self.in_flight.values())
@@ -64,7 +68,9 @@ class Session:
 class FakeNsqd:
     """See the module. ``replies`` are sent for the next publishes instead of OK.
 
-    `HANG_UP` among them closes the connection, None sends nothing.
+    `HANG_UP` among them closes the connection, None sends nothing. ``always`` is the
+    reply when there are no others, ``refuse`` gives one for a body, or None. After an
+    error it closes the connection, as nsqd does, unless ``hangs_up`` is False.
     """
 
     address: str
@@ -84,6 +90,10 @@ class FakeNsqd:
     dials: int = 0
     chunks: int = 0
     keep_requeued: bool = False
+    always: bytes | None = None
+    refuse: Callable[[bytes], bytes | None] = lambda body: None
+    hangs_up: bool = True
+    refused: int = 0
     _last_id: int = 0
 
     def put(self, *bodies: bytes, attempts: int = 1) -> None:
@@ -116,7 +126,7 @@ class FakeNsqd:
         return sum(session.ready for session in self.sessions)
 
     async def serve(self, stream: MemoryStream) -> None:
-        parser = CommandParser(1024 * 1024, 5 * 1024 * 1024, 3_600_000)
+        parser = CommandParser(MAX_SIZE, MAX_SIZE, 3_600_000)
         session = Session(self, stream)
         self.sessions.append(session)
         try:
@@ -129,6 +139,8 @@ class FakeNsqd:
                 batch = parser.feed(data) if data else []
                 while batch:
                     for command in batch:
+                        if session.gone:
+                            return
                         self._execute(session, command)
                     batch = parser.resume()
                 session.deliver()
@@ -150,6 +162,9 @@ class FakeNsqd:
             case c.Publish(bodies=bodies, replies=replies):
                 self._publish(session, bodies, replies)
             case c.PublishDeferred(body=body, delay=delay):
+                if self.always is not None:
+                    self._reject(session, self.always)
+                    return
                 self.deferred.append((body, int(delay)))
                 session.send(OK_FRAME)
             case c.Subscribe(topic, channel):
@@ -183,17 +198,37 @@ class FakeNsqd:
 
     def _publish(self, session: Session, bodies: list[bytes], replies: int) -> None:
         for _ in range(replies):
-            reply = self.replies.popleft() if self.replies else OK_FRAME
+            reply = self.replies.popleft() if self.replies else self.always or OK_FRAME
             if reply is None:
                 continue
+            refusal = self.refuse(bodies[0])
+            reply = reply if refusal is None else refusal
             if reply == OK_FRAME:
                 self.published.append(bodies[0]) if replies > 1 else self.published.extend(bodies)
                 bodies = bodies[1:]
                 session.send(reply)
                 continue
-            session.send(reply) if reply else None
+            bodies = bodies[1:]
+            if self._reject(session, reply):
+                return
+
+    def _reject(self, session: Session, reply: bytes) -> bool:
+        self.refused += 1
+        session.send(reply) if reply else None
+        if self.hangs_up or not reply:
             session.hang_up()
-            return
+            return True
+        return False
+
+    def freeze(self) -> None:
+        """Read no more, on any connection, until `thaw`: as a process that is stopped."""
+        for session in self.sessions:
+            session.stream.freeze()
+
+    def thaw(self) -> None:
+        """Go on."""
+        for session in self.sessions:
+            session.stream.thaw()
 
 
 @define(eq=False)

@@ -8,6 +8,7 @@ must not use real sockets.
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -20,6 +21,12 @@ LIMIT = 120.0  # seconds; many times what anything here takes on a busy machine
 def on_both(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run ``test`` under trio and under asyncio."""
     return pytest.mark.parametrize("backend", ["trio", "asyncio"])(_runner(test))
+
+
+def on_every_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run ``test`` under trio, asyncio, and uvloop where that is installed."""
+    loops = ["trio", "asyncio", *(["uvloop"] if find_spec("uvloop") else [])]
+    return pytest.mark.parametrize("backend", loops)(_runner(test))
 
 
 def virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -42,6 +49,8 @@ def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
                 await test(*args, **kwargs)
 
         options = {} if clock is None else {"clock": clock}
+        if backend == "uvloop":
+            backend, options = "asyncio", {"use_uvloop": True}
         anyio.run(limited, backend=backend, backend_options=options)
 
     functools.update_wrapper(run, test)

@@ -1,12 +1,18 @@
 """What programs of plain asyncio do: native cancellation, ``wait_for``, ``gather``."""
 
 import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from tests.e2e.daemons import PATIENCE
 from tests.fakes.fake_nsqd import fake_cluster, until
 
-from nsqclient import Message, open_consumer, open_producer
+from nsqclient import Consumer, Message, Producer, open_consumer, open_producer
 
 
 def test_wait_for_gives_up_on_a_message_and_loses_none():
@@ -157,3 +163,58 @@ def test_run_cancelled_twice_does_not_wait_for_its_handlers():
             assert nsqd.requeued == [(b"x", 0)]
 
     asyncio.run(main())
+
+
+def test_opened_in_one_task_and_closed_in_another():
+    """As fixtures of pytest-asyncio and start-up hooks of frameworks do."""
+
+    async def main() -> None:
+        async with fake_cluster() as cluster:
+            nsqd = cluster.nsqd()
+            nsqd.put(b"x")
+            stack = AsyncExitStack()
+
+            async def start() -> tuple[Producer, Consumer]:
+                options = cluster.options()
+                producer = open_producer(nsqd.address, options=options)
+                consumer = open_consumer("orders", "billing", nsqd=nsqd.address, options=options)
+                return (
+                    await stack.enter_async_context(producer),
+                    await stack.enter_async_context(consumer),
+                )
+
+            producer, consumer = await asyncio.create_task(start())
+            await producer.publish("orders", b"y")
+            await (await anext(consumer)).finish()
+            await asyncio.create_task(stack.aclose())
+            assert nsqd.commands[-1] == "CLS"
+            assert nsqd.published == [b"y"]
+            assert not nsqd.sessions
+
+    asyncio.run(main())
+
+
+def test_program_does_not_wait_for_a_name_server_that_hangs(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", _hangs(released))
+
+    async def main() -> None:
+        async with open_producer("slow.example:4150"):
+            await asyncio.sleep(0.05)
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 3
+    released.set()
+
+
+def _hangs(released: threading.Event) -> Callable[..., object]:
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> object:
+        if host == "slow.example" and not kwargs.get("flags"):
+            released.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return real(host, port, *args, **kwargs)
+
+    return getaddrinfo

@@ -260,7 +260,8 @@ async def open_nsqd(
     with TemporaryDirectory(prefix="nsqd-memory-") as directory:
         store = DiskStore(directory, warn=log.warning)
         broker = Broker(EngineSettings(mem_queue_size=IN_MEMORY), store, WALL_CLOCK)
-        async with background(anyio.lowlevel.checkpoint) as tasks:
+        failures: list[Exception] = []  # raised where the block is left
+        async with background(anyio.lowlevel.checkpoint, failures.append) as tasks:
             nsqd = Nsqd(address, broker, tasks, settings)
             tasks.start(nsqd._keep_time)
             yield nsqd

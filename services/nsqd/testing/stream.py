@@ -9,12 +9,13 @@ from attrs import Factory, define
 
 @define(eq=False)
 class MemoryStream:
-    """One end of a stream in memory; sending never waits for the other end."""
+    """One end of a stream in memory; sending waits only for an end that is frozen."""
 
     _chunks: deque[bytes] = Factory(deque)
     _other: "MemoryStream | None" = None
     _closed: bool = False
     _news: anyio.Event | None = None
+    _frozen: anyio.Event | None = None
 
     async def receive(self, max_bytes: int = 65536, /) -> bytes:
         """What the other end sent with one call, whatever its size."""
@@ -31,6 +32,8 @@ class MemoryStream:
     async def send(self, item: bytes, /) -> None:
         """Send ``item``; raises if either end is closed."""
         await anyio.lowlevel.checkpoint()
+        while self._other is not None and self._other._frozen is not None:
+            await self._other._frozen.wait()
         if self._closed:
             raise anyio.ClosedResourceError
         if not self.send_nowait(item):
@@ -45,6 +48,17 @@ class MemoryStream:
         other._wake()
         return True
 
+    def freeze(self) -> None:
+        """Let the other end's `send` wait until `thaw`, as when nobody reads here."""
+        if self._frozen is None:
+            self._frozen = anyio.Event()
+
+    def thaw(self) -> None:
+        """Take in again what the other end sends."""
+        if self._frozen is not None:
+            self._frozen.set()
+            self._frozen = None
+
     async def aclose(self) -> None:
         """Close it; the other end gets what was sent before."""
         self.close()
@@ -53,6 +67,7 @@ class MemoryStream:
     def close(self) -> None:
         """Close it; the other end gets what was sent before."""
         self._closed = True
+        self.thaw()
         self._chunks.clear()
         self._wake()
         if self._other is not None:

@@ -6,11 +6,14 @@ reader hands a chunk's messages on as one list, answers heartbeats, and gives
 responses to those who wait for them, first come first served: nsqd answers the
 commands of a connection in their order.
 
+An error that is not about one message answers the oldest command. nsqd closes
+the connection then and looks at no command behind that one; until it has closed,
+answers are still read, in case it goes on all the same.
+
 A connection never reconnects and never outlives `Connection.run`; whoever still
 waits for an answer when it ends gets `ConnectionLost`.
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -19,14 +22,14 @@ import anyio
 import anyio.lowlevel
 from attrs import Factory, define
 
-from nsqclient.connection.handshake import AUTH_CODES, Negotiated, close_at_once, shake_hands
-from nsqclient.connection.stream import READ_SIZE, STREAM_ERRORS
+from nsqclient.connection.handshake import AUTH_CODES, Negotiated, shake_hands
+from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, close_at_once
 from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
-from nsqclient.core.options import ConnectionOptions, Stream
+from nsqclient.core.log import RateLimited
+from nsqclient.core.loop import Loop, running_loop
+from nsqclient.core.options import ConnectionOptions, Stream, in_seconds
 from nsqcore.wire.client_commands import NOP, START_CLOSE
 from nsqcore.wire.frames import BadFrame, ErrorFrame, Frame, FrameParser, Messages, Response
-
-log = logging.getLogger("nsqclient")
 
 # Errors about one message; nsqd leaves the connection open (TCP protocol spec, FIN, REQ, TOUCH).
 ABOUT_A_MESSAGE = frozenset({"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"})
@@ -34,6 +37,13 @@ ABOUT_A_MESSAGE = frozenset({"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"})
 # A deadline is moved on no more often than this: doing it with each chunk costs a tenth of a round
 # trip. Seconds.
 SIGN_OF_LIFE = 1.0
+
+# How long a peer that has refused something, or taken no more, is listened to. Seconds.
+LAST_WORDS = 1.0
+
+# Bytes that wait to be sent on one connection before publishers have to wait: three of the largest
+# commands that nsqd takes by default.
+MAX_PENDING = 16 * 1024 * 1024
 
 
 @define(eq=False)
@@ -45,21 +55,19 @@ class Reply:
     """
 
     done: anyio.Event = Factory(anyio.Event)
-    data: bytes = b""
     error: ProtocolError | ConnectionLost | None = None
+    then: Callable[[], None] | None = None
 
-    def resolve(self, data: bytes, error: ProtocolError | ConnectionLost | None = None) -> None:
-        """Hand the answer over to who waits."""
-        self.data, self.error = data, error
+    def resolve(self, error: ProtocolError | ConnectionLost | None = None) -> None:
+        """Hand the answer over to who waits, and call ``then``."""
+        self.error = error
         self.done.set()
+        if self.then is not None:
+            self.then()
 
 
-def _ignore_messages(records: list[bytes]) -> None:
-    log.warning("nsqclient: dropping %d messages nobody subscribed to", len(records))
-
-
-def _ignore_error(frame: ErrorFrame) -> None:
-    log.warning("nsqclient: nsqd says %s", frame.data.decode("utf-8", "replace"))
+_unwanted = RateLimited("nsqclient: nsqd %s: dropping %d messages nobody subscribed to")
+_complaints = RateLimited("nsqclient: nsqd %s says %s")
 
 
 @define(eq=False)
@@ -68,10 +76,14 @@ class Connection:
 
     Attributes:
         negotiated: what nsqd granted.
-        on_messages: called with the records of each chunk, in order.
+        on_messages: called with the records of each chunk, in order; None drops them.
         on_message_error: called when nsqd refuses a FIN, REQ or TOUCH.
+        on_room: called when there is room again, after `is_full`.
         close_wait: set when nsqd has answered a CLS: no message comes any more.
-        error: why the connection ended; None while it lives.
+        error: why the connection ended, or is about to; None while commands can be sent.
+        refusal: the error frame that nsqd ended the connection with, if it was one.
+        refused_command: whether that was the answer to a command.
+        pending: bytes that wait to be sent.
     """
 
     address: str
@@ -79,10 +91,15 @@ class Connection:
     _stream: Stream
     _early: bytes
     _dead_after: float
-    on_messages: Callable[[list[bytes]], None] = _ignore_messages
-    on_message_error: Callable[[ErrorFrame], None] = _ignore_error
+    on_messages: Callable[[list[bytes]], None] | None = None
+    on_message_error: Callable[[ErrorFrame], None] | None = None
+    on_room: Callable[[], None] | None = None
     close_wait: anyio.Event = Factory(anyio.Event)
     error: ConnectionLost | ProtocolError | None = None
+    refusal: ProtocolError | None = None
+    refused_command: bool = False
+    pending: int = 0
+    loop: Loop = Factory(running_loop)
     _parser: FrameParser = Factory(FrameParser)
     _outbox: list[bytes] = Factory(list)
     _wake: anyio.Event = Factory(anyio.Event)
@@ -90,32 +107,46 @@ class Connection:
     _replies: deque[Reply] = Factory(deque)
     _unsent: int = 0  # how many of the last replies' commands are still in the outbox
     _sending: bool = False
+    _answered_last: bool = False  # whether an OK came after the refusal
 
     def send(self, command: bytes) -> None:
-        """Put a command that has no answer into the outbox. After the end: does nothing."""
+        """Put a command that has no answer into the outbox. After the end: does nothing.
+
+        Raises:
+            RuntimeError: called from another thread than the event loop's.
+        """
+        self.loop.check_thread()
         if self.error is None:
+            self.pending += len(command)
             self._outbox.append(command)
             if len(self._outbox) == 1:
                 self._wake.set()
 
     def request(self, command: bytes) -> Reply:
-        """Put a command into the outbox; its answer comes in the returned `Reply`."""
+        """Put a command that nsqd answers with OK into the outbox.
+
+        Raises:
+            RuntimeError: called from another thread than the event loop's.
+        """
+        self.loop.check_thread()
         reply = Reply()
         if self.error is not None:
-            reply.resolve(b"", ConnectionLost(str(self.error)))
+            reply.resolve(ConnectionLost(str(self.error)))
             return reply
         self._replies.append(reply)
         self._unsent += 1
         self.send(command)
         return reply
 
-    async def ask(self, command: bytes) -> bytes:
-        """The answer to ``command``; raises what came instead of one."""
-        reply = self.request(command)
-        await reply.done.wait()
-        if reply.error is not None:
-            raise reply.error
-        return reply.data
+    async def answered(self) -> None:
+        """Return when no command waits for its answer."""
+        while self._replies:
+            await self._replies[-1].done.wait()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be sent that publishers should wait for `on_room`."""
+        return self.pending >= MAX_PENDING
 
     async def run(self) -> None:
         """Send and receive until the connection ends; returns then, with ``error`` set.
@@ -157,17 +188,19 @@ class Connection:
     async def _read(self, scope: anyio.CancelScope) -> None:
         data = self._early
         noted = -math.inf
+        now = self.loop.now
         try:
             with anyio.CancelScope() as quiet:
                 while True:
                     for frame in self._parser.feed(data) if data else ():
                         self._take(frame)
-                    if self.error is not None:
+                    if self.error is not None and not (self.refusal and self._replies):
                         break
-                    now = anyio.current_time()
-                    if now - noted >= SIGN_OF_LIFE:
-                        noted = now
-                        quiet.deadline = now + self._dead_after + SIGN_OF_LIFE
+                    if self.refusal is not None:
+                        quiet.deadline = min(quiet.deadline, now() + LAST_WORDS)
+                    elif now() - noted >= SIGN_OF_LIFE:
+                        noted = now()
+                        quiet.deadline = noted + self._dead_after + SIGN_OF_LIFE
                     data = await self._stream.receive(READ_SIZE)
             if quiet.cancelled_caught:
                 text = f"nsqd {self.address}: no sign of life for {self._dead_after:g} s"
@@ -196,22 +229,32 @@ class Connection:
                 outbox.clear()
                 self._unsent = 0
                 await self._stream.send(data)
+                was_full = self.is_full
+                self.pending -= len(data)
+                if was_full and not self.is_full and self.on_room is not None:
+                    self.on_room()
         except STREAM_ERRORS as error:
             # What nsqd said before it hung up may still be unread: the reader gets the last word,
             # for as long as it takes nsqd to close, not longer.
-            with anyio.move_on_after(1.0):
+            with anyio.move_on_after(LAST_WORDS):
                 await anyio.sleep_forever()
             self.fail(ConnectionLost(f"nsqd {self.address}: {error.__cause__ or error!r}"))
             scope.cancel()
 
     def _take(self, frame: Frame) -> None:
         if isinstance(frame, Messages):
-            self.on_messages(frame.records)
+            if self.on_messages is not None:
+                self.on_messages(frame.records)
+            else:
+                _unwanted.warning(self.address, len(frame.records))
         elif isinstance(frame, Response):
             self._response(frame.data)
         elif isinstance(frame, ErrorFrame):
             if frame.code in ABOUT_A_MESSAGE:
-                self.on_message_error(frame)
+                if self.on_message_error is not None:
+                    self.on_message_error(frame)
+                else:
+                    _complaints.warning(self.address, frame.data.decode("utf-8", "replace"))
             else:
                 self._refused(frame)
         elif isinstance(frame, BadFrame):
@@ -222,26 +265,39 @@ class Connection:
             self.send(NOP)
         elif data == b"CLOSE_WAIT":
             self.close_wait.set()
-        elif self._replies:
-            self._replies.popleft().resolve(data)
+        elif data == b"OK" and self._replies:
+            self._replies.popleft().resolve()
+            self._answered_last = True
         else:
             self.fail(ProtocolError(f"nsqd {self.address}: unasked response {data[:100]!r}"))
 
     def _refused(self, frame: ErrorFrame) -> None:
-        """An error that ends the connection: it answers the oldest command, nsqd reads no other."""
+        """An error that ends the connection: it answers the oldest command."""
         text = f"nsqd {self.address}: {frame.data.decode('utf-8', 'replace')}"
         kind = AuthFailed if frame.code in AUTH_CODES else ProtocolError
         error = kind(text, code=frame.code)
+        self._drop_unsent(error)
         if self._replies:
-            self._replies.popleft().resolve(b"", error)
-            self._unsent = len(self._replies)
+            self._replies.popleft().resolve(error)
+            self.refused_command = True
+        self._answered_last = False
+        self.refusal = error
         self.fail(error)
+
+    def _drop_unsent(self, error: ProtocolError) -> None:
+        """What is still in the outbox was certainly not seen; it is not sent any more."""
+        for _ in range(self._unsent):
+            self._replies.pop().resolve(ConnectionLost(str(error)))
+        self._unsent = 0
+        self._outbox.clear()
 
     def _end(self, error: ConnectionLost | ProtocolError) -> None:
         self.fail(error)
         sent = len(self._replies) - self._unsent
+        if self.refusal is not None and not self._answered_last:
+            sent = 0  # nsqd looked at nothing behind the command that it refused
         for number, reply in enumerate(self._replies):
-            reply.resolve(b"", ConnectionLost(str(error), sent=number < sent))
+            reply.resolve(ConnectionLost(str(error), sent=number < sent))
         self._replies.clear()
         self._outbox.clear()
         self.close_wait.set()
@@ -259,4 +315,6 @@ async def connect(address: str, options: ConnectionOptions) -> Connection:
     """
     stream, early, negotiated = await shake_hands(address, options)
     # nsqd sends a heartbeat each interval; two of them missed and it is gone (as nsqd has it too).
-    return Connection(address, negotiated, stream, early, 2 * options.heartbeat_interval + 1)
+    return Connection(
+        address, negotiated, stream, early, 2 * in_seconds(options.heartbeat_interval) + 1
+    )

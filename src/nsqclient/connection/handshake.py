@@ -10,16 +10,15 @@ from struct import Struct
 import anyio
 from attrs import define, field, frozen
 
+from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, close_at_once
 from nsqclient.connection.stream import (
-    READ_SIZE,
-    STREAM_ERRORS,
     Codec,
     CompressedStream,
     dial,
     upgrade_to_tls,
 )
 from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
-from nsqclient.core.options import ConnectionOptions, Stream
+from nsqclient.core.options import ConnectionOptions, Stream, in_seconds
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands
@@ -107,14 +106,14 @@ async def shake_hands(address: str, options: ConnectionOptions) -> tuple[Stream,
     """
     wire: _Wire | None = None
     try:
-        with anyio.fail_after(options.connect_timeout):
+        with anyio.fail_after(in_seconds(options.connect_timeout)):
             wire = _Wire(address, await (options.dial or dial)(address))
             negotiated = await _negotiate(wire, options)
     except BaseException as error:
         if wire is not None:
             await close_at_once(wire.stream)
         if isinstance(error, TimeoutError):
-            text = f"nsqd {address}: no answer within {options.connect_timeout:g} s"
+            text = f"nsqd {address}: no answer within {in_seconds(options.connect_timeout):g} s"
             raise ConnectionLost(text) from error
         if isinstance(error, anyio.EndOfStream):
             raise ConnectionLost(f"nsqd {address}: hung up during the handshake") from error
@@ -124,16 +123,6 @@ async def shake_hands(address: str, options: ConnectionOptions) -> tuple[Stream,
             ) from error
         raise
     return wire.stream, wire.rest, negotiated
-
-
-async def close_at_once(stream: Stream) -> None:
-    """Close ``stream`` without any close; it takes no time and cannot be cancelled."""
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        try:
-            await stream.aclose()
-        except STREAM_ERRORS:
-            return
 
 
 async def _negotiate(wire: _Wire, options: ConnectionOptions) -> Negotiated:
@@ -166,7 +155,8 @@ async def _upgrade(wire: _Wire, options: ConnectionOptions, fields: dict[str, ob
     if fields.get("snappy") and options.snappy:
         codec = SnappyCodec()
     elif fields.get("deflate") and options.deflate:
-        codec = DeflateCodec(int(_number(fields, "deflate_level", options.deflate)))
+        level = int(_number(fields, "deflate_level", options.deflate))
+        codec = DeflateCodec(level if level in range(1, 10) else options.deflate)
     if codec is not None:
         wire.stream, wire.rest = CompressedStream(wire.stream, codec, wire.rest), b""
         await _confirmed(wire)

@@ -13,6 +13,7 @@ import anyio.to_thread
 from anyio.streams.tls import TLSStream
 from attrs import define
 
+from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, connect_tcp, connect_unix
 from nsqclient.core.errors import ConnectionLost, ProtocolError
 from nsqclient.core.options import Stream
 from nsqcore.addresses import AddressError, is_host, parse_host_port
@@ -21,18 +22,6 @@ from nsqcore.net.reasons import failure_reason
 from nsqcore.tls import system_tls
 
 DEFAULT_PORT = 4150
-
-# How much one read may bring: a few hundred usual messages, and cheap to allocate.
-READ_SIZE = 65536
-
-# What a peer's stream may break with; each ends the connection, none ends the program.
-STREAM_ERRORS = (
-    OSError,
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    anyio.EndOfStream,
-    ssl.SSLError,
-)
 
 
 class Codec(Protocol):
@@ -86,12 +75,12 @@ async def dial(address: str) -> Stream:
     """
     path = unix_path(address)
     if path is not None:
-        return await anyio.connect_unix(path)
+        return await connect_unix(path)
     try:
         host, port = split_address(address)
-        return await anyio.connect_tcp(host, port)
     except ValueError as error:  # of a host that cannot even be looked up
         raise OSError(str(error)) from error
+    return await connect_tcp(host, port)
 
 
 async def tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:

@@ -18,7 +18,7 @@ from nsqclient.consuming.rdy import ConnectionRdy
 from nsqclient.consuming.subscription import Subscription
 from nsqclient.core.background import Background
 from nsqclient.core.errors import ClientError
-from nsqclient.core.options import ConnectionOptions
+from nsqclient.core.options import ConnectionOptions, in_seconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
 from nsqcore.wire import client_commands as commands
 
@@ -46,7 +46,7 @@ class ConnectionManager:
             self.tasks.start(self._keep, source)
 
     async def _keep(self, source: Source) -> None:
-        retry = ReconnectDelay(self.options.max_reconnect_delay)
+        retry = ReconnectDelay(in_seconds(self.options.max_reconnect_delay))
         expected = True
         try:
             while source in self._wanted and not self.control.stopping:

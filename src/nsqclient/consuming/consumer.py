@@ -211,6 +211,9 @@ class Consumer:
         finally:
             conclude(message, error, None)
 
+    def _fail(self, error: Exception) -> None:
+        self._control.stop()
+
     async def _close_connections(self) -> None:
         control = self._control
         control.stop()
@@ -293,7 +296,7 @@ async def open_consumer(
     )
     consumer = Consumer(control, max_attempts, on_give_up, drain_timeout)
     fixed = frozenset(Source(topic, address) for address in nsqds) if topic else frozenset()
-    async with background(consumer._close_connections) as tasks:
+    async with background(consumer._close_connections, consumer._fail) as tasks:
         connections = ConnectionManager(
             channel, control, options or ConnectionOptions(), tasks, fixed
         )

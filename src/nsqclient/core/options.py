@@ -1,15 +1,17 @@
 """What a connection asks of nsqd, and how long the client waits for things.
 
-Durations are seconds, sizes are bytes.
+Durations are seconds or `datetime.timedelta`, sizes are bytes.
 """
 
 import platform
 import ssl
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Protocol
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
+from nsqclient.core.arguments import Duration, checked, function, seconds, switch, text, whole
 from nsqcore.app.version import release
 
 
@@ -28,8 +30,6 @@ class Stream(Protocol):
 
 Dial = Callable[[str], Awaitable[Stream]]
 
-_positive = validators.gt(0.0)
-
 
 @frozen(kw_only=True)
 class ConnectionOptions:
@@ -43,7 +43,8 @@ class ConnectionOptions:
         tls: True for TLS checked against the system's authorities, or a context of your own.
         deflate: compress with deflate at this level (1 to 9); 0 is off.
         snappy: compress with snappy. Not together with deflate.
-        auth_secret: sent by AUTH where nsqd asks for it.
+        auth_secret: sent by AUTH where nsqd asks for it, and to nsqlookupd.
+        lookupd_authorization: whether nsqlookupds get the secret, as ``Authorization: Bearer``.
         sample_rate: receive only this percentage of the messages (1 to 99); 0 is all of them.
         msg_timeout: how long nsqd waits for an answer to a message; None is nsqd's own setting.
         heartbeat_interval: how often nsqd asks for a sign of life.
@@ -54,27 +55,36 @@ class ConnectionOptions:
         dial: opens the stream to an address; default: TCP or a Unix socket.
     """
 
-    client_id: str | None = None
-    hostname: str | None = None
-    user_agent: str = field(factory=lambda: f"nsq-trio/{release()}")
-    topology_region: str = ""
-    topology_zone: str = ""
+    client_id: str | None = field(default=None, validator=checked(text, optional=True))
+    hostname: str | None = field(default=None, validator=checked(text, optional=True))
+    user_agent: str = field(factory=lambda: f"nsq-trio/{release()}", validator=checked(text))
+    topology_region: str = field(default="", validator=checked(text))
+    topology_zone: str = field(default="", validator=checked(text))
     tls: bool | ssl.SSLContext = False
-    deflate: int = field(default=0, validator=validators.and_(validators.ge(0), validators.le(9)))
-    snappy: bool = False
-    auth_secret: str | None = field(default=None, repr=False)
-    sample_rate: int = field(
-        default=0, validator=validators.and_(validators.ge(0), validators.le(99))
+    deflate: int = field(default=0, validator=checked(whole, highest=9))
+    snappy: bool = field(default=False, validator=checked(switch))
+    auth_secret: str | None = field(
+        default=None, repr=False, validator=checked(text, optional=True)
     )
-    msg_timeout: float | None = field(default=None, validator=validators.optional(_positive))
-    heartbeat_interval: float = field(default=30.0, validator=_positive)
-    output_buffer_size: int | None = None
-    output_buffer_timeout: float | None = None
-    connect_timeout: float = field(default=5.0, validator=_positive)
-    max_reconnect_delay: float = field(default=30.0, validator=_positive)
-    dial: Dial | None = None
+    lookupd_authorization: bool = field(default=True, validator=checked(switch))
+    sample_rate: int = field(default=0, validator=checked(whole, highest=99))
+    msg_timeout: Duration | None = field(
+        default=None, validator=checked(seconds, optional=True, lowest=0.001)
+    )
+    heartbeat_interval: Duration = field(default=30.0, validator=checked(seconds, lowest=0.001))
+    output_buffer_size: int | None = field(
+        default=None, validator=checked(whole, optional=True, lowest=-1)
+    )
+    output_buffer_timeout: Duration | None = field(
+        default=None, validator=checked(seconds, optional=True, lowest=-0.001)
+    )
+    connect_timeout: Duration = field(default=5.0, validator=checked(seconds, above=True))
+    max_reconnect_delay: Duration = field(default=30.0, validator=checked(seconds, above=True))
+    dial: Dial | None = field(default=None, validator=checked(function, optional=True))
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.tls, bool | ssl.SSLContext):
+            raise TypeError(f"tls is True, False or an SSLContext, not {type(self.tls).__name__}")
         if self.snappy and self.deflate:
             raise ValueError("a connection is compressed with snappy or with deflate, not both")
 
@@ -107,6 +117,11 @@ class ConnectionOptions:
         return fields
 
 
-def milliseconds(seconds: float) -> int:
-    """``seconds`` as the protocol has it: whole milliseconds, rounded."""
-    return round(seconds * 1000)
+def milliseconds(duration: Duration) -> int:
+    """``duration`` as the protocol has it: whole milliseconds, rounded."""
+    return round(in_seconds(duration) * 1000)
+
+
+def in_seconds(duration: Duration) -> float:
+    """``duration``, checked before, in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration

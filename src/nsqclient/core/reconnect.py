@@ -1,13 +1,13 @@
 """How long to wait before the next attempt to connect or to ask.
 
-Waits double from a tenth of a second up to a limit, and each is drawn from the
-upper half of its range, so that many clients of one server that went away do
-not all come back at the same instant.
+Waits double up to a limit, and each is drawn from the upper half of its range,
+so that many clients of one server that went away do not all come back at the
+same instant.
 """
 
 import random
 
-from attrs import define
+from attrs import define, field
 
 from nsqcore.backoff import Backoff
 
@@ -19,16 +19,20 @@ GOOD_LIFE = 5.0
 
 @define(eq=False)
 class ReconnectDelay:
-    """The waits between attempts; `succeeded` starts over."""
+    """The waits between attempts, in seconds; `succeeded` starts over."""
 
-    limit: float
+    longest: float
+    first: float = FIRST_DELAY
     failures: int = 0
+    _backoff: Backoff = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._backoff = Backoff(self.first, self.longest, jitter=0.5)
 
     def delay(self) -> float:
         """Seconds to wait after one more failure."""
         self.failures += 1
-        # From the upper half, so that many clients of one server do not all come back at once.
-        return Backoff(FIRST_DELAY, self.limit, jitter=0.5).pause(self.failures)
+        return self._backoff.pause(self.failures)
 
     def succeeded(self) -> None:
         """Start over with the shortest wait."""

@@ -1,14 +1,17 @@
 """Where metrics and tracing hook in.
 
-Every hook is a plain function and is called from the event loop: it must not
-block. One that raises is a bug of the caller's and ends what called it.
+Every hook is a plain function and is called from the event loop (``handling``
+of `nsqclient.sync`: in the thread of the handler): it must not block. What one
+raises is logged, and changes nothing: messages and connections go on.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from attrs import frozen
+from attrs import field, fields, frozen
 
+from nsqclient.core.arguments import function
+from nsqclient.core.log import RateLimited
 from nsqclient.messages.message import Message
 
 Handling = Callable[[Message], AbstractContextManager[object]]
@@ -25,8 +28,10 @@ class Hooks:
         received: with the messages of a chunk.
         answered: with a message that was finished, requeued or has expired (see its ``state``).
         backed_off: with the level of backing off, whenever it changes; 0 is none.
-        handling: gives a context manager wrapped round the handling of each message, by
-            `Consumer.run` and `Message.process`: the place for a trace's span.
+        gave_up: with a message that ``on_give_up`` has dealt with (see `open_consumer`).
+        handling: gives a context manager wrapped round the handling of each message and its
+            answer, by `Consumer.run`, `Message.process` and `Batch.process`: the place for a
+            trace's span. What it returns when it is left does not matter.
     """
 
     connected: Callable[[str], None] | None = None
@@ -35,4 +40,25 @@ class Hooks:
     received: Callable[[list[Message]], None] | None = None
     answered: Callable[[Message], None] | None = None
     backed_off: Callable[[int], None] | None = None
+    gave_up: Callable[[Message], None] | None = None
     handling: Handling | None = None
+    _failed: RateLimited = field(
+        init=False,
+        repr=False,
+        eq=False,
+        factory=lambda: RateLimited("nsqclient: the hook %s failed: %r"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for attribute in fields(Hooks):
+            if attribute.init and getattr(self, attribute.name) is not None:
+                function(getattr(self, attribute.name), attribute.name)
+
+    def call(self, name: str, *args: object) -> None:
+        """Call a hook, if it is there."""
+        hook = getattr(self, name)
+        if hook is not None:
+            try:
+                hook(*args)
+            except Exception as error:
+                self._failed.warning(name, error, exc_info=error)

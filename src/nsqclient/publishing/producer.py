@@ -6,23 +6,22 @@ outbox and waits for its answer, nsqd answers in order, so nobody waits for
 another's round trip.
 
 Each publish has one outcome: it returns, nsqd has the message; or it raises.
-What was certainly not published by one connection is tried with another. What
-may have been, because the answer never came, raises `ConnectionLost` with
-``sent`` true, unless ``resend`` asks for a second copy rather than an error.
+What was certainly not published by one nsqd is tried with another: also where
+one could not take it, because it drains or its disk is full. What may have been
+published, because the answer never came, raises `ConnectionLost` with ``sent``
+true, unless ``resend`` asks for a second copy rather than an error.
 """
 
-import logging
-import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from enum import Enum
 
 import anyio
 import anyio.lowlevel
 from attrs import Factory, define
 
-from nsqclient.connection.connection import Connection, connect
+from nsqclient.connection.connection import Connection
 from nsqclient.connection.stream import check_address
+from nsqclient.core.arguments import Duration, addresses, instance, switch
 from nsqclient.core.background import background
 from nsqclient.core.errors import (
     AuthFailed,
@@ -32,63 +31,50 @@ from nsqclient.core.errors import (
     ProtocolError,
     PublishError,
 )
+from nsqclient.core.loop import Loop, running_loop
 from nsqclient.core.options import ConnectionOptions, milliseconds
-from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
 from nsqclient.messages.hooks import Hooks
-from nsqcore.names import is_valid_name
+from nsqclient.publishing.bodies import Body, check_bodies, check_body, check_delay, check_topic
+from nsqclient.publishing.endpoint import Endpoint, EndpointState, is_unable
 from nsqcore.wire import client_commands as commands
-
-log = logging.getLogger("nsqclient")
-
-# A size is a signed 32-bit number on the wire; nsqd's own limits are far lower, and its to enforce.
-MAX_SIZE = 2**31 - 1
-
-Body = bytes | bytearray | memoryview
-"""What can be published; a copy is made of what could change."""
-
-
-class LinkState(Enum):
-    """What a publish may hope for from a link."""
-
-    TRYING = "an attempt to connect is under way"
-    UP = "connected"
-    DOWN = "the last attempt failed; the next one comes later"
 
 
 @define(eq=False)
-class Link:
-    """One nsqd of a producer: its connection while there is one."""
+class _Attempts:
+    """What one publish has tried so far.
 
-    address: str
-    state: LinkState = LinkState.TRYING
-    connection: Connection | None = None
-    error: ClientError | None = None
+    Attributes:
+        tried: the connections whose answer never came, or never could.
+        refusals: the nsqds that cannot take messages now, with what they said.
+        lost: the attempts that may have published the message.
+        dialled: whether the nsqds that are down were asked to connect at once.
+    """
 
-    @property
-    def usable(self) -> Connection | None:
-        """The connection, if it is alive."""
-        connection = self.connection
-        return None if connection is None or connection.error is not None else connection
+    tried: list[Connection] = Factory(list)
+    refusals: dict[Endpoint, ProtocolError] = Factory(dict)
+    lost: list[ConnectionLost] = Factory(list)
+    dialled: bool = False
 
 
 @define(eq=False, repr=False)
 class Producer:
     """Publishes to a set of nsqds. Made by `open_producer`."""
 
-    _options: ConnectionOptions
     _hooks: Hooks
-    _links: list[Link]
     _resend: bool
     _wait_when_down: bool
-    _turn: int = 0
+    _endpoints: list[Endpoint] = Factory(list)
+    _loop: Loop = Factory(running_loop)
+    _next: int = 0
     _closed: bool = False
+    _failure: Exception | None = None
     _changed: anyio.Event = Factory(anyio.Event)
 
     def __repr__(self) -> str:
-        addresses = ", ".join(link.address for link in self._links)
+        addresses = ", ".join(endpoint.address for endpoint in self._endpoints)
         return f"<Producer for {addresses}: {len(self.connected)} connected>"
 
-    async def publish(self, topic: str, body: Body, *, defer: float | None = None) -> None:
+    async def publish(self, topic: str, body: Body, *, defer: Duration | None = None) -> None:
         """Publish one message; returns when nsqd has it.
 
         If cancelled while waiting, the message may or may not have been published.
@@ -98,18 +84,19 @@ class Producer:
                 ``--max-req-timeout``.
 
         Raises:
-            PublishError: nsqd refused it, or the arguments cannot be sent; not published.
+            PublishError: nsqd refused it, every nsqd is unable to take it, or the arguments
+                cannot be sent; not published.
             ConnectionLost: no nsqd can be reached, or the answer never came (``sent``).
             AuthFailed: no nsqd takes our secret.
+            Closed: the producer is closed.
         """
-        _check_topic(topic)
-        checked = _checked(body)
+        check_topic(topic)
+        checked = check_body(body)
         if defer is None:
             command = commands.publish(topic, checked)
-        elif not 0 <= defer < math.inf:
-            raise PublishError(f"cannot defer by {defer:g} s", code="E_INVALID")
         else:
-            command = commands.publish_deferred(topic, checked, milliseconds(defer))
+            delay = milliseconds(check_delay(defer))
+            command = commands.publish_deferred(topic, checked, delay)
         await self._publish(command, topic, 1)
 
     async def publish_many(self, topic: str, bodies: Sequence[Body]) -> None:
@@ -117,170 +104,158 @@ class Producer:
 
         An empty list publishes nothing. Raises what `publish` raises.
         """
-        _check_topic(topic)
-        checked = [_checked(body) for body in bodies]
+        check_topic(topic)
+        checked = check_bodies(bodies)
         if not checked:
             await anyio.lowlevel.checkpoint()
             return
-        if sum(map(len, checked)) + 4 * len(checked) + 4 > MAX_SIZE:
-            raise PublishError("the bodies are too large for one command", code="E_BAD_BODY")
         await self._publish(commands.publish_many(topic, checked), topic, len(checked))
 
     async def wait_until_connected(self) -> None:
-        """Return when at least one nsqd is connected. Limit it with a cancel scope."""
+        """Return when at least one nsqd is connected. Limit it with a cancel scope.
+
+        Raises:
+            Closed: the producer is closed.
+        """
         await anyio.lowlevel.checkpoint()
         while not self.connected:
+            self._expect_open()
             await self._changed.wait()
 
     @property
     def connected(self) -> list[str]:
         """The addresses of the nsqds that are connected now."""
-        return [link.address for link in self._links if link.usable]
+        return [endpoint.address for endpoint in self._endpoints if endpoint.usable]
 
     async def _publish(self, command: bytes, topic: str, count: int) -> None:
-        report = self._hooks.published
-        if report is None:
+        if self._hooks.published is None:
             return await self._send(command)
-        began = anyio.current_time()
+        began = self._loop.now()
         try:
             await self._send(command)
         except ClientError as error:
-            report(topic, count, anyio.current_time() - began, error)
+            self._hooks.call("published", topic, count, self._loop.now() - began, error)
             raise
-        report(topic, count, anyio.current_time() - began, None)
+        self._hooks.call("published", topic, count, self._loop.now() - began, None)
         return None
 
     async def _send(self, command: bytes) -> None:
-        lost: list[ConnectionLost] = []
+        attempts = _Attempts()
         try:
-            await self._try(command, lost)
+            await self._try(command, attempts)
         except ClientError as error:
-            if lost and error is not lost[-1]:  # what an earlier attempt did stays uncertain
+            # What an earlier attempt did stays uncertain, whatever the last one says.
+            if attempts.lost and error is not attempts.lost[-1]:
                 raise ConnectionLost(str(error), sent=True) from error
             raise
 
-    async def _try(self, command: bytes, lost: list[ConnectionLost]) -> None:
-        """Send ``command`` until it has an answer; ``lost`` gets the attempts without one."""
-        tried: list[Connection] = []
+    async def _try(self, command: bytes, attempts: _Attempts) -> None:
+        """Send ``command`` until it has an answer."""
         while True:
-            connection = self._pick(tried)
-            if connection is None:
-                await self._wait_for_link()
+            endpoint = self._pick(attempts)
+            connection = None if endpoint is None else endpoint.usable
+            if endpoint is None or connection is None:
+                await self._wait_for_endpoint(attempts)
                 continue
-            reply = connection.request(command)
-            await reply.done.wait()
-            error = reply.error
-            if error is None:
+            reply = await endpoint.ask(connection, command)
+            if reply.error is None:
+                endpoint.accepted()
                 return
-            if isinstance(error, ProtocolError):
-                raise PublishError(str(error), code=error.code) from error
-            if error.sent:
-                lost.append(error)
-                if not self._resend:
-                    raise error
-            tried.append(connection)
-            # Whatever breaks connections one after the other may be this very message.
-            if len(tried) > len(self._links):
+            self._note(reply.error, endpoint, connection, attempts)
+
+    def _note(
+        self,
+        error: ProtocolError | ConnectionLost,
+        endpoint: Endpoint,
+        connection: Connection,
+        attempts: _Attempts,
+    ) -> None:
+        """Learn from an attempt that failed; raises if there is to be no other."""
+        refusal = connection.refusal
+        if isinstance(error, ProtocolError) and not is_unable(error):
+            raise PublishError(str(error), code=error.code) from error
+        if refusal is not None and is_unable(refusal) and not getattr(error, "sent", False):
+            # Said of this publish, or of the one before it: nsqd has neither.
+            attempts.refusals[endpoint] = refusal
+            endpoint.refused(self._loop.now())
+            return
+        if isinstance(error, ConnectionLost) and error.sent:
+            attempts.lost.append(error)
+            if not self._resend:
                 raise error
+        elif refusal is not None:
+            return  # another publish was refused, which says nothing of this one or of nsqd
+        attempts.tried.append(connection)
+        # Whatever breaks connections one after the other may be this very message.
+        if len(attempts.tried) > len(self._endpoints):
+            raise error
 
-    def _pick(self, tried: list[Connection]) -> Connection | None:
-        """The connection whose turn it is, of those that are up and were not tried."""
-        links = self._links
-        for _ in links:
-            self._turn = (self._turn + 1) % len(links)
-            connection = links[self._turn].usable
-            if connection is not None and connection not in tried:
-                return connection
-        return None
+    def _pick(self, attempts: _Attempts) -> Endpoint | None:
+        """The nsqd whose turn it is, of those that may take it; those in trouble come last."""
+        endpoints = self._endpoints
+        now: float | None = None
+        second: Endpoint | None = None
+        for _ in endpoints:
+            self._next = (self._next + 1) % len(endpoints)
+            endpoint = endpoints[self._next]
+            connection = endpoint.usable
+            if connection is None or connection.is_full or endpoint.is_reserved:
+                continue
+            if connection in attempts.tried or endpoint in attempts.refusals:
+                continue
+            if endpoint.unable_until:
+                now = self._loop.now() if now is None else now
+            if now is not None and now < endpoint.unable_until:
+                second = second or endpoint
+                continue
+            return endpoint
+        return second
 
-    async def _wait_for_link(self) -> None:
+    async def _wait_for_endpoint(self, attempts: _Attempts) -> None:
         """Return when a connection may be there; raise when there is nothing to wait for."""
-        if self._closed:
-            raise Closed("the producer is closed")
-        hopeful = self._wait_when_down or any(
-            link.state is LinkState.TRYING for link in self._links
-        )
-        # A connection that has just broken is still up by its state, until its task has noticed.
-        noticing = any(link.state is LinkState.UP for link in self._links)
-        if hopeful or noticing:
+        self._expect_open()
+        others = [e for e in self._endpoints if e not in attempts.refusals]
+        if others and not attempts.dialled:
+            attempts.dialled = True
+            for endpoint in others:
+                endpoint.connect_now()
+        # A connection that is up may have no room now, or have just broken, which its task has
+        # not noticed yet.
+        hopeful = any(e.state is not EndpointState.DOWN for e in others)
+        if hopeful or (self._wait_when_down and not attempts.refusals):
             await self._changed.wait()
             return
-        errors = [link.error for link in self._links if link.error is not None]
-        for error in errors:
-            if isinstance(error, AuthFailed):
-                raise AuthFailed(str(error), code=error.code) from error
+        if attempts.refusals:
+            *_, refusal = attempts.refusals.values()
+            raise PublishError(str(refusal), code=refusal.code) from refusal
+        errors = [e.error for e in self._endpoints if e.error is not None]
         reasons = "; ".join(map(str, errors))
+        if all(isinstance(error, AuthFailed) for error in errors):
+            code = next(error.code for error in errors if isinstance(error, AuthFailed))
+            raise AuthFailed(reasons, code=code) from errors[-1]
         raise ConnectionLost(f"no nsqd to publish to: {reasons}") from errors[-1]
 
-    async def _keep(self, link: Link) -> None:
-        retry = ReconnectDelay(self._options.max_reconnect_delay)
-        while True:
-            self._set(link, LinkState.TRYING)
-            began = anyio.current_time()
-            try:
-                connection = await connect(link.address, self._options)
-            except ClientError as error:
-                self._lose(link, error, LinkState.DOWN)
-            else:
-                await self._use(link, connection)
-                # nsqd may only have been restarted: publishes wait for the next attempt, which
-                # comes after a moment. Not with one that hangs up again and again.
-                state = LinkState.DOWN if retry.failures else LinkState.TRYING
-                if anyio.current_time() - began >= GOOD_LIFE:
-                    state = LinkState.TRYING
-                    retry.succeeded()
-                reason = connection.error or ConnectionLost(f"nsqd {link.address}: closed")
-                self._lose(link, reason, state)
-            delay = retry.delay()
-            log.warning("producer: %s; trying again in %.1f s", link.error, delay)
-            await anyio.sleep(delay)
+    def _expect_open(self) -> None:
+        if self._closed:
+            raise Closed("the producer is closed") from self._failure
 
-    async def _use(self, link: Link, connection: Connection) -> None:
-        """Offer a connection to publishes until it ends."""
-        link.connection = connection
-        self._set(link, LinkState.UP)
-        log.info("producer: connected to nsqd %s", link.address)
-        if self._hooks.connected is not None:
-            self._hooks.connected(link.address)
-        try:
-            await connection.run()
-        finally:
-            link.connection = None
-
-    def _lose(self, link: Link, error: ClientError, state: LinkState) -> None:
-        link.error = error
-        self._set(link, state)
-        if self._hooks.disconnected is not None:
-            self._hooks.disconnected(link.address, error)
-
-    def _set(self, link: Link, state: LinkState) -> None:
-        link.state = state
+    def _on_change(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
     async def _close(self) -> None:
         """Give the outboxes a moment: their publishers may have been cancelled."""
         self._closed = True
+        self._on_change()
         with anyio.move_on_after(1.0):
-            for link in self._links:
-                if link.connection is not None:
-                    await link.connection.flush()
-        self._changed.set()
+            for endpoint in self._endpoints:
+                if endpoint.connection is not None:
+                    await endpoint.connection.flush()
 
-
-def _check_topic(topic: str) -> None:
-    if not isinstance(topic, str) or not is_valid_name(topic):
-        raise PublishError(f"{topic!r} is not a valid topic name", code="E_BAD_TOPIC")
-
-
-def _checked(body: Body) -> bytes:
-    if not isinstance(body, bytes):
-        if not isinstance(body, bytearray | memoryview):
-            raise TypeError(f"a body is bytes, not {type(body).__name__}")
-        body = bytes(body)
-    if not 0 < len(body) <= MAX_SIZE:
-        raise PublishError(f"a body of {len(body)} bytes cannot be sent", code="E_BAD_MESSAGE")
-    return body
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._closed = True
+        self._on_change()
 
 
 @asynccontextmanager
@@ -296,6 +271,7 @@ async def open_producer(
 
     It connects in the background; the first publish waits for that. Publishes
     go round the connected nsqds; one that goes away is left out until it is back.
+    It may be entered in one task and left in another.
 
     Args:
         nsqd: TCP addresses, ``host:port`` or ``unix:/path``.
@@ -305,15 +281,19 @@ async def open_producer(
 
     Raises:
         ValueError: an address is wrong, or there is none.
+        TypeError: an argument is of a wrong type.
     """
-    addresses = [nsqd] if isinstance(nsqd, str) else list(nsqd)
-    if not addresses:
+    found = addresses(nsqd, "nsqd")
+    if not found:
         raise ValueError("nowhere to publish to: give the address of an nsqd")
-    links = [Link(check_address(address)) for address in addresses]
-    producer = Producer(
-        options or ConnectionOptions(), hooks or Hooks(), links, resend, wait_when_down
-    )
-    async with background(producer._close) as tasks:
-        for link in links:
-            tasks.start(producer._keep, link)
+    options = instance(options or ConnectionOptions(), ConnectionOptions, "options")
+    hooks = instance(hooks or Hooks(), Hooks, "hooks")
+    producer = Producer(hooks, switch(resend, "resend"), switch(wait_when_down, "wait_when_down"))
+    for address in found:
+        check_address(address)
+        endpoint = Endpoint(address, options, hooks, producer._on_change)
+        producer._endpoints.append(endpoint)
+    async with background(producer._close, producer._fail) as tasks:
+        for endpoint in producer._endpoints:
+            tasks.start(endpoint.run)
         yield producer

@@ -1,8 +1,10 @@
 """The version line, which client libraries match."""
 
 import re
+import tomllib
+from pathlib import Path
 
-from nsqcore.app.version import short_version_line, version_line
+from nsqcore.app.version import release, short_version_line, version_line
 
 PATTERN = r"^[a-z]+ v\d+\.\d+\.\d+(-[a-z]+)? \(built w/[a-z0-9.-]+\)"
 
@@ -19,3 +21,8 @@ def test_the_line_tells_whether_the_speed_ups_are_in_use():
 
 def test_utilities_tell_name_and_version_only():
     assert re.fullmatch(r"nsq_tail v\d+\.\d+\.\d+", short_version_line("nsq_tail"))
+
+
+def test_the_release_is_the_one_of_pyproject() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert release() == project["version"]
