@@ -26,8 +26,41 @@ UNSUPPORTED_VERSION = _refusal(505, "HTTP Version Not Supported: unsupported pro
 _LENGTHS = (4, 6, 17)
 # What a host and its port are made of (RFC 3986): names, addresses of both kinds, escapes.
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")
+_NON_ASCII = re.compile(rb"[\x80-\xff]")
 # A daemon goes by few names, each as long as a head at most: what was found out is kept.
 _is_host = lru_cache(32)(_HOST.fullmatch)
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether no line of ``data`` can need `mend_line`; bodies may say no where heads are fine."""
+    return data.isascii() and data.count(b"\n") == data.count(b"\r\n")
+
+
+def mend_line(line: bytes, *, is_first: bool, after_cr: bool) -> bytes:
+    """A line of a head as the parser wants it.
+
+    It may end in LF alone (RFC 9112, 2.2), as health checks made by hand do, and the target in
+    the first line may hold any byte, as if it was percent-encoded; the original takes both. The
+    lines that frame chunks are not for here: there leniency would help to smuggle.
+
+    Args:
+        is_first: the line is the request line, or the rest of it.
+        after_cr: the CR came before ``line``.
+    """
+    if line.endswith(b"\n") and not line.endswith(b"\r\n") and not (after_cr and line == b"\n"):
+        line = line[:-1] + b"\r\n"
+    if is_first and not line.isascii():
+        line = _NON_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line)
+    return line
+
+
+def declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The length of the body; None where there is no valid one."""
+    for name, value in headers:
+        if len(name) == len("Content-Length") and name.lower() == b"content-length":
+            value = value.strip()
+            return int(value) if value.isdigit() and len(value) < 20 else None
+    return None
 
 
 def find_refusal(version: str, headers: list[tuple[bytes, bytes]]) -> Response | None:

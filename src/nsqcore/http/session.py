@@ -19,7 +19,7 @@ import attrs
 import httptools
 import trio
 
-from nsqcore.http.heads import find_refusal
+from nsqcore.http.heads import declared_length, find_refusal, is_plain, mend_line
 from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
@@ -76,6 +76,8 @@ class HttpSession:
     # The request that is being read.
     _in_request: bool = attrs.field(default=False, init=False)
     _head_done: bool = attrs.field(default=False, init=False)
+    #: A CR was the last that came of it.
+    _after_cr: bool = attrs.field(default=False, init=False)
     #: Its head asks for another protocol: it is to be parsed once more without that.
     _offers_upgrade: bool = attrs.field(default=False, init=False)
     _url: bytes = attrs.field(default=b"", init=False)
@@ -118,7 +120,11 @@ class HttpSession:
         if self._last or not data:
             return Close(linger=LINGER)
         try:
-            self._feed(data)
+            if is_plain(data):
+                self._feed(data)
+            else:
+                self._feed_lines(data)
+            self._after_cr = data.endswith(b"\r")
         except httptools.HttpParserError as error:
             if not self._last:
                 logger.debug("http(%s): bad request: %s", self.peer.address, error)
@@ -137,6 +143,26 @@ class HttpSession:
         self._parser = None  # it refers back to us
         if self.on_closed is not None:
             self.on_closed()
+
+    def _feed_lines(self, data: bytes) -> None:
+        """Parse ``data`` line by line, but for bodies, each line as the parser wants it."""
+        position = 0
+        while position < len(data):
+            end = len(data)
+            if self._head_done:
+                length = declared_length(self._headers)
+                if length is not None:
+                    end = min(end, position + length - len(self._body))
+                    if end <= position:  # it has come, and nothing behind it is looked at
+                        return
+                piece = data[position:end]
+            else:
+                end = data.find(b"\n", position) + 1 or end
+                is_first = not (self._in_request and self._headers)
+                piece = mend_line(data[position:end], is_first=is_first, after_cr=self._after_cr)
+                self._after_cr = piece.endswith(b"\r")
+            position = end
+            self._feed(piece)
 
     def _feed(self, data: bytes) -> None:
         """Parse ``data``; where the parser stops at an ``Upgrade`` it goes on as if there was none.

@@ -253,6 +253,56 @@ def test_garbage_is_a_bad_request_and_the_end(talk, garbage):
     assert talk.closed
 
 
+def bare(stream: bytes) -> bytes:
+    """``stream`` with its heads' lines ended by LF alone."""
+    return stream.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_lines_of_a_head_may_end_in_lf_alone(talk, size):
+    request = b"POST /echo?a=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n"
+    body = b"a\nb\r\nc\n\xff"
+    stream = (bare(request) + body + request + body) * 2 + bare(PING) + PING
+    answers = b"".join(talk.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert statuses(answers) == [200] * 6
+    assert answers.count(b'["/echo",{"a":["1"]},"a\\nb\\r\\nc\\n\xc3\xbf"]') == 4
+    assert not talk.closed
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_a_target_may_hold_bytes_that_are_not_ascii(talk, size):
+    first = "GET /pïng HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    second = post("/echo?a=é&b=%C3%A9", b"x").replace(b"\xc3\xa9", b"\xc3\xa9")
+    third = b"POST /echo?a=\xff HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+    stream = first + second + third + PING
+    answers = b"".join(talk.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert statuses(answers) == [404, 200, 200, 200]
+    assert '{"a":["é"],"b":["é"]}'.encode() in answers
+    assert not talk.closed
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /echo HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\nContent-Length: 3\n\n"
+        b"3\r\nabc\r\n0\r\n\r\n",
+        b"POST /echo HTTP/1.1\nHost: x\nContent-Length: 3\nContent-Length: 4\n\nabcd",
+        b"POST /echo HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n",
+        b"POST /echo HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3;\nabc\r\n0\r\n\r\n",
+        b"POST /echo HTTP/1.1\nHost: x\nContent-Length : 3\n\nabc",
+        b"POST /echo HTTP/1.1\nHost: x\n Content-Length: 3\n\nabc",
+        b"POST /echo HTTP/1.1\nHost: x\rContent-Length: 3\n\nabc",
+        b"POST /echo HTTP/1.1\nHost: x\nContent-Length: +3\n\nabc",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_nothing_is_smuggled_in_lines_that_end_in_lf(talk, request_, size):
+    stream = request_ + PING
+    answers = b"".join(talk.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert statuses(answers) == [400]
+    assert talk.closed
+
+
 def test_a_broken_path_is_a_bad_request(talk):
     assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")) == [400]
 
