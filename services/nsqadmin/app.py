@@ -27,7 +27,7 @@ from nsqadmin.web.headers import add_security, compress, content_policy
 from nsqadmin.web.identity import Identity
 from nsqadmin.web.login import add_login
 from nsqadmin.web.pages import Pages, add_pages
-from nsqadmin.web.requests import check_origin, check_target, respond, wants_page
+from nsqadmin.web.requests import check_origin, check_target, raw_target, respond, wants_page
 from nsqadmin.web.static import add_static
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
         if g.principal.role is not None or is_open:
             return None
         if wants_page(request):
-            asked = quote(request.full_path.rstrip("?"), safe="")
+            asked = quote(raw_target(request), safe="")
             return redirect(f"{base}/login?next={asked}", 303)
         response = respond("UNAUTHORIZED", 401)
         response.headers["WWW-Authenticate"] = 'Basic realm="nsqadmin"'

@@ -1,22 +1,81 @@
-"""The pages of the site: `PAGES` is the one list of rules and the functions that make pages."""
+"""The pages of the site.
 
-from collections.abc import Callable
+`PAGES` is the one list: a rule, the function that makes the page, and what the query of its URL may
+say. Whatever else stands in a query is as if it were not there.
+"""
 
-from nsqadmin.pages.nodes import counter, lookup, node, nodes
-from nsqadmin.pages.topics import channel, topic, topics
-from nsqadmin.pages.topology import topology
-from nsqadmin.pages.view import Page
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-PageMaker = Callable[..., Page]
+import attrs
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
 
-PAGES: tuple[tuple[str, PageMaker], ...] = (
-    ("/", topics),
-    ("/topics", topics),
-    ("/topics/<topic>", topic),
-    ("/topics/<topic>/<channel>", channel),
-    ("/nodes", nodes),
-    ("/nodes/<node>", node),
-    ("/topology", topology),
-    ("/counter", counter),
-    ("/lookup", lookup),
+from nsqadmin.collect.history import RANGES
+from nsqadmin.drawing.graphite import SPANS
+from nsqadmin.pages import channels as all_channels
+from nsqadmin.pages import topics as all_topics
+from nsqadmin.pages.channel import CHANNEL_HOSTS, channel
+from nsqadmin.pages.channels import CHANNELS, channels
+from nsqadmin.pages.clients import CLIENTS
+from nsqadmin.pages.counter import counter
+from nsqadmin.pages.listing import Table
+from nsqadmin.pages.lookup import INACTIVE, lookup
+from nsqadmin.pages.node import NODE_TOPICS, node
+from nsqadmin.pages.nodes import NODES, nodes
+from nsqadmin.pages.topic import TOPIC_CHANNELS, TOPIC_HOSTS, topic
+from nsqadmin.pages.topics import TOPICS, topics
+from nsqadmin.pages.topology import QUERY, topology
+from nsqadmin.pages.view import DEFAULT_RANGE, Page
+
+# Parameters that any page may have, and their values: the spans of our charts and of Graphite's.
+_SPANS: Mapping[str, Collection[str]] = {
+    "range": frozenset(RANGES) - {DEFAULT_RANGE},
+    "t": frozenset(SPANS),
+}
+
+
+@attrs.frozen(eq=False)
+class PageRule:
+    """A page: where it is, what makes it, its tables, and the filters that ``show`` names."""
+
+    rule: str
+    make: Callable[..., Page]
+    tables: tuple[Table[Any], ...] = ()
+    filters: Collection[str] = ()
+
+    def arguments(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What this page understands of a URL's parameters; equal for URLs that show the same."""
+        found = {
+            name: given[name]
+            for name, values in {**_SPANS, "show": self.filters}.items()
+            if given.get(name) and given[name] in values
+        }
+        for table in self.tables:
+            found |= table.arguments(given)
+        return found
+
+
+PAGES: tuple[PageRule, ...] = (
+    PageRule("/", topics, (TOPICS,), all_topics.FILTERS),
+    PageRule("/topics", topics, (TOPICS,), all_topics.FILTERS),
+    PageRule("/topics/<topic>", topic, (TOPIC_HOSTS, TOPIC_CHANNELS)),
+    PageRule("/topics/<topic>/<channel>", channel, (CHANNEL_HOSTS, CLIENTS)),
+    PageRule("/channels", channels, (CHANNELS,), all_channels.FILTERS),
+    PageRule("/nodes", nodes, (NODES,)),
+    PageRule("/nodes/<node>", node, (NODE_TOPICS, CLIENTS)),
+    PageRule("/topology", topology, (QUERY,)),
+    PageRule("/counter", counter),
+    PageRule("/lookup", lookup, (INACTIVE,)),
 )
+
+_MAP = Map([Rule(page.rule, endpoint=str(index)) for index, page in enumerate(PAGES)])
+
+
+def find_page(path: str) -> tuple[PageRule, dict[str, str]] | None:
+    """The page at ``path`` (without the base path) and the names in it; None if there is none."""
+    try:
+        endpoint, names = _MAP.bind("").match(path, method="GET")
+    except HTTPException:
+        return None
+    return PAGES[int(endpoint)], dict(names)

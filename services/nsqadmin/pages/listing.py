@@ -14,6 +14,7 @@ T = TypeVar("T")
 Column = Callable[[Any], Any]
 SIZES = (25, 50, 100, 250)
 _DEFAULT_SIZE = 50
+_MAX_QUERY = 200
 
 
 @attrs.frozen
@@ -58,47 +59,74 @@ class Listing(Generic[T]):
         return "descending" if self.descending else "ascending"
 
 
-def listing(
-    rows: Sequence[T],
-    arguments: Mapping[str, str],
-    *,
-    columns: Mapping[str, Column],
-    text: Callable[[T], str],
-    default: str,
-    prefix: str = "",
-) -> Listing[T]:
-    """The page of ``rows`` that ``arguments`` ask for.
+@attrs.frozen(eq=False, kw_only=True)
+class Table(Generic[T]):
+    """A table of a page, before anybody has said what of it is wanted.
 
     Args:
         columns: what to order by, for each name that ``sort`` may have.
         text: where the words of ``q`` are looked for; all of them must be there.
         default: the order without ``sort``; ``-`` in front means the largest first.
     """
-    query = arguments.get(f"{prefix}q", "").strip()[:200]
-    words = query.lower().split()
-    found = [row for row in rows if _fits(text(row), words)] if words else list(rows)
-    asked = arguments.get(f"{prefix}sort", "") or default
-    if asked.removeprefix("-") not in columns:
-        asked = default
-    sort, descending = asked.removeprefix("-"), asked.startswith("-")
-    # Equal rows stay in the order they came in, whichever way the others are turned.
-    found.sort(key=columns[sort], reverse=descending)
-    size = _number(arguments.get(f"{prefix}per", ""), _DEFAULT_SIZE)
-    size = size if size in SIZES else _DEFAULT_SIZE
-    pages = max(1, -(-len(found) // size))
-    page = min(max(1, _number(arguments.get(f"{prefix}page", ""), 1)), pages)
-    return Listing(
-        rows=found[(page - 1) * size : page * size],
-        total=len(found),
-        all=len(rows),
-        page=page,
-        pages=pages,
-        size=size,
-        sort=sort,
-        descending=descending,
-        query=query,
-        prefix=prefix,
-    )
+
+    columns: Mapping[str, Column]
+    text: Callable[[T], str]
+    default: str = "name"
+    prefix: str = ""
+
+    def arguments(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What of the parameters of a URL concerns this table and is understood.
+
+        Two URLs for which this is equal show the same.
+        """
+        sort = self._sort(given)
+        size = _size(given.get(f"{self.prefix}per", ""))
+        page = _number(given.get(f"{self.prefix}page", ""), 1)
+        found = {
+            "q": _query(given.get(f"{self.prefix}q", "")),
+            "sort": "" if sort == self.default else sort,
+            "per": "" if size == _DEFAULT_SIZE else str(size),
+            "page": str(page) if page > 1 else "",
+        }
+        return {f"{self.prefix}{name}": value for name, value in found.items() if value}
+
+    def listing(self, rows: Sequence[T], arguments: Mapping[str, str]) -> Listing[T]:
+        """The page of ``rows`` that ``arguments`` ask for."""
+        query = _query(arguments.get(f"{self.prefix}q", ""))
+        words = query.lower().split()
+        found = [row for row in rows if _fits(self.text(row), words)] if words else list(rows)
+        asked = self._sort(arguments)
+        sort, descending = asked.removeprefix("-"), asked.startswith("-")
+        # Equal rows stay in the order they came in, whichever way the others are turned.
+        found.sort(key=self.columns[sort], reverse=descending)
+        size = _size(arguments.get(f"{self.prefix}per", ""))
+        pages = max(1, -(-len(found) // size))
+        page = min(max(1, _number(arguments.get(f"{self.prefix}page", ""), 1)), pages)
+        return Listing(
+            rows=found[(page - 1) * size : page * size],
+            total=len(found),
+            all=len(rows),
+            page=page,
+            pages=pages,
+            size=size,
+            sort=sort,
+            descending=descending,
+            query=query,
+            prefix=self.prefix,
+        )
+
+    def _sort(self, arguments: Mapping[str, str]) -> str:
+        asked = arguments.get(f"{self.prefix}sort", "")
+        return asked if asked.removeprefix("-") in self.columns else self.default
+
+
+def _query(value: str) -> str:
+    return " ".join(value[:_MAX_QUERY].split())
+
+
+def _size(value: str) -> int:
+    size = _number(value, _DEFAULT_SIZE)
+    return size if size in SIZES else _DEFAULT_SIZE
 
 
 def _fits(text: str, words: Sequence[str]) -> bool:

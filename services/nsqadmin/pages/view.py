@@ -29,6 +29,10 @@ _LABELS = {
 }
 
 
+# The span of charts where nobody asks for another.
+DEFAULT_RANGE = "30m"
+
+
 class NoSuchPage(Exception):
     """What the URL names is not in the cluster; the text says so."""
 
@@ -62,6 +66,11 @@ class View:
     path: str  # without the base path
     arguments: Mapping[str, str]
     graph_span: str = ""  # of Graphite's pictures, as this browser chose it last
+
+    @property
+    def own_path(self) -> str:
+        """The path of this page as URLs have it: no name in it can be taken for anything else."""
+        return "/".join(path_part(part) for part in self.path.split("/"))
 
     @property
     def now(self) -> float:
@@ -107,7 +116,7 @@ class View:
     def here(self, **changes: str) -> str:
         """This page with other query parameters; an empty value takes one away."""
         query = {**self.arguments, **changes}
-        return self.url(self.path, **{key: value for key, value in query.items() if value})
+        return self.url(self.own_path, **{key: value for key, value in query.items() if value})
 
     def others(self, *names: str) -> list[tuple[str, str]]:
         """The query parameters but for ``names``, for the hidden fields of a search form."""
@@ -117,7 +126,7 @@ class View:
     def span(self) -> str:
         """The span of time that charts show."""
         asked = self.arguments.get("range", "")
-        return asked if asked in RANGES else "30m"
+        return asked if asked in RANGES else DEFAULT_RANGE
 
     @property
     def spans(self) -> Sequence[str]:

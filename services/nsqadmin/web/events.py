@@ -28,6 +28,9 @@ from nsqadmin.web.pages import GRAPH_COOKIE, Pages
 MAX_STREAMS = 500
 # A proxy that drops silent connections does so after a minute at the earliest.
 _QUIET = 15.0
+_MAX_PARAMETERS = 50
+# Seconds of drawing at a stretch: some pages of a large cluster.
+_BURST = 0.25
 
 
 @attrs.define(eq=False)
@@ -36,9 +39,12 @@ class Streams:
 
     admin: Admin
     pages: Pages
+    burst: float = _BURST
     count: int = 0
     _drawn: dict[tuple[object, ...], tuple[str, Split]] = attrs.field(factory=dict)
     _drawn_of: int = -1
+    _spent: float = 0.0  # seconds of drawing for this snapshot
+    _turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def draw(
         self, principal: Principal, path: str, arguments: Mapping[str, str], graph_span: str = ""
@@ -51,12 +57,14 @@ class Streams:
         version = self.admin.collector.snapshot.version
         if version != self._drawn_of:
             self._drawn.clear()
-            self._drawn_of = version
-        key = (path, tuple(sorted(arguments.items())), principal.role, graph_span)
+            self._drawn_of, self._spent = version, 0.0
+        view = self.pages.view(principal, path, arguments, graph_span=graph_span)
+        key = (path, tuple(sorted(view.arguments.items())), principal.role, view.graph_span)
         if key not in self._drawn:
-            view = self.pages.view(principal, path, arguments, graph_span=graph_span)
-            whole = self.pages.renderer.main(view, self.pages.find(view))
+            began = trio.current_time()
+            whole = self.pages.renderer.main(view, self.pages.make(view))
             self._drawn[key] = (whole, split(whole))
+            self._spent += trio.current_time() - began
         return self._drawn[key]
 
     async def events(
@@ -85,7 +93,12 @@ class Streams:
                     continue
                 version = snapshot.version
                 try:
-                    whole, now = self.draw(principal, path, arguments, graph_span)
+                    async with self._turn:
+                        before_drawing = self._spent
+                        whole, now = self.draw(principal, path, arguments, graph_span)
+                        if self._spent > self.burst:
+                            # Whoever watches many different things leaves half the time to others.
+                            await trio.sleep(self._spent - before_drawing)
                 except NoSuchPage:
                     yield event("gone", {})
                     return
@@ -110,6 +123,17 @@ def event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
+def read_view(url: str, base: str) -> tuple[str, dict[str, str]]:
+    """Path (without ``base``) and parameters of the page that a stream is to keep up to date."""
+    try:
+        parts = urlsplit(url)
+        arguments = dict(parse_qsl(parts.query, max_num_fields=_MAX_PARAMETERS))
+    except ValueError:  # brackets that are no address; too many parameters
+        return "/", {}
+    path = unquote(parts.path)
+    return (path[len(base) :] if path.startswith(base) else path) or "/", arguments
+
+
 def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
     """Route ``/events?view=/topics/...``."""
     base = admin.options.base_path.rstrip("/")
@@ -119,14 +143,11 @@ def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -
     async def events() -> Response:
         if streams.count >= MAX_STREAMS:
             return Response("too many streams", 503, {"Retry-After": "30"})
-        asked = urlsplit(request.args.get("view", "/"))
-        path = unquote(asked.path)
-        path = path[len(base) :] if path.startswith(base) else path
-        arguments = dict(parse_qsl(asked.query)[:50])
+        path, arguments = read_view(request.args.get("view", "/"), base)
         principal: Principal = g.principal
         is_authorized = identity.authorization_check(request, principal)
         span = request.cookies.get(GRAPH_COOKIE, "")
-        stream = streams.events(principal, path or "/", arguments, is_authorized, graph_span=span)
+        stream = streams.events(principal, path, arguments, is_authorized, graph_span=span)
         response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back

@@ -9,13 +9,11 @@ from typing import Any
 import attrs
 from quart import Response, g, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
 
 from nsqadmin.admin import Admin
 from nsqadmin.auth.principals import Principal
 from nsqadmin.drawing.graphite import SPANS
-from nsqadmin.pages.catalogue import PAGES
+from nsqadmin.pages.catalogue import PAGES, find_page
 from nsqadmin.pages.render import Renderer
 from nsqadmin.pages.view import NoSuchPage, Page, View
 from nsqadmin.web.requests import wants_page
@@ -30,31 +28,31 @@ class Pages:
 
     admin: Admin
     renderer: Renderer = attrs.field(factory=Renderer)
-    _map: Map = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Prepare to find a page by its path."""
-        self._map = Map([Rule(rule, endpoint=str(i)) for i, (rule, _) in enumerate(PAGES)])
 
     def view(
         self, principal: Principal, path: str, arguments: Mapping[str, str], *, graph_span: str = ""
     ) -> View:
-        """The view of ``path`` (without the base path) at this moment."""
-        return View(
-            self.admin, principal, self.admin.collector.snapshot, path, arguments, graph_span
-        )
+        """The view of ``path`` (without the base path) at this moment.
 
-    def find(self, view: View) -> Page:
+        Of ``arguments``, the query of the URL, it has what the page understands.
+        """
+        snapshot = self.admin.collector.snapshot
+        found = find_page(path)
+        understood = found[0].arguments(arguments) if found else {}
+        span = graph_span if graph_span in SPANS and self.admin.options.graphite_url else ""
+        return View(self.admin, principal, snapshot, path, understood, span)
+
+    def make(self, view: View) -> Page:
         """The page of a view.
 
         Raises:
             NoSuchPage: there is none.
         """
-        try:
-            endpoint, names = self._map.bind("").match(view.path, method="GET")
-        except HTTPException as error:
-            raise NoSuchPage("There is no such page.") from error
-        return PAGES[int(endpoint)][1](view, **names)
+        found = find_page(view.path)
+        if found is None:
+            raise NoSuchPage("There is no such page.")
+        page, names = found
+        return page.make(view, **names)
 
     def error(self, view: View, status: int, title: str, text: str) -> Response:
         """A page that says what went wrong."""
@@ -81,7 +79,7 @@ def add_pages(app: QuartTrio, admin: Admin, pages: Pages) -> None:
         span = request.cookies.get(GRAPH_COOKIE, "")
         view = pages.view(g.principal, path, request.args.to_dict(), graph_span=span)
         try:
-            page = pages.find(view)
+            page = pages.make(view)
         except NoSuchPage as error:
             return pages.error(view, 404, "Not found", str(error))
         response = html(pages.renderer.page(view, page))
@@ -92,8 +90,8 @@ def add_pages(app: QuartTrio, admin: Admin, pages: Pages) -> None:
             )
         return response
 
-    for index, (rule, _) in enumerate(PAGES):
-        whole = base if rule == "/" and base else base + rule
+    for index, page in enumerate(PAGES):
+        whole = base if page.rule == "/" and base else base + page.rule
         app.add_url_rule(whole, f"page_{index}", show, methods=["GET"])
 
 

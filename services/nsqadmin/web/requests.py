@@ -25,6 +25,8 @@ from nsqcore.json import JsonError, decode_folded
 logger = logging.getLogger(__name__)
 
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# What a path may have without an escape (RFC 3986, 3.3), as the original writes it.
+_PATH_SAFE = "/$&+,:;=@"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -71,6 +73,13 @@ def check_query(request: Request) -> None:
         raise Refused(400, "INVALID_REQUEST") from error
 
 
+def raw_target(request: Request) -> str:
+    """Path and query of a request as URLs have them: names in it keep their escapes."""
+    path = quote(request.path, safe=_PATH_SAFE)
+    query = request.query_string.decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 def wants_page(request: Request) -> bool:
     """Whether a browser shows the answer to somebody, rather than a script reading it."""
     return "text/html" in request.headers.get("Accept", "")
@@ -79,9 +88,7 @@ def wants_page(request: Request) -> bool:
 def origin_of(request: Request) -> Origin:
     """What an action remembers of the request it came with."""
     principal: Principal = g.principal
-    query = request.query_string.decode("latin-1")
-    path = quote(request.path, safe="/$&+,:;=@")
-    url = f"{principal.scheme}://{principal.host}{path}" + (f"?{query}" if query else "")
+    url = f"{principal.scheme}://{principal.host}{raw_target(request)}"
     return Origin(principal=principal, user_agent=request.headers.get("User-Agent", ""), url=url)
 
 

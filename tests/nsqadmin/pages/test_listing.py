@@ -1,11 +1,12 @@
-from nsqadmin.pages.listing import listing
+from nsqadmin.pages.listing import Table
 
 ROWS = [(f"topic-{number:03d}", number % 7) for number in range(120)]
 COLUMNS = {"name": lambda row: row[0], "depth": lambda row: row[1]}
+TABLE = Table(columns=COLUMNS, text=lambda row: row[0])
 
 
 def show(**arguments):
-    return listing(ROWS, arguments, columns=COLUMNS, text=lambda row: row[0], default="name")
+    return TABLE.listing(ROWS, arguments)
 
 
 def test_a_page_shows_fifty_rows_in_the_default_order():
@@ -48,8 +49,13 @@ def test_a_click_on_a_number_shows_the_largest_first_and_then_the_smallest():
 
 
 def test_two_tables_of_a_page_do_not_mix_their_parameters():
-    found = listing(
-        ROWS, {"sort": "-depth", "c.page": "2"}, columns=COLUMNS, text=str, default="name",
-        prefix="c.",
-    )  # fmt: skip
+    table = Table(columns=COLUMNS, text=str, prefix="c.")
+    found = table.listing(ROWS, {"sort": "-depth", "c.page": "2"})
     assert (found.sort, found.page, found.parameter("q")) == ("name", 2, "c.q")
+
+
+def test_parameters_that_mean_the_same_are_the_same():
+    for same in ({}, {"x": "1"}, {"page": "1"}, {"page": "-7"}, {"sort": "name"}, {"sort": "no"},
+                 {"per": "50"}, {"per": "51"}, {"q": "  "}, {"c.page": "2"}):  # fmt: skip
+        assert TABLE.arguments(same) == {}
+    assert TABLE.arguments({"q": " a   b ", "page": "02"}) == {"q": "a b", "page": "2"}

@@ -1,14 +1,18 @@
 """Live updates: what a stream says after each look at the cluster."""
 
+import html
 import json
+import re
 from contextlib import aclosing
 
 import trio
+import trio.lowlevel
+from tests.fakes.fake_cluster import FakeNsqd, channel, topic
 
 from nsqadmin.auth.accounts import Role
 from nsqadmin.auth.principals import Principal
 from nsqadmin.pages.render import split
-from nsqadmin.web.events import Streams, difference
+from nsqadmin.web.events import Streams, difference, read_view
 from nsqadmin.web.pages import Pages
 
 ANN = Principal("ann", Role.ADMIN, "127.0.0.1:5")
@@ -114,3 +118,61 @@ def test_a_part_is_what_is_between_its_marks():
     page = split("<i><!--[a-->1<!--]--></i><b><!--[b--><u>2</u>\n<!--]--></b>")
     assert page.parts == {"a": "1", "b": "<u>2</u>\n"}
     assert page.skeleton == "<i><!--[a--></i><b><!--[b--></b>"
+
+
+async def test_fault_81_unknown_parameters_cost_no_drawing_of_their_own(site):
+    async with site() as s:
+        streams = Streams(s.admin, Pages(s.admin))
+        first = streams.draw(ANN, "/topics/orders", {})
+        for number in range(200):
+            for odd in ({f"x{number}": ""}, {"h.sort": f"no{number}"}, {"h.per": f"{number}1"},
+                        {"range": f"{number}"}, {"t": f"{number}"}, {"show": f"{number}"},
+                        {"q": f"{number}"}, {"c.page": f"-{number}"}):  # fmt: skip
+                assert streams.draw(ANN, "/topics/orders", odd) is first
+            assert streams.draw(ANN, "/topics/orders", {}, f"{number}h") is first
+        assert len(streams._drawn) == 1
+
+
+async def test_fault_81_who_watches_many_different_things_leaves_time_to_others(site):
+    async with site() as s:
+        streams = Streams(s.admin, Pages(s.admin), burst=0.0)
+
+        async def watch(number):
+            async with aclosing(
+                streams.events(ANN, "/topics/orders", {"c.q": f"{number}"}, lambda: True)
+            ) as stream:
+                async for block in stream:
+                    if block.startswith("event:"):
+                        return
+
+        seen = set()
+        async with trio.open_nursery() as nursery:
+            for number in range(60):
+                nursery.start_soon(watch, number)
+            with trio.fail_after(60):
+                while len(streams._drawn) < 60:
+                    seen.add(len(streams._drawn))
+                    await trio.lowlevel.checkpoint()
+        assert len(seen) > 30  # somebody else had a turn between most drawings
+
+
+async def test_fault_41_the_stream_of_an_ephemeral_channel_shows_the_channel(site):
+    name = "tail#ephemeral"
+    nsqd = FakeNsqd([topic("t#ephemeral", [channel(name, depth=77)])])
+    async with site([nsqd]) as s:
+        page = await s.page("/topics/t%23ephemeral/tail%23ephemeral")
+        view = html.unescape(re.search(r'data-view="([^"]*)"', page)[1])
+        assert view == "/topics/t%23ephemeral/tail%23ephemeral"
+        whole, _ = Streams(s.admin, Pages(s.admin)).draw(ANN, *read_view(view, ""))
+        assert ">77<" in whole
+        assert "No producers exist" not in whole
+
+
+def test_fault_41_the_view_of_a_stream_is_read_as_urls_are():
+    assert read_view("/admin/topics/a%23ephemeral?c.q=%26", "/admin") == (
+        "/topics/a#ephemeral",
+        {"c.q": "&"},
+    )
+    assert read_view("/admin", "/admin") == ("/", {})
+    assert read_view("http://[x", "") == ("/", {})
+    assert read_view("/?" + "a=1&" * 1000, "") == ("/", {})

@@ -11,6 +11,7 @@ PATHS = (
     "/topics",
     "/topics/orders",
     "/topics/orders/billing",
+    "/channels",
     "/nodes",
     "/topology",
     "/counter",
@@ -276,3 +277,28 @@ async def test_an_empty_list_of_nodes_says_why(site):
         assert "None has registered with nsqlookupd." in await s.page("/nodes")
     async with site([], nsqlookupd_http_addresses=("127.0.0.1:1",)) as s:
         assert "No nsqlookupd answers." in await s.page("/nodes")
+
+
+async def test_fault_44_a_channel_without_consumers_is_found_though_another_has_some(site):
+    nsqd = FakeNsqd(
+        [
+            topic("half", [channel("busy", [client()]), channel("lonely", depth=5)]),
+            topic("whole", [channel("both", [client()])]),
+        ]
+    )
+    async with site([nsqd]) as s:
+        idle = await s.page("/?show=idle")
+        assert "/topics/half" in idle
+        assert "/topics/whole" not in idle
+        assert "1 channel idle" in idle
+
+
+async def test_fault_44_one_page_lists_the_channels_of_all_topics(site):
+    async with site() as s:
+        every = await s.page("/channels")
+        assert "/topics/orders/billing" in every
+        assert "/topics/orders/archive" in every
+        idle = await s.page("/channels?show=idle")
+        assert "/topics/orders/archive" in idle
+        assert "/topics/orders/billing" not in idle
+        assert "No channel fits" in await s.page("/channels?q=nothing")

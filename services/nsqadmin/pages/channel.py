@@ -1,0 +1,41 @@
+"""The page of a channel."""
+
+from nsqadmin.collect.snapshot import channel_parts
+from nsqadmin.pages.clients import CLIENTS, user_agents
+from nsqadmin.pages.columns import CHANNEL_COLUMNS, CHARTS, quantiles
+from nsqadmin.pages.listing import Table
+from nsqadmin.pages.view import NoSuchPage, Page, View
+from nsqcore.cluster.stats import ChannelStats
+from nsqcore.names import is_valid_name
+
+CHANNEL_HOSTS: Table[ChannelStats] = Table(
+    columns=CHANNEL_COLUMNS,
+    text=lambda part: f"{part.hostname} {part.node}",
+    default="host",
+    prefix="h.",
+)
+
+
+def channel(view: View, *, topic: str, channel: str) -> Page:
+    """One channel: its nsqd and its consumers."""
+    found = view.snapshot.channel(topic, channel)
+    if found is None and not (is_valid_name(topic) and is_valid_name(channel)):
+        raise NoSuchPage(f"{topic!r} and {channel!r} cannot be the names of a topic and a channel.")
+    stats = found or ChannelStats(node="*", topic_name=topic, channel_name=channel, nodes=[])
+    parts = channel_parts(stats)
+    hosts = CHANNEL_HOSTS.listing(parts, view.arguments)
+    clients = [client for part in parts for client in part.clients or ()]
+    values = {
+        "channel": stats,
+        "topic_name": topic,
+        "name": channel,
+        "known": found is not None,
+        "hosts": hosts,
+        "clients": CLIENTS.listing(clients, view.arguments),
+        "agents": user_agents(clients),
+        "clients_missing": stats.client_count - len(clients),
+        "percentiles": quantiles([stats.latency]),
+        "delivery": stats.delivery_msg_count > 0,
+        "cards": view.cards(("channel", topic, channel), CHARTS) if parts else [],
+    }
+    return Page("channel.html", f"{topic} / {channel}", "topics", values)
