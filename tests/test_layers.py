@@ -33,7 +33,7 @@ FLOORS = [
 ]
 
 # Inside nsqd: a part may import those before it, and its own.
-NSQD = ["nsqd.storage", "nsqd.engine", "nsqd.client"]
+NSQD = ["nsqd.policies", "nsqd.storage", "nsqd.engine", "nsqd.client"]
 
 # Inside nsqadmin: each line may import those above it.
 NSQADMIN = [
@@ -55,6 +55,7 @@ FORBIDDEN = {
     "nsqcore.metrics": IO | {"time", "logging"},
     "nsqcore.net": IO - {"ssl"} | {"time", "logging"},
     "nsqd.engine": IO | {"time", "httptools"},
+    "nsqd.policies": IO | {"time", "logging", "os"},
     "nsqd.client": {"trio", "anyio", "asyncio", "socket", "select", "time"},
     "nsqlookupd.registry": IO | {"time"},
     "nsqlookupd.dispatch": IO | {"time"},

@@ -278,6 +278,10 @@ class NsqdOptions:
         0, "most consumers of a channel at this nsqd; 0 for no limit", check=at_least(0)
     )
 
+    policy_file: str = option(
+        "", "JSON file of policies, in force beside those set over HTTP; read again at SIGHUP"
+    )
+
     statsd_address: str = option(
         "", "UDP <addr>:<port> of a statsd daemon to push stats to", check=_statsd_address
     )

@@ -50,6 +50,8 @@ from nsqd.lookup.registrar import LookupRegistrar, LookupSettings
 from nsqd.lookup.topic_channels import TopicChannels
 from nsqd.metadata import BadMetadata, MetadataFile, load, restore
 from nsqd.options import NsqdOptions
+from nsqd.policies.policies import Policies
+from nsqd.policy_store import BadPolicyFile, PolicyStore
 from nsqd.readiness import Readiness
 from nsqd.sessions import Sessions
 from nsqd.settings import NsqdSettings, StoreSettings, nsqd_settings
@@ -78,6 +80,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
         raise OptionsError(f"failed to instantiate nsqd - {error}") from error
     with lock_directory(settings.store.path):
         broker = open_broker(settings)
+        policies = open_policies(settings)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         if full := metadata.save_at_start():
             broker.health.failed(full)
@@ -87,7 +90,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
             if listeners is None:
                 return
             with closing(listeners):
-                await assemble(settings, process, broker, metadata, listeners, tls).serve()
+                parts = broker, metadata, policies, listeners, tls
+                await assemble(settings, process, *parts).serve()
 
 
 def open_broker(settings: NsqdSettings) -> Broker:
@@ -111,6 +115,16 @@ def open_broker(settings: NsqdSettings) -> Broker:
     return broker
 
 
+def open_policies(settings: NsqdSettings) -> PolicyStore:
+    """The policies that are on disk. Raises OptionsError."""
+    policies = PolicyStore(Policies(), settings.store.path, settings.policy_file)
+    try:
+        policies.load()
+    except BadPolicyFile as error:
+        raise OptionsError(str(error)) from error
+    return policies
+
+
 def open_store(settings: StoreSettings) -> DiskStore:
     """The disk queues."""
     return DiskStore(
@@ -128,6 +142,7 @@ def assemble(
     process: Process,
     broker: Broker,
     metadata: MetadataFile,
+    policies: PolicyStore,
     listeners: Listeners,
     tls: ServerTls | None,
 ) -> "Nsqd":
@@ -166,6 +181,7 @@ def assemble(
         drain,
         sessions,
         lag,
+        policies,
     )
     return Nsqd(
         settings=settings,
@@ -211,6 +227,7 @@ def http_api(
     drain: Drain,
     sessions: Sessions,
     lag: LoopLag,
+    policies: PolicyStore,
 ) -> NsqdApi:
     """What the endpoints may use of these parts."""
     broker = clock.broker
@@ -231,6 +248,7 @@ def http_api(
         loop_lag=lambda: lag.seconds,
         checks=Readiness(broker, lag, drain, registrar).checks,
         gc_watch=GcWatch(),
+        policies=policies,
     )
 
 
@@ -263,7 +281,7 @@ class Nsqd:
                     self._start_tasks(tasks)
                     await tasks.start(self.reactor.run)
                     self._listen()
-                    self.process.on_reload = partial(certificates.reload, self.tls)
+                    self.process.on_reload = self._reload
                     if self.settings.drain_at_sigterm:
                         self.process.on_sigterm = self.drain.begin
                     garbage.tune()
@@ -273,6 +291,11 @@ class Nsqd:
                     tasks.cancel_scope.cancel()
             finally:
                 await self._save()
+
+    def _reload(self) -> None:
+        """What SIGHUP asks for: certificates and policies as their files have them now."""
+        certificates.reload(self.tls)
+        self.api.policies.reload()
 
     def _start_tasks(self, tasks: trio.Nursery) -> None:
         """Start what runs in the background; none of it can end the daemon."""

@@ -62,6 +62,7 @@ class NsqdSettings:
     http: HttpLimits
     config: dict[str, Any]
     info: dict[str, Any]
+    policy_file: str
 
 
 def nsqd_settings(options: NsqdOptions) -> NsqdSettings:
@@ -107,6 +108,7 @@ def nsqd_settings(options: NsqdOptions) -> NsqdSettings:
         ),
         config=config_values(options, "nsqd"),
         info=info(options),
+        policy_file=options.policy_file,
     )
 
 

@@ -181,6 +181,20 @@ async def test_the_log_tells_of_clients_in_the_lines_of_the_original(nsqd, caplo
         assert line in told
 
 
+async def test_the_policy_file_is_read_at_the_start_and_at_sighup(nsqd, tmp_path, caplog):
+    file = tmp_path / "policies.json"
+    file.write_text('{"policies": []}')
+    async with nsqd(policy_file=str(file)) as running:
+        assert await running.ask("GET", "/policy/list") == (200, b'{"policies":[]}')
+        running.process.on_reload()
+        assert f"POLICY: {file}: 0 policies" in caplog.text
+        file.write_text("[]")
+        running.process.on_reload()
+        assert f"POLICY: policies in {file}: expected" in caplog.text
+    said = await refused(NsqdOptions(data_path=str(tmp_path), policy_file=str(file)))
+    assert f"policies in {file}: expected" in said
+
+
 async def test_without_an_http_address_there_is_no_http(nsqd):
     async with nsqd(http_address="") as running:
         assert running.http is None

@@ -4,14 +4,14 @@ from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json
 from nsqcore.http.router import Router
 from nsqcore.operations import config
-from nsqd.http import admin, debug, info, metrics, probes, publish, stats
+from nsqd.http import admin, debug, info, metrics, policies, probes, publish, stats
 from nsqd.http.context import NsqdApi
 
 
 def build_router(api: NsqdApi) -> Router:
     """Every endpoint."""
     router = Router()
-    for module in (publish, info, stats, admin, metrics, probes):
+    for module in (publish, info, stats, admin, policies, metrics, probes):
         module.add_routes(router, api)
     config.add_routes(router, api.config, max_body=api.limits.max_msg_size)
     debug.add_routes(router)

@@ -10,6 +10,7 @@ from nsqd.client.session import Session
 from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
 from nsqd.http.memory import GcWatch
+from nsqd.policy_store import PolicyStore
 
 
 @frozen(kw_only=True)
@@ -64,6 +65,7 @@ class NsqdApi:
     loop_lag: Callable[[], float]
     checks: Callable[[], Mapping[str, str]]
     gc_watch: GcWatch
+    policies: PolicyStore
 
     @property
     def wall(self) -> int:

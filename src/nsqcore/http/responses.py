@@ -114,19 +114,24 @@ def json(value: Any, status: int = 200, *, versioned: bool = True) -> Response:
 
 
 class HttpError(NsqError):
-    """A request that is refused, with a status and the message clients look for."""
+    """A request that is refused, with a status and the message clients look for.
 
-    def __init__(self, status: int, message: str) -> None:
+    ``detail`` is for people: what was wrong, and what would be right.
+    """
+
+    def __init__(self, status: int, message: str, *, detail: str = "") -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
+        self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.status} {self.message}"
 
     def response(self) -> Response:
-        """``{"message": …}`` with the status."""
-        return json({"message": self.message}, self.status)
+        """``{"message": …}``, with ``detail`` if there is one, and the status."""
+        told = {"message": self.message}
+        return json({**told, "detail": self.detail} if self.detail else told, self.status)
 
 
 #: The answer to most successful requests that return nothing.

@@ -24,6 +24,9 @@ from nsqd.http.memory import GcWatch
 from nsqd.live_config import live_config
 from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.options import NsqdOptions
+from nsqd.policies.keys import KEYS
+from nsqd.policies.policies import Policies
+from nsqd.policy_store import PolicyStore
 from nsqd.readiness import Readiness
 from nsqd.settings import nsqd_settings
 from nsqd.storage.store import DiskStore
@@ -174,6 +177,7 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
             loop_lag=lambda: lag.seconds,
             checks=Readiness(broker, lag, drain, registrar).checks,
             gc_watch=GcWatch(),
+            policies=PolicyStore(Policies(supported=KEYS), str(tmp_path), settings.policy_file),
         )
         return Nsqd(broker, api, time, registrar, drain, lag, sessions)
 
