@@ -306,11 +306,22 @@ class Nsqd:
         tasks.start_soon(supervise, "disk", partial(sync.watch_health, broker))
         tasks.start_soon(supervise, "metadata", self.metadata.run)
         tasks.start_soon(supervise, "lag", self.lag.run)
+        tasks.start_soon(supervise, "garbage", garbage.MemoryWatch(self.messages_in_memory).run)
         tasks.start_soon(supervise, "topics", self.topic_channels.run)
         tasks.start_soon(supervise, "lookup", self.registrar.run)
         tasks.start_soon(supervise, "metrics", partial(threads.run_sync, metrics.preload))
         if self.settings.statsd.address:
             tasks.start_soon(supervise, "statsd", self._statsd().run)
+
+    def messages_in_memory(self) -> int:
+        """How many messages are held outside of the disk."""
+        topics = self.broker.topics.values()
+        queued = sum(topic.depth - topic.backend_depth for topic in topics)
+        return queued + sum(
+            channel.depth - channel.backend_depth + channel.in_flight_count + channel.deferred_count
+            for topic in topics
+            for channel in topic.channels.values()
+        )
 
     def _statsd(self) -> StatsdReporter:
         memory, wall = self.api.gc_watch.take, self.clock.wall

@@ -88,6 +88,8 @@ async def _serve(
     async with trio.open_nursery() as tasks:
         tasks.start_soon(supervise, "lag", lookupd.lag.run)
         tasks.start_soon(supervise, "timers", timeouts.timers.run)
+        registrations = partial(_registrations, lookupd.registry)
+        tasks.start_soon(supervise, "garbage", garbage.MemoryWatch(registrations).run)
         tasks.start_soon(supervise, "metrics", partial(threads.run_sync, metrics.preload))
         if lookupd.registry.topic_lifetime:
             tasks.start_soon(supervise, "topics", partial(_forget_idle_topics, lookupd))
@@ -105,6 +107,10 @@ async def _serve(
         reactor.stop_accepting()
         await reactor.close_clients(GRACE)
         tasks.cancel_scope.cancel()
+
+
+def _registrations(registry: Registry) -> int:
+    return sum(1 + len(topic.channels) + len(topic.producers) for topic in registry.topics.values())
 
 
 async def _forget_idle_topics(lookupd: Lookupd) -> None:

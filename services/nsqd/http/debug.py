@@ -1,10 +1,8 @@
 """/debug/…: the look into the process that every daemon has, and what only nsqd offers."""
 
-import ctypes
-import gc
 from functools import partial
 
-from nsqcore.app import threads
+from nsqcore.app import garbage, threads
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, text
 from nsqcore.http.router import Router
@@ -30,13 +28,5 @@ def set_block_rate(request: Request) -> Response:
 
 async def free_memory(_request: Request) -> Response:
     """POST /debug/freememory: collects garbage, and gives back to the system what is free."""
-    await threads.run_sync(_free_memory)
+    await threads.run_sync(garbage.collect)
     return _plain("")
-
-
-def _free_memory() -> None:
-    gc.collect()
-    # only the GNU C library has it; elsewhere the allocator decides
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
