@@ -12,6 +12,7 @@ import trio
 from nsqcore.app.pipes import end_by_broken_pipe
 from nsqcore.app.version import short_version_line
 from nsqctl.options import (
+    DESTRUCTIVE,
     LOOKUPD_VARIABLE,
     add_target,
     address,
@@ -156,7 +157,8 @@ def _add_actions(commands: Commands) -> None:
             parser.add_argument(
                 "--node", type=address, metavar="HOST:HTTP-PORT", help="on this nsqd only"
             )
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        if action in DESTRUCTIVE:
+            parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_top(commands: Commands) -> None:

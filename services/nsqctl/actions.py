@@ -11,10 +11,9 @@ import trio
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
+from nsqctl.options import DESTRUCTIVE
 from nsqctl.output import print_failures
 from nsqctl.target import is_unknown
-
-DESTRUCTIVE = ("delete", "empty", "tombstone")
 
 
 async def act(cluster: Cluster, given: argparse.Namespace) -> int:
@@ -34,6 +33,12 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
         print("nsqctl: nothing was done", file=sys.stderr)
         return 1
     status = print_failures(await _perform(cluster, action, topic, channel, node))
+    if action == "create" and channel and cluster.lookupds and not await _has_nsqd(cluster, topic):
+        print(
+            f"nsqctl: no nsqd has the topic {topic} yet: the nsqlookupds remember the channel, and"
+            " an nsqd that gets the topic makes it",
+            file=sys.stderr,
+        )
     print(f"{action} {what}{where}: {'done, but for the failures above' if status else 'done'}")
     return status
 
@@ -55,6 +60,14 @@ async def _complaint(cluster: Cluster, action: str, topic: str) -> str:
     if action == "delete" and cluster.lookupds:
         return ""  # nsqlookupds forget a topic also when no nsqd has it any more
     return f"no nsqd has the topic {topic}"
+
+
+async def _has_nsqd(cluster: Cluster, topic: str) -> bool:
+    try:
+        answer = await cluster.producers(topic)
+    except AllFailed:
+        return False
+    return bool(answer.value or answer.failures)
 
 
 async def _perform(

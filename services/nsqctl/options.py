@@ -12,6 +12,9 @@ from nsqcore.addresses import AddressError, is_host, join_host_port, parse_host_
 DEFAULT_LOOKUPD = "127.0.0.1:4161"
 LOOKUPD_VARIABLE = "NSQCTL_LOOKUPD_HTTP_ADDRESS"
 
+# Actions that cannot be undone: they ask first.
+DESTRUCTIVE = ("delete", "empty", "tombstone")
+
 # Ten bits of a message id tell the nsqd.
 MAX_NSQD = 1023
 

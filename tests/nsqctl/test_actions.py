@@ -107,13 +107,28 @@ def test_who_could_not_do_it_is_named_and_the_others_have_done_it(pair: Pair):
     assert topics(one)["orders"]
 
 
-def test_an_nsqd_that_has_no_such_channel_is_named(pair: Pair):
+def test_a_channel_of_one_nsqd_is_paused_there_and_the_other_is_not_asked(pair: Pair):
     one, other = pair.nsqds
     one.post("/channel/create?topic=orders&channel=only-here")
-    err = nsqctl("pause", "orders", "only-here", pair.option, status=1)[1]
-    assert other.http in err
-    assert "CHANNEL_NOT_FOUND" in err
+    out, err = nsqctl("pause", "orders", "only-here", pair.option)
+    assert out == "pause channel orders/only-here: done\n"
+    assert err == ""
     assert one.channel("orders", "only-here")["paused"]
+    assert not other.channel("orders", "only-here")
+
+
+def test_a_channel_that_no_nsqd_has_is_an_error(steady: Pair):
+    assert "CHANNEL_NOT_FOUND" in nsqctl("pause", "orders", "nosuch", steady.option, status=1)[1]
+
+
+def test_a_channel_made_where_no_nsqd_has_the_topic_is_said_to_be_only_remembered(pair: Pair):
+    err = nsqctl("create", "forgotten", "later", pair.option)[1]
+    assert "no nsqd has the topic forgotten yet" in err
+
+
+@pytest.mark.parametrize("action", ["create", "pause", "unpause"])
+def test_what_never_asks_has_no_yes(action: str):
+    assert "--yes" in nsqctl(action, "t", "--yes", status=2)[1]
 
 
 def test_a_topic_that_nobody_has_is_not_done(steady: Pair):

@@ -146,3 +146,8 @@ def test_a_closed_output_is_no_trouble(steady: Pair, command: str):
     line = f"{shlex.quote(NSQCTL)} {command} {steady.option} >&-"
     ended = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, timeout=PATIENCE)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_lookup_of_a_topic_that_no_nsqd_has_is_an_error_without_nsqlookupd_too(steady: Pair):
+    err = nsqctl("lookup", "nosuch", *steady.nsqd_options, status=1)[1]
+    assert err == "nsqctl: no nsqd has the topic nosuch\n"

@@ -98,6 +98,9 @@ async def lookup(cluster: Cluster, given: argparse.Namespace) -> int:
             raise
         print(f"nsqctl: no nsqlookupd knows the topic {given.topic}", file=sys.stderr)
         return 1
+    if not cluster.lookupds and not answer.value and not answer.failures:
+        print(f"nsqctl: no nsqd has the topic {given.topic}", file=sys.stderr)
+        return 1
     failures = answer.failures
     names: list[str] = []
     if cluster.lookupds:

@@ -6,11 +6,12 @@ concerned.
 """
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import attrs
 
 from nsqcore.cluster.lookupd import lookupd_nodes, lookupd_topic_producers, lookupd_topics
-from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_topics
+from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats, nsqd_topics
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError, ask_all
 
@@ -51,35 +52,37 @@ class Cluster:
         """
         if not self.lookupds:
             return await self._create_on_nsqds(topic, channel)
-        failures = await self._at_lookupds("/topic/create", {"topic": topic})
+        failures = await self._post(self.lookupds, "/topic/create", {"topic": topic})
         if not channel:
             return failures
         params = {"topic": topic, "channel": channel}
-        failures += await self._at_lookupds("/channel/create", params)
+        failures += await self._post(self.lookupds, "/channel/create", params)
         answer = await self.producers(topic)
         failures += answer.failures
-        return failures + await self._at_nsqds(_addresses(answer.value), "/channel/create", params)
+        return failures + await self._post(_addresses(answer.value), "/channel/create", params)
 
     async def _create_on_nsqds(self, topic: str, channel: str) -> Failures:
-        failures = await self._at_nsqds(self.nsqds, "/topic/create", {"topic": topic})
+        failures = await self._post(self.nsqds, "/topic/create", {"topic": topic})
         if len(failures) == len(self.nsqds):
             raise AllFailed("nsqd", failures)
         if channel:
             params = {"topic": topic, "channel": channel}
-            failures += await self._at_nsqds(self.nsqds, "/channel/create", params)
+            failures += await self._post(self.nsqds, "/channel/create", params)
         return failures
 
     async def delete(self, topic: str, channel: str = "") -> Failures:
         """Remove a topic with all its channels, or one channel, everywhere."""
         what, params = _target(topic, channel)
         answer = await self.producers(topic)  # before the nsqlookupds forget them
-        failures = answer.failures + await self._at_lookupds(f"/{what}/delete", params)
-        return failures + await self._at_nsqds(_addresses(answer.value), f"/{what}/delete", params)
+        concerned = await self._having(answer.value, topic, channel)
+        path = f"/{what}/delete"
+        failures = answer.failures + await self._deleted_at(self.lookupds, path, params)
+        return failures + await self._deleted_at(concerned, path, params)
 
     async def act(
         self, action: str, topic: str, channel: str = "", *, node: str | None = None
     ) -> Failures:
-        """Pause, unpause or empty a topic or channel, on all its nsqds or on one.
+        """Pause, unpause or empty a topic or channel, on the nsqds that have it or on one.
 
         Args:
             node: the HTTP address of the one nsqd.
@@ -90,12 +93,36 @@ class Cluster:
         """
         what, params = _target(topic, channel)
         answer = await self.producers(topic)
-        addresses = _addresses(answer.value)
-        if node is not None:
-            if node not in addresses:
-                raise AllFailed("nsqd", [UpstreamError(node, f"{node} does not have this topic")])
+        if node is None:
+            addresses = await self._having(answer.value, topic, channel)
+        elif node in _addresses(answer.value):
             addresses = [node]
-        return answer.failures + await self._at_nsqds(addresses, f"/{what}/{action}", params)
+        else:
+            raise AllFailed("nsqd", [UpstreamError(node, f"{node} does not have this topic")])
+        return answer.failures + await self._post(addresses, f"/{what}/{action}", params)
+
+    async def _having(self, producers: Sequence[Producer], topic: str, channel: str) -> list[str]:
+        """The addresses of those of ``producers`` that have the channel.
+
+        A channel is made where a consumer asks for it, so that usually not every nsqd of a topic
+        has all of its channels. All of them if there is no channel, or no nsqd has it (what they
+        answer then says so); one that does not answer may have it.
+        """
+        every = _addresses(producers)
+        if not channel:
+            return every
+        try:
+            found = await nsqd_stats(self.upstream, producers, topic=topic, channel=channel)
+        except AllFailed:
+            return every
+        having = {
+            part.node
+            for stats in found.value
+            for part in stats.channels
+            if part.channel_name == channel
+        }
+        silent = {failure.address for failure in found.failures}
+        return [one for one in every if one in having | silent] if having else every
 
     async def tombstone(self, topic: str, node: str) -> Failures:
         """Hide ``node`` from who looks for ``topic``, and delete the topic there.
@@ -103,21 +130,24 @@ class Cluster:
         Raises:
             AllFailed: ``node`` is no nsqd of this cluster, or did not answer.
         """
-        failures = await self._at_lookupds("/topic/tombstone", {"topic": topic, "node": node})
+        failures = await self._post(
+            self.lookupds, "/topic/tombstone", {"topic": topic, "node": node}
+        )
         answer = await self.nodes()
         if node not in _addresses(answer.value):
             raise AllFailed("nsqd", [UpstreamError(node, f"{node} is no nsqd of this cluster")])
         there = await nsqd_nodes(self.upstream, [node])
         failures += answer.failures + there.failures
-        return failures + await self._at_nsqds([node], "/topic/delete", {"topic": topic})
+        return failures + await self._post([node], "/topic/delete", {"topic": topic})
 
-    async def _at_lookupds(self, path: str, params: dict[str, str]) -> Failures:
-        return await self._post(self.lookupds, path, params)
-
-    async def _at_nsqds(
+    async def _deleted_at(
         self, addresses: Sequence[str], path: str, params: dict[str, str]
     ) -> Failures:
-        return await self._post(addresses, path, params)
+        """As `_post`; who never had it has not failed, if another had."""
+        failures = await self._post(addresses, path, params)
+        if len(failures) == len(addresses):
+            return failures
+        return tuple(failure for failure in failures if failure.status != HTTPStatus.NOT_FOUND)
 
     async def _post(self, addresses: Sequence[str], path: str, params: dict[str, str]) -> Failures:
         async def ask(address: str) -> None:

@@ -34,11 +34,15 @@ CONCURRENCY = 32
 
 
 class UpstreamError(Exception):
-    """One daemon did not answer, or not what was asked; the text names it."""
+    """One daemon did not answer, or not what was asked; the text names it.
 
-    def __init__(self, address: str, message: str) -> None:
+    ``status`` is the one of an HTTP answer, 0 where there was none.
+    """
+
+    def __init__(self, address: str, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.address = address
+        self.status = status
 
 
 class AllFailed(Exception):
@@ -160,9 +164,8 @@ class Upstream:
             answer = await self._send(method, address, secure, path, params)
         if answer.status != 200:
             shown = answer.body[:200].decode("utf-8", "replace")
-            raise UpstreamError(
-                address, f"{method} http://{address}{path}: got response {answer.status} {shown!r}"
-            )
+            text = f"{method} http://{address}{path}: got response {answer.status} {shown!r}"
+            raise UpstreamError(address, text, status=answer.status)
         return answer.body
 
     async def _send(
@@ -211,7 +214,8 @@ async def ask_all(
         try:
             answers[index] = (address, await ask(address))
         except UpstreamError as error:
-            failures[index] = UpstreamError(error.address, str(error))  # without its traceback
+            # without its traceback
+            failures[index] = UpstreamError(error.address, str(error), status=error.status)
 
     async with trio.open_nursery() as nursery:
         for index, address in enumerate(addresses):

@@ -73,6 +73,41 @@ async def test_an_action_can_be_limited_to_one_node():
     assert [n.topics[0]["channels"][0]["paused"] for n in nsqds] == [False, True]
 
 
+@pytest.mark.parametrize("action", ["pause", "unpause", "empty", "delete"])
+async def test_only_nsqds_that_have_the_channel_are_asked_to_change_it(action):
+    """Fault 58: the others answered 404, and it was "done, but not everywhere"."""
+    has, has_not = FakeNsqd([topic("t", [channel("c")])]), FakeNsqd([topic("t")])
+    lookupd = FakeLookupd([has, has_not])
+    async with running(has, has_not, lookupd), Upstream() as upstream:
+        cluster = Cluster(upstream, lookupds=(lookupd.address,))
+        if action == "delete":
+            assert await cluster.delete("t", "c") == ()
+            assert not has.topics[0]["channels"]
+        else:
+            assert await cluster.act(action, "t", "c") == ()
+            assert has.topics[0]["channels"][0]["paused"] == (action == "pause")
+        assert has_not.server is not None
+        assert has_not.server.paths("POST") == []
+
+
+async def test_a_channel_that_nobody_has_is_said_to_be_unknown():
+    nsqd = FakeNsqd([topic("t")])
+    lookupd = FakeLookupd([nsqd])
+    async with running(nsqd, lookupd), Upstream() as upstream:
+        failures = await Cluster(upstream, lookupds=(lookupd.address,)).act("pause", "t", "c")
+    assert [failure.status for failure in failures] == [404]
+
+
+async def test_a_sick_nsqd_that_may_have_the_channel_is_named():
+    has, sick = FakeNsqd([topic("t", [channel("c")])]), FakeNsqd([topic("t")])
+    lookupd = FakeLookupd([has, sick])
+    async with running(has, sick, lookupd), Upstream() as upstream:
+        sick.broken = True
+        failures = await Cluster(upstream, lookupds=(lookupd.address,)).act("pause", "t", "c")
+        assert [failure.address for failure in failures] == [sick.address]
+    assert has.topics[0]["channels"][0]["paused"]
+
+
 async def test_an_action_never_goes_to_an_address_outside_the_cluster():
     nsqd, stranger = FakeNsqd([topic("t")]), FakeNsqd([topic("t")])
     lookupd = FakeLookupd([nsqd])
