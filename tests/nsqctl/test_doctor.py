@@ -1,13 +1,17 @@
 """`nsqctl doctor`: every check on values, and the whole on real daemons that are not well."""
 
+import json
 from collections.abc import Callable
 
 import pytest
+import trio
 from tests.e2e.daemons import Daemon, wait_until
 from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
 
+from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
+from nsqcore.cluster.upstream import Probe
 from nsqctl.doctor import checks
 from nsqctl.doctor.checks import (
     Finding,
@@ -19,7 +23,7 @@ from nsqctl.doctor.checks import (
     check_registration,
     check_versions,
 )
-from nsqctl.doctor.examine import Examined, NsqdState, apart
+from nsqctl.doctor.examine import Examined, NsqdState, apart, examine_host
 
 NODE = "nsqd a:4151"
 
@@ -232,3 +236,26 @@ def test_daemons_that_are_gone_are_found(pair: Pair):
 def test_an_nsqlookupd_without_nsqds_is_found(daemon: Callable[..., Daemon]):
     option = f"--lookupd-http-address={daemon('nsqlookupd').http}"
     assert problems(option, status=1) == {"cluster": "no nsqd is registered"}
+
+
+@pytest.mark.parametrize(
+    ("readyz", "date", "disk_free"),
+    [
+        ({"time": 10**400, "disk_free": 10**400}, "Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ({"time": True, "disk_free": None}, "nonsense", None),
+        ({"time": 5.0, "disk_free": None}, "", None),
+        ({"time": 5.0, "disk_free": 0.5}, "", 0.5),
+        ([], "", None),
+    ],
+)
+async def test_an_odd_answer_of_one_host_ends_no_check_up(readyz, date, disk_free):
+    """Fault 76's kind: numbers beyond all bounds in an answer."""
+
+    class Nsqd:
+        async def probe(self, address, path):
+            await trio.lowlevel.checkpoint()
+            return Probe(200, json.dumps(readyz).encode(), date)
+
+    state = NsqdState(Producer(broadcast_address="h", http_port=1))
+    await examine_host(Cluster(Nsqd(), nsqds=("h:1",)), state)
+    assert state.disk_free == disk_free

@@ -20,6 +20,7 @@ from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
+from nsqcore.readers import number, text
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
 CONNECT_TIMEOUT = 2.0
@@ -104,7 +105,7 @@ async def _examine_nsqd(cluster: Cluster, state: NsqdState) -> None:
     try:
         state.stats = await one_nsqd_stats(cluster.upstream, producer)
         state.health = await _health(cluster, producer)
-        await _examine_host(cluster, state)
+        await examine_host(cluster, state)
     except UpstreamError as error:
         state.http_error = str(error)
 
@@ -138,10 +139,10 @@ async def _health(cluster: Cluster, producer: Producer) -> str:
     # a topic that hardly exists: only the health is wanted
     params = {"format": "json", "include_clients": "false", "include_mem": "false", "topic": "-"}
     raw = await cluster.upstream.get(producer.http_address, "/stats", params)
-    return str(raw.get("health", "")) if isinstance(raw, dict) else ""
+    return text(raw, "health") if isinstance(raw, dict) else ""
 
 
-async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
+async def examine_host(cluster: Cluster, state: NsqdState) -> None:
     """Clock and disk: from /readyz, or what the original tells: the Date of an answer."""
     asked = time.time_ns() / 1e9
     probe = await cluster.upstream.probe(state.producer.http_address, "/readyz")
@@ -150,12 +151,12 @@ async def _examine_host(cluster: Cluster, state: NsqdState) -> None:
         told = decode(probe.body)
     except JsonError:
         told = None
-    if isinstance(told, dict) and isinstance(told.get("time"), int | float):
-        state.skew = apart(told["time"], told["time"], asked, answered)
-        free = told.get("disk_free")
-        state.disk_free = free if isinstance(free, float) else None
+    if isinstance(told, dict) and (clock := number(told, "time")):
+        state.skew = apart(clock, clock, asked, answered)
+        measured = isinstance(told.get("disk_free"), int | float)
+        state.disk_free = number(told, "disk_free") if measured else None
     elif probe.date:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OverflowError):
             second = parsedate_to_datetime(probe.date).timestamp()  # the header counts whole ones
             state.skew = apart(second, second + 1, asked, answered)
 

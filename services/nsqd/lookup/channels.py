@@ -1,7 +1,7 @@
 """Asks nsqlookupd over HTTP which channels a topic has.
 
-The HTTP client takes a tenth of a second to import, and its TLS settings as long to load: this
-module is to be imported, and its client made, in a thread, and only where there is somebody to ask.
+The HTTP client takes a tenth of a second to import: this module is to be imported in a thread, and
+only where there is somebody to ask.
 """
 
 from attrs import frozen
@@ -30,7 +30,7 @@ class ChannelsClient:
 
 
 def open_client(connect_timeout: float, request_timeout: float) -> ChannelsClient:
-    """A client with these timeouts, in seconds. Loads TLS settings."""
+    """A client with these timeouts, in seconds."""
     return ChannelsClient(
         Upstream(connect_timeout=connect_timeout, request_timeout=request_timeout)
     )

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import ssl
+import threading
 from contextlib import AsyncExitStack
 
 import pytest
@@ -121,3 +122,15 @@ async def test_answers_and_failures_keep_the_order_of_the_questions():
     answer = await ask_all("nsqd", ["a", "b", "c"], ask)
     assert answer.value == [("a", "A"), ("c", "C")]
     assert [str(failure) for failure in answer.failures] == ["b is away"]
+
+
+@pytest.mark.parametrize(("objects", "in_thread"), [(10, False), (200_000, True)])
+async def test_a_large_answer_is_read_off_the_loop(objects, in_thread):
+    """Fault 77: one answer of many megabytes held up every page."""
+    content = b"[" + b'{"a":1},' * objects + b"{}]"
+    async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
+        thread, count = await upstream.read(
+            server.address, "/x", None, lambda raw: (threading.get_ident(), len(raw))
+        )
+    assert count == objects + 1
+    assert (thread != threading.get_ident()) is in_thread

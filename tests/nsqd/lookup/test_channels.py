@@ -48,3 +48,26 @@ async def test_nobody_answering_is_no_channels_and_a_failure_each(lookupd):
 
     assert names == []
     assert len(failures) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"channels": ["\ud800", "a b", "", 5, null, {}, ["a"], "%s"]}' % (b"x" * 65),
+        b'{"channels": "abc"}',
+        b'{"channels": {"a": 1}}',
+        b"[]",
+        b"{}",
+        b"null",
+        b"[" * 100_000,
+        b"9" * 5000,
+        b"\xff\xfe",
+    ],
+)
+async def test_an_odd_answer_hides_no_channel_of_another_and_ends_nothing(lookupd, body):
+    """Faults 2 and 78: strange names in an answer ended nsqd."""
+    odd, good = await lookupd(body), await lookupd(b'{"channels": ["a"]}')
+    client = open_client(60.0, 60.0)
+    names, _ = await client.ask("some.topic", [odd, good])
+    await client.close()
+    assert names == ["a"]
