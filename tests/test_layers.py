@@ -32,8 +32,13 @@ FLOORS = [
     ["nsqd", "nsqlookupd", "nsqadmin", "nsqtools", "nsqctl"],
 ]
 
-# Inside nsqd: a part may import those before it, and its own.
-NSQD = ["nsqd.policies", "nsqd.storage", "nsqd.engine", "nsqd.client"]
+# Inside nsqd: what these parts may import of it, beside their own.
+NSQD = {
+    "nsqd.policies": [],
+    "nsqd.engine": ["nsqd.policies"],
+    "nsqd.storage": ["nsqd.engine.queue"],
+    "nsqd.client": ["nsqd.engine"],
+}
 
 # Inside nsqadmin: each line may import those above it.
 NSQADMIN = [
@@ -50,11 +55,13 @@ NSQADMIN = [
 ]
 
 IO = {"trio", "anyio", "asyncio", "socket", "ssl", "select", "selectors", "subprocess"}
+FILES = {"os", "io", "pathlib", "shutil", "tempfile"}
 FORBIDDEN = {
     "nsqcore.wire": IO | {"time", "logging"},
     "nsqcore.metrics": IO | {"time", "logging"},
     "nsqcore.net": IO - {"ssl"} | {"time", "logging"},
-    "nsqd.engine": IO | {"time", "httptools"},
+    "nsqd.engine": IO | FILES | {"time", "random", "threading", "json", "logging", "httptools"},
+    "nsqd.storage": IO | {"random", "logging"},
     "nsqd.policies": IO | {"time", "logging", "os"},
     "nsqd.client": {"trio", "anyio", "asyncio", "socket", "select", "time"},
     "nsqlookupd.registry": IO | {"time"},
@@ -123,13 +130,21 @@ def test_the_parts_without_io_import_none(name: str, path: Path) -> None:
 def test_inside_nsqd_the_engine_knows_nobody_and_the_sessions_only_the_engine(
     name: str, path: Path
 ) -> None:
-    for number, package in enumerate(NSQD):
+    for package, others in NSQD.items():
         if not inside(name, package):
             continue
         for target in imports(path):
             if inside(target, "nsqd"):
-                allowed = NSQD[: number + 1]
+                allowed = [package, *others]
                 assert any(inside(target, other) for other in allowed), f"{name} -> {target}"
+
+
+@pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
+def test_the_engine_knows_no_frame_and_no_file_format(name: str, path: Path) -> None:
+    if inside(name, "nsqd.engine"):
+        known = {target.rpartition(".")[2] for target in imports(path)}
+        assert not known & {"encode_messages", "encode_disk_records", "decode_disk_records"}
+        assert not any(inside(target, "nsqcore.wire.frames") for target in imports(path))
 
 
 def _nsqadmin_room(name: str) -> Place | None:

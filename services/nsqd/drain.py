@@ -25,17 +25,21 @@ class Drain:
     broker: Broker
     now: Callable[[], int]
     call_at: Callable[[int, Callable[[], None]], Any]
-    active: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether publishes are refused."""
+        return self.broker.draining
 
     def is_active(self) -> bool:
-        """Whether publishes are refused."""
-        return self.active
+        """`active`, as a function."""
+        return self.broker.draining
 
     def begin(self) -> None:
         """Refuse publishes from now on, and stop once consumers have emptied the queues."""
         if self.active or self.process.shutdown.is_set():
             return
-        self.active = True
+        self.broker.draining = True
         logger.info("NSQ: draining")
         self.process.status("draining")
         self._look()

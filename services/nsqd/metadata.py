@@ -25,6 +25,7 @@ from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
 from nsqd.storage.atomic import sync_directory, write_temporary
+from nsqd.storage.filesystem import SYSTEM, FileSystem
 
 logger = logging.getLogger(__name__)
 
@@ -126,11 +127,11 @@ def _typed(value: Any, wanted: type, what: str) -> Any:
 def restore(broker: Broker, topics: list[TopicMetadata]) -> None:
     """Make ``topics`` with their channels, and let the messages flow where nothing is paused."""
     for listed in topics:
-        topic = broker.topic(listed.name)
+        topic = broker.create_topic(listed.name)
         if listed.paused:
             broker.pause_topic(topic, paused=True)
         for item in listed.channels:
-            channel = broker.channel(listed.name, item.name)
+            channel = broker.create_channel(listed.name, item.name)
             if item.paused:
                 broker.pause_channel(topic, channel, paused=True)
         if not topic.is_open:
@@ -149,6 +150,7 @@ class MetadataFile:
     version: str
     interval: float = field(default=INTERVAL, kw_only=True)
     retry: float = field(default=RETRY, kw_only=True)
+    fs: FileSystem = field(default=SYSTEM, kw_only=True)
     _dirty: trio.Event = field(factory=trio.Event, init=False)
     _thread: trio.Lock = field(factory=trio.Lock, init=False)  # one write there at a time
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -230,11 +232,11 @@ class MetadataFile:
         number, data = content
         path = os.path.join(self.directory, FILE_NAME)
         logger.info("NSQ: persisting topic/channel metadata to %s", path)
-        temporary = write_temporary(path, data, suffix=suffix, sync=True)
+        temporary = write_temporary(path, data, suffix=suffix, sync=True, fs=self.fs)
         with self._lock:
             if number > self._written:
-                os.replace(temporary, path)
+                self.fs.replace(temporary, path)
                 self._written = number
             else:
-                os.unlink(temporary)
-        sync_directory(self.directory)
+                self.fs.unlink(temporary)
+        sync_directory(self.directory, self.fs)

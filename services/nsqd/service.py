@@ -57,6 +57,7 @@ from nsqd.sessions import Sessions
 from nsqd.settings import NsqdSettings, StoreSettings, nsqd_settings
 from nsqd.statsd import StatsdReporter
 from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredStorage
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
     except TlsError as error:
         raise OptionsError(f"failed to instantiate nsqd - {error}") from error
     with lock_directory(settings.store.path):
-        broker = open_broker(settings)
+        store = open_store(settings.store)
+        broker = open_broker(settings, store)
         policies = open_policies(settings)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         if full := metadata.save_at_start():
@@ -90,20 +92,19 @@ async def run(options: NsqdOptions, process: Process) -> None:
             if listeners is None:
                 return
             with closing(listeners):
-                parts = broker, metadata, policies, listeners, tls
+                parts = broker, store, metadata, policies, listeners, tls
                 await assemble(settings, process, *parts).serve()
 
 
-def open_broker(settings: NsqdSettings) -> Broker:
+def open_broker(settings: NsqdSettings, store: DiskStore) -> Broker:
     """The broker with the topics and channels that are on disk. Raises OptionsError, OSError."""
-    store = open_store(settings.store)
     broker = Broker(
         settings.engine,
-        store,
+        TieredStorage(store),
         wall_offset(),
         bool(settings.lookup.addresses),
         settings.latency,
-        ids_after=store.newest(),
+        ids_after=store.files.newest(),
     )
     try:
         restore(broker, load(settings.store.path))
@@ -141,6 +142,7 @@ def assemble(
     settings: NsqdSettings,
     process: Process,
     broker: Broker,
+    store: DiskStore,
     metadata: MetadataFile,
     policies: PolicyStore,
     listeners: Listeners,
@@ -167,7 +169,6 @@ def assemble(
         upgrade=partial(upgrade, tls),
         authorize=AuthServers(settings.auth, now).authorize,
         request_tick=reactor.request_tick,
-        draining=drain.is_active,
     )
     sessions = Sessions(services, clock.wall)
     api = http_api(
@@ -187,6 +188,7 @@ def assemble(
         settings=settings,
         process=process,
         broker=broker,
+        store=store,
         metadata=metadata,
         listeners=listeners,
         tls=tls,
@@ -241,6 +243,7 @@ def http_api(
         now=clock.now,
         started=time.time_ns(),
         began=clock.now(),
+        data_path=settings.store.path,
         sessions=sessions.connected.keys(),
         persist=metadata.persist,
         has_channels=topic_channels.wait,
@@ -259,6 +262,7 @@ class Nsqd:
     settings: NsqdSettings
     process: Process
     broker: Broker
+    store: DiskStore
     metadata: MetadataFile
     listeners: Listeners
     tls: ServerTls | None
@@ -299,11 +303,11 @@ class Nsqd:
 
     def _start_tasks(self, tasks: trio.Nursery) -> None:
         """Start what runs in the background; none of it can end the daemon."""
-        store, broker = self.broker.store, self.broker
+        store, broker = self.store, self.broker
         tasks.start_soon(supervise, "timers", self.timers.run)
         tasks.start_soon(supervise, "clock", self.clock.follow_wall_clock)
         tasks.start_soon(supervise, "sync", sync.keep_synced, store)
-        tasks.start_soon(supervise, "disk", partial(sync.watch_health, broker))
+        tasks.start_soon(supervise, "disk", partial(sync.watch_health, broker.health, store))
         tasks.start_soon(supervise, "metadata", self.metadata.run)
         tasks.start_soon(supervise, "lag", self.lag.run)
         tasks.start_soon(supervise, "garbage", garbage.MemoryWatch(self.messages_in_memory).run)
@@ -357,16 +361,28 @@ class Nsqd:
         await self.reactor.close_clients(GRACE)
 
     async def _save(self) -> None:
-        """Everything to disk. Raises OSError where the queues cannot be written."""
+        """Everything to disk. What the disk does not take is told in the log, by queue.
+
+        Raises OSError at the end if messages were lost.
+        """
         self.listeners.close()
         logger.info("NSQ: closing topics")
         try:
             self.metadata.save()
         except OSError as error:
             logger.error("failed to persist metadata - %s", error)
-        self.broker.close()
-        await sync.finish(self.broker.store)
+        lost = 0
+        try:
+            for name, loss in self.broker.close().items():
+                lost += loss.messages
+                logger.error(
+                    "DISKQUEUE(%s): %d messages are lost - %s", name, loss.messages, loss.reason
+                )
+        finally:
+            await sync.finish(self.store)
         logger.info("NSQ: bye")
+        if lost:
+            raise OSError(f"the disk did not take {lost} messages")
 
     @contextmanager
     def _watched_collector(self) -> Iterator[None]:

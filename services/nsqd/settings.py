@@ -20,6 +20,7 @@ from nsqd.certificates import TlsSettings
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
 from nsqd.engine.broker import EngineSettings
+from nsqd.engine.policy import Policy
 from nsqd.http.context import HttpLimits
 from nsqd.listening import ListenSettings
 from nsqd.lookup.registrar import LookupSettings
@@ -146,10 +147,12 @@ def info(options: NsqdOptions) -> dict[str, Any]:
 def engine_settings(options: NsqdOptions) -> EngineSettings:
     """The engine's part of the options."""
     return EngineSettings(
-        mem_queue_size=options.mem_queue_size,
         node_id=options.id,
-        max_channel_consumers=options.max_channel_consumers,
-        topology_aware=TOPOLOGY_AWARE_CONSUMPTION in options.enable_experiment,
+        policy=Policy(
+            mem_queue_size=options.mem_queue_size,
+            max_consumers=options.max_channel_consumers,
+            topology_aware=TOPOLOGY_AWARE_CONSUMPTION in options.enable_experiment,
+        ),
     )
 
 

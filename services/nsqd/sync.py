@@ -11,7 +11,7 @@ import trio
 
 from nsqcore.app import threads
 from nsqcore.units import SECOND
-from nsqd.engine.broker import Broker
+from nsqd.engine.health import Health
 from nsqd.storage.store import DiskStore, Job
 
 logger = logging.getLogger(__name__)
@@ -46,20 +46,22 @@ async def finish(store: DiskStore) -> None:
             await _run(job)
 
 
-async def watch_health(broker: Broker, *, interval: float = TRIAL_INTERVAL) -> None:
+async def watch_health(
+    health: Health, store: DiskStore, *, interval: float = TRIAL_INTERVAL
+) -> None:
     """Try a disk that failed every ``interval`` seconds, until it takes messages again."""
     while True:
         await trio.sleep(interval)
-        if not broker.health.error:
+        if not health.error:
             continue
-        failures = broker.health.failures
+        failures = health.failures
         try:
-            await threads.run_sync(broker.store.probe, lane="disk")
+            await threads.run_sync(store.probe, lane="disk")
         except OSError as error:
             logger.debug("DISKQUEUE: the disk still fails - %s", error)
             continue
-        if broker.health.failures == failures:
-            broker.health.recovered()
+        if health.failures == failures:
+            health.recovered()
             logger.info("DISKQUEUE: the disk takes messages again")
 
 

@@ -15,13 +15,14 @@ import pytest
 from attrs import Factory, define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nsqd.broker import open_broker
 
 from nsqcore.net.effects import Close, Peer
 from nsqcore.wire.frames import ErrorFrame, FrameParser, Messages, parse_record
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.broker import Broker
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -50,7 +51,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         store = DiskStore(self.directory, warn=self.warnings.append)
-        self.broker = Broker(EngineSettings(mem_queue_size=3), store, wall_offset=WALL)
+        self.broker = open_broker(store, mem_queue_size=3, wall_offset=WALL)
         services = Services(
             broker=self.broker,
             settings=ClientSettings(

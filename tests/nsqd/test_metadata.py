@@ -7,10 +7,12 @@ import stat
 import pytest
 import trio
 import trio.testing
+from tests.nsqd.broker import open_broker
 from tests.nsqd.engine.power import FragileDisk
 
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.broker import Broker
 from nsqd.metadata import BadMetadata, MetadataFile, load, restore
+from nsqd.storage.filesystem import SYSTEM
 from nsqd.storage.store import DiskStore
 
 
@@ -18,7 +20,7 @@ from nsqd.storage.store import DiskStore
 def make_broker(tmp_path):
     def make() -> Broker:
         store = DiskStore(str(tmp_path), warn=print)
-        return Broker(EngineSettings(), store)
+        return open_broker(store)
 
     return make
 
@@ -64,10 +66,10 @@ def test_fresh_nsqd_has_no_topics(tmp_path, metadata):
 
 
 def test_topics_channels_and_pauses_are_listed(tmp_path, broker, metadata):
-    channel = broker.channel("with", "a")
-    broker.pause_channel(broker.topic("with"), channel, paused=True)
-    broker.channel("with", "b")
-    broker.pause_topic(broker.topic("without"), paused=True)
+    channel = broker.create_channel("with", "a")
+    broker.pause_channel(broker.create_topic("with"), channel, paused=True)
+    broker.create_channel("with", "b")
+    broker.pause_topic(broker.create_topic("without"), paused=True)
     metadata.save()
 
     assert content(tmp_path) == {
@@ -84,18 +86,18 @@ def test_topics_channels_and_pauses_are_listed(tmp_path, broker, metadata):
 
 
 def test_what_is_ephemeral_is_left_out(tmp_path, broker, metadata):
-    broker.channel("t", "tmp#ephemeral")
-    broker.channel("t", "keep")
-    broker.channel("gone#ephemeral", "c")
+    broker.create_channel("t", "tmp#ephemeral")
+    broker.create_channel("t", "keep")
+    broker.create_channel("gone#ephemeral", "c")
     metadata.save()
 
     assert names(tmp_path) == {"t": ["keep"]}
 
 
 def test_what_was_written_is_restored(tmp_path, broker, metadata, make_broker):
-    broker.pause_channel(broker.topic("t"), broker.channel("t", "a"), paused=True)
-    broker.channel("t", "b")
-    broker.pause_topic(broker.topic("bare"), paused=True)
+    broker.pause_channel(broker.create_topic("t"), broker.create_channel("t", "a"), paused=True)
+    broker.create_channel("t", "b")
+    broker.pause_topic(broker.create_topic("bare"), paused=True)
     metadata.save()
 
     again = make_broker()
@@ -165,8 +167,8 @@ def test_invalid_names_are_skipped_with_a_warning(tmp_path, caplog):
 async def test_file_follows_what_comes_and_goes(tmp_path, broker, metadata, nursery):
     metadata.save()
     nursery.start_soon(metadata.run)
-    broker.channel("live", "one")
-    broker.channel("doomed", "ch")
+    broker.create_channel("live", "one")
+    broker.create_channel("doomed", "ch")
     await until(lambda: names(tmp_path) == {"live": ["one"], "doomed": ["ch"]})
 
     broker.delete_topic(broker.topics["doomed"])
@@ -179,7 +181,7 @@ async def test_many_creations_are_few_writes(tmp_path, broker, metadata, nursery
     metadata.save()
     nursery.start_soon(metadata.run)
     for number in range(200):
-        broker.channel(f"t{number}", "c")
+        broker.create_channel(f"t{number}", "c")
         await trio.lowlevel.checkpoint()
     await until(lambda: len(names(tmp_path)) == 200)
 
@@ -187,11 +189,11 @@ async def test_many_creations_are_few_writes(tmp_path, broker, metadata, nursery
 
 
 async def test_who_waits_finds_the_change_written(tmp_path, broker, metadata):
-    broker.pause_topic(broker.topic("t"), paused=True)
+    broker.pause_topic(broker.create_topic("t"), paused=True)
     await metadata.persist()
     assert content(tmp_path)["topics"][0]["paused"]
 
-    broker.pause_topic(broker.topic("t"), paused=False)
+    broker.pause_topic(broker.create_topic("t"), paused=False)
     await metadata.persist()
     assert not content(tmp_path)["topics"][0]["paused"]
 
@@ -200,7 +202,7 @@ async def test_a_change_that_somebody_waits_for_is_written_once(broker, metadata
     caplog.set_level("INFO")
     nursery.start_soon(metadata.run)
     await trio.testing.wait_all_tasks_blocked()
-    broker.pause_topic(broker.topic("t"), paused=True)
+    broker.pause_topic(broker.create_topic("t"), paused=True)
     await metadata.persist()
     await metadata.persist()  # behind whatever else is being written
     assert caplog.text.count("persisting") == 1
@@ -211,10 +213,10 @@ async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
 ):
     """Else a loss of power may leave an empty one, with which nsqd does not start."""
     disk = FragileDisk(tmp_path)
-    disk.watch(monkeypatch)
+    metadata.fs = disk
     metadata.save()
     nursery.start_soon(metadata.run)
-    broker.pause_channel(broker.topic("t"), broker.channel("t", "c"), paused=True)
+    broker.pause_channel(broker.create_topic("t"), broker.create_channel("t", "c"), paused=True)
     await metadata.persist()
 
     for number in range(20):
@@ -225,8 +227,8 @@ async def test_nothing_takes_the_place_of_the_file_before_it_is_on_the_disk(
 
 async def test_what_is_ephemeral_causes_no_write(tmp_path, broker, metadata, nursery):
     nursery.start_soon(metadata.run)
-    broker.channel("t#ephemeral", "c")
-    broker.pause_topic(broker.topic("t#ephemeral"), paused=True)
+    broker.create_channel("t#ephemeral", "c")
+    broker.pause_topic(broker.create_topic("t#ephemeral"), paused=True)
     await trio.testing.wait_all_tasks_blocked()
 
     assert os.listdir(tmp_path) == []
@@ -238,7 +240,7 @@ async def test_failing_disk_is_logged_once_and_tried_again(
     obstacle = tmp_path / "nsqd.dat.thread.tmp"
     obstacle.mkdir()
     metadata.retry = 0.001
-    broker.topic("t")
+    broker.create_topic("t")
     caplog.set_level("INFO")
     nursery.start_soon(metadata.run)
     await until(lambda: caplog.text.count("persisting") > 3)
@@ -253,9 +255,9 @@ async def test_full_disk_at_the_start_is_no_failure_and_tried_again(
     tmp_path, broker, metadata, nursery, monkeypatch
 ):
     metadata.retry = 0.001
-    broker.topic("t")
+    broker.create_topic("t")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", refuse(errno.ENOSPC))
+        patch.setattr(SYSTEM, "write", refuse(errno.ENOSPC))
         assert "No space left" in metadata.save_at_start()
     assert os.listdir(tmp_path) == []
 
@@ -265,7 +267,7 @@ async def test_full_disk_at_the_start_is_no_failure_and_tried_again(
 
 
 def test_disk_that_is_sick_at_the_start_is_a_failure(metadata, monkeypatch):
-    monkeypatch.setattr(os, "write", refuse(errno.EIO))
+    monkeypatch.setattr(SYSTEM, "write", refuse(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         metadata.save_at_start()
 
@@ -278,9 +280,9 @@ def refuse(number: int):
 
 
 def test_late_write_in_the_thread_does_not_undo_a_newer_one(tmp_path, broker, metadata):
-    broker.topic("t")
+    broker.create_topic("t")
     late = metadata._next()
-    broker.pause_topic(broker.topic("t"), paused=True)
+    broker.pause_topic(broker.create_topic("t"), paused=True)
     metadata.save()
     metadata._write(late, suffix="thread")
 

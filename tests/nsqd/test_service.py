@@ -23,6 +23,7 @@ from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqd.options import NsqdOptions, TLSRequired
 from nsqd.service import run
+from nsqd.storage.filesystem import SYSTEM
 
 pytestmark = pytest.mark.slow
 
@@ -494,7 +495,7 @@ async def test_on_a_full_disk_it_starts_for_consumers_to_make_room(
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(descriptor, data)
 
-    monkeypatch.setattr(os, "write", write_what_fits)
+    monkeypatch.setattr(SYSTEM, "write", write_what_fits)
     async with nsqd() as running:
         assert "failed to persist metadata - [Errno 28] No space left on device" in caplog.text
         client = await running.connect(b"SUB t c\nRDY 1\n")

@@ -2,16 +2,16 @@ import socket
 
 import pytest
 import trio
+from tests.nsqd.broker import open_broker, publish
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.statsd import StatsdReporter, StatsdSettings
 from nsqd.storage.store import DiskStore
 
 
 @pytest.fixture
 def broker(tmp_path):
-    return Broker(EngineSettings(), DiskStore(str(tmp_path), warn=print))
+    return open_broker(DiskStore(str(tmp_path), warn=print))
 
 
 def settings(address: str = "127.0.0.1:1", **changes) -> StatsdSettings:
@@ -28,8 +28,8 @@ async def metrics(reporter: StatsdReporter) -> dict[str, str]:
 
 
 async def test_names_and_types_are_the_originals(broker):
-    broker.channel("top", "chan")
-    broker.publish("top", [b"1", b"22", b"333"], 0)
+    broker.create_channel("top", "chan")
+    publish(broker, "top", [b"1", b"22", b"333"], 0)
     found = await metrics(StatsdReporter(settings(), broker, lambda: 0))
 
     assert found == {
@@ -50,9 +50,9 @@ async def test_names_and_types_are_the_originals(broker):
 
 async def test_counters_carry_what_was_added_since_the_last_push(broker):
     reporter = StatsdReporter(settings(), broker, lambda: 0)
-    broker.publish("t", [b"1", b"2", b"3"], 0)
+    publish(broker, "t", [b"1", b"2", b"3"], 0)
     await metrics(reporter)
-    broker.publish("t", [b"44"], 0)
+    publish(broker, "t", [b"44"], 0)
     found = await metrics(reporter)
 
     assert found["p.topic.t.message_count"] == "1|c"
@@ -62,17 +62,17 @@ async def test_counters_carry_what_was_added_since_the_last_push(broker):
 
 async def test_topic_made_anew_counts_from_zero(broker):
     reporter = StatsdReporter(settings(), broker, lambda: 0)
-    broker.publish("t", [b"1", b"2", b"3"], 0)
+    publish(broker, "t", [b"1", b"2", b"3"], 0)
     await metrics(reporter)
     broker.delete_topic(broker.topics["t"])
-    broker.publish("t", [b"1"], 0)
+    publish(broker, "t", [b"1"], 0)
 
     assert (await metrics(reporter))["p.topic.t.message_count"] == "1|c"
 
 
 async def test_ephemerals_can_be_left_out(broker):
-    broker.channel("keep", "tmp#ephemeral")
-    broker.channel("gone#ephemeral", "c")
+    broker.create_channel("keep", "tmp#ephemeral")
+    broker.create_channel("gone#ephemeral", "c")
     found = await metrics(StatsdReporter(settings(exclude_ephemeral=True), broker, lambda: 0))
     assert found
     assert not any("ephemeral" in name for name in found)
@@ -92,7 +92,7 @@ async def test_memory_goes_under_the_originals_names(broker):
 
 async def test_latencies_are_gauges(broker):
     broker.make_latency = lambda: LatencyWindow((0.99, 0.5), 600_000_000_000)
-    broker.channel("t", "c").latency.add(1_000_000, 0)
+    broker.create_channel("t", "c").latency.add(1_000_000, 0)
     found = await metrics(StatsdReporter(settings(), broker, lambda: 0))
 
     for owner in ("p.topic.t", "p.topic.t.channel.c"):
@@ -103,7 +103,7 @@ async def test_latencies_are_gauges(broker):
 
 async def test_other_tasks_run_while_thousands_of_channels_are_told_of(broker):
     for number in range(1000):
-        broker.channel("t", f"c{number}")
+        broker.create_channel("t", f"c{number}")
     turns = 0
 
     async def other() -> None:
@@ -129,7 +129,7 @@ async def daemon():
 
 async def test_it_is_pushed_over_udp_in_small_packets(broker, daemon, nursery):
     for number in range(20):
-        broker.topic(f"topic{number}")
+        broker.create_topic(f"topic{number}")
     address = f"127.0.0.1:{daemon.getsockname()[1]}"
     chosen = settings(address, interval=0.01, packet_size=256)
     nursery.start_soon(StatsdReporter(chosen, broker, lambda: 0).run)
@@ -159,7 +159,7 @@ class NoNames:
 async def test_daemon_that_is_not_there_does_no_harm(address, broker, nursery, caplog):
     trio.socket.set_custom_hostname_resolver(NoNames())
     caplog.set_level("DEBUG")
-    broker.topic("t")
+    broker.create_topic("t")
     nursery.start_soon(StatsdReporter(settings(address, interval=0.01), broker, lambda: 0).run)
     with trio.fail_after(60):
         while caplog.text.count(address) < 3:  # noqa: ASYNC110 - the condition is the log

@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from tests.nsqd.broker import open_broker, publish
 
-from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.storage.disk import DiskQueue
+from nsqd.storage.filesystem import SYSTEM
 from nsqd.storage.store import DiskStore
 from nsqd.sync import finish, keep_synced, watch_health
 
@@ -26,7 +27,7 @@ def synced(monkeypatch):
         names.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(SYSTEM, "fsync", fsync)
     return names
 
 
@@ -84,10 +85,11 @@ async def test_disk_that_failed_is_healthy_again_without_a_message_to_show_it(
 ):
     caplog.set_level("DEBUG")
     gone = tmp_path / "data"
-    broker = Broker(EngineSettings(mem_queue_size=0), DiskStore(str(gone), warn=print))
-    nursery.start_soon(partial(watch_health, broker, interval=0.001))
+    store = DiskStore(str(gone), warn=print)
+    broker = open_broker(store, mem_queue_size=0)
+    nursery.start_soon(partial(watch_health, broker.health, store, interval=0.001))
     with pytest.raises(OSError, match="No such file"):
-        broker.publish("t", [b"x"], 0)
+        publish(broker, "t", [b"x"], 0)
     await until(lambda: "still fails" in caplog.text)
     assert broker.health.text.startswith("NOK")
 

@@ -62,7 +62,7 @@ class Services:
 
     ``authorize`` asks the auth servers and leaves with the client what they said;
     ``upgrade`` says how a session's connection is upgraded. ``request_tick`` has
-    another tick ended; ``draining`` tells whether publishes are refused.
+    another tick ended.
     """
 
     broker: Broker
@@ -72,7 +72,6 @@ class Services:
     upgrade: Callable[[Any], Effect | None]
     authorize: Callable[["Client"], Awaitable[None]]
     request_tick: Callable[[], None]
-    draining: Callable[[], bool] = lambda: False
 
 
 @frozen(kw_only=True)
@@ -104,7 +103,6 @@ class Client:
     auth_failure: str = ""  # why there are no permissions
     channel: Channel | None = None
     consumer: Consumer | None = None
-    publishing: bool = False  # has a publish that is not answered before the end of the tick
     pub_counts: dict[str, int] = field(factory=dict)  # messages by topic
     pending: list[Command] = Factory(list)  # commands behind one that waits for I/O
 

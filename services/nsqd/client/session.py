@@ -16,13 +16,15 @@ from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.net.outbox import Outbox
 from nsqcore.units import MS
 from nsqcore.wire.client_commands import MAGIC_V2
-from nsqcore.wire.commands import Command
+from nsqcore.wire.commands import Command, Fault
 from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME, error_frame
 from nsqcore.wire.identify import Identity
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
-from nsqd.client.dispatch import authenticated, check_state, execute, refuse
+from nsqd.client.dispatch import authenticated, execute
+from nsqd.client.permissions import PUBLISH
+from nsqd.client.refusals import PermissionsExpired, check_permission, check_state, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,7 @@ class Session:
 
     def received(self, data: bytes) -> Effect | None:
         """Act on a chunk; b"" is the end of what the client sends."""
-        services = self.client.services
-        self._heard = services.now()
-        if self.client.publishing:
-            services.broker.publish_gathered(self._heard)
+        self._heard = self.client.services.now()
         if self._magic is not None:
             if not data:
                 return Close()
@@ -75,7 +74,7 @@ class Session:
         if data:
             effect = self._run(self.parser.feed(data))
             if effect is None and self.parser.cut is not None:
-                return self._refuse_unfinished(self.parser.cut.command)
+                return self._refuse_unfinished(self.parser.cut)
             return effect
         self._run(self.parser.finish())
         return Close()
@@ -97,6 +96,10 @@ class Session:
             client.channel = client.consumer = None
             channel.remove(consumer)
             client.services.broker.consumer_left(channel)
+        # whoever still refers to this session must not keep what it was sent, or was to send
+        self.parser.clear()
+        client.pending.clear()
+        client.outbox.drained = None
         self.on_closed(self)
 
     # ------------------------------------------------------------ commands
@@ -135,10 +138,14 @@ class Session:
         pending, client.pending = client.pending, []
         return self._run(pending or self.parser.resume())
 
-    def _refuse_unfinished(self, command: bytes) -> Effect | None:
+    def _refuse_unfinished(self, cut: Fault) -> Effect | None:
         """Refuse a command that may not come now by its line: its body need not be awaited."""
         try:
-            check_state(self.client, command)
+            check_state(self.client, cut.command)
+            if cut.topic:
+                check_permission(self.client, cut.command.decode(), cut.topic, "", PUBLISH)
+        except PermissionsExpired:
+            return None  # asked for again when the command is whole
         except ProtocolError as error:
             refuse(self.client, error)
             return Close()

@@ -1,8 +1,8 @@
 """The broker: all topics of one nsqd, and the two calls everything comes down to.
 
-``publish`` (or ``publish_soon``, ``defer``) queues messages; ``pump`` gives what is queued to the
-consumers. Sessions, HTTP and timers do their part and leave the delivery to the
-next ``pump``, which the end of every tick calls once.
+``publish`` queues messages; ``pump`` gives what is queued to the consumers. Sessions, HTTP and
+timers do their part and leave the delivery to the next ``pump``, which the end of every tick calls
+once.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,22 @@ from typing import Literal
 from attrs import Factory, define, field, frozen
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.names import is_ephemeral
 from nsqcore.wire.speedups import make_records
 from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
-from nsqd.engine.message import new_stamp
+from nsqd.engine.message import new_header
+from nsqd.engine.policy import Policy
+from nsqd.engine.queue import Done, Loss, Storage
 from nsqd.engine.topic import Topic
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredQueue
 
+# Publishes to one topic are gathered until they are this many messages or the tick ends: few
+# messages are cheaper together, and many have nothing to gain.
+GATHER = 64
+# Messages that come due or time out and are queued again in one tick: some milliseconds' work.
+EXPIRE_STEP = 5000
 # How soon a backlog that the disk would not take is tried again, in ns.
 DRAIN_RETRY = 1_000_000_000
 
@@ -32,18 +36,21 @@ Kind = Literal["create", "delete", "pause"]
 # kind, topic, channel (None: the topic itself)
 Listener = Callable[[Kind, Topic, Channel | None], None]
 
-# Told what has become of a publish: None, or why none of it was accepted.
-Outcome = Callable[[str | None], None]
-
 
 @frozen(kw_only=True)
 class EngineSettings:
-    """What the engine needs to know of nsqd's options, apart from the disk's (`DiskStore`)."""
+    """What the engine needs to know of nsqd's options, apart from the disk's."""
 
-    mem_queue_size: int = 10_000
     node_id: int = 0
-    max_channel_consumers: int = 0
-    topology_aware: bool = False
+    policy: Policy = Factory(Policy)
+
+
+@frozen
+class Gathered:
+    """What clients publish to one topic within a tick."""
+
+    bodies: list[bytes]
+    done: list[Done]
 
 
 @define(eq=False)
@@ -57,7 +64,7 @@ class Broker:
     """
 
     settings: EngineSettings
-    store: DiskStore
+    storage: Storage
     wall_offset: int = 0
     hold_new_topics: bool = False
     make_latency: Callable[[], LatencyWindow] | None = None
@@ -66,15 +73,23 @@ class Broker:
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
     health: Health = Factory(Health)
+    draining: bool = False  # publishes are refused
     closing: bool = False
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
-    _gathered: dict[str, tuple[list[bytes], list[Outcome]]] = Factory(dict)  # by topic
+    _gathered: dict[str, Gathered] = Factory(dict)  # by topic
     _dirty: dict[Channel, None] = Factory(dict)
     _backlogs: dict[Topic, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         self._ids = MessageIds(self.settings.node_id, self.ids_after)
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing may be published now; empty where it may."""
+        if self.closing:
+            return "exiting"
+        return "draining" if self.draining else ""
 
     def on_change(self, listener: Listener) -> None:
         """Have ``listener`` told of topics and channels that come, go, or are paused."""
@@ -86,48 +101,65 @@ class Broker:
 
     # ------------------------------------------------------------ topics and channels
 
-    def topic(self, name: str) -> Topic:
-        """The topic called ``name``, made if need be. Raises Exiting."""
+    def create_topic(self, name: str) -> Topic:
+        """The topic called ``name``, made if need be. Raises Exiting, OSError."""
         topic = self.topics.get(name)
         if topic is not None:
             return topic
         if self.closing:
             raise Exiting("exiting")
-        queue = self._queue(name, name, forwarding=True)
-        topic = Topic(name, queue, self._make_channel, self.mark)
+        policy = self.policy(name)
+        queue = self.storage.topic_queue(name, policy.mem_queue_size)
+        topic = Topic(name, queue, self._make_channel, self.mark, policy)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
         return topic
 
+    def create_topic_to_publish(self, name: str) -> Topic:
+        """`create_topic` for a publish to come. Raises Exiting also where it would be refused."""
+        if self.refusal:
+            raise Exiting(self.refusal)
+        return self.create_topic(name)
+
     def open_topic(self, topic: Topic) -> None:
         """Let the messages of a topic that was created shut go to its channels."""
-        topic.is_open = True
+        topic.open()
         self._resume(topic)
 
-    def channel(self, topic: str, name: str) -> Channel:
-        """The channel ``topic``/``name``, both made if need be. Raises Exiting."""
-        owner = self.topic(topic)
-        channel, made = owner.get_channel(name)
+    def create_channel(self, topic: str, name: str) -> Channel:
+        """The channel ``topic``/``name``, both made if need be. Raises Exiting, OSError."""
+        owner = self.create_topic(topic)
+        channel, made = owner.create_channel(name)
         if made:
             self._changed("create", owner, channel)
             self._resume(owner)
         return channel
 
-    def _queue(self, name: str, owner: str, *, forwarding: bool = False) -> TieredQueue:
-        store = None if is_ephemeral(owner) else self.store
-        return TieredQueue(name, self.settings.mem_queue_size, store, forwarding=forwarding)
-
     def _make_channel(self, topic: str, name: str) -> Channel:
+        policy = self.policy(topic, name)
         return Channel(
             topic,
             name,
-            self._queue(f"{topic}:{name}", name),
+            self.storage.channel_queue(topic, name, policy.mem_queue_size),
             self.deadlines,
-            max_consumers=self.settings.max_channel_consumers,
-            topology_aware=self.settings.topology_aware,
+            policy,
             latency=self.make_latency() if self.make_latency else None,
         )
+
+    def policy(self, topic: str, channel: str = "") -> Policy:
+        """The rules for ``topic``, or for a channel of it."""
+        return self.settings.policy
+
+    def apply_policies(self) -> None:
+        """Have all topics and channels follow the rules as they are now."""
+        for topic in self.topics.values():
+            topic.policy = self.policy(topic.name)
+            topic.queue.memory_limit = topic.policy.mem_queue_size
+            for channel in topic.channels.values():
+                channel.policy = self.policy(topic.name, channel.name)
+                channel.queue.memory_limit = channel.policy.mem_queue_size
+                self.mark(channel)
 
     def delete_topic(self, topic: Topic) -> None:
         """Delete ``topic`` with its channels and their messages."""
@@ -180,57 +212,71 @@ class Broker:
 
     # ------------------------------------------------------------ messages
 
-    def publish(self, topic: str, bodies: list[bytes], now: int) -> Topic:
-        """Queue ``bodies`` as new messages. Raises OSError or Exiting, then none was accepted."""
-        owner = self.topics.get(topic) or self.topic(topic)
-        if self.closing:
-            raise Exiting("exiting")
-        wall = now + self.wall_offset
-        records = make_records(bodies, new_stamp(wall), self._ids.take(len(bodies), wall))
-        on_disk = owner.on_disk if self.health.error else None
-        try:
-            waits = owner.put(records, sum(map(len, bodies)))
-        except OSError as error:
-            self.health.failed(error)
-            raise
-        if on_disk is not None and owner.on_disk > on_disk:
-            self.health.recovered()
-        if waits:
-            self._resume(owner)
-        return owner
+    def publish(
+        self, topic: str, bodies: list[bytes], now: int, done: Done, *, delay: int = 0
+    ) -> None:
+        """Queue ``bodies`` as new messages, to be delivered ``delay`` ns from now.
 
-    def publish_soon(self, topic: str, bodies: list[bytes], outcome: Outcome) -> None:
-        """`publish` at the next `pump`, in one go with what others publish to ``topic`` by then."""
+        ``done`` is told what has become of them: at the end of this tick at the latest.
+        """
+        if self.refusal:
+            done(self.refusal)
+            return
+        if delay > 0:
+            done(self._defer(topic, bodies, delay, now))
+            return
         gathered = self._gathered.get(topic)
         if gathered is None:
-            self._gathered[topic] = [*bodies], [outcome]
+            gathered = self._gathered[topic] = Gathered([*bodies], [done])
         else:
-            gathered[0].extend(bodies)
-            gathered[1].append(outcome)
+            gathered.bodies.extend(bodies)
+            gathered.done.append(done)
+        if len(gathered.bodies) >= GATHER:
+            self._store(topic, self._gathered.pop(topic), now)
 
-    def publish_gathered(self, now: int) -> None:
-        """Do what `publish_soon` was told, and tell the outcomes."""
+    def flush(self, now: int) -> None:
+        """Queue what was published since the last `pump`."""
         gathered, self._gathered = self._gathered, {}
-        for topic, (bodies, outcomes) in gathered.items():
-            failure = None
-            try:
-                self.publish(topic, bodies, now)
-            except (OSError, Exiting) as error:
-                failure = str(error)
-            for outcome in outcomes:
-                outcome(failure)
+        for topic, publish in gathered.items():
+            self._store(topic, publish, now)
 
-    def defer(self, topic: str, body: bytes, delay: int, now: int) -> Topic:
-        """Queue ``body`` as a new message, to be delivered ``delay`` ns from now."""
-        if delay <= 0:
-            return self.publish(topic, [body], now)
-        owner = self.topics.get(topic) or self.topic(topic)
-        if self.closing:
-            raise Exiting("exiting")
+    def _store(self, topic: str, publish: Gathered, now: int) -> None:
+        failure = None
+        try:
+            self._put(topic, publish.bodies, now)
+        except OSError as error:
+            self.health.failed(error)
+            failure = str(error)
+        except Exiting as error:
+            failure = str(error)
+        for done in publish.done:
+            done(failure)
+
+    def _put(self, topic: str, bodies: list[bytes], now: int) -> None:
+        owner = self.topics.get(topic) or self.create_topic(topic)
+        records = self._make_records(bodies, now)
+        on_disk = owner.on_disk if self.health.error else None
+        if owner.put(records, sum(map(len, bodies))):
+            self._resume(owner)
+        if on_disk is not None and owner.on_disk > on_disk:
+            self.health.recovered()
+
+    def _defer(self, topic: str, bodies: list[bytes], delay: int, now: int) -> str | None:
+        try:
+            owner = self.topics.get(topic) or self.create_topic(topic)
+            owner.defer(self._make_records(bodies, now), sum(map(len, bodies)), delay, now)
+        except OSError as error:
+            self.health.failed(error)
+            return str(error)
+        except Exiting as error:
+            return str(error)
+        return None
+
+    def _make_records(self, bodies: list[bytes], now: int) -> list[bytes]:
         wall = now + self.wall_offset
-        (record,) = make_records([body], new_stamp(wall), self._ids.take(1, wall))
-        owner.defer(record, len(body), delay, now)
-        return owner
+        ids = self._ids.take(len(bodies), wall)
+        records: list[bytes] = make_records(bodies, new_header(wall), ids)
+        return records
 
     def mark(self, channel: Channel) -> None:
         """Have the next `pump` look at ``channel``."""
@@ -239,7 +285,7 @@ class Broker:
     def pump(self, now: int) -> bool:
         """Deliver what can be delivered; whether there is more to do right away."""
         if self._gathered:
-            self.publish_gathered(now)
+            self.flush(now)
         more = False
         if self._backlogs:
             for topic in list(self._backlogs):
@@ -256,7 +302,7 @@ class Broker:
         """Go on with ``channel`` when consumers with too much unread output have read some."""
         for consumer in channel.consumers:
             if consumer.blocked:
-                consumer.when_drained(partial(self.mark, channel))
+                consumer.subscriber.when_drained(partial(self.mark, channel))
 
     def _drain(self, topic: Topic, now: int) -> bool:
         """Move a step of the backlog of ``topic``; whether there is another to move right away."""
@@ -264,7 +310,7 @@ class Broker:
             moved = topic.backlog and topic.drain(now)
         except OSError as error:
             self.health.failed(error)
-            self.store.warn(
+            self.storage.warn(
                 f"TOPIC({topic.name}): failed to move messages to its channels - {error}"
             )
             del self._backlogs[topic]
@@ -276,8 +322,8 @@ class Broker:
         return False
 
     def expire(self, now: int) -> None:
-        """Act on every deadline up to ``now``."""
-        for due in self.deadlines.expire(now):
+        """Act on the deadlines up to ``now``, in a bounded step; what is left is due again."""
+        for due in self.deadlines.expire(now, EXPIRE_STEP):
             if isinstance(due, Channel):
                 self.mark(due)
             elif isinstance(due, Topic):
@@ -285,15 +331,17 @@ class Broker:
 
     # ------------------------------------------------------------ the end
 
-    def close(self) -> None:
-        """Put everything on disk. Every queue is tried; raises the first OSError at the end."""
+    def close(self) -> dict[str, Loss]:
+        """Put everything on disk. Every queue is tried.
+
+        Returns what could not be kept, by ``topic`` or ``topic:channel``.
+        """
         self.closing = True
-        failure = ""
+        losses: dict[str, Loss] = {}
         for topic in self.topics.values():
-            for close in (topic.close, *(channel.close for channel in topic.channels.values())):
-                try:
-                    close()
-                except OSError as error:
-                    failure = failure or str(error)
-        if failure:
-            raise OSError(failure)
+            if loss := topic.close():
+                losses[topic.name] = loss
+            for channel in topic.channels.values():
+                if loss := channel.close():
+                    losses[f"{topic.name}:{channel.name}"] = loss
+        return losses

@@ -8,14 +8,14 @@ from struct import Struct
 
 from nsqcore.wire.hot import MOST_ATTEMPTS
 
-_STAMP = Struct(">qH")
+_HEADER = Struct(">qH")
 _ATTEMPTS = Struct(">H")
 _TIMESTAMP = Struct(">q")
 
 
-def new_stamp(timestamp: int) -> bytes:
+def new_header(timestamp: int) -> bytes:
     """The first ten bytes of a new record: ``timestamp`` in wall-clock ns, first attempt."""
-    return _STAMP.pack(timestamp, 1)
+    return _HEADER.pack(timestamp, 1)
 
 
 def message_id(record: bytes) -> bytes:
@@ -37,5 +37,5 @@ def attempts(record: bytes) -> int:
 
 def requeued(record: bytes) -> bytes:
     """The record for the delivery after the one ``record`` was in flight for."""
-    number = min(attempts(record) + 1, MOST_ATTEMPTS)  # so often delivered it stays at that
+    number = min(attempts(record) + 1, MOST_ATTEMPTS)  # the largest that the field can hold
     return b"".join((record[:8], _ATTEMPTS.pack(number), record[10:]))

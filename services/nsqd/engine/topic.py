@@ -1,22 +1,27 @@
 """A topic: what is published, copied to every channel at once.
 
-Records go straight into the channels' queues. The topic's own queue is used only
-while there is no channel, the topic is paused, or it is not open yet (a new
-topic first learns which channels other nsqd have of it); it drains in bounded
-steps, so that a large backlog does not hold up anybody.
+Records go straight into the channels' queues. The topic's own queue is used only while there is no
+channel, the topic is paused, or it is not open yet (a new topic first learns which channels other
+nsqd have of it); it drains in bounded steps, so that a large backlog does not hold up anybody.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
+from sys import maxsize
 
 from attrs import Factory, define
 
 from nsqcore.names import is_ephemeral
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
-from nsqd.storage.tiered import TieredQueue
+from nsqd.engine.policy import Policy
+from nsqd.engine.queue import Loss, Queue
 
 # Records moved to the channels in one step: some milliseconds' work.
 DRAIN_STEP = 5000
+# Deferred ones cost more: each goes into a heap of each channel.
+DEFERRED_STEP = 1000
 
 
 @define(eq=False)
@@ -28,9 +33,10 @@ class Topic:
     """
 
     name: str
-    queue: TieredQueue
+    queue: Queue
     make_channel: Callable[[str, str], Channel]
     dirty: Callable[[Channel], None]
+    policy: Policy = Factory(Policy)
 
     is_open: bool = True
     paused: bool = False
@@ -38,10 +44,12 @@ class Topic:
     channels: dict[str, Channel] = Factory(dict)
     message_count: int = 0
     message_bytes: int = 0
-    _deferred: list[tuple[bytes, int]] = Factory(list)  # record, delay from when it is let through
-    # A step of the backlog that the disk refused: for all channels, or for these if there are any.
-    _step: list[bytes] = Factory(list)
-    _owed: list[Channel] = Factory(list)
+    # record, delay from when it is let through
+    _deferred: deque[tuple[bytes, int]] = Factory(deque)
+    # A batch of the backlog that the disk refused: for all channels, or for these if there are any.
+    _batch: list[bytes] = Factory(list)
+    _pending: list[Channel] = Factory(list)
+    _when_open: list[Callable[[], None]] = Factory(list)
 
     @property
     def ephemeral(self) -> bool:
@@ -51,7 +59,7 @@ class Topic:
     @property
     def depth(self) -> int:
         """Messages that wait for a channel or for the end of a pause."""
-        return self.queue.depth + len(self._deferred) + len(self._step)
+        return self.queue.depth + len(self._deferred) + len(self._batch)
 
     @property
     def backend_depth(self) -> int:
@@ -85,25 +93,35 @@ class Topic:
         """
         if self.deleted:
             raise Exiting("exiting")
-        waits = not self.flowing or self.queue.depth > 0 or bool(self._step)
+        waits = not self.flowing or self.queue.depth > 0 or bool(self._batch)
         if waits:
             self.queue.put(records)
         else:
-            self._spread(records)
+            # every channel may keep the list, none may change it
+            for channel in self._by_need(len(records)):
+                channel.put(records)
+                self.dirty(channel)
         self.message_count += len(records)
         self.message_bytes += size
         return waits
 
-    def defer(self, record: bytes, size: int, delay: int, now: int) -> None:
-        """Queue one new ``record`` that every channel holds back for ``delay`` ns."""
+    def defer(self, records: list[bytes], size: int, delay: int, now: int) -> None:
+        """Queue new ``records`` that every channel holds back for ``delay`` ns.
+
+        Raises OSError, with none of them queued, where there is no memory for them and the disk
+        takes nothing.
+        """
         if self.deleted:
             raise Exiting("exiting")
         if self.flowing:
             for channel in self.channels.values():
-                channel.defer(record, now + delay)
+                channel.queue.admit(len(records))
+            for channel in self.channels.values():
+                channel.defer(records, now + delay)
         else:
-            self._deferred.append((record, delay))
-        self.message_count += 1
+            self.queue.admit(len(records))
+            self._deferred.extend((record, delay) for record in records)
+        self.message_count += len(records)
         self.message_bytes += size
 
     def drain(self, now: int) -> bool:
@@ -111,55 +129,53 @@ class Topic:
 
         Raises OSError, losing nothing.
         """
-        moved = bool(self._deferred)
-        for record, delay in self._deferred:
-            for channel in self.channels.values():
-                channel.defer(record, now + delay)
-        self._deferred.clear()
-        if not self._step:
-            self._step = self.queue.take(DRAIN_STEP)
-        if not self._step:
+        moved = self._drain_deferred(now)
+        if not self._batch:
+            self._batch = self.queue.take(DRAIN_STEP)
+        if not self._batch:
             return moved
-        self._finish_step()
+        self._pass_batch()
         return True
 
-    def _finish_step(self) -> None:
-        """Give the step to the channels that lack it. Raises OSError; the others have it then."""
-        owed = self._owed or list(self._by_need(len(self._step)))
-        while owed:
-            channel = owed[0]
+    def _drain_deferred(self, now: int) -> bool:
+        step = list(islice(self._deferred, max(1, DEFERRED_STEP // len(self.channels))))
+        for record, delay in step:
+            for channel in self.channels.values():
+                channel.defer([record], now + delay)
+            self._deferred.popleft()
+        return bool(step)
+
+    def _pass_batch(self) -> None:
+        """Give the batch to the channels that lack it. Raises OSError; the others have it then."""
+        pending = self._pending or list(self._by_need(len(self._batch)))
+        while pending:
+            channel = pending[0]
             if not channel.deleted:
-                channel.put(self._step)
+                channel.put(self._batch)
                 self.dirty(channel)
-            del owed[0]
-            self._owed = owed
-        self._drop_step()
+            del pending[0]
+            self._pending = pending
+        self._drop_batch()
         self.queue.commit()
 
-    def _drop_step(self) -> None:
-        self._step, self._owed = [], []
+    def _drop_batch(self) -> None:
+        self._batch, self._pending = [], []
 
-    def expire(self, now: int) -> bool:
+    def expire(self, now: int, limit: int = maxsize) -> int:
         """Whether there is a backlog to try again, when its deadline has come."""
-        return self.backlog
-
-    def _spread(self, records: list[bytes]) -> None:
-        # every channel may keep the list, none may change it
-        for channel in self._by_need(len(records)):
-            channel.put(records)
-            self.dirty(channel)
+        return int(self.backlog)
 
     def _by_need(self, count: int) -> Iterable[Channel]:
         """The channels, those that need the disk first: if it fails, nobody has a copy yet."""
         channels = self.channels.values()
         if len(channels) > 1:
-            return sorted(channels, key=lambda channel: not channel.overflows(count))
+            return sorted(channels, key=lambda channel: not channel.queue.overflows(count))
         return channels
 
     # ------------------------------------------------------------ channels
 
-    def get_channel(self, name: str) -> tuple[Channel, bool]:
-        """The channel called ``name``, and whether it had to be made."""
+    def create_channel(self, name: str) -> tuple[Channel, bool]:
+        """The channel called ``name``, and whether it had to be made. Raises Exiting, OSError."""
         if self.deleted:
             raise Exiting("exiting")
         channel = self.channels.get(name)
@@ -168,39 +184,54 @@ class Topic:
         channel = self.channels[name] = self.make_channel(self.name, name)
         return channel, True
 
+    def when_open(self, call: Callable[[], None]) -> None:
+        """Call ``call`` as soon as the topic has the channels it has elsewhere, or is deleted."""
+        if self.is_open or self.deleted:
+            call()
+        else:
+            self._when_open.append(call)
+
+    def open(self) -> None:
+        """Let messages through to the channels."""
+        self.is_open = True
+        self._tell_open()
+
+    def _tell_open(self) -> None:
+        waiting, self._when_open = self._when_open, []
+        for call in waiting:
+            call()
+
     def empty(self) -> None:
         """Drop the messages that wait in the topic."""
-        self.queue.empty()
         self._deferred.clear()
-        self._drop_step()
+        self._drop_batch()
+        self.queue.empty()
 
     def delete(self) -> None:
         """Drop everything, files too."""
         self.deleted = True
         self._deferred.clear()
-        self._drop_step()
+        self._drop_batch()
+        self._tell_open()
         self.queue.delete()
 
-    def close(self) -> None:
-        """Put what waits in the topic on disk, before the channels are closed.
-
-        Raises OSError if the disk would not take it.
-        """
-        if self._step:
-            self._return_step()
-        if self._deferred and not self.ephemeral:
+    def close(self) -> Loss | None:
+        """Put what waits in the topic on disk, before the channels are closed."""
+        if self._batch:
+            self._return_batch()
+        if self._deferred:
             self.queue.give_back([record for record, _ in self._deferred])
         self._deferred.clear()
-        self.queue.close(bypassed=self.message_count > 0)
+        return self.queue.close(bypassed=self.message_count > 0)
 
-    def _return_step(self) -> None:
-        """Put the step where it is found again: to who lacks it, or else back where it was."""
-        owed, step = self._owed, self._step
-        self._drop_step()
+    def _return_batch(self) -> None:
+        """Put the batch where it is found again: to who lacks it, or else back where it was."""
+        pending, batch = self._pending, self._batch
+        self._drop_batch()
         try:
-            for channel in owed:
-                channel.queue.put(step)
+            for channel in pending:
+                channel.queue.put(batch)
         except OSError:
-            owed = []
-        if not owed:
-            self.queue.give_back(step)
+            pending = []
+        if not pending:
+            self.queue.give_back(batch)

@@ -37,7 +37,7 @@ def create_topic(api: NsqdApi, request: Request) -> Answer:
     """POST /topic/create."""
     name = new_topic_name(api.broker, request.args())
     try:
-        topic = api.broker.topic(name)
+        topic = api.broker.create_topic(name)
     except Exiting as error:
         raise HttpError(503, "EXITING") from error
     return _created(api, topic)
@@ -84,7 +84,7 @@ def create_channel(api: NsqdApi, request: Request) -> Answer:
     """POST /channel/create; its topic has to exist."""
     topic, name = topic_and_channel(api.broker, request)
     try:
-        api.broker.channel(topic.name, name)
+        api.broker.create_channel(topic.name, name)
     except Exiting as error:
         raise HttpError(503, "EXITING") from error
     return _created(api, topic)

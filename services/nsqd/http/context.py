@@ -41,6 +41,7 @@ class NsqdApi:
         sessions: those of the V2 clients that are connected at the moment.
         info: what /info tells besides addresses and times.
         address: the broadcast address.
+        data_path: the directory of the queues.
         persist: returns once it is on disk which topics and channels there are, and which of them
             are paused.
         has_channels: returns once a new topic has the channels that it has elsewhere.
@@ -55,6 +56,7 @@ class NsqdApi:
     info: Mapping[str, Any]
     address: Callable[[], str]
     ports: Ports
+    data_path: str
     now: Callable[[], int]
     started: int
     began: int

@@ -5,7 +5,7 @@ taken first, and rendered metric by metric then; both in slices, so that a scrap
 channels does not stop delivery.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import TypeVar
@@ -24,11 +24,11 @@ from nsqcore.wire import speedups
 from nsqd.engine.stats import (
     ChannelStats,
     TopicStats,
-    metrics,
     select_channels,
     select_topics,
 )
 from nsqd.http.context import NsqdApi
+from nsqd.http.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
 from nsqd.http.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
@@ -63,9 +63,9 @@ def pieces(api: NsqdApi) -> Iterator[str]:
             label = labels(topic=topic.name, channel=channel.name)
             channels.append((label, ChannelStats.of(channel, wall)))
             yield ""
-    yield from _families(TopicStats, topics)
+    yield from _families(TOPIC_METRICS, topics)
     yield from _latencies("nsqd_topic_e2e_latency", topics)
-    yield from _families(ChannelStats, channels)
+    yield from _families(CHANNEL_METRICS, channels)
     yield from _latencies("nsqd_channel_e2e_latency", channels)
 
 
@@ -112,8 +112,8 @@ def memory_text(api: NsqdApi) -> str:
     )
 
 
-def _families(snapshot: type[Stats], labelled: Labelled[Stats]) -> Iterator[str]:
-    for metric in metrics(snapshot):
+def _families(metrics: Iterable[Metric], labelled: Labelled[Stats]) -> Iterator[str]:
+    for metric in metrics:
         yield heading(metric.name, metric.kind, metric.help)
         yield from _samples(metric.name, attrgetter(metric.attribute), labelled)
 

@@ -13,7 +13,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
 
     def facts() -> dict[str, Any]:
         # The wall clock in seconds, and the free share of the data path's file system.
-        return {"time": api.wall / 1e9, "disk_free": _disk_free(api.broker.store.directory)}
+        return {"time": api.wall / 1e9, "disk_free": _disk_free(api.data_path)}
 
     probes.add_routes(router, lambda: api.checks(), facts)
 

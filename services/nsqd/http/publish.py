@@ -8,9 +8,10 @@ import logging
 import re
 from functools import partial
 
+from nsqcore.http.later import Later
 from nsqcore.http.request import Request
-from nsqcore.http.responses import OK, HttpError, Response
-from nsqcore.http.router import Router
+from nsqcore.http.responses import OK, HttpError
+from nsqcore.http.router import Answer, Router
 from nsqcore.units import MS
 from nsqcore.wire.speedups import split_bodies
 from nsqd.engine.errors import Exiting
@@ -48,53 +49,51 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     )
 
 
-def pub(api: NsqdApi, request: Request) -> Response:
+def pub(api: NsqdApi, request: Request) -> Answer:
     """POST /pub: the body is one message; ``defer=`` holds it back for so many milliseconds."""
     if not request.body:
         raise HttpError(400, "MSG_EMPTY")
     args = request.args()
     topic = new_topic_name(api.broker, args)
+    delay = 0
     if "defer" in args:
-        return _pub_deferred(api, topic, request.body, args["defer"][0])
-    return _publish(api, topic, [request.body])
+        _create_topic(api, topic)  # even a bad delay makes the topic, as in the original
+        delay = _delay(api, args["defer"][0])
+    return _publish(api, topic, [request.body], delay)
 
 
-def _publish(api: NsqdApi, topic: str, bodies: list[bytes]) -> Response:
-    try:
-        if api.draining():
-            raise Exiting("draining")
-        api.broker.publish(topic, bodies, api.now())
-    except (OSError, Exiting) as error:
-        raise _refusal(topic, error) from error
-    return OK
+def _publish(api: NsqdApi, topic: str, bodies: list[bytes], delay: int = 0) -> Answer:
+    """Answers when the storage says what has become of the messages."""
+    later = Later()
+    done = partial(_published, later, topic)
+    api.broker.publish(topic, bodies, api.now(), done, delay=delay)
+    return later
+
+
+def _published(later: Later, topic: str, failure: str | None) -> None:
+    later.answer(OK if failure is None else _refusal(topic, failure).response())
 
 
 def _create_topic(api: NsqdApi, topic: str) -> None:
     try:
-        if api.draining():
-            raise Exiting("draining")
-        api.broker.topic(topic)
+        api.broker.create_topic_to_publish(topic)
     except (OSError, Exiting) as error:
-        raise _refusal(topic, error) from error
+        raise _refusal(topic, str(error)) from None
 
 
-def _refusal(topic: str, error: Exception) -> HttpError:
-    logger.error("http: failed to publish to topic(%s) - %s", topic, error)
+def _refusal(topic: str, failure: str) -> HttpError:
+    logger.error("http: failed to publish to topic(%s) - %s", topic, failure)
     return HttpError(503, "EXITING")
 
 
-def _pub_deferred(api: NsqdApi, topic: str, body: bytes, delay: str) -> Response:
-    _create_topic(api, topic)  # even a bad delay makes the topic, as in the original
-    if not _INTEGER.fullmatch(delay) or not 0 <= int(delay) * MS <= api.limits.max_defer:
+def _delay(api: NsqdApi, text: str) -> int:
+    """``defer`` in ns. Raises HttpError."""
+    if not _INTEGER.fullmatch(text) or not 0 <= int(text) * MS <= api.limits.max_defer:
         raise HttpError(400, "INVALID_DEFER")
-    try:
-        api.broker.defer(topic, body, int(delay) * MS, api.now())
-    except (OSError, Exiting) as error:
-        raise _refusal(topic, error) from error
-    return OK
+    return int(text) * MS
 
 
-def mpub(api: NsqdApi, request: Request) -> Response:
+def mpub(api: NsqdApi, request: Request) -> Answer:
     """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
     args = request.args()
     topic = new_topic_name(api.broker, args)

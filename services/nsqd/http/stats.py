@@ -5,7 +5,7 @@ leave things out. Both forms are made piece by piece, in slices if there is much
 """
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from json.encoder import encode_basestring_ascii as quoted
@@ -20,11 +20,13 @@ from nsqcore.http.router import Answer, Router
 from nsqcore.metrics.quantile import LatencySummary
 from nsqcore.wire import speedups
 from nsqd.client.client import Client
+from nsqd.client.subscriber import ClientSubscriber
 from nsqd.engine.channel import Channel
 from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics
 from nsqd.http.arguments import boolean
 from nsqd.http.clients import ClientStats
 from nsqd.http.context import NsqdApi
+from nsqd.http.counts import channel_json, topic_json
 from nsqd.http.slices import answer_in_slices
 
 # Clients told of between two chances to step aside: below a millisecond.
@@ -82,8 +84,9 @@ def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
     if question.memory:
         memory = api.gc_watch.take().to_json()
         yield f',"memory":{json.dumps(memory, separators=(",", ":"))}'
-    publishing = producers(api) if question.clients else []
-    clients = yield from _clients_json(publishing, question.topic)
+    asked = producers(api) if question.clients else []
+    publishing = [ClientStats.of(client, question.topic) for client in asked]
+    clients = yield from _clients_json(publishing)
     yield f',"producers":{clients if publishing else "null"}}}'
 
 
@@ -100,26 +103,35 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
             continue
         rendered = []
         for channel in channels:
-            clients = "[]" if question.clients else "null"
-            if question.clients and channel.consumers:
-                clients = yield from _clients_json(_consumers(channel), question.topic)
-            rendered.append(ChannelStats.of(channel, wall).to_json(clients))
+            counted, consumers = _counted(channel, question, wall)
+            clients = "null" if consumers is None else (yield from _clients_json(consumers))
+            rendered.append(channel_json(counted, clients))
             yield ""
-        yield separator + TopicStats.of(topic, wall).to_json(f"[{','.join(rendered)}]")
+        yield separator + topic_json(TopicStats.of(topic, wall), f"[{','.join(rendered)}]")
         separator = ","
     yield "]"
 
 
+def _counted(
+    channel: Channel, question: Question, wall: int
+) -> tuple[ChannelStats, list[ClientStats] | None]:
+    """A channel and, if they are asked for, its consumers, at one moment: it is told in slices."""
+    counted = ChannelStats.of(channel, wall)
+    if not question.clients:
+        return counted, None
+    return counted, [ClientStats.of(client, question.topic) for client in _consumers(channel)]
+
+
 def _consumers(channel: Channel) -> list[Client]:
-    owners = [consumer.owner for consumer in channel.consumers]
-    return [owner for owner in owners if isinstance(owner, Client)]
+    subscribers = [consumer.subscriber for consumer in channel.consumers]
+    return [each.client for each in subscribers if isinstance(each, ClientSubscriber)]
 
 
-def _clients_json(clients: list[Client], topic: str) -> Generator[str, None, str]:
+def _clients_json(clients: Sequence[ClientStats]) -> Generator[str, None, str]:
     """A list of clients; the generator's value, so that it may be stopped on the way."""
     rendered = []
     for number, client in enumerate(clients, 1):
-        rendered.append(ClientStats.of(client, topic).to_json())
+        rendered.append(client.to_json())
         if not number % CLIENT_STEP:
             yield ""
     return f"[{','.join(rendered)}]"
@@ -141,9 +153,10 @@ def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
         memory = api.gc_watch.take().to_json()
         yield "\nMemory:\n" + "".join(f"   {name:<25}\t{memory[name]}\n" for name in memory)
     yield from _topics_text(api, question)
-    publishing = producers(api) if question.clients else []
+    asked = producers(api) if question.clients else []
+    publishing = [ClientStats.of(client, question.topic) for client in asked]
     yield "\nProducers:\n" if publishing else "\nProducers: None\n"
-    yield from _clients_text(publishing, question.topic, api.wall, indent=3)
+    yield from _clients_text(publishing, api.wall, indent=3)
 
 
 def _topics_text(api: NsqdApi, question: Question) -> Iterator[str]:
@@ -156,9 +169,9 @@ def _topics_text(api: NsqdApi, question: Question) -> Iterator[str]:
         yield f"{heading}\n{_topic_line(TopicStats.of(topic, wall))}"
         heading = ""
         for channel in channels:
-            yield _channel_line(ChannelStats.of(channel, wall))
-            if question.clients:
-                yield from _clients_text(_consumers(channel), question.topic, wall, indent=8)
+            counted, consumers = _counted(channel, question, wall)
+            yield _channel_line(counted)
+            yield from _clients_text(consumers or (), wall, indent=8)
     if heading:
         yield "\nTopics: None\n"
 
@@ -181,11 +194,9 @@ def _channel_line(channel: ChannelStats) -> str:
     )
 
 
-def _clients_text(
-    clients: Iterable[Client], topic: str, wall: int, *, indent: int
-) -> Iterator[str]:
+def _clients_text(clients: Iterable[ClientStats], wall: int, *, indent: int) -> Iterator[str]:
     for client in clients:
-        yield f"{'':{indent}}{ClientStats.of(client, topic).to_text(wall)}\n"
+        yield f"{'':{indent}}{client.to_text(wall)}\n"
 
 
 def _latency_text(latency: LatencySummary) -> str:

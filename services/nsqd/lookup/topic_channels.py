@@ -61,7 +61,7 @@ class TopicChannels:
             async with self._questions:
                 names = await self.registrar.existing_channels(topic.name)
             for name in names if not topic.deleted else ():
-                self.broker.channel(topic.name, name)
+                self.broker.create_channel(topic.name, name)
         except Exception as error:  # those who subscribe create their channels themselves
             logger.error("TOPIC(%s): failed to create its channels - %r", topic.name, error)
         finally:

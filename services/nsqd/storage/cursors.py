@@ -10,10 +10,11 @@ It is replaced by rename, so there is always a whole one. It may be older than t
 files: a crash loses what was not yet noted, and the queue then looks at the files.
 """
 
-import os
 import re
 
 from attrs import frozen
+
+from nsqd.storage.filesystem import READ, FileSystem
 
 _LINES = re.compile(r"(-?\d{1,19})\n(\d{1,19}),(\d{1,19})\n(\d{1,19}),(\d{1,19})\n?")
 # More files than any disk holds; a wider span is garbage that would be walked number by number.
@@ -44,7 +45,7 @@ class Cursors:
         ).encode()
 
 
-def load(path: str) -> Cursors | None:
+def load(path: str, fs: FileSystem) -> Cursors | None:
     """What the meta file at ``path`` says, or None if there is none.
 
     Raises:
@@ -52,17 +53,17 @@ def load(path: str) -> Cursors | None:
         OSError: it can't be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = fs.open(path, READ)
     except FileNotFoundError:
         return None
     try:
-        content = os.read(descriptor, LONGEST + 1)
+        content = fs.read(descriptor, LONGEST + 1)
     finally:
-        os.close(descriptor)
+        fs.close(descriptor)
     match = _LINES.fullmatch(content.decode("latin-1"))
     if match is None:
         raise BadCursors(f"meta file {path} is not three lines of numbers")
-    positions = Cursors(*map(int, match.groups()))
-    if positions.write_number - positions.read_number > WIDEST_SPAN:
+    noted = Cursors(*map(int, match.groups()))
+    if noted.write_number - noted.read_number > WIDEST_SPAN:
         raise BadCursors(f"meta file {path} spans too many files")
-    return positions
+    return noted

@@ -16,13 +16,13 @@ it is in its next place, and is noted as taken, and its files removed, only once
 """
 
 import math
-import os
 from contextlib import suppress
 
 from attrs import define, frozen
 
 from nsqd.storage.atomic import write_temporary
 from nsqd.storage.cursors import Cursors
+from nsqd.storage.filesystem import READ, FileSystem
 from nsqd.storage.reader import Reader
 from nsqd.storage.records import RECORD_HEADER
 from nsqd.storage.recovery import find_cursors
@@ -54,18 +54,21 @@ class DiskQueue:
     _store: DiskStore
     _reader: Reader
     _writer: Writer
-    _passes_on: bool
+    _forwarding: bool
     _count: int
     _records_taken: int
     _committed: _Taken  # of what passes on: all that is in its next place
     _synced: _Taken  # ... when the last sync that is done began
+    _deleted: bool
+    _fs: FileSystem
     _noted_number: int  # of the file written to, in the meta file; -1 without one
     _version: int  # of the positions
     _written_version: float  # of the positions in the meta file
 
     def __init__(self, name: str, store: DiskStore, *, forwarding: bool = False) -> None:
         """Open the queue ``name``, where it was left or new."""
-        self.name, self._store, self._passes_on = name, store, forwarding
+        self.name, self._store, self._forwarding = name, store, forwarding
+        self._deleted, self._fs = False, store.files.fs
         at, self._noted_number = find_cursors(name, store)
         self._writer = Writer(name, at.write_number, at.write_position, store)
         self._reader = Reader(name, at.read_number, at.read_position, self._writer, store)
@@ -85,6 +88,8 @@ class DiskQueue:
         """
         if not records:
             return
+        if self._deleted:
+            raise OSError(f"queue {self.name} was deleted")
         sizes = list(map(len, records))
         if max(sizes) > self._store.max_record_size or min(sizes) < RECORD_HEADER:
             raise ValueError(
@@ -104,6 +109,8 @@ class DiskQueue:
         to read just now. Unless the queue passes on, the files they were in may go with the next
         call: until then a crash finds the records where they were.
         """
+        if self._deleted:
+            return []
         self._remove_read()
         steps = self._reader.steps
         taken = self._reader.take(limit)
@@ -119,29 +126,40 @@ class DiskQueue:
 
     def commit(self) -> None:
         """What was taken so far is in its next place. Of a queue that passes on."""
-        if not self._passes_on or self._committed == (taken := self._taken()):
+        if self._deleted or not self._forwarding or self._committed == (taken := self._taken()):
             return
         self._committed = taken
         for number in self._reader.pop_read_files():
             self._store.remove_files_synced(self.name, range(number, number + 1))
         self._changed(1)
 
+    def probe(self) -> None:
+        """Raise OSError if the disk would not take another record now."""
+        if not self._deleted:
+            self._writer.probe()
+
+    def warn(self, message: str) -> None:
+        """Tell an operator something of this queue."""
+        self._store.warn(f"DISKQUEUE({self.name}): {message}")
+
     def empty(self) -> None:
         """Drop all records."""
-        if self._noted_number < 0 and not self.depth:
+        if self._deleted or (self._noted_number < 0 and not self.depth):
             return
         self._drop_all()
         self._changed(1)
         self._note_cursors()
 
     def delete(self) -> None:
-        """Remove the queue with all its files. It must not be used afterwards."""
+        """Remove the queue with all its files. From now on it takes and gives nothing: another
+        queue of this name may have its file numbers."""
         self._store.forget(self)
         with self._store.lock:
             self._written_version = _DELETED
             with suppress(OSError):
-                os.unlink(self._store.meta_path(self.name))
+                self._fs.unlink(self._store.files.meta_path(self.name))
         self._drop_all()
+        self._deleted = True
 
     def close(self, *, leave_file: bool = False) -> None:
         """Note the positions and give descriptor and buffer back.
@@ -152,8 +170,16 @@ class DiskQueue:
         Args:
             leave_file: have a file to write to, even if nothing was written.
         """
+        if self._deleted:
+            return
         if leave_file:
             self._writer.open()
+        # the original takes a position at the end of a file that it read for a damaged file
+        steps = self._reader.steps
+        self._reader.skip_read_file()
+        if self._reader.steps != steps:
+            self.commit()
+            self._changed(1)
         self.release()
         if self.changes or self._noted_number < 0:
             now_at = self._cursors(self._gone())
@@ -210,16 +236,17 @@ class DiskQueue:
         self.depth = self._count or (1 if self._reader.has_more() else 0)
 
     def _changed(self, count: int) -> None:
+        """Take note that ``count`` records were put or taken."""
         self.changes += count
         self._store.note_change(self)
 
     def _remove_read(self) -> None:
-        if not self._passes_on:  # `commit` has these removed
+        if not self._forwarding:  # `commit` has these removed
             self._reader.remove_read_files()
 
     def _gone(self) -> _Taken:
         """How far the queue was taken for good."""
-        return self._committed if self._passes_on else self._taken()
+        return self._committed if self._forwarding else self._taken()
 
     def _taken(self) -> _Taken:
         return _Taken(self._reader.number, self._reader.position, self._records_taken)
@@ -235,7 +262,7 @@ class DiskQueue:
 
     def _note_cursors(self) -> None:
         """Write the meta file without waiting for the disk; if that fails, the next sync does."""
-        taken = self._synced if self._passes_on else self._taken()
+        taken = self._synced if self._forwarding else self._taken()
         try:
             self._write_cursors(self._cursors(taken), self._next_version(), sync=False)
         except OSError as error:
@@ -244,27 +271,27 @@ class DiskQueue:
     def _write_cursors(
         self, now_at: Cursors, version: int, *, sync: bool, synced: _Taken | None = None
     ) -> None:
-        path = self._store.meta_path(self.name)
+        path = self._store.files.meta_path(self.name)
         suffix = "sync" if sync else "loop"  # a job and the loop may be here at once
-        temporary = write_temporary(path, now_at.encode(), suffix=suffix, sync=sync)
+        temporary = write_temporary(path, now_at.encode(), suffix=suffix, sync=sync, fs=self._fs)
         with self._store.lock:
             if version > self._written_version:
-                os.replace(temporary, path)
+                self._fs.replace(temporary, path)
                 self._written_version = version
                 self._noted_number = now_at.write_number
                 self._synced = synced or self._synced
             else:
-                os.unlink(temporary)
+                self._fs.unlink(temporary)
 
     def _sync_file(self, number: int, *, written_to: bool) -> None:
         try:
-            descriptor = os.open(self._store.path(self.name, number), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = self._fs.open(self._store.files.path(self.name, number), READ)
         except FileNotFoundError:
             # A file that was read to its end is gone by now. The one written to should be
             # there: somebody removed it, and what is written next must not go after it.
             self._writer.check_file = self._writer.check_file or written_to
             return
         try:
-            os.fsync(descriptor)
+            self._fs.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            self._fs.close(descriptor)

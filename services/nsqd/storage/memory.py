@@ -1,21 +1,19 @@
 """A queue of records in memory.
 
-Batches go in and come out; inside they stay lists, so that the cost is per batch
-and a record costs one pointer. Batches published one by one are gathered into
-larger lists, for a list of its own would cost ten times the pointer.
+Batches go in and come out; inside they stay lists, so that the cost is per batch and a record costs
+one pointer. The lists are the queue's own and of a bounded length, so that what was taken is let go
+of at once, however large it is.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 
 from attrs import define, field
 
-# Below this a batch is copied into a shared list. An empty list is 56 bytes plus
-# 8 in the deque: at 64 records that is one byte more for each.
+# Records of a list at most: taking from it moves the pointers that are left.
+CHUNK = 512
+# Lists shorter than this are gathered into one: a list costs as much as eight pointers.
 SMALL_BATCH = 64
-# A gathered list is closed at this length, so that what was taken is given back soon.
-GATHER = 512
 
 
 @define(eq=False)
@@ -24,21 +22,22 @@ class MemoryQueue:
 
     depth: int = field(default=0, init=False)
     _chunks: deque[list[bytes]] = field(factory=deque, init=False)
-    _offset: int = field(default=0, init=False)  # records of the first chunk that were taken
     _tail: list[bytes] = field(factory=list, init=False)  # the only chunk that still grows
 
     def put(self, records: list[bytes]) -> None:
-        """Append ``records``. The list may be kept: the caller must not change it afterwards."""
-        self.depth += len(records)
+        """Append ``records``."""
+        count = len(records)
+        self.depth += count
         tail = self._tail
-        if len(records) < SMALL_BATCH:
+        if count < SMALL_BATCH:
             tail += records
-            if len(tail) >= GATHER:
+            if len(tail) >= CHUNK:
                 self._close_tail()
             return
         if tail:
             self._close_tail()
-        self._chunks.append(records)
+        for start in range(0, count, CHUNK):
+            self._chunks.append(records[start : start + CHUNK])
 
     def take(self, limit: int) -> list[bytes]:
         """The oldest records, at most ``limit``; fewer only if there are no more."""
@@ -48,14 +47,20 @@ class MemoryQueue:
         while missing > 0:
             if not self._chunks:
                 self._close_tail()
-            missing -= self._take_from_first(taken, missing)
+            first = self._chunks[0]
+            if len(first) <= missing:
+                missing -= len(first)
+                taken = taken + first if taken else first
+                self._chunks.popleft()
+            else:
+                taken += first[:missing]
+                del first[:missing]
+                missing = 0
         return taken
 
     def records(self) -> Iterator[bytes]:
         """Every record, oldest first; none is taken."""
-        if self._chunks:
-            yield from self._chunks[0][self._offset :]
-        for chunk in islice(self._chunks, 1, None):
+        for chunk in self._chunks:
             yield from chunk
         yield from self._tail
 
@@ -63,25 +68,7 @@ class MemoryQueue:
         """Drop all records."""
         self._chunks.clear()
         self._tail = []
-        self._offset = 0
         self.depth = 0
-
-    def _take_from_first(self, taken: list[bytes], limit: int) -> int:
-        first, start = self._chunks[0], self._offset
-        left = len(first) - start
-        if left <= limit:
-            taken += first[start:] if start else first
-            self._chunks.popleft()
-            self._offset = 0
-            return left
-        end = start + limit
-        taken += first[start:end]
-        if end * 2 > len(first):
-            # Lets go of the records taken. Half of the list is copied at most once per half taken.
-            self._chunks[0] = first[end:]
-            end = 0
-        self._offset = end
-        return limit
 
     def _close_tail(self) -> None:
         self._chunks.append(self._tail)

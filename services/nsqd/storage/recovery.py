@@ -6,8 +6,6 @@ they are read to their real ends, and writing begins in a new file. The depth is
 that of the meta file, too low until the queue has been read.
 """
 
-import os
-
 from attrs import evolve
 
 from nsqd.storage import cursors
@@ -18,17 +16,17 @@ from nsqd.storage.store import DiskStore
 def find_cursors(name: str, store: DiskStore) -> tuple[Cursors, int]:
     """Where the queue ``name`` goes on, and the number of the file that its meta file says is
     written to, which may be another; -1 without a meta file."""
-    path = store.meta_path(name)
-    left = store.pop_existing(name)
+    path = store.files.meta_path(name)
+    left = store.files.pop_existing(name)
     try:
-        noted = cursors.load(path)
+        noted = cursors.load(path, store.files.fs)
     except BadCursors as error:
         store.warn(f"DISKQUEUE({name}): {error}, setting it aside and looking at the files")
-        store.set_aside(name, path)
+        store.files.set_aside(name, path)
         return _from_files(name, store), -1
     if noted is not None:
         return _checked(name, store, noted, max(left, default=-1)), noted.write_number
-    if left or (not store.first_number(name) and store.size(name, 0) is not None):
+    if left or (not store.first_number(name) and store.files.size(name, 0) is not None):
         return _from_files(name, store), -1
     return _at(store.first_number(name)), -1
 
@@ -36,7 +34,7 @@ def find_cursors(name: str, store: DiskStore) -> tuple[Cursors, int]:
 def _checked(name: str, store: DiskStore, noted: Cursors, last: int) -> Cursors:
     """``noted``, or what it has to be for the files there are, of which ``last`` is the last."""
     number, position = noted.write_number, noted.write_position
-    size = store.size(name, number)
+    size = store.files.size(name, number)
     nothing_to_read = (noted.read_number, noted.read_position) == (number, position)
     if size is None and nothing_to_read and last < number:
         return noted if position == 0 else _at(number + 1)
@@ -58,7 +56,7 @@ def _checked(name: str, store: DiskStore, noted: Cursors, last: int) -> Cursors:
 
 def _from_files(name: str, store: DiskStore) -> Cursors:
     first = store.first_number(name)
-    numbers = [number for number in store.numbers(name) if number >= first]
+    numbers = [number for number in store.files.numbers(name) if number >= first]
     if not numbers:
         return _at(first)
     store.warn(f"DISKQUEUE({name}): no positions noted, reading all of {len(numbers)} files")
@@ -67,7 +65,7 @@ def _from_files(name: str, store: DiskStore) -> Cursors:
 
 def _first_free(name: str, store: DiskStore, number: int) -> int:
     """The first number from ``number`` on without a file; those on the way are to be read."""
-    while os.path.exists(store.path(name, number)):
+    while store.files.fs.exists(store.files.path(name, number)):
         number += 1
     return number
 

@@ -10,7 +10,6 @@ should read goes to ``warn``.
 """
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,6 +19,8 @@ from attrs import define, field, frozen
 
 from nsqcore.units import SECOND
 from nsqd.storage.atomic import sync_directory
+from nsqd.storage.files import QueueFiles
+from nsqd.storage.filesystem import MODE, REWRITE, SYSTEM, FileSystem
 
 # An unlink of a file up to this size costs microseconds: no need for the thread.
 SMALL_FILE = 1 << 20
@@ -32,13 +33,12 @@ SYNC_TIMEOUT = 2.0
 
 # Bytes that `DiskStore.probe` writes at most. What cannot be compressed, as messages may not be.
 MAX_TRIAL = 1 << 20
+TRIAL_FILE = "nsqd.trial.tmp"
 
 # Closed queues from which on the whole file system is synced at once: two fsyncs for each
 # of thousands of queues would outlast the patience of whoever stops nsqd.
 MANY = 64
 
-# A file dated later (year 2043) says nothing of its writer's clock; ids have no room beyond.
-NO_CLOCK = 1 << 61
 
 Job = Callable[[], None]
 
@@ -97,65 +97,16 @@ class DiskStore:
     sync_timeout: float = field(default=SYNC_TIMEOUT, kw_only=True)
     warn: Callable[[str], None] = field(kw_only=True)
     wake: Job = field(default=_nothing, kw_only=True)
+    fs: FileSystem = field(default=SYSTEM, kw_only=True)
+    files: QueueFiles = field(init=False)
     lock: threading.Lock = field(factory=threading.Lock, init=False)  # guards meta files' versions
     _changed: dict[Syncable, None] = field(factory=dict, init=False)
     _to_delete: list[tuple[str, range]] = field(factory=list, init=False)
     _reserved: dict[str, int] = field(factory=dict, init=False)
-    _left: dict[str, list[int]] | None = field(default=None, init=False)
     _last_round: int | None = field(default=None, init=False)
 
-    def path(self, name: str, number: int) -> str:
-        """Where file ``number`` of the queue ``name`` is."""
-        return f"{self.directory}/{name}.diskqueue.{number:06d}.dat"
-
-    def meta_path(self, name: str) -> str:
-        """Where the positions of the queue ``name`` are."""
-        return f"{self.directory}/{name}.diskqueue.meta.dat"
-
-    def size(self, name: str, number: int) -> int | None:
-        """How long file ``number`` of the queue ``name`` is, or None if there is none."""
-        try:
-            return os.stat(self.path(name, number)).st_size
-        except FileNotFoundError:
-            return None
-
-    def set_aside(self, name: str, path: str) -> None:
-        """Keep the file ``path`` of the queue ``name``, but out of the way."""
-        try:
-            os.replace(path, path + ".bad")
-        except OSError as error:
-            self.warn(f"DISKQUEUE({name}): failed to rename {path} - {error}")
-
-    def numbers(self, name: str) -> list[int]:
-        """The numbers of the files the queue ``name`` has, ascending. Reads the whole directory."""
-        return sorted(self._all_numbers().get(name, ()))
-
-    def pop_existing(self, name: str) -> list[int]:
-        """The numbers of the files that the queue ``name`` had when the first queue was opened.
-
-        For when it is opened; asked again there are none. The directory is read once for all.
-        """
-        if self._left is None:
-            self._left = self._all_numbers()
-        return self._left.pop(name, [])
-
-    def _all_numbers(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        with suppress(FileNotFoundError), os.scandir(self.directory) as entries:
-            for entry in entries:
-                name, _, number = entry.name.removesuffix(".dat").rpartition(".diskqueue.")
-                if entry.name.endswith(".dat") and number.isascii() and number.isdigit():
-                    found.setdefault(name, []).append(int(number))
-        return found
-
-    def newest(self) -> int:
-        """When a file here was last written, in wall-clock ns; 0 if there are none."""
-        newest = 0
-        with suppress(OSError), os.scandir(self.directory) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    newest = max(newest, entry.stat(follow_symlinks=False).st_mtime_ns)
-        return min(newest, NO_CLOCK)
+    def __attrs_post_init__(self) -> None:
+        self.files = QueueFiles(self.directory, self.warn, self.fs)
 
     def first_number(self, name: str) -> int:
         """The lowest file number that a new queue ``name`` may use."""
@@ -175,7 +126,7 @@ class DiskStore:
         """Remove these files of the queue ``name``: at once where that is cheap, else by a job."""
         if len(numbers) <= 2 and all(self._is_small(name, number) for number in numbers):
             for number in numbers:
-                self._unlink(name, number)
+                self.files.unlink(name, number)
         elif numbers:
             self.remove_files_synced(name, numbers)
 
@@ -190,10 +141,16 @@ class DiskStore:
 
         Raises OSError where the disk does not take it.
         """
-        with tempfile.TemporaryFile(dir=self.directory) as file:
-            file.write(os.urandom(min(self.max_record_size, MAX_TRIAL)))
-            file.flush()
-            os.fsync(file.fileno())
+        path = f"{self.files.directory}/{TRIAL_FILE}"
+        descriptor = self.fs.open(path, REWRITE, MODE)
+        try:
+            rest = memoryview(os.urandom(min(self.max_record_size, MAX_TRIAL)))
+            while rest:
+                rest = rest[self.fs.write(descriptor, rest) :]
+            self.fs.fsync(descriptor)
+        finally:
+            self.fs.close(descriptor)
+            self.fs.unlink(path)
 
     def due(self, now: int) -> Job | None:
         """The work that is due at ``now``, for a thread; None if there is none.
@@ -226,7 +183,7 @@ class DiskStore:
         remove = self._job([])
 
         def work() -> None:
-            os.sync()
+            self.fs.sync()
             if remove is not None:
                 remove()
 
@@ -247,17 +204,17 @@ class DiskStore:
                 except OSError as error:
                     failure = str(error)  # one sick queue must not keep the others from the disk
             if syncs and to_delete:
-                sync_directory(self.directory)
+                sync_directory(self.files.directory, self.fs)
             for name, numbers in to_delete:
                 for number in numbers:
-                    self._unlink(name, number)
+                    self.files.unlink(name, number)
             for jobs in synced:
                 try:
                     jobs.note_cursors()
                 except OSError as error:
                     failure = str(error)
             if syncs:
-                sync_directory(self.directory)
+                sync_directory(self.files.directory, self.fs)
             if failure:
                 raise OSError(failure)
 
@@ -265,13 +222,5 @@ class DiskStore:
 
     def _is_small(self, name: str, number: int) -> bool:
         with suppress(OSError):
-            return (self.size(name, number) or 0) <= SMALL_FILE
+            return (self.files.size(name, number) or 0) <= SMALL_FILE
         return True
-
-    def _unlink(self, name: str, number: int) -> None:
-        try:
-            os.unlink(self.path(name, number))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self.warn(f"DISKQUEUE({name}): failed to remove file {number} - {error}")

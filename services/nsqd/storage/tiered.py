@@ -3,11 +3,14 @@
 What memory has no room for goes to the disk in one write. Taking is memory first, then
 the two take turns, so that neither waits for the other to run dry; order between them is
 not kept, as in the original. An ephemeral queue has no disk: what is new and finds no
-room is dropped.
+room is dropped. What is deferred waits in memory, as in the original.
 """
 
 from attrs import define, field
 
+from nsqcore.names import is_ephemeral
+from nsqd.engine.queue import Loss
+from nsqd.storage.deferred import DeferredRecords
 from nsqd.storage.disk import DiskQueue
 from nsqd.storage.memory import MemoryQueue
 from nsqd.storage.store import DiskStore
@@ -18,9 +21,9 @@ FLUSH_BATCH = 10_000
 
 @define(eq=False)
 class TieredQueue:
-    """Records, about first in, first out. ``memory_limit`` of them are kept in memory.
+    """Records, about first in, first out: a `nsqd.engine.queue.Queue`.
 
-    Without a ``store`` it is ephemeral. One that ``forwarding`` is told by `commit` when what was
+    Without a ``store`` it is ephemeral. A ``forwarding`` one is told by `commit` when what was
     taken is in the queue it goes to.
     """
 
@@ -29,8 +32,10 @@ class TieredQueue:
     store: DiskStore | None
     forwarding: bool = field(default=False, kw_only=True)
     _memory: MemoryQueue = field(factory=MemoryQueue, init=False)
+    _deferred: DeferredRecords = field(factory=DeferredRecords, init=False)
     _disk: DiskQueue | None = field(init=False)
     _disk_is_next: bool = field(default=False, init=False)
+    _deleted: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.store is None:
@@ -40,7 +45,7 @@ class TieredQueue:
 
     @property
     def depth(self) -> int:
-        """How many records there are."""
+        """How many records are queued."""
         return self._memory.depth + (self._disk.depth if self._disk else 0)
 
     @property
@@ -48,14 +53,34 @@ class TieredQueue:
         """How many of them are on disk."""
         return self._disk.depth if self._disk else 0
 
+    @property
+    def deferred(self) -> int:
+        """How many records wait for their time."""
+        return len(self._deferred)
+
+    @property
+    def next_due(self) -> int | None:
+        """When the first of these is due, in ns."""
+        return self._deferred.next_due
+
+    def overflows(self, count: int) -> bool:
+        """Whether ``count`` more records would need the disk."""
+        return self._disk is not None and self._memory.depth + count > self.memory_limit
+
+    def admit(self, count: int) -> None:
+        """Raise OSError if ``count`` more records would need the disk, and it takes none."""
+        if self._disk is not None and self.overflows(count):
+            self._disk.probe()
+
     def put(self, records: list[bytes], *, wanted: int = 0) -> int:
         """Append ``records``; how many of them were dropped (only an ephemeral queue drops).
 
         ``wanted`` is how many consumers would take at once: so many more fit into memory.
-        The list may be kept: the caller must not change it afterwards.
 
         Raises OSError where the disk fails; none of them is queued then.
         """
+        if self._deleted:
+            return len(records)
         memory = self._memory
         room = self.memory_limit + wanted - memory.depth
         if len(records) <= room:
@@ -74,6 +99,8 @@ class TieredQueue:
         They are neither dropped nor refused: where the disk fails, or there is none,
         memory takes them over its limit.
         """
+        if self._deleted:
+            return
         if self._disk is None:
             self._memory.put(records)
             return
@@ -97,6 +124,21 @@ class TieredQueue:
             taken += other(limit - len(taken))
         return taken
 
+    def finish(self, ids: list[bytes]) -> None:
+        """Nothing is kept of what was taken."""
+
+    def defer(self, records: list[bytes], due: int, *, new: bool = False) -> None:
+        """Append ``records`` at ``due``."""
+        if not self._deleted:
+            self._deferred.put(records, due)
+
+    def release_due(self, now: int, limit: int) -> int:
+        """Append what is due at ``now``, at most ``limit`` records; how many there were."""
+        due = self._deferred.take_due(now, limit)
+        if due:
+            self.give_back(due)
+        return len(due)
+
     def commit(self) -> None:
         """What was taken so far is where it goes: a crash need not find it here any more."""
         if self._disk is not None:
@@ -105,37 +147,90 @@ class TieredQueue:
     def empty(self) -> None:
         """Drop all records."""
         self._memory.clear()
+        self._deferred = DeferredRecords()
         if self._disk is not None:
             self._disk.empty()
 
-    def flush(self) -> None:
+    def flush(self) -> Loss | None:
         """Move what is in memory to the disk; an ephemeral queue drops it.
 
-        Raises OSError where the disk fails; what was not moved is still in memory.
+        Tells how many records the disk did not take, and why. They are still in memory.
         """
         if self._disk is None:
             self._memory.clear()
-            return
+            return None
+        reason = ""
+        lost: list[bytes] = []
         while records := self._memory.take(FLUSH_BATCH):
             try:
                 self._disk.put(records)
+            except OSError as error:
+                reason = str(error)
+                lost += self._put_what_fits(records)
+        self._memory.put(lost)
+        return Loss(len(lost), reason) if lost else None
+
+    def _put_what_fits(self, records: list[bytes]) -> list[bytes]:
+        """Put as many of ``records`` as the disk takes, which refused all of them at once; returns
+        the others."""
+        assert self._disk is not None
+        if len(records) == 1:
+            return records
+        half = len(records) // 2
+        lost: list[bytes] = []
+        for part in (records[:half], records[half:]):
+            try:
+                self._disk.put(part)
             except OSError:
-                self._memory.put(records)
-                raise
+                lost += self._put_what_fits(part)
+        return lost
 
-    def close(self, *, bypassed: bool = False) -> None:
-        """`flush`, and leave the files in order. Raises OSError where the disk fails.
+    def close(self, *, bypassed: bool = False) -> Loss | None:
+        """`flush`, and leave the files in order; tells what could not be kept.
 
-        ``bypassed`` says that messages went by without being put. In the original, where
-        there is no memory they go through a file; it is there afterwards, as it is here.
+        Deferred records are kept without their time. ``bypassed`` says that messages went by
+        without being put. In the original, where there is no memory they go through a file; it is
+        there afterwards, as it is here.
         """
-        self.flush()
-        self.commit()
-        if self._disk is not None:
+        self._memory.put(self._deferred.take_all())
+        loss = self.flush()
+        if self._disk is None:
+            return None
+        if loss is None:  # else what was taken of a backlog has no other place yet
+            self.commit()
+        try:
             self._disk.close(leave_file=bypassed and not self.memory_limit)
+        except OSError as error:
+            # the records are in their files, and found there: only the cursors are of before
+            self._disk.warn(f"failed to note the cursors - {error}")
+        return loss
 
     def delete(self) -> None:
-        """Drop all records, and remove the files. The queue must not be used afterwards."""
+        """Drop all records, and remove the files. From now on it takes and gives nothing."""
+        self._deleted = True
         self._memory.clear()
+        self._deferred = DeferredRecords()
         if self._disk is not None:
             self._disk.delete()
+
+
+@define(eq=False)
+class TieredStorage:
+    """The queues of one data directory: a `nsqd.engine.queue.Storage`."""
+
+    store: DiskStore
+
+    def topic_queue(self, topic: str, memory_limit: int) -> TieredQueue:
+        """What ``topic`` itself has not passed on to its channels. Raises OSError."""
+        store = None if is_ephemeral(topic) else self.store
+        return TieredQueue(topic, memory_limit, store, forwarding=True)
+
+    def channel_queue(self, topic: str, channel: str, memory_limit: int) -> TieredQueue:
+        """The queue of ``topic``/``channel``. Raises OSError."""
+        # nobody would ask for the files of a topic that is not there after the next start
+        store = None if is_ephemeral(topic) or is_ephemeral(channel) else self.store
+        return TieredQueue(f"{topic}:{channel}", memory_limit, store)
+
+    def warn(self, message: str) -> None:
+        """Tell an operator."""
+        self.store.warn(message)

@@ -5,26 +5,33 @@ failed write left behind is cut off at once or, if the disk refuses that too, be
 the next write.
 """
 
-import os
 from contextlib import suppress
 
 from attrs import define, field
 
+from nsqd.storage.filesystem import MODE, WRITE, FileSystem
 from nsqd.storage.records import SIZE_FIELD, encode_disk_records
 from nsqd.storage.store import DiskStore
+
+# Bytes written to see whether the disk takes more: a block of any file system.
+PROBE = 4096
 
 
 @define(eq=False)
 class Writer:
-    """Where the queue ``name`` is written: at ``position`` of file ``number``."""
+    """Where ``queue`` is written: at ``position`` of file ``number``."""
 
-    name: str
+    queue: str
     number: int
     position: int
     _store: DiskStore
     unsynced: set[int] = field(factory=set, init=False)  # files written to since the last sync
     check_file: bool = field(default=False, init=False)  # the file may have been removed
+    _fs: FileSystem = field(init=False)
     _descriptor: int = field(default=-1, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._fs = self._store.files.fs
 
     def put(self, records: list[bytes], sizes: list[int]) -> None:
         """Append ``records``, which are ``sizes`` long; where that raises OSError, none of them."""
@@ -39,6 +46,15 @@ class Writer:
                 self._undo(number, position)
             raise
 
+    def probe(self) -> None:
+        """Raise OSError if the file does not take another block; leaves it as it was."""
+        if self.check_file or self._descriptor < 0:
+            self.open()
+        try:
+            self._fs.pwrite(self._descriptor, bytes(PROBE), self.position)
+        finally:
+            self._fs.ftruncate(self._descriptor, self.position)
+
     def skip_to(self, number: int) -> None:
         """Write to a new file ``number`` from now on."""
         self.close()
@@ -47,7 +63,7 @@ class Writer:
     def close(self) -> None:
         """Give the descriptor back until it is needed again."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._fs.close(self._descriptor)
             self._descriptor = -1
 
     def _append(self, encoded: bytes | bytearray) -> None:
@@ -56,7 +72,7 @@ class Writer:
         rest = memoryview(encoded)
         position = self.position
         while rest:
-            written = os.pwrite(self._descriptor, rest, position)
+            written = self._fs.pwrite(self._descriptor, rest, position)
             position += written
             rest = rest[written:]
         self.position = position
@@ -79,14 +95,14 @@ class Writer:
         """Be at ``position`` of file ``number`` again, as if nothing had been written since."""
         for later in range(number + 1, self.number + 1):
             with suppress(OSError):
-                os.unlink(self._store.path(self.name, later))
+                self._fs.unlink(self._store.files.path(self.queue, later))
         self.skip_to(number)
         self.position = position
         with suppress(OSError):
             if position:
-                os.truncate(self._store.path(self.name, number), position)
+                self._fs.truncate(self._store.files.path(self.queue, number), position)
             else:
-                os.unlink(self._store.path(self.name, number))
+                self._fs.unlink(self._store.files.path(self.queue, number))
 
     def open(self) -> None:
         """Open the file to write to; begin another one if it is not as it was left.
@@ -95,27 +111,27 @@ class Writer:
         """
         self.close()
         while self._descriptor < 0:
-            path = self._store.path(self.name, self.number)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path = self._store.files.path(self.queue, self.number)
+            descriptor = self._fs.open(path, WRITE, MODE)
             try:
-                size = os.fstat(descriptor).st_size
+                size = self._fs.size(descriptor)
                 if size > self.position > 0:
-                    os.ftruncate(descriptor, self.position)
+                    self._fs.ftruncate(descriptor, self.position)
                     size = self.position
             except OSError:
-                os.close(descriptor)
+                self._fs.close(descriptor)
                 raise
             if size == self.position:
                 self._descriptor = descriptor
             else:
-                os.close(descriptor)
+                self._fs.close(descriptor)
                 self._replace(path)
         self.check_file = False
 
     def _replace(self, path: str) -> None:
         if self.position == 0:
-            self._store.warn(f"DISKQUEUE({self.name}): {path} is not in use, setting it aside")
-            os.replace(path, path + ".bad")
+            self._store.warn(f"DISKQUEUE({self.queue}): {path} is not in use, setting it aside")
+            self._fs.replace(path, path + ".bad")
         else:
-            self._store.warn(f"DISKQUEUE({self.name}): {path} lost its end, writing to a new file")
+            self._store.warn(f"DISKQUEUE({self.queue}): {path} lost its end, writing to a new file")
             self.skip_to(self.number + 1)

@@ -34,7 +34,9 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.policy import Policy
 from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredStorage
 from nsqd.testing.stream import MemoryStream, stream_pair
 
 log = logging.getLogger("nsqclient")
@@ -116,16 +118,16 @@ class Nsqd:
 
     def create_channel(self, topic: str, channel: str) -> None:
         """Make a channel, so that it gets what is published from now on."""
-        self.broker.channel(topic, channel)
+        self.broker.create_channel(topic, channel)
 
     def publish(self, topic: str, *bodies: bytes) -> None:
         """Publish without a client."""
-        self.broker.publish(topic, list(bodies), now())
+        self.broker.publish(topic, list(bodies), now(), lambda failure: None)
         self._end_tick()
 
     def counts(self, topic: str, channel: str) -> Counts:
         """What a channel has now; it is made if it is not there."""
-        found = self.broker.channel(topic, channel)
+        found = self.broker.create_channel(topic, channel)
         self.broker.pump(now())
         return Counts(
             found.depth,
@@ -259,7 +261,8 @@ async def open_nsqd(
     )
     with TemporaryDirectory(prefix="nsqd-memory-") as directory:
         store = DiskStore(directory, warn=log.warning)
-        broker = Broker(EngineSettings(mem_queue_size=IN_MEMORY), store, WALL_CLOCK)
+        policy = Policy(mem_queue_size=IN_MEMORY)
+        broker = Broker(EngineSettings(policy=policy), TieredStorage(store), WALL_CLOCK)
         failures: list[Exception] = []  # raised where the block is left
         async with background(anyio.lowlevel.checkpoint, failures.append) as tasks:
             nsqd = Nsqd(address, broker, tasks, settings)

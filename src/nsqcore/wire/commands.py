@@ -15,16 +15,12 @@ from nsqcore.wire.errors import ProtocolError
 
 @define(eq=False)
 class Publish:
-    """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it.
-
-    ``last`` says that the client had sent nothing after it yet.
-    """
+    """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it."""
 
     topic: str
     bodies: list[bytes]
     replies: int
     many: bool
-    last: bool = False
 
 
 @frozen
@@ -109,12 +105,14 @@ class Fault:
     """Where the bytes stopped being the protocol. Always the last value.
 
     ``command`` is the name of the command it happened in, for the checks of
-    state that come before it; ``silent`` means close without an answer.
+    state that come before it, ``topic`` what it publishes to, if it does; ``silent`` means close
+    without an answer.
     """
 
     error: ProtocolError
     command: bytes = b""
     silent: bool = False
+    topic: str = ""
 
 
 Command = (

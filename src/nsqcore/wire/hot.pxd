@@ -26,8 +26,8 @@ cpdef list make_records(list bodies, bytes stamp, bytes ids)
 )
 cpdef bytes hex_ids(unsigned long long first, Py_ssize_t count)
 
-@cython.locals(record=bytes, data=cython.p_uchar)
-cpdef hold(list records, dict in_flight)
+@cython.locals(record=bytes, id=bytes, ids=list, data=cython.p_uchar)
+cpdef list hold(list records, dict in_flight)
 
 @cython.locals(id=bytes, missing=list)
 cpdef list release(list ids, dict in_flight)

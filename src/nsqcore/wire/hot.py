@@ -123,16 +123,21 @@ def hex_ids(first: int, count: int) -> bytes:
     return ids
 
 
-def hold(records: list[bytes], in_flight: dict[bytes, bytes]) -> None:
-    """Enter ``records`` into ``in_flight`` under their ids."""
+def hold(records: list[bytes], in_flight: dict[bytes, bytes]) -> list[bytes]:
+    """Enter ``records`` into ``in_flight`` under their ids; returns these."""
     if not COMPILED:
-        in_flight.update([(record[10:26], record) for record in records])
-        return
+        ids = [record[10:26] for record in records]
+        in_flight.update(zip(ids, records, strict=True))
+        return ids
+    ids = []
     for record in records:
         if len(record) < HEADER_SIZE:  # or C would read beyond it
             raise ValueError("a record is shorter than its header")
         data = record
-        in_flight[data[10:26]] = record
+        id = data[10:26]
+        in_flight[id] = record
+        ids.append(id)
+    return ids
 
 
 def release(ids: list[bytes], in_flight: dict[bytes, bytes]) -> list[bytes]:

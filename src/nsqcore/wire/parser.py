@@ -72,6 +72,7 @@ class CommandParser:
         # Of the last PUB and MPUB, which the next are likely to repeat: line and topic.
         self._line, self._topic = b"", ""
         self._many_line, self._many_topic = b"", ""
+        self._deferred_topic = ""  # of the last DPUB
         self._many: Publish | None = None  # an MPUB whose body is coming in …
         self._missing = 0  # … how many messages it lacks …
         self._allowed = 0  # … and how many bytes they may have
@@ -91,12 +92,6 @@ class CommandParser:
         """
         if self._line and not self._pieces and self._many is None and chunk.startswith(self._line):
             return self._feed_publishes(chunk)
-        commands = self._feed(chunk)
-        if commands and not self._pieces and isinstance(commands[-1], Publish):
-            commands[-1].last = True
-        return commands
-
-    def _feed(self, chunk: bytes) -> list[Command]:
         if not self._pieces:
             return self._parse(chunk)
         missing = self._need - self._held
@@ -122,11 +117,10 @@ class CommandParser:
         """`feed` for what comes most: a chunk of PUBs alike, often one, mostly whole."""
         bodies: list[bytes] = []
         end = split_publishes(chunk, 0, self._line, self.max_msg_size, bodies)
-        last = end == len(chunk)
         commands: list[Command] = []
         if bodies:
-            commands.append(Publish(self._topic, bodies, len(bodies), False, last))
-        return commands if last else commands + self._parse(chunk, end)
+            commands.append(Publish(self._topic, bodies, len(bodies), False))
+        return commands if end == len(chunk) else commands + self._parse(chunk, end)
 
     def resume(self) -> list[Command]:
         """The commands that had to wait behind an IDENTIFY or AUTH."""
@@ -138,6 +132,12 @@ class CommandParser:
         self._pieces.clear()
         self._held = 0
         return chunk
+
+    def clear(self) -> None:
+        """Let go of all that has come and is not whole. The stream has ended."""
+        self._pieces.clear()
+        self._commands = []
+        self._many = self.cut = None
 
     def finish(self) -> list[Command]:
         """What the end of the stream means: nothing, or a `Fault` inside a body."""
@@ -174,7 +174,7 @@ class CommandParser:
                     return [*commands, _too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
-            self.cut = Fault(unfinished.cut, self._name)
+            self.cut = Fault(unfinished.cut, self._name, topic=self._publishes_to())
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))
@@ -223,7 +223,7 @@ class CommandParser:
             case b"DPUB":
                 if len(params) < 2:
                     raise Invalid("DPUB insufficient number of parameters")
-                topic = _topic("DPUB", params)
+                topic = self._deferred_topic = _topic("DPUB", params)
                 delay = self._delay(params[1])
                 body = self._message_body(buffer, "DPUB", start)
                 command: Command = PublishDeferred(topic, body, delay)
@@ -323,6 +323,17 @@ class CommandParser:
         if delay > self.max_delay:
             raise Invalid(f"DPUB timeout {delay} out of range 0-{self.max_delay}")
         return delay
+
+    def _publishes_to(self) -> str:
+        """The topic of the publish that is being read; empty if it is another command."""
+        match self._name:
+            case b"PUB":
+                return self._topic
+            case b"MPUB":
+                return self._many_topic
+            case b"DPUB":
+                return self._deferred_topic
+        return ""
 
     # ------------------------------------------------------------ bodies
 

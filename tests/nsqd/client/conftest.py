@@ -14,6 +14,7 @@ import pytest
 import trio
 from attrs import define, field
 from tests.nsqcore.reactor.pairs import run_reactor, serve_pair
+from tests.nsqd.broker import open_broker, publish
 
 from nsqcore.net.effects import Effect, Peer, Wait
 from nsqcore.net.tls import ServerTls
@@ -25,7 +26,7 @@ from nsqd.client.client import Client, ClientSettings, Services
 from nsqd.client.permissions import Permissions, parse_permissions
 from nsqd.client.session import Session, open_session
 from nsqd.client.upgrades import upgrade
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.broker import Broker
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -97,7 +98,6 @@ class World:
     engine: dict[str, Any] = field(factory=dict)
     clock: Callable[[], int] | None = None
     now: int = 0
-    draining: bool = False
     tls: ServerTls | None = None
     reactor: Reactor | None = None  # drives sessions, in the tests that have sockets
     verdicts: list[bytes | Exception] = field(factory=list)
@@ -110,7 +110,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         store = DiskStore(str(self.directory), warn=print)
-        self.broker = Broker(EngineSettings(**self.engine), store, wall_offset=WALL)
+        self.broker = open_broker(store, wall_offset=WALL, **self.engine)
         self.timers = Timers(self.time, self.end_tick)
         self.services = Services(
             broker=self.broker,
@@ -120,7 +120,6 @@ class World:
             upgrade=lambda session: upgrade(self.tls, session),
             authorize=self.authorize,
             request_tick=self.request_tick,
-            draining=lambda: self.draining,
         )
 
     def time(self) -> int:
@@ -176,7 +175,7 @@ class World:
 
     def publish(self, topic: str, *bodies: bytes) -> None:
         """Queue and deliver messages, as HTTP would."""
-        self.broker.publish(topic, list(bodies), self.time())
+        publish(self.broker, topic, list(bodies), self.time())
         self.end_tick()
 
     def permissions(self, **allowed: Any) -> Permissions:

@@ -136,13 +136,13 @@ class TestPublishing:
         ],
     )
     def test_a_draining_nsqd_refuses_publishes_and_makes_no_topic(self, world, command, text):
-        world.draining = True
+        world.broker.draining = True
         assert world.connect().send(command) == [text]
         assert not world.broker.topics
 
     def test_a_draining_nsqd_still_serves_consumers(self, world):
         world.publish("t", b"x")
-        world.draining = True
+        world.broker.draining = True
         consumer = world.connect(SUB, b"RDY 1\n")
         (message,) = world.broker.topics["t"].channels["c"].consumers[0].in_flight
         assert consumer.send(b"FIN %b\n" % message) == []
@@ -301,7 +301,7 @@ class TestConsuming:
         assert client.send(command) == ["E_INVALID cannot SUB with heartbeats disabled"]
 
     def test_one_consumer_more_than_a_channel_may_have_is_refused(self, make_world):
-        world = make_world(engine={"max_channel_consumers": 1})
+        world = make_world(engine={"max_consumers": 1})
         first = world.connect(SUB)
         assert world.connect().send(SUB) == [
             "E_SUB_FAILED SUB failed consumers for t:c exceeds limit of 1"

@@ -61,7 +61,7 @@ def test_a_publish_that_the_disk_refuses_keeps_nothing(make_world, name):
 @pytest.mark.parametrize("name", ["PUB", "MPUB", "many", "DPUB"])
 def test_a_publish_that_draining_refuses_keeps_nothing(make_world, name):
     world = make_world()
-    world.draining = True
+    world.broker.draining = True
 
     def refused() -> None:
         talk = world.connect()

@@ -2,39 +2,41 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import random
 
 import pytest
 from attrs import Factory, define, field
+from tests.nsqd.broker import open_broker
 
-from nsqcore.wire.frames import FrameParser, Message, Messages, parse_record
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqcore.wire.frames import Message, parse_record
+from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import Consumer
 from nsqd.engine.deadlines import Deadlines
 from nsqd.engine.ids import MessageIds
-from nsqd.engine.message import new_stamp
+from nsqd.engine.message import new_header
+from nsqd.engine.policy import Policy
 from nsqd.storage.store import DiskStore
 from nsqd.storage.tiered import TieredQueue
 
 SECOND = 1_000_000_000
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Client:
     """What is behind a consumer: takes the frames, and may be slow to read them."""
 
     consumer: Consumer = field(init=False)
     channel: Channel = field(init=False)
-    unread: int = 0  # bytes
+    unread_bytes: int = 0
     is_gone: bool = False
     when_read: Callable[[], None] | None = None
-    _frames: FrameParser = Factory(FrameParser)
     _messages: list[Message] = Factory(list)
     _sizes: list[int] = Factory(list)
 
     def join(self, broker: Broker, topic: str = "t", channel: str = "c") -> "Client":
         """Go on a channel, as SUB and RDY do."""
-        self.channel = broker.channel(topic, channel)
+        self.channel = broker.create_channel(topic, channel)
         self.channel.add(self.consumer)
         broker.mark(self.channel)
         return self
@@ -44,16 +46,17 @@ class Client:
         self.channel.remove(self.consumer)
         broker.consumer_left(self.channel)
 
-    def send(self, data: bytes) -> None:
-        self._sizes.append(len(data))
-        for frame in self._frames.feed(data):
-            assert isinstance(frame, Messages)
-            self._messages += map(parse_record, frame.records)
+    def send(self, records: list[bytes]) -> None:
+        self._sizes.append(sum(map(len, records)))
+        self._messages += map(parse_record, records)
 
-    def on_drained(self, call: Callable[[], None]) -> None:
+    def unread(self) -> int:
+        return self.unread_bytes
+
+    def when_drained(self, call: Callable[[], None]) -> None:
         self.when_read = call
 
-    def gone(self) -> None:
+    def channel_deleted(self) -> None:
         self.is_gone = True
 
     def messages(self) -> list[Message]:
@@ -88,13 +91,10 @@ def new_client(
 ) -> Client:
     client = Client()
     client.consumer = Consumer(
-        send=client.send,
-        unread=lambda: client.unread,
-        when_drained=client.on_drained,
-        channel_deleted=client.gone,
+        client,
         msg_timeout=int(msg_timeout * SECOND),
         max_msg_timeout=int(max_msg_timeout * SECOND),
-        sample_rate=sample_rate,
+        sampled=(lambda: random() * 100 <= sample_rate) if sample_rate else None,
         locality=locality,
     )
     client.consumer.ready = ready
@@ -127,7 +127,7 @@ def new_broker(directory: Path, warnings: list[str]) -> Callable[..., Broker]:
 
     def make(**settings: object) -> Broker:
         store = DiskStore(str(directory), warn=warnings.append)
-        return Broker(EngineSettings(**settings), store)
+        return open_broker(store, **settings)
 
     return make
 
@@ -150,7 +150,8 @@ def new_channel(directory: Path, deadlines: Deadlines, warnings: list[str]):
         store = None
         if not name.endswith("#ephemeral"):
             store = DiskStore(str(directory), warn=warnings.append)
-        return Channel("t", name, TieredQueue(f"t:{name}", memory, store), deadlines, **settings)
+        queue = TieredQueue(f"t:{name}", memory, store)
+        return Channel("t", name, queue, deadlines, Policy(**settings))
 
     return make
 
@@ -180,6 +181,6 @@ def records():
     def make(bodies: int | list[bytes]) -> list[bytes]:
         if isinstance(bodies, int):
             bodies = [b"%d" % number for number in range(bodies)]
-        return [new_stamp(7) + ids.take(1, 7) + body for body in bodies]
+        return [new_header(7) + ids.take(1, 7) + body for body in bodies]
 
     return make

@@ -1,9 +1,9 @@
 """A disk that loses power: what may be left of a directory, whatever was not synced.
 
-`FragileDisk` watches the calls that change a directory and knows what is sure to be there: the
-content of a file since its last fsync, and which names there are since the directory's. Of what
-came later each file may have any beginning, and each name any of the files it had since. File
-systems that keep the order of changes promise more.
+`FragileDisk` is a file system that sees every change of a directory and knows what is sure to be
+there: the content of a file since its last fsync, and which names there are since the directory's.
+Of what came later each file may have any beginning, and each name any of the files it had since.
+File systems that keep the order of changes promise more.
 """
 
 import os
@@ -13,10 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import pytest
-from attrs import Factory, define, field
+from attrs import Factory, define
 
-CHANGING = ("open", "close", "write", "pwrite", "ftruncate", "truncate", "replace", "unlink")
+from nsqd.storage.filesystem import SYSTEM, FileSystem
 
 
 @define(eq=False)
@@ -39,22 +38,14 @@ class File:
         return self.now[: chance.randint(certain, len(self.now))]
 
 
-@define(eq=False)
-class FragileDisk:
+@define(eq=False, slots=False)
+class FragileDisk(FileSystem):
     """The files of ``directory``. ``moment`` is called before anything changes there."""
 
     directory: Path
     moment: Callable[[], None] = lambda: None
     _names: dict[str, list[File | None]] = Factory(dict)  # what they were since the last sync
     _opened: dict[int, File | None] = Factory(dict)  # by descriptor; None is the directory
-    _real: dict[str, Callable[..., Any]] = field(
-        factory=lambda: {name: getattr(os, name) for name in (*CHANGING, "fsync")}, init=False
-    )
-
-    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """See every call from now on."""
-        for name in self._real:
-            monkeypatch.setattr(os, name, getattr(self, name))
 
     def leave(self, directory: Path, chance: random.Random) -> None:
         """Make ``directory`` what a loss of power may leave at this moment."""
@@ -83,7 +74,7 @@ class FragileDisk:
         if name is not None and flags & os.O_CREAT and self._now(name) is None:
             self.moment()
             self._becomes(name, File())
-        descriptor: int = self._real["open"](path, flags, *rest, **options)
+        descriptor: int = SYSTEM.open(path, flags, *rest, **options)
         if name is not None:
             self._opened[descriptor] = file = self._now(name)
             if file is not None and flags & os.O_TRUNC:
@@ -94,32 +85,32 @@ class FragileDisk:
 
     def close(self, descriptor: int) -> None:
         self._opened.pop(descriptor, None)
-        self._real["close"](descriptor)
+        SYSTEM.close(descriptor)
 
     def write(self, descriptor: int, data: bytes) -> int:
         if (file := self._opened.get(descriptor)) is not None:
             self.moment()
             file.change(len(file.now), bytes(data))
-        written: int = self._real["write"](descriptor, data)
+        written: int = SYSTEM.write(descriptor, data)
         return written
 
     def pwrite(self, descriptor: int, data: bytes, position: int) -> int:
         if (file := self._opened.get(descriptor)) is not None:
             self.moment()
             file.change(position, bytes(data))
-        written: int = self._real["pwrite"](descriptor, data, position)
+        written: int = SYSTEM.pwrite(descriptor, data, position)
         return written
 
     def ftruncate(self, descriptor: int, size: int) -> None:
         if (file := self._opened.get(descriptor)) is not None:
             file.now = file.now[:size]
-        self._real["ftruncate"](descriptor, size)
+        SYSTEM.ftruncate(descriptor, size)
 
     def truncate(self, path: str, size: int) -> None:
         name = self._name(path)
         if name is not None and (file := self._now(name)) is not None:
             file.now = file.now[:size]
-        self._real["truncate"](path, size)
+        SYSTEM.truncate(path, size)
 
     def replace(self, source: str, target: str) -> None:
         old, new = self._name(source), self._name(target)
@@ -127,12 +118,12 @@ class FragileDisk:
             self.moment()
             self._becomes(new, self._now(old))
             self._becomes(old, None)
-        self._real["replace"](source, target)
+        SYSTEM.replace(source, target)
 
     def unlink(self, path: str, **options: Any) -> None:
         if (name := self._name(path)) is not None:
             self.moment()
-        self._real["unlink"](path, **options)
+        SYSTEM.unlink(path, **options)
         if name is not None:
             self._becomes(name, None)
 
@@ -144,4 +135,4 @@ class FragileDisk:
                 file.synced = file.now
             else:
                 self._names = {name: files[-1:] for name, files in self._names.items()}
-        self._real["fsync"](descriptor)
+        SYSTEM.fsync(descriptor)

@@ -1,4 +1,5 @@
 import pytest
+from tests.nsqd.broker import publish
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqd.engine.consumer import MAX_UNREAD
@@ -26,7 +27,7 @@ def changes(broker):
 
 def test_published_messages_reach_the_consumers_with_the_next_pump(broker, new_client):
     client = new_client(ready=5).join(broker)
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
     assert client.bodies() == []
     broker.pump(now=0)
     assert client.bodies() == [b"a", b"b"]
@@ -36,8 +37,8 @@ def test_messages_carry_wall_clock_attempt_and_rising_ids_of_the_node(new_broker
     broker = new_broker(node_id=777)
     broker.wall_offset = 1_700_000_000 * SECOND
     client = new_client(ready=5).join(broker)
-    broker.publish("t", [b"a", b"b"], now=5)
-    broker.defer("t", b"c", 0, now=6)
+    publish(broker, "t", [b"a", b"b"], now=5)
+    publish(broker, "t", [b"c"], 6, delay=0)
     broker.pump(now=6)
     messages = client.messages()
     assert [message.timestamp - broker.wall_offset for message in messages] == [5, 5, 6]
@@ -48,13 +49,13 @@ def test_messages_carry_wall_clock_attempt_and_rising_ids_of_the_node(new_broker
 
 
 def test_publishing_counts_messages_and_bytes_of_bodies(broker):
-    topic = broker.publish("t", [b"ab", b"c"], now=0)
-    broker.defer("t", b"defg", 5, now=0)
+    topic = publish(broker, "t", [b"ab", b"c"], now=0)
+    publish(broker, "t", [b"defg"], 0, delay=5)
     assert (topic.message_count, topic.message_bytes, topic.depth) == (3, 7, 3)
 
 
 def test_messages_of_a_topic_without_channels_wait_for_the_first(broker, new_client):
-    broker.publish("t", [b"a"], now=0)
+    publish(broker, "t", [b"a"], now=0)
     assert not broker.pump(now=0)
     client = new_client().join(broker)
     broker.pump(now=0)
@@ -62,7 +63,7 @@ def test_messages_of_a_topic_without_channels_wait_for_the_first(broker, new_cli
 
 
 def test_long_backlog_is_moved_by_several_pumps(broker, new_client):
-    broker.publish("t", [b"x"] * 12_000, now=0)
+    publish(broker, "t", [b"x"] * 12_000, now=0)
     client = new_client(ready=2500).join(broker)
     assert broker.pump(now=0)
     assert len(client.bodies()) == 2500
@@ -77,8 +78,8 @@ def test_pump_with_nothing_to_do_does_nothing(broker):
 
 def test_room_made_by_a_finish_is_used_by_the_next_pump(broker, new_client):
     client = new_client(ready=1).join(broker)
-    channel = broker.channel("t", "c")
-    broker.publish("t", [b"a", b"b"], now=0)
+    channel = broker.create_channel("t", "c")
+    publish(broker, "t", [b"a", b"b"], now=0)
     broker.pump(now=0)
     channel.finish(client.consumer, client.ids(), wall=0)
     broker.mark(channel)
@@ -88,11 +89,11 @@ def test_room_made_by_a_finish_is_used_by_the_next_pump(broker, new_client):
 
 def test_slow_reader_gets_the_rest_once_it_has_read(broker, new_client):
     client = new_client(ready=5).join(broker)
-    client.unread = MAX_UNREAD
-    broker.publish("t", [b"a"], now=0)
+    client.unread_bytes = MAX_UNREAD
+    publish(broker, "t", [b"a"], now=0)
     broker.pump(now=0)
     assert client.bodies() == []
-    client.unread = 0
+    client.unread_bytes = 0
     client.when_read()
     broker.pump(now=0)
     assert client.bodies() == [b"a"]
@@ -100,7 +101,7 @@ def test_slow_reader_gets_the_rest_once_it_has_read(broker, new_client):
 
 def test_client_that_reads_is_not_waited_for(broker, new_client):
     client = new_client(ready=1).join(broker)
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
     broker.pump(now=0)
     assert client.when_read is None
 
@@ -110,7 +111,7 @@ def test_client_that_reads_is_not_waited_for(broker, new_client):
 
 def test_quiet_holder_loses_its_message_to_another(broker, new_client):
     quiet = new_client(ready=1, msg_timeout=10).join(broker)
-    broker.publish("t", [b"a"], now=0)
+    publish(broker, "t", [b"a"], now=0)
     broker.pump(now=0)
     quiet.consumer.ready = 0
     other = new_client(ready=1).join(broker)
@@ -122,7 +123,7 @@ def test_quiet_holder_loses_its_message_to_another(broker, new_client):
 
 def test_deferred_message_comes_when_it_is_due(broker, new_client):
     client = new_client().join(broker)
-    broker.defer("t", b"later", 5 * SECOND, now=SECOND)
+    publish(broker, "t", [b"later"], SECOND, delay=5 * SECOND)
     broker.expire(now=6 * SECOND - 1)
     broker.pump(now=6 * SECOND - 1)
     assert client.bodies() == []
@@ -133,8 +134,8 @@ def test_deferred_message_comes_when_it_is_due(broker, new_client):
 
 def test_expiry_of_finished_messages_changes_nothing(broker, new_client):
     client = new_client(msg_timeout=10).join(broker)
-    channel = broker.channel("t", "c")
-    broker.publish("t", [b"a"], now=0)
+    channel = broker.create_channel("t", "c")
+    publish(broker, "t", [b"a"], now=0)
     broker.pump(now=0)
     channel.finish(client.consumer, client.ids(), wall=0)
     broker.expire(now=10 * SECOND)
@@ -148,12 +149,12 @@ def test_expiry_of_finished_messages_changes_nothing(broker, new_client):
 
 
 def test_topics_and_channels_are_made_once_and_listeners_told(broker, changes):
-    topic = broker.topic("t")
-    assert broker.topic("t") is topic
-    channel = broker.channel("t", "c")
-    assert broker.channel("t", "c") is channel
-    broker.channel("u", "c")
-    broker.publish("v", [b"x"], now=0)
+    topic = broker.create_topic("t")
+    assert broker.create_topic("t") is topic
+    channel = broker.create_channel("t", "c")
+    assert broker.create_channel("t", "c") is channel
+    broker.create_channel("u", "c")
+    publish(broker, "v", [b"x"], now=0)
     assert changes == [
         ("create", "t", None),
         ("create", "t", "c"),
@@ -164,19 +165,19 @@ def test_topics_and_channels_are_made_once_and_listeners_told(broker, changes):
 
 
 def test_settings_reach_the_channels(new_broker):
-    broker = new_broker(max_channel_consumers=3, topology_aware=True)
+    broker = new_broker(max_consumers=3, topology_aware=True)
     broker.make_latency = lambda: LatencyWindow((0.5,), 600 * SECOND)
-    channel = broker.channel("t", "c")
-    assert (channel.max_consumers, channel.topology_aware) == (3, True)
+    channel = broker.create_channel("t", "c")
+    assert (channel.policy.max_consumers, channel.policy.topology_aware) == (3, True)
     assert channel.latency is not None
-    assert channel.latency is not broker.channel("t", "d").latency
+    assert channel.latency is not broker.create_channel("t", "d").latency
 
 
 def test_paused_topic_and_channel_go_on_where_they_stopped(broker, changes, new_client):
     client = new_client(ready=9).join(broker)
-    topic, channel = broker.topics["t"], broker.channel("t", "c")
+    topic, channel = broker.topics["t"], broker.create_channel("t", "c")
     broker.pause_topic(topic, paused=True)
-    broker.publish("t", [b"a"], now=0)
+    publish(broker, "t", [b"a"], now=0)
     broker.pump(now=0)
     assert (topic.depth, channel.depth) == (1, 0)
     broker.pause_channel(topic, channel, paused=True)
@@ -198,20 +199,20 @@ def test_paused_topic_and_channel_go_on_where_they_stopped(broker, changes, new_
 def test_new_topics_may_be_held_until_their_channels_are_known(broker, new_client):
     broker.hold_new_topics = True
     client = new_client(ready=9).join(broker)
-    topic = broker.publish("t", [b"a"], now=0)
+    topic = publish(broker, "t", [b"a"], now=0)
     pump_all(broker)
     assert client.bodies() == []
-    broker.channel("t", "known elsewhere")
+    broker.create_channel("t", "known elsewhere")
     broker.open_topic(topic)
     pump_all(broker)
     assert client.bodies() == [b"a"]
-    assert broker.channel("t", "known elsewhere").depth == 1
+    assert broker.create_channel("t", "known elsewhere").depth == 1
 
 
 def test_deferred_messages_are_held_with_the_topic(broker):
     broker.hold_new_topics = True
-    broker.channel("t", "c")
-    topic = broker.defer("t", b"later", 5 * SECOND, now=0)
+    broker.create_channel("t", "c")
+    topic = publish(broker, "t", [b"later"], 0, delay=5 * SECOND)
     pump_all(broker)
     assert topic.depth == 1
     broker.open_topic(topic)
@@ -222,10 +223,10 @@ def test_deferred_messages_are_held_with_the_topic(broker):
 
 def test_deleted_channel_is_gone_with_its_messages_and_consumers(broker, changes, new_client):
     client = new_client(ready=1).join(broker)
-    topic, channel = broker.topics["t"], broker.channel("t", "c")
-    broker.publish("t", [b"a", b"b"], now=0)
+    topic, channel = broker.topics["t"], broker.create_channel("t", "c")
+    publish(broker, "t", [b"a", b"b"], now=0)
     broker.pump(now=0)
-    broker.defer("t", b"c", 5 * SECOND, now=0)
+    publish(broker, "t", [b"c"], 0, delay=5 * SECOND)
     broker.delete_channel(topic, channel)
     assert client.is_gone
     channel.remove(client.consumer)
@@ -236,32 +237,32 @@ def test_deleted_channel_is_gone_with_its_messages_and_consumers(broker, changes
     assert topic.channels == {}
     assert changes[-1] == ("delete", "t", "c")
 
-    assert broker.channel("t", "c") is not channel
-    assert broker.channel("t", "c").depth == 0
+    assert broker.create_channel("t", "c") is not channel
+    assert broker.create_channel("t", "c").depth == 0
 
 
 def test_deleted_topic_is_gone_with_its_channels(broker, changes, new_client):
     client = new_client(ready=1).join(broker)
-    topic = broker.publish("t", [b"a"], now=0)
+    topic = publish(broker, "t", [b"a"], now=0)
     broker.pause_topic(topic, paused=True)
-    broker.publish("t", [b"b"], now=0)
+    publish(broker, "t", [b"b"], now=0)
     broker.pause_topic(topic, paused=False)
     broker.delete_topic(topic)
     assert not broker.pump(now=0)
     assert client.is_gone
     assert broker.topics == {}
     assert changes[-2:] == [("delete", "t", "c"), ("delete", "t", None)]
-    assert broker.publish("t", [b"c"], now=0).depth == 1
+    assert publish(broker, "t", [b"c"], now=0).depth == 1
 
 
 def test_deleted_topic_and_channel_leave_no_files(new_broker, new_client, directory):
     broker = new_broker(mem_queue_size=0)
-    broker.publish("t", [b"a"], now=0)
-    broker.channel("t", "c")
-    broker.channel("t", "d")
+    publish(broker, "t", [b"a"], now=0)
+    broker.create_channel("t", "c")
+    broker.create_channel("t", "d")
     pump_all(broker)
-    broker.publish("t", [b"b"], now=0)
-    broker.delete_channel(broker.topics["t"], broker.channel("t", "d"))
+    publish(broker, "t", [b"b"], now=0)
+    broker.delete_channel(broker.topics["t"], broker.create_channel("t", "d"))
     assert not [path.name for path in directory.iterdir() if path.name.startswith("t:d")]
     broker.delete_topic(broker.topics["t"])
     assert list(directory.iterdir()) == []
@@ -283,17 +284,17 @@ def test_ephemeral_channel_goes_with_its_last_consumer(broker, changes, new_clie
 def test_ephemeral_topic_goes_with_its_last_channel(broker, changes, new_client):
     name = "t#ephemeral"
     client = new_client().join(broker, topic=name, channel="c#ephemeral")
-    broker.channel(name, "d")
+    broker.create_channel(name, "d")
     client.leave(broker)
     assert name in broker.topics
-    broker.delete_channel(broker.topics[name], broker.channel(name, "d"))
+    broker.delete_channel(broker.topics[name], broker.create_channel(name, "d"))
     assert broker.topics == {}
     assert changes[-2:] == [("delete", name, "d"), ("delete", name, None)]
 
 
 def test_durable_channel_outlives_its_consumers(broker, new_client):
     client = new_client(ready=2).join(broker)
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
     broker.pump(now=0)
     client.leave(broker)
     other = new_client(ready=0).join(broker)
@@ -304,7 +305,7 @@ def test_durable_channel_outlives_its_consumers(broker, new_client):
 
 def test_what_a_leaving_consumer_held_goes_to_the_next_at_once(broker, new_client):
     leaving = new_client(ready=2).join(broker)
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
     broker.pump(now=0)
     staying = new_client(ready=9).join(broker)
     leaving.leave(broker)

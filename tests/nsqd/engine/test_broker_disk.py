@@ -5,9 +5,11 @@ import os
 import shutil
 
 import pytest
+from tests.nsqd.broker import open_broker, publish
 
-from nsqd.engine.broker import DRAIN_RETRY, Broker, EngineSettings
+from nsqd.engine.broker import DRAIN_RETRY
 from nsqd.engine.errors import Exiting
+from nsqd.storage.filesystem import SYSTEM
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -26,10 +28,10 @@ def test_disk_that_fails_is_reported_until_it_works_again(new_broker, directory)
     assert broker.health.text == "OK"
     shutil.rmtree(directory)
     with pytest.raises(OSError, match="No such file"):
-        broker.publish("t", [b"a"], now=0)
+        publish(broker, "t", [b"a"], now=0)
     assert broker.health.text.startswith("NOK - ")
     directory.mkdir()
-    broker.publish("t", [b"b"], now=0)
+    publish(broker, "t", [b"b"], now=0)
     assert broker.health.text == "OK"
     assert broker.topics["t"].depth == 1
 
@@ -38,40 +40,40 @@ def test_publish_that_needs_no_disk_does_not_hide_that_it_fails(new_broker, dire
     broker = new_broker(mem_queue_size=1)
     shutil.rmtree(directory)
     with pytest.raises(OSError, match="No such file"):
-        broker.publish("t", [b"a", b"b"], now=0)
-    broker.publish("u", [b"in memory"], now=0)
+        publish(broker, "t", [b"a", b"b"], now=0)
+    publish(broker, "u", [b"in memory"], now=0)
     assert broker.health.text.startswith("NOK - ")
 
 
 def test_what_was_accepted_before_the_disk_failed_is_delivered(new_broker, new_client, directory):
     broker = new_broker(mem_queue_size=2)
     client = new_client(ready=0).join(broker)
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
     directory.rmdir()
     with pytest.raises(OSError, match="No such file"):
-        broker.publish("t", [b"refused"], now=0)
+        publish(broker, "t", [b"refused"], now=0)
     client.consumer.ready = 9
-    broker.mark(broker.channel("t", "c"))
+    broker.mark(broker.create_channel("t", "c"))
     broker.pump(now=0)
     assert client.bodies() == [b"a", b"b"]
 
 
 def test_what_the_disk_refuses_for_one_channel_is_on_no_other(new_broker, directory):
     broker = new_broker(mem_queue_size=3)
-    idle, full = broker.channel("t", "idle"), broker.channel("t", "full")
-    topic = broker.publish("t", [b"1", b"2"], now=0)
+    idle, full = broker.create_channel("t", "idle"), broker.create_channel("t", "full")
+    topic = publish(broker, "t", [b"1", b"2"], now=0)
     idle.empty()
     directory.rmdir()
     for _ in range(5):
         with pytest.raises(OSError, match="No such file"):
-            broker.publish("t", [b"3", b"4"], now=0)
+            publish(broker, "t", [b"3", b"4"], now=0)
     assert (idle.depth, full.depth) == (0, 2)
 
     full.empty()
     broker.pause_topic(topic, paused=True)
-    broker.publish("t", [b"5", b"6"], now=0)
+    publish(broker, "t", [b"5", b"6"], now=0)
     full.put(topic.queue.take(2))
-    broker.publish("t", [b"7", b"8"], now=0)
+    publish(broker, "t", [b"7", b"8"], now=0)
     broker.pause_topic(topic, paused=False)
     for _ in range(5):
         broker.pump(now=0)
@@ -80,10 +82,10 @@ def test_what_the_disk_refuses_for_one_channel_is_on_no_other(new_broker, direct
 
 def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, warnings, directory):
     broker = new_broker(mem_queue_size=3)
-    channel = broker.channel("t", "c")
-    topic = broker.publish("t", [b"a", b"b"], now=0)
+    channel = broker.create_channel("t", "c")
+    topic = publish(broker, "t", [b"a", b"b"], now=0)
     broker.pause_topic(topic, paused=True)
-    broker.publish("t", [b"c", b"d"], now=0)
+    publish(broker, "t", [b"c", b"d"], now=0)
     directory.rmdir()
     broker.pause_topic(topic, paused=False)
     assert not broker.pump(now=0)
@@ -92,17 +94,17 @@ def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, wa
     assert [line for line in warnings if "failed to move messages" in line]
 
     directory.mkdir()
-    broker.publish("t", [b"e"], now=0)
+    publish(broker, "t", [b"e"], now=0)
     pump_all(broker)
     assert (topic.depth, channel.depth) == (0, 5)
 
 
 def test_backlog_that_the_disk_refused_is_tried_again_a_second_later(new_broker, directory):
     broker = new_broker(mem_queue_size=3)
-    channel = broker.channel("t", "c")
-    topic = broker.publish("t", [b"a", b"b"], now=0)
+    channel = broker.create_channel("t", "c")
+    topic = publish(broker, "t", [b"a", b"b"], now=0)
     broker.pause_topic(topic, paused=True)
-    broker.publish("t", [b"c", b"d"], now=0)
+    publish(broker, "t", [b"c", b"d"], now=0)
     directory.rmdir()
     broker.pause_topic(topic, paused=False)
     broker.pump(now=0)
@@ -118,8 +120,8 @@ def test_backlog_that_the_disk_refused_is_tried_again_a_second_later(new_broker,
 def half_moved(new_broker, monkeypatch):
     """A broker whose disk took a backlog of three for channel ``a`` and refuses it for ``b``."""
     broker = new_broker(mem_queue_size=0)
-    topic = broker.publish("t", [b"1", b"2", b"3"], now=0)
-    pwrite, writes = os.pwrite, []
+    topic = publish(broker, "t", [b"1", b"2", b"3"], now=0)
+    pwrite, writes = SYSTEM.pwrite, []
 
     def fail_but_once(*args):
         writes.append(args)
@@ -127,13 +129,13 @@ def half_moved(new_broker, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return pwrite(*args)
 
-    broker.channel("t", "a")
-    broker.channel("t", "b")
-    monkeypatch.setattr(os, "pwrite", fail_but_once)
+    broker.create_channel("t", "a")
+    broker.create_channel("t", "b")
+    monkeypatch.setattr(SYSTEM, "pwrite", fail_but_once)
     for second in range(5):
         pump_all(broker, second * SECOND)
         broker.expire(second * SECOND + DRAIN_RETRY)
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(SYSTEM, "pwrite", pwrite)
     assert topic.depth == 3
     return broker
 
@@ -152,18 +154,18 @@ def test_retries_of_a_backlog_give_no_channel_a_second_copy(half_moved):
 def test_backlog_that_is_half_moved_survives_a_restart(half_moved, new_broker):
     half_moved.close()
     broker = new_broker(mem_queue_size=0)
-    broker.channel("t", "a")
-    broker.channel("t", "b")
+    broker.create_channel("t", "a")
+    broker.create_channel("t", "b")
     assert depths(broker) == (0, 3, 3)
 
 
 def test_backlog_that_is_half_moved_survives_a_crash(half_moved, new_broker):
-    for job in (half_moved.store.due(0), half_moved.store.due(10 * SECOND)):
+    for job in (half_moved.storage.store.due(0), half_moved.storage.store.due(10 * SECOND)):
         if job is not None:
             job()
     broker = new_broker(mem_queue_size=0)
-    broker.channel("t", "a")
-    broker.channel("t", "b")
+    broker.create_channel("t", "a")
+    broker.create_channel("t", "b")
     pump_all(broker)
     assert broker.topics["t"].channels["b"].depth == 3
 
@@ -172,12 +174,12 @@ def test_backlog_that_is_half_moved_survives_a_stop_while_the_disk_is_full(
     half_moved, new_broker, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", refuse)
-        with pytest.raises(OSError, match="No space"):
-            half_moved.close()
+        patch.setattr(SYSTEM, "pwrite", refuse)
+        losses = half_moved.close()
+        assert "No space" in losses["t"].reason
     broker = new_broker(mem_queue_size=0)
-    broker.channel("t", "a")
-    broker.channel("t", "b")
+    broker.create_channel("t", "a")
+    broker.create_channel("t", "b")
     pump_all(broker)
     assert broker.topics["t"].channels["b"].depth == 3
 
@@ -197,7 +199,7 @@ def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
     new_broker, new_client, directory
 ):
     broker = new_broker(mem_queue_size=0)
-    topic = broker.publish("t", [b"a"], now=0)
+    topic = publish(broker, "t", [b"a"], now=0)
     (file,) = directory.glob("t.diskqueue.0*.dat")
     away = file.rename(directory / "away")
     file.symlink_to(file)  # opening it fails, as it does when there are too many open files
@@ -219,24 +221,24 @@ def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
 def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, monkeypatch):
     """Every call that changes the directory is a moment; the directory is copied before each."""
 
-    def open_broker(directory):
+    def open_small(directory):
         store = DiskStore(str(directory), max_bytes_per_file=500, warn=lambda _: None)
-        return Broker(EngineSettings(mem_queue_size=0), store)
+        return open_broker(store, mem_queue_size=0)
 
     def everything(directory, channel):
-        broker = open_broker(directory)
+        broker = open_small(directory)
         found = set()
-        for queue in (broker.topic("t").queue, broker.channel("t", channel).queue):
+        for queue in (broker.create_topic("t").queue, broker.create_channel("t", channel).queue):
             while records := queue.take(100):
                 found |= {record[26:] for record in records}
         return found
 
     directory = tmp_path / "now"
     directory.mkdir()
-    broker = open_broker(directory)
-    topic = broker.topic("t")
+    broker = open_small(directory)
+    topic = broker.create_topic("t")
     bodies = [b"%d" % number for number in range(100)]
-    broker.publish("t", bodies, now=0)
+    publish(broker, "t", bodies, now=0)
     moments = []
 
     def watch(name, call):
@@ -244,13 +246,13 @@ def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, mon
             moments.append(shutil.copytree(directory, tmp_path / str(len(moments))))
             return call(*args)
 
-        monkeypatch.setattr(os, name, copy_first)
+        monkeypatch.setattr(SYSTEM, name, copy_first)
 
-    watch("pwrite", os.pwrite)
-    watch("replace", os.replace)
-    watch("unlink", os.unlink)
-    broker.channel("t", "a")
-    broker.channel("t", "b")
+    watch("pwrite", SYSTEM.pwrite)
+    watch("replace", SYSTEM.replace)
+    watch("unlink", SYSTEM.unlink)
+    broker.create_channel("t", "a")
+    broker.create_channel("t", "b")
     pump_all(broker)
     assert topic.depth == 0
     broker.close()
@@ -268,15 +270,15 @@ def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_cli
     broker = new_broker(mem_queue_size=0)
     client = new_client(ready=9).join(broker)
     client.consumer.ready = 0
-    broker.publish("t", [b"a", b"b"], now=0)
+    publish(broker, "t", [b"a", b"b"], now=0)
 
     def fail(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", fail)
+        patch.setattr(SYSTEM, "open", fail)
         client.consumer.ready = 9
-        broker.mark(broker.channel("t", "c"))
+        broker.mark(broker.create_channel("t", "c"))
         pump_all(broker)
         assert client.bodies() == []
         for _ in range(3):
@@ -289,36 +291,36 @@ def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_cli
 
 def test_ids_are_new_though_the_clock_was_set_back(new_broker, new_client, directory):
     broker = new_broker()
-    broker.channel("t", "c")
+    broker.create_channel("t", "c")
     broker.wall_offset = 1_700_000_000 * SECOND
-    broker.publish("t", [b"before"], now=0)
+    publish(broker, "t", [b"before"], now=0)
     broker.close()
     stamp = 1_700_000_001 * SECOND
     for path in directory.iterdir():
         os.utime(path, ns=(stamp, stamp))
 
     store = DiskStore(str(directory), warn=lambda _: None)
-    again = Broker(EngineSettings(), store, 1_600_000_000 * SECOND, ids_after=store.newest())
+    again = open_broker(store, 1_600_000_000 * SECOND, ids_after=store.files.newest())
     client = new_client(ready=9).join(again)
-    again.publish("t", [b"after"], now=0)
+    publish(again, "t", [b"after"], now=0)
     pump_all(again)
     ids = {message.body: message.id for message in client.messages()}
     assert ids[b"after"] > ids[b"before"]
 
 
 def test_closing_broker_takes_nothing_any_more(broker):
-    topic = broker.publish("t", [b"a"], now=0)
-    broker.channel("t", "c")
+    topic = publish(broker, "t", [b"a"], now=0)
+    broker.create_channel("t", "c")
     broker.close()
     for refused in (
-        lambda: broker.publish("t", [b"b"], now=0),
-        lambda: broker.defer("t", b"b", 5, now=0),
-        lambda: broker.publish("new", [b"b"], now=0),
-        lambda: broker.topic("new"),
-        lambda: broker.channel("new", "c"),
+        lambda: broker.create_topic("new"),
+        lambda: broker.create_channel("new", "c"),
     ):
         with pytest.raises(Exiting):
             refused()
+    for name, delay in (("t", 0), ("t", 5), ("new", 0)):
+        with pytest.raises(OSError, match="exiting"):
+            publish(broker, name, [b"b"], 0, delay=delay)
     assert topic.message_count == 1
 
 
@@ -327,17 +329,17 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
     broker.wall_offset = 1_700_000_000 * SECOND
     client = new_client(ready=2).join(broker)
     for body in (b"in flight", b"requeued later"):
-        broker.publish("t", [body], now=0)
+        publish(broker, "t", [body], now=0)
     broker.pump(now=0)
     before = {message.body: message for message in client.messages()}
-    channel = broker.channel("t", "c")
+    channel = broker.create_channel("t", "c")
     channel.requeue(client.consumer, before[b"requeued later"].id, 1000 * SECOND, now=0)
     client.consumer.ready = 0
-    broker.publish("t", [b"1", b"2", b"3", b"4", b"5"], now=0)
-    broker.defer("t", b"deferred", 1000 * SECOND, now=0)
+    publish(broker, "t", [b"1", b"2", b"3", b"4", b"5"], now=0)
+    publish(broker, "t", [b"deferred"], 0, delay=1000 * SECOND)
     broker.pump(now=0)
-    broker.publish("waiting", [b"6"], now=0)
-    broker.defer("waiting", b"7", 1000 * SECOND, now=0)
+    publish(broker, "waiting", [b"6"], now=0)
+    publish(broker, "waiting", [b"7"], 0, delay=1000 * SECOND)
     new_client(ready=9).join(broker, channel="c#ephemeral")
     broker.close()
     client.leave(broker)  # its session ends after the queues were closed
@@ -356,7 +358,7 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
     for body, message in before.items():
         assert (again[body].id, again[body].timestamp) == (message.id, message.timestamp)
 
-    assert broker.topic("waiting").depth == 2
+    assert broker.create_topic("waiting").depth == 2
     client = new_client(ready=99).join(broker, topic="waiting")
     pump_all(broker)
     assert sorted(client.bodies()) == [b"6", b"7"]
@@ -365,8 +367,10 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
 def test_closing_tries_every_queue_and_tells_what_failed_first(new_broker, directory):
     broker = new_broker()
     for name in ("t", "u"):
-        broker.publish(name, [b"x"], now=0)
+        publish(broker, name, [b"x"], now=0)
     (directory / "t.diskqueue.000000.dat").mkdir()
-    with pytest.raises(OSError, match="Is a directory"):
-        broker.close()
-    assert new_broker().topic("u").depth == 1
+    losses = broker.close()
+    assert list(losses) == ["t"]
+    assert losses["t"].messages == 1
+    assert "Is a directory" in losses["t"].reason
+    assert new_broker().create_topic("u").depth == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.engine.channel import MAX_SLICE, MAX_SLICE_BYTES
+from nsqd.engine.channel import MAX_BATCH, MAX_BATCH_BYTES
 from nsqd.engine.consumer import MAX_UNREAD
 from nsqd.engine.errors import NotInFlight, NotOwner
 
@@ -68,7 +68,7 @@ def test_consumers_take_turns_at_being_served_first(channel, join, records):
         channel.deliver(now=0)
         firsts.append(min(clients, key=lambda client: int(client.messages()[-1].body)))
         for client in clients:
-            client.consumer.drop_all()
+            client.consumer.held.clear()
     assert all(firsts.count(client) == 4 for client in clients)
 
 
@@ -95,10 +95,10 @@ def test_turns_go_on_when_a_consumer_leaves(channel, join, records):
 
 def test_no_consumer_is_sent_more_than_a_slice_at_a_time(channel, join, records):
     first, second = join(ready=2500), join(ready=2500)
-    channel.put(records(2 * MAX_SLICE + 10))
+    channel.put(records(2 * MAX_BATCH + 10))
     channel.deliver(now=0)
     sizes = first.sizes() + second.sizes()
-    assert max(sizes) <= MAX_SLICE * 50
+    assert max(sizes) <= MAX_BATCH * 50
     assert channel.depth == 0
 
 
@@ -110,7 +110,7 @@ def test_a_slice_of_large_messages_is_a_short_one(channel, join, records, before
     channel.deliver(now=0)
     channel.put(records([b"x" * size] * 40))
     channel.deliver(now=0)
-    assert max(client.sizes()) <= 2 * MAX_SLICE_BYTES + size
+    assert max(client.sizes()) <= 2 * MAX_BATCH_BYTES + size
     assert len(client.bodies()) == before + 40
 
 
@@ -124,16 +124,16 @@ def test_large_messages_alone_are_delivered_in_order(channel, join, records):
 
 def test_slow_reader_is_sent_no_more_than_its_outbox_may_hold(channel, join, records):
     client = join(ready=2500)
-    client.consumer.unread = lambda: client.received
+    client.unread = lambda: client.received
     channel.put(records([b"x" * 50_000] * 200))
     channel.deliver(now=0)
-    assert sum(client.sizes()) <= MAX_UNREAD + 2 * MAX_SLICE_BYTES
+    assert sum(client.sizes()) <= MAX_UNREAD + 2 * MAX_BATCH_BYTES
     assert channel.depth > 150
 
 
 def test_slow_reader_does_not_keep_messages_from_the_others(channel, join, records):
     slow, quick = join(ready=100), join(ready=100)
-    slow.unread = MAX_UNREAD
+    slow.unread_bytes = MAX_UNREAD
     channel.put(records(50))
     channel.deliver(now=0)
     assert (len(slow.bodies()), len(quick.bodies())) == (0, 50)
@@ -183,7 +183,7 @@ def test_locality_makes_no_difference_unless_asked_for(channel, join, records):
     channel.put(records(9))
     channel.deliver(now=0)
     assert [len(client.bodies()) for client in clients] == [3, 3, 3]
-    assert channel.local_counts == [3, 3, 3]
+    assert channel.local_counts == [0, 0, 9]
 
 
 # ------------------------------------------------------------------ finish
@@ -227,7 +227,8 @@ def test_message_that_nobody_holds_cannot_be_finished_requeued_or_touched(channe
 def test_latency_from_publish_to_finish_is_kept_once_for_each_message(
     new_channel, new_client, records
 ):
-    channel = new_channel(latency=LatencyWindow((0.5,), 600 * SECOND))
+    channel = new_channel()
+    channel.latency = LatencyWindow((0.5,), 600 * SECOND)
     client = new_client(ready=5)
     channel.add(client.consumer)
     channel.put(records(2))  # their timestamp is 7

@@ -77,7 +77,7 @@ def test_emptied_channel_has_nothing_queued_deferred_or_in_flight(
     channel.add(client.consumer)
     channel.put(records(10))
     channel.deliver(now=0)
-    channel.defer(records(1)[0], due=5)
+    channel.defer(records(1), due=5)
     ids = client.ids()
 
     channel.empty()
@@ -99,7 +99,7 @@ def test_deleted_channel_lets_go_of_its_consumers_and_files(
     channel.add(client.consumer)
     channel.put(records(5))
     channel.deliver(now=0)
-    channel.defer(records(1)[0], due=5)
+    channel.defer(records(1), due=5)
 
     channel.delete()
     assert client.is_gone
@@ -116,7 +116,7 @@ def test_closed_channel_has_everything_on_disk_with_attempts_kept(new_channel, n
     channel.requeue(client.consumer, client.ids()[1], delay=1000 * SECOND, now=0)
     client.consumer.ready = 0
     channel.put(records([b"a", b"b", b"c", b"d"]))
-    channel.defer(records([b"new and deferred"])[0], due=500 * SECOND)
+    channel.defer(records([b"new and deferred"]), due=500 * SECOND)
     channel.close()
 
     channel, client = new_channel(memory=3), new_client(ready=10)
@@ -141,8 +141,9 @@ def test_channel_that_cannot_be_put_on_disk_says_so_and_keeps_its_messages(
     channel.put(records(3))
     channel.deliver(now=0)
     directory.rmdir()
-    with pytest.raises(OSError, match="No such file or directory"):
-        channel.close()
+    loss = channel.close()
+    assert loss.messages == 3
+    assert "No such file or directory" in loss.reason
     assert channel.depth == 3
     assert client.consumer.in_flight == {}
 
@@ -200,3 +201,23 @@ def test_sampling_empties_the_channel(channel, join, records):
     channel.deliver(now=0)
     assert channel.depth == 0
     assert 60 < channel.in_flight_count == len(client.bodies()) < 140
+
+
+def test_sampling_consumer_is_sent_its_share_and_the_rest_is_forgotten(channel, join, records):
+    random.seed(1)
+    client = join(ready=2000, sample_rate=20)
+    channel.put(records(1000))
+    channel.deliver(now=0)
+    share = len(client.bodies())
+    assert 150 < share < 250
+    assert len(client.consumer.in_flight) == client.consumer.message_count == share
+    assert channel.depth == 0
+
+
+def test_sampling_that_leaves_nothing_sends_nothing(channel, join, records):
+    random.seed(1)
+    client = join(ready=9, sample_rate=1)
+    channel.put(records(1))
+    channel.deliver(now=0)
+    assert client.sizes() == []
+    assert client.consumer.held.next_deadline is None

@@ -9,7 +9,7 @@ SECOND = 1_000_000_000
 def test_deferred_messages_come_in_the_order_in_which_they_are_due(channel, join, records):
     client = join(ready=10)
     for record, due in zip(records(5), (30, 10, 20, 10, 40), strict=True):
-        channel.defer(record, due=due * SECOND)
+        channel.defer([record], due=due * SECOND)
     assert (channel.deferred_count, channel.message_count) == (5, 5)
     for second in (9, 10, 20, 35, 40):
         channel.expire(now=second * SECOND)
@@ -19,7 +19,7 @@ def test_deferred_messages_come_in_the_order_in_which_they_are_due(channel, join
 
 def test_new_deferred_message_is_on_its_first_attempt_when_due(channel, join, records):
     client = join()
-    channel.defer(records(1)[0], due=10)
+    channel.defer(records(1), due=10)
     channel.expire(now=10)
     channel.deliver(now=10)
     assert [message.attempts for message in client.messages()] == [1]
@@ -68,7 +68,7 @@ def test_channel_is_armed_for_the_first_of_its_deadlines(channel, join, records,
     join(msg_timeout=100), join(msg_timeout=10)
     channel.put(records(2))
     channel.deliver(now=0)
-    channel.defer(records(1)[0], due=50 * SECOND)
+    channel.defer(records(1), due=50 * SECOND)
     for expected in (10, 50, 100):
         assert deadlines.next == expected * SECOND
         deadlines.expire(now=expected * SECOND)

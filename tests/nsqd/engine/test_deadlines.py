@@ -15,7 +15,7 @@ class Alarm:
     plan: list[int] = Factory(list)
     rang: list[int] = Factory(list)
 
-    def expire(self, now: int) -> bool:
+    def expire(self, now: int, limit: int) -> int:
         self.rang.append(now)
         if self.plan:
             self.deadlines.arm(self, self.plan.pop(0))
@@ -69,7 +69,7 @@ def test_all_that_are_due_ring_in_order_of_their_deadlines(deadlines):
     class Ordered:
         number: int
 
-        def expire(self, now: int) -> bool:
+        def expire(self, now: int, limit: int) -> int:
             order.append(self.number)
             return self.number % 2 == 0
 

@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from nsqd.engine.message import attempts, message_id, new_stamp, requeued, timestamp
+from nsqd.engine.message import attempts, message_id, new_header, requeued, timestamp
 
 ID = b"0123456789abcdef"
 
@@ -12,7 +12,7 @@ def record(number, body=b"body"):
 
 
 def test_new_message_is_stamped_with_its_time_and_first_attempt():
-    new = new_stamp(1_700_000_000_000_000_001) + ID + b"body"
+    new = new_header(1_700_000_000_000_000_001) + ID + b"body"
     assert new == record(1)
     assert (timestamp(new), attempts(new)) == (1_700_000_000_000_000_001, 1)
     assert message_id(new) == ID

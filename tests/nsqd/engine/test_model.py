@@ -10,11 +10,11 @@ The disk is full at times: then publishes may be refused, as a whole, and backlo
 """
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from random import random
 
 import pytest
 from attrs import Factory, define, field
@@ -27,13 +27,13 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from tests.nsqd.broker import open_broker, publish
 
 from nsqcore.wire.frames import parse_record
-from nsqcore.wire.hot import HEADER_SIZE
-from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import MAX_UNREAD, Consumer
 from nsqd.engine.errors import NotOwner
+from nsqd.storage.filesystem import SYSTEM, FileSystem
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -112,23 +112,33 @@ class ModelConsumer:
     consumer: Consumer = field(init=False)
     gone: bool = False
     closing: bool = False
-    unread: int = 0  # bytes
+    unread_bytes: int = 0
     when_read: Callable[[], None] | None = None
     sent: list[bytes] = Factory(list)
 
-    def on_drained(self, call: Callable[[], None]) -> None:
+    def unread(self) -> int:
+        return self.unread_bytes
+
+    def when_drained(self, call: Callable[[], None]) -> None:
         self.when_read = call
 
-    def receive(self, data: bytes) -> None:
-        while data:
-            size = int.from_bytes(data[:4], "big")
-            assert data[4:8] == b"\0\0\0\2"
-            assert size >= HEADER_SIZE + 4
-            self.sent.append(data[8 : 4 + size])
-            data = data[4 + size :]
+    def send(self, records: list[bytes]) -> None:
+        self.sent += records
 
-    def leave(self) -> None:
+    def channel_deleted(self) -> None:
         self.gone = True
+
+
+class FullDisk(FileSystem):
+    """Takes half of every write while it is full, and says so."""
+
+    full = False
+
+    def pwrite(self, descriptor: int, data: bytes, position: int) -> int:  # type: ignore[override]
+        if not self.full:
+            return SYSTEM.pwrite(descriptor, data, position)
+        SYSTEM.pwrite(descriptor, data[: len(data) // 2], position)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 # A durable channel of an ephemeral topic would outlive it, but only on disk: not for the model.
@@ -154,20 +164,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.topics: dict[str, ModelTopic] = {}
         self.consumers: list[ModelConsumer] = []
         self.ids: dict[bytes, bytes] = {}  # of every body that was ever delivered
-        self.full = self.was_full = False  # the disk
-        self.patch = pytest.MonkeyPatch()
-        pwrite = os.pwrite
-
-        def write_what_fits(descriptor: int, data: memoryview, position: int) -> int:
-            if not self.full:
-                return pwrite(descriptor, data, position)
-            pwrite(descriptor, data[: len(data) // 2], position)
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        self.patch.setattr(os, "pwrite", write_what_fits)
+        self.disk = FullDisk()
+        self.was_full = False
 
     def teardown(self) -> None:
-        self.patch.undo()
         shutil.rmtree(self.directory)
 
     @initialize(hold=st.booleans(), opening=st.lists(places, max_size=4))
@@ -178,10 +178,14 @@ class EngineMachine(RuleBasedStateMachine):
 
     def open_broker(self, hold: bool) -> None:
         store = DiskStore(
-            str(self.directory), max_bytes_per_file=400, sync_every=20, warn=self.warnings.append
+            str(self.directory),
+            max_bytes_per_file=400,
+            sync_every=20,
+            warn=self.warnings.append,
+            fs=self.disk,
         )
-        settings = EngineSettings(mem_queue_size=MEMORY)
-        self.broker = Broker(settings, store, hold_new_topics=hold)
+        self.broker = open_broker(store, mem_queue_size=MEMORY)
+        self.broker.hold_new_topics = hold
 
     # -------------------------------------------------------------- producers
 
@@ -202,9 +206,9 @@ class EngineMachine(RuleBasedStateMachine):
     def publish_batch(self, name: str, bodies: list[bytes]) -> None:
         topic = self.topic(name)
         try:
-            self.broker.publish(name, bodies, self.now)
+            publish(self.broker, name, bodies, self.now)
         except OSError:
-            assert self.full
+            assert self.disk.full
             assert self.broker.health.text.startswith("NOK - ")
         else:
             self.accept(name, topic, bodies)
@@ -224,7 +228,12 @@ class EngineMachine(RuleBasedStateMachine):
     def publish_deferred(self, name: str, delay: int) -> None:
         (body,) = self.new_bodies(1)
         topic = self.topic(name)
-        self.broker.defer(name, body, delay * SECOND, self.now)
+        try:
+            publish(self.broker, name, [body], self.now, delay=delay * SECOND)
+        except OSError:
+            assert self.disk.full
+            self.commit()
+            return
         if topic.flows:
             for channel in topic.channels.values():
                 channel.deferred[body] = (1, self.now + delay * SECOND)
@@ -247,7 +256,7 @@ class EngineMachine(RuleBasedStateMachine):
         return {body: held for body, held in channel.held.items() if held.holder is consumer}
 
     def room(self, consumer: ModelConsumer) -> int:
-        if consumer.closing or consumer.unread:
+        if consumer.closing or consumer.unread_bytes:
             return 0
         return max(consumer.consumer.ready - len(self.held_by(consumer)), 0)
 
@@ -263,13 +272,10 @@ class EngineMachine(RuleBasedStateMachine):
     ) -> None:
         model = ModelConsumer(*place, timeout * SECOND, longest * SECOND, sampling)
         model.consumer = Consumer(
-            send=model.receive,
-            unread=lambda: model.unread,
-            when_drained=model.on_drained,
-            channel_deleted=model.leave,
+            model,
             msg_timeout=model.timeout,
             max_msg_timeout=model.longest,
-            sample_rate=sampling,
+            sampled=(lambda: random() * 100 <= sampling) if sampling else None,
         )
         model.consumer.ready = ready
         model.home = self.channel(*place)
@@ -287,7 +293,7 @@ class EngineMachine(RuleBasedStateMachine):
         model = self.topic(topic)
         if name not in model.channels:
             model.channels[name] = ModelChannel(name.endswith("#ephemeral"))
-        return self.broker.channel(topic, name)
+        return self.broker.create_channel(topic, name)
 
     @precondition(lambda self: self.consumers)
     @rule(pick=picks)
@@ -329,13 +335,13 @@ class EngineMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.consumers)
     @rule(pick=picks)
     def stop_reading(self, pick: int) -> None:
-        self.consumers[pick % len(self.consumers)].unread = MAX_UNREAD
+        self.consumers[pick % len(self.consumers)].unread_bytes = MAX_UNREAD
 
-    @precondition(lambda self: any(consumer.unread for consumer in self.consumers))
+    @precondition(lambda self: any(consumer.unread_bytes for consumer in self.consumers))
     @rule()
     def read_again(self) -> None:
         for consumer in self.consumers:
-            consumer.unread = 0
+            consumer.unread_bytes = 0
             call, consumer.when_read = consumer.when_read, None
             if call is not None:
                 call()
@@ -400,7 +406,7 @@ class EngineMachine(RuleBasedStateMachine):
     def sync(self, seconds: int) -> None:
         """What is due for the thread."""
         self.time_passes(seconds)
-        job = self.broker.store.due(self.now)
+        job = self.broker.storage.store.due(self.now)
         if job is not None:
             job()
 
@@ -510,28 +516,28 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(full=st.booleans())
     def disk_fills_or_empties(self, full: bool) -> None:
-        self.full = full
+        self.disk.full = full
         self.was_full |= full
 
-    @precondition(lambda self: not self.full)
+    @precondition(lambda self: not self.disk.full)
     @rule()
     def restart(self) -> None:
         """A clean stop; then topics and channels are made again, as the metadata has them."""
         self.broker.close()
         for consumer in list(self.consumers):
             self.end_session(consumer)
-        if (job := self.broker.store.finish()) is not None:
+        if (job := self.broker.storage.store.finish()) is not None:
             job()
         self.now += SECOND  # it takes its time, and new ids rely on it
         self.topics = {n: t for n, t in self.topics.items() if not n.endswith("#ephemeral")}
         self.open_broker(hold=False)
         for name, topic in self.topics.items():
-            self.broker.pause_topic(self.broker.topic(name), paused=topic.paused)
+            self.broker.pause_topic(self.broker.create_topic(name), paused=topic.paused)
             topic.shut = False
             topic.waiting = dict.fromkeys(topic.waiting)
             topic.channels = {n: c for n, c in topic.channels.items() if not c.ephemeral}
             for channel_name, channel in topic.channels.items():
-                engine = self.broker.channel(name, channel_name)
+                engine = self.broker.create_channel(name, channel_name)
                 self.broker.pause_channel(self.broker.topics[name], engine, paused=channel.paused)
                 self.give_back(channel, dict(channel.held))
                 for body, (attempts, _) in channel.deferred.items():
@@ -556,7 +562,7 @@ class EngineMachine(RuleBasedStateMachine):
     def drain(self, name: str, topic: ModelTopic) -> None:
         """What waited went to the channels; only a full disk keeps it back."""
         was_stuck, topic.stuck = topic.stuck, self.broker.topics[name].depth > 0
-        assert not topic.stuck or self.full or was_stuck
+        assert not topic.stuck or self.disk.full or was_stuck
         waiting, topic.waiting = topic.waiting, {}
         for body, delay in waiting.items():
             if delay is not None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
+from tests.nsqd.broker import open_broker, publish
 from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
 
-from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.broker import Broker
+from nsqd.storage.filesystem import SYSTEM, FileSystem
 from nsqd.storage.store import DiskStore, Job
 
 SECOND = 1_000_000_000
@@ -21,17 +23,19 @@ CHANNELS = ("a", "b")
 pytestmark = pytest.mark.slow
 
 
-def open_broker(directory: Path) -> Broker:
-    store = DiskStore(str(directory), max_bytes_per_file=400, sync_every=30, warn=lambda _: None)
-    broker = Broker(EngineSettings(mem_queue_size=0), store)
+def open_on(directory: Path, fs: FileSystem = SYSTEM) -> Broker:
+    store = DiskStore(
+        str(directory), max_bytes_per_file=400, sync_every=30, warn=lambda _: None, fs=fs
+    )
+    broker = open_broker(store, mem_queue_size=0)
     for name in CHANNELS:
-        broker.channel("t", name)
+        broker.create_channel("t", name)
     return broker
 
 
 def found(directory: Path) -> dict[str, set[bytes]]:
     """The bodies that each channel gets of what is left in ``directory``."""
-    broker = open_broker(directory)
+    broker = open_on(directory)
     while broker.pump(0):
         pass
     left: dict[str, set[bytes]] = {}
@@ -79,8 +83,8 @@ class Life:
         self.disk = FragileDisk(self.directory, moment=self.moment)
 
     def begin(self) -> None:
-        self.broker = open_broker(self.directory)
-        self.broker.store.due(self.now)
+        self.broker = open_on(self.directory, self.disk)
+        self.broker.storage.store.due(self.now)
         self.channels = {
             name: Channel(new_client(0).join(self.broker, "t", name)) for name in CHANNELS
         }
@@ -89,7 +93,9 @@ class Life:
         """The disk is about to be touched, by the loop or by the job in its thread."""
         if self.chance.random() < 0.3:
             self.lose_power()
-        meanwhile = self.job_runs and not self.loop_runs and not self.broker.store.lock.locked()
+        meanwhile = (
+            self.job_runs and not self.loop_runs and not self.broker.storage.store.lock.locked()
+        )
         if meanwhile and self.chance.random() < 0.3:
             self.loop_step()
 
@@ -121,7 +127,7 @@ class Life:
         count = self.chance.choice([1, 3, 12])
         bodies = [b"%d" % number for number in range(self.published, self.published + count)]
         self.published += count  # what is half written when the power goes may be found
-        self.broker.publish("t", bodies, self.now)
+        publish(self.broker, "t", bodies, self.now)
         for channel in self.channels.values():
             channel.waiting.update(bodies)
 
@@ -152,7 +158,7 @@ class Life:
         self.now += 3 * SECOND if everything else 1
         for channel in self.channels.values():
             channel.syncing = set(channel.waiting) if everything else set()
-        job = self.broker.store.due(self.now)
+        job = self.broker.storage.store.due(self.now)
         if job is not None:
             self.run(job)
         for channel in self.channels.values():
@@ -165,10 +171,9 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_was_synced_outlives_a_loss_of_power(seed, directory, tmp_path, monkeypatch):
+def test_what_was_synced_outlives_a_loss_of_power(seed, directory, tmp_path):
     life = Life(directory, tmp_path / "images", random.Random(seed))
     life.images.mkdir()
-    life.disk.watch(monkeypatch)
     life.begin()
     for _ in range(60):
         life.loop_step()

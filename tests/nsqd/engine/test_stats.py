@@ -3,17 +3,17 @@
 import json
 
 import pytest
+from tests.nsqd.broker import open_broker, publish
+from tests.nsqd.engine.conftest import new_client
 
 from nsqcore.metrics.quantile import LatencySummary, LatencyWindow
-from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.consumer import Consumer
 from nsqd.engine.stats import (
     ChannelStats,
     TopicStats,
-    metrics,
     select_channels,
     select_topics,
 )
+from nsqd.http.counts import CHANNEL_METRICS, TOPIC_METRICS, channel_json, topic_json
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000
@@ -24,19 +24,15 @@ def make_broker(tmp_path):
     def make(**settings):
         latency = settings.pop("make_latency", None)
         store = DiskStore(str(tmp_path), warn=print)
-        return Broker(EngineSettings(**settings), store, make_latency=latency)
+        broker = open_broker(store, **settings)
+        broker.make_latency = latency
+        return broker
 
     return make
 
 
 def consume(channel, ready):
-    consumer = Consumer(
-        send=lambda data: None,
-        unread=lambda: 0,
-        channel_deleted=lambda: None,
-        msg_timeout=60 * SECOND,
-        max_msg_timeout=900 * SECOND,
-    )
+    consumer = new_client().consumer
     consumer.ready = ready
     channel.add(consumer)
     return consumer
@@ -44,9 +40,9 @@ def consume(channel, ready):
 
 def test_channel_is_counted_through_all_its_messages_go_through(make_broker):
     broker = make_broker(mem_queue_size=2)
-    channel = broker.channel("t", "c")
+    channel = broker.create_channel("t", "c")
     consumer = consume(channel, 2)
-    broker.publish("t", [b"1", b"2", b"3", b"4", b"5", b"6"], 0)
+    publish(broker, "t", [b"1", b"2", b"3", b"4", b"5", b"6"], 0)
     broker.pump(0)
     first, second = list(consumer.in_flight)
     channel.finish(consumer, [first], 0)
@@ -67,15 +63,15 @@ def test_channel_is_counted_through_all_its_messages_go_through(make_broker):
 
 def test_topic_is_counted_in_messages_and_bytes(make_broker):
     broker = make_broker(mem_queue_size=2)
-    topic = broker.publish("t", [b"12", b"345", b"6"], 0)
+    topic = publish(broker, "t", [b"12", b"345", b"6"], 0)
     stats = TopicStats.of(topic, 0)
     assert (stats.topic_name, stats.depth, stats.backend_depth) == ("t", 3, 1)
     assert (stats.message_count, stats.message_bytes, stats.paused) == (3, 6, False)
 
 
 def test_channel_json_has_the_keys_of_the_original_in_their_order(make_broker):
-    channel = make_broker().channel("t", "c")
-    shown = json.loads(ChannelStats.of(channel, 0).to_json("[]"))
+    channel = make_broker().create_channel("t", "c")
+    shown = json.loads(channel_json(ChannelStats.of(channel, 0), "[]"))
     assert list(shown.items()) == [
         ("channel_name", "c"),
         ("depth", 0),
@@ -93,9 +89,9 @@ def test_channel_json_has_the_keys_of_the_original_in_their_order(make_broker):
 
 
 def test_deliveries_are_shown_by_distance_once_there_were_any(make_broker):
-    channel = make_broker().channel("t", "c")
+    channel = make_broker().create_channel("t", "c")
     channel.local_counts[:] = [1, 2, 3]
-    shown = json.loads(ChannelStats.of(channel, 0).to_json("null"))
+    shown = json.loads(channel_json(ChannelStats.of(channel, 0), "null"))
     assert list(shown)[5:10] == [
         "message_count",
         "zone_local_msg_count",
@@ -107,8 +103,8 @@ def test_deliveries_are_shown_by_distance_once_there_were_any(make_broker):
 
 
 def test_topic_json_has_the_keys_of_the_original_in_their_order(make_broker):
-    topic = make_broker().topic("t")
-    shown = json.loads(TopicStats.of(topic, 0).to_json("[]"))
+    topic = make_broker().create_topic("t")
+    shown = json.loads(topic_json(TopicStats.of(topic, 0), "[]"))
     assert list(shown.items()) == [
         ("topic_name", "t"),
         ("channels", []),
@@ -123,26 +119,26 @@ def test_topic_json_has_the_keys_of_the_original_in_their_order(make_broker):
 
 @pytest.mark.parametrize("name", ["a.b_c-D9#ephemeral", 'no"name\\', "ünï\udcff", "<&>\n"])
 def test_any_name_is_valid_json(make_broker, name):
-    channel = make_broker().channel(name, name)
+    channel = make_broker().create_channel(name, name)
     topic = TopicStats("", LatencySummary(), 0, 0, 0, 0, False)
     topic.topic_name = name
-    assert json.loads(ChannelStats.of(channel, 0).to_json("[]"))["channel_name"] == name
-    assert json.loads(topic.to_json("[]"))["topic_name"] == name
+    assert json.loads(channel_json(ChannelStats.of(channel, 0), "[]"))["channel_name"] == name
+    assert json.loads(topic_json(topic, "[]"))["topic_name"] == name
 
 
 def test_latency_of_a_topic_is_that_of_all_its_channels(make_broker):
     broker = make_broker(make_latency=lambda: LatencyWindow((1.0, 0.5), 600 * SECOND))
     for name, latency in (("a", 1000), ("b", 5000)):
-        channel = broker.channel("t", name)
+        channel = broker.create_channel("t", name)
         consumer = consume(channel, 1)
-        broker.publish("t", [b"x"], 0)
+        publish(broker, "t", [b"x"], 0)
         broker.pump(0)
         channel.finish(consumer, list(consumer.in_flight), latency)
-    broker.channel("t", "idle")
+    broker.create_channel("t", "idle")
 
     of_topic = TopicStats.of(broker.topics["t"], 5000)
-    of_channel = ChannelStats.of(broker.channel("t", "a"), 5000)
-    of_idle = ChannelStats.of(broker.channel("t", "idle"), 5000)
+    of_channel = ChannelStats.of(broker.create_channel("t", "a"), 5000)
+    of_idle = ChannelStats.of(broker.create_channel("t", "idle"), 5000)
 
     assert of_channel.latency.count == 1
     assert of_idle.latency.count == 0
@@ -150,7 +146,7 @@ def test_latency_of_a_topic_is_that_of_all_its_channels(make_broker):
     (quantile, value), _ = of_topic.latency.percentiles
     assert quantile == 1.0
     assert value == pytest.approx(5000, rel=0.02)
-    shown = json.loads(of_topic.to_json("[]"))["e2e_processing_latency"]
+    shown = json.loads(topic_json(of_topic, "[]"))["e2e_processing_latency"]
     assert shown["count"] == 2
     assert [sorted(item) for item in shown["percentiles"]] == [["quantile", "value"]] * 2
 
@@ -159,7 +155,7 @@ def test_topics_and_channels_are_selected_by_name_and_sorted(make_broker):
     broker = make_broker()
     for topic in ("zeta", "Mid", "10", "9"):
         for channel in ("b", "a"):
-            broker.channel(topic, channel)
+            broker.create_channel(topic, channel)
     assert [topic.name for topic in select_topics(broker, "")] == ["10", "9", "Mid", "zeta"]
     assert [topic.name for topic in select_topics(broker, "Mid")] == ["Mid"]
     assert select_topics(broker, "unknown") is None
@@ -169,9 +165,8 @@ def test_topics_and_channels_are_selected_by_name_and_sorted(make_broker):
     assert select_channels(topic, "unknown") is None
 
 
-@pytest.mark.parametrize("snapshot", [TopicStats, ChannelStats])
-def test_metrics_are_named_by_the_rules_of_prometheus(snapshot):
-    found = metrics(snapshot)
+@pytest.mark.parametrize("found", [TOPIC_METRICS, CHANNEL_METRICS])
+def test_metrics_are_named_by_the_rules_of_prometheus(found):
     assert len({metric.name for metric in found}) == len(found)
     for metric in found:
         assert metric.name.startswith("nsqd_")

@@ -30,6 +30,7 @@ from nsqd.policy_store import PolicyStore
 from nsqd.readiness import Readiness
 from nsqd.settings import nsqd_settings
 from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredStorage
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND  # the wall clock when the monotonic one is 0
@@ -152,9 +153,8 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
     def make(*, latency=None, **options: Any) -> Nsqd:
         settings = nsqd_settings(NsqdOptions(**{"broadcast_address": "me", **options}))
         time = [5 * SECOND]
-        broker = Broker(
-            settings.engine, DiskStore(str(tmp_path), warn=print), WALL, make_latency=latency
-        )
+        storage = TieredStorage(DiskStore(str(tmp_path), warn=print))
+        broker = Broker(settings.engine, storage, WALL, make_latency=latency)
         advertised = Advertised(settings.advertised, "127.0.0.1", 4150, 4151)
         registrar = LookupRegistrar(advertised.identify, broker.topics, settings.lookup.addresses)
         drain = Drain(Process(), broker, lambda: time[0], lambda when, call: NoTimer())
@@ -170,6 +170,7 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
             now=lambda: time[0],
             started=WALL,
             began=0,
+            data_path=str(tmp_path),
             sessions=sessions,
             persist=trio.lowlevel.checkpoint,
             has_channels=unwanted,

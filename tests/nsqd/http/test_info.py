@@ -48,5 +48,5 @@ async def test_info_tells_who_this_is(make_nsqd):
 
 
 async def test_info_tells_of_draining(nsqd):
-    nsqd.drain.active = True
+    nsqd.broker.draining = True
     assert (await nsqd.get("/info")).json["draining"] is True

@@ -45,7 +45,7 @@ async def test_everything_counted_is_there_with_its_labels(nsqd):
 
 async def test_daemon_and_process_are_told_of(nsqd):
     nsqd.lag.seconds = 0.25
-    nsqd.drain.active = True
+    nsqd.broker.draining = True
     nsqd.broker.health.failed(OSError("full"))
     found = await scrape(nsqd)
     assert found["nsqd_event_loop_lag_seconds"] == {(): 0.25}
@@ -78,13 +78,13 @@ async def test_latencies_are_there_where_they_are_tracked(make_nsqd):
 
 
 async def test_latencies_that_are_not_tracked_have_no_heading(nsqd):
-    nsqd.broker.channel("t", "c")
+    nsqd.broker.create_channel("t", "c")
     assert "e2e_latency" not in (await nsqd.get("/metrics")).text
 
 
 async def test_scrape_lets_others_go_on(nsqd):
     for number in range(60):
-        nsqd.broker.channel(f"t{number}", "c")
+        nsqd.broker.create_channel(f"t{number}", "c")
     nsqd.api.now = iter(range(0, 10**12, 1_000_000)).__next__  # a millisecond passes at each look
     turns = 0
 

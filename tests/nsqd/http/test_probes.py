@@ -28,7 +28,7 @@ async def test_clock_and_disk_are_told_to_those_who_compare(nsqd):
 async def test_nsqd_is_not_ready_and_says_why(nsqd):
     nsqd.broker.health.failed(OSError(28, "No space left on device"))
     nsqd.lag.seconds = 2.5
-    nsqd.drain.active = True
+    nsqd.broker.draining = True
     answer = await nsqd.get("/readyz")
     assert answer.status == 503
     assert answer.json["status"] == "not ready"
@@ -39,5 +39,5 @@ async def test_nsqd_is_not_ready_and_says_why(nsqd):
 
 
 async def test_one_trouble_is_enough(nsqd):
-    nsqd.drain.active = True
+    nsqd.broker.draining = True
     assert (await nsqd.get("/readyz")).status == 503

@@ -148,7 +148,7 @@ def test_body_without_line_ends_is_one_message():
 
 @pytest.mark.parametrize("path", ["/pub?topic=t", "/pub?topic=t&defer=9", "/mpub?topic=t"])
 async def test_publishes_are_refused_while_draining(nsqd, path):
-    nsqd.drain.active = True
+    nsqd.broker.draining = True
     assert (await nsqd.post(path, b"x")).refusal == (503, "EXITING")
     assert not nsqd.broker.topics
 

@@ -245,7 +245,7 @@ def test_durations_are_shown_in_the_unit_that_suits_them(nanoseconds, text):
 
 async def test_long_answer_is_made_while_others_go_on(nsqd):
     for number in range(60):
-        nsqd.broker.channel(f"t{number:02}", "c")
+        nsqd.broker.create_channel(f"t{number:02}", "c")
     nsqd.api.now = iter(range(0, 10**12, 1_000_000)).__next__  # a millisecond passes at each look
     session = nsqd.start("/stats?format=json&include_mem=false")
     assert session.outbox.size == 0
@@ -268,7 +268,7 @@ async def test_long_answer_is_made_while_others_go_on(nsqd):
 
 async def test_topic_deleted_while_the_answer_is_made_does_no_harm(nsqd):
     for number in range(60):
-        nsqd.broker.channel(f"t{number:02}", "c")
+        nsqd.broker.create_channel(f"t{number:02}", "c")
     nsqd.api.now = iter(range(0, 10**12, 1_000_000)).__next__
     session = nsqd.start("/stats?format=json&include_mem=false")
     for topic in list(nsqd.broker.topics.values()):
@@ -282,7 +282,7 @@ async def test_topic_deleted_while_the_answer_is_made_does_no_harm(nsqd):
 async def test_stats_of_a_thousand_topics_are_told_at_once(nsqd):
     for number in range(1000):
         for channel in ("a", "b"):
-            nsqd.broker.channel(f"topic{number:04}", channel)
+            nsqd.broker.create_channel(f"topic{number:04}", channel)
     stats = await nsqd.stats()
     assert len(stats["topics"]) == 1000
     assert all(len(topic["channels"]) == 2 for topic in stats["topics"])

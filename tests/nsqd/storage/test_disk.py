@@ -1,5 +1,4 @@
 import errno
-import os
 import resource
 import struct
 from collections import deque
@@ -9,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nsqd.storage.disk import DiskQueue
+from nsqd.storage.filesystem import SYSTEM
 
 SECOND = 1_000_000_000
 
@@ -303,7 +303,7 @@ def test_batch_over_several_files_is_written_whole_or_not_at_all(
 def test_queue_works_again_once_its_directory_is_back(tmp_path, make_store, make_record, warnings):
     data, away = tmp_path / "data", tmp_path / "away"
     store = make_store()
-    store.directory = str(data)
+    store.files.directory = str(data)
     queue = DiskQueue("t", store)
     with pytest.raises(FileNotFoundError):
         queue.put([make_record(1)])
@@ -477,16 +477,14 @@ def test_file_in_the_way_of_writing_is_set_aside(make_store, files, make_record,
 def test_file_that_can_not_be_opened_now_is_not_given_up(monkeypatch, store, make_record, warnings):
     queue = DiskQueue("t", store)
     queue.put([make_record(1)])
-    real = os.open
 
     def refuse(path, flags, *rest):
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
+        patch.setattr(SYSTEM, "open", refuse)
         assert queue.take(5) == []
         assert queue.take(5) == []
-    assert os.open is real
     assert queue.depth == 1
     assert len(warnings) == 1
     assert take_all(queue) == [make_record(1)]
@@ -524,7 +522,7 @@ def test_it_is_a_queue_through_restarts_and_crashes(
 
     def open_queue() -> DiskQueue:
         store = make_store(max_bytes_per_file=data.draw(st.sampled_from([60, 300, 5000])))
-        store.directory = str(directory)
+        store.files.directory = str(directory)
         return DiskQueue("t", store)
 
     queue, model, number = open_queue(), deque(), 0
@@ -580,7 +578,7 @@ def test_whatever_happens_to_the_files_writing_goes_on_and_loses_nothing(
 ):
     directory = tmp_path_factory.mktemp("damaged")
     store = make_store(max_bytes_per_file=300)
-    store.directory = str(directory)
+    store.files.directory = str(directory)
     queue = DiskQueue("t", store)
     records = [make_record(number) for number in range(data.draw(st.integers(1, 40)))]
     queue.put(records)

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nsqd.storage.disk import DiskQueue
+from nsqd.storage.filesystem import SYSTEM
 
 SECOND = 1_000_000_000
 
@@ -145,8 +146,8 @@ def test_large_backlog_is_removed_by_the_job(make_store, files, make_record):
 @pytest.mark.slow
 def test_thousands_of_closed_queues_are_synced_at_once(monkeypatch, store, files, make_record):
     done = []
-    monkeypatch.setattr(os, "fsync", lambda _: done.append("fsync"))
-    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+    monkeypatch.setattr(SYSTEM, "fsync", lambda _: done.append("fsync"))
+    monkeypatch.setattr(SYSTEM, "sync", lambda: done.append("sync"))
     for number in range(200):
         queue = DiskQueue(f"q{number}", store)
         queue.put([make_record(number)])

@@ -81,7 +81,7 @@ def test_ephemeral_queue_gives_what_it_kept(make_record):
 
 def test_batch_refused_by_the_disk_is_not_half_in_memory(tmp_path, make_store, make_record):
     store = make_store()
-    store.directory = str(tmp_path / "gone")
+    store.files.directory = str(tmp_path / "gone")
     queue = TieredQueue("t", 3, store)
     with pytest.raises(FileNotFoundError):
         queue.put(records_of(make_record, 10))
@@ -91,7 +91,7 @@ def test_batch_refused_by_the_disk_is_not_half_in_memory(tmp_path, make_store, m
 
 def test_what_is_put_back_is_kept_in_memory_while_the_disk_fails(tmp_path, make_store, make_record):
     store = make_store()
-    store.directory = str(tmp_path / "gone")
+    store.files.directory = str(tmp_path / "gone")
     queue = TieredQueue("t", 1, store)
     queue.give_back(records_of(make_record, 3))
 
@@ -124,15 +124,15 @@ def test_without_memory_a_queue_that_was_bypassed_leaves_an_empty_file(
 
 def test_failed_flush_keeps_what_it_could_not_write(tmp_path, make_store, make_record):
     store = make_store()
-    store.directory = str(tmp_path / "later")
+    store.files.directory = str(tmp_path / "later")
     queue = TieredQueue("t", 100, store)
     queue.put(records_of(make_record, 50))
-    with pytest.raises(FileNotFoundError):
-        queue.flush()
-    assert queue.depth == 50
+    loss = queue.flush()
+    assert loss.messages == queue.depth == 50
+    assert "No such file" in loss.reason
 
     (tmp_path / "later").mkdir()
-    queue.flush()
+    assert queue.flush() is None
     assert (queue.depth, queue.backend_depth) == (50, 50)
 
 

@@ -1,0 +1,64 @@
+"""What a client may do now: the states of commands, permissions, and how it is told no."""
+
+import logging
+
+from nsqcore.names import quote
+from nsqcore.wire.errors import AuthFirst, Invalid, ProtocolError, Unauthorized
+from nsqcore.wire.frames import error_frame
+from nsqd.client.client import Client, State
+
+logger = logging.getLogger(__name__)
+
+HOLDING = (State.SUBSCRIBED, State.CLOSING)
+
+# The states in which a command is read at all; the others may come at any time.
+STATES: dict[bytes, tuple[State, ...]] = {
+    b"IDENTIFY": (State.INIT,),
+    b"AUTH": (State.INIT,),
+    b"SUB": (State.INIT,),
+    b"RDY": HOLDING,
+    b"FIN": HOLDING,
+    b"REQ": HOLDING,
+    b"TOUCH": HOLDING,
+    b"CLS": (State.SUBSCRIBED,),
+}
+
+
+class PermissionsExpired(Exception):
+    """The auth server is to be asked anew, and then the command tried again."""
+
+
+def refuse(client: Client, error: ProtocolError) -> None:
+    """Tell the client of ``error``, and the log."""
+    log_refusal(client, error)
+    client.outbox.add(error_frame(error))
+
+
+def log_refusal(client: Client, error: ProtocolError) -> None:
+    """Tell the log that the client was refused something."""
+    cause = f" - {error.cause}" if error.cause else ""
+    line = "client(%s) - %s %s%s" if error.fatal else "[%s] - %s %s%s"
+    logger.error(line, client.name, error.code, str(error), cause)
+
+
+def check_state(client: Client, name: bytes) -> None:
+    """Raise Invalid if the command ``name`` may not come in the client's state."""
+    allowed = STATES.get(name)
+    if allowed is not None and client.state not in allowed:
+        raise Invalid(f"cannot {name.decode()} in current state")
+
+
+def check_permission(client: Client, name: str, topic: str, channel: str, permission: str) -> None:
+    """Raise AuthFirst, Unauthorized or PermissionsExpired unless the client may do this.
+
+    Where no auth servers are set everybody may do everything.
+    """
+    if not client.services.settings.limits.auth_required:
+        return
+    permissions = client.permissions
+    if permissions is None:
+        raise AuthFirst(f"AUTH required before {name}")
+    if permissions.expires <= client.services.now():
+        raise PermissionsExpired
+    if not permissions.allow(topic, channel, permission):
+        raise Unauthorized(f"AUTH failed for {name} on {quote(topic)} {quote(channel)}")

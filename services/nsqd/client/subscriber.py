@@ -1,0 +1,42 @@
+"""A V2 client as the engine's consumers see it: records become frames in its outbox."""
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from nsqcore.net.outbox import Outbox
+from nsqcore.wire.speedups import encode_messages
+from nsqd.client.client import Client
+
+
+@define(eq=False)
+class ClientSubscriber:
+    """Gives ``client`` its messages: a `nsqd.engine.consumer.Subscriber`."""
+
+    client: Client
+    outbox: Outbox = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.outbox = self.client.outbox
+
+    def send(self, records: list[bytes]) -> None:
+        """Put the message frames of ``records`` into the outbox."""
+        self.outbox.add(encode_messages(records))
+
+    def unread(self) -> int:
+        """How many bytes wait in the outbox."""
+        return self.outbox.size
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call ``call``, and have a tick, once most of the outbox has gone."""
+        request_tick = self.client.services.request_tick
+
+        def drained() -> None:
+            call()
+            request_tick()
+
+        self.outbox.drained = drained
+
+    def channel_deleted(self) -> None:
+        """End the connection."""
+        self.outbox.close("channel deleted")

@@ -1,0 +1,18 @@
+"""What an operator may decide for a topic or channel, and change while nsqd runs."""
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Policy:
+    """The rules for one topic or channel. Parts ask it when they need a rule and copy nothing.
+
+    Args:
+        mem_queue_size: how many messages its queue keeps in memory.
+        max_consumers: how many consumers a channel may have; 0: any number.
+        topology_aware: consumers nearby are served first, and deliveries counted by distance.
+    """
+
+    mem_queue_size: int = 10_000
+    max_consumers: int = 0
+    topology_aware: bool = False

@@ -1,0 +1,112 @@
+"""The port through which the engine keeps messages.
+
+The engine decides what happens to a message; where it lies is the business of what is behind this
+port: memory and the original's disk queues (`nsqd.storage`), or a log that survives a crash.
+
+A record is queued, taken, or deferred. `Queue.put` and `Queue.take` move new messages in and out;
+of what was taken the queue hears again exactly once: by `finish` (it is done for good),
+`give_back` (queued again), or `defer` (queued again at its time). So it can know at any moment
+which messages are not finished. Five verbs, all plural, and none of them blocks.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import frozen
+
+# Told what has become of a publish: None, or why none of it was accepted. Called once, when the
+# storage says so: at the end of the tick at the latest for queues in memory and the page cache,
+# after a sync where that is what an OK promises.
+Done = Callable[[str | None], None]
+
+
+@frozen
+class Loss:
+    """What a queue could not keep at a stop: how many messages, and why."""
+
+    messages: int
+    reason: str
+
+
+class Queue(Protocol):
+    """The messages of one topic or channel that no consumer holds.
+
+    Records are as `nsqd.engine.message` has them. Times are monotonic ns. Once it was deleted it
+    takes nothing and gives nothing.
+    """
+
+    #: How many records it may keep in memory; may be changed at any time.
+    memory_limit: int
+
+    @property
+    def depth(self) -> int:
+        """How many are queued, in memory and on disk; not those deferred."""
+
+    @property
+    def backend_depth(self) -> int:
+        """How many of them are on disk."""
+
+    @property
+    def deferred(self) -> int:
+        """How many wait for their time."""
+
+    @property
+    def next_due(self) -> int | None:
+        """When the first of these is due."""
+
+    def admit(self, count: int) -> None:
+        """Raise OSError if ``count`` new records would need the disk, and it does not take any."""
+
+    def overflows(self, count: int) -> bool:
+        """Whether ``count`` more records would need the disk."""
+
+    def put(self, records: list[bytes], *, wanted: int = 0) -> int:
+        """Append new ``records``; how many were dropped (only a queue without a disk drops).
+
+        ``wanted`` is how many consumers would take at once: so many more fit into memory.
+        Raises OSError where the disk fails; none of them is queued then.
+        """
+
+    def take(self, limit: int) -> list[bytes]:
+        """The oldest records, at most ``limit``; fewer if they are large, if there are no more,
+        or if the disk can't be read just now (`depth` is not 0 then)."""
+
+    def finish(self, ids: list[bytes]) -> None:
+        """The records of ``ids``, taken before, are done with for good."""
+
+    def give_back(self, records: list[bytes]) -> None:
+        """Queue again ``records`` that were taken before; never refused."""
+
+    def defer(self, records: list[bytes], due: int, *, new: bool = False) -> None:
+        """Queue ``records``, taken before or ``new``, at ``due``; never refused."""
+
+    def release_due(self, now: int, limit: int) -> int:
+        """Queue what is due at ``now``, at most ``limit`` records; how many there were."""
+
+    def commit(self) -> None:
+        """What was taken so far is in the queues it went to. For a topic's queue."""
+
+    def empty(self) -> None:
+        """Drop all records: queued, deferred, and those taken but not finished."""
+
+    def delete(self) -> None:
+        """Drop all records, and all files."""
+
+    def close(self, *, bypassed: bool = False) -> Loss | None:
+        """Keep what is queued or deferred for the next start; tells what could not be kept.
+
+        ``bypassed`` says that messages went by without being put.
+        """
+
+
+class Storage(Protocol):
+    """Where queues come from."""
+
+    def topic_queue(self, topic: str, memory_limit: int) -> Queue:
+        """What a topic itself has not passed on to its channels. Raises OSError."""
+
+    def channel_queue(self, topic: str, channel: str, memory_limit: int) -> Queue:
+        """The queue of a channel, as it was left, or new. Raises OSError."""
+
+    def warn(self, message: str) -> None:
+        """Tell an operator."""

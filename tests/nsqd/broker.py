@@ -1,0 +1,28 @@
+"""Brokers for tests, on the real disk queues; and publishing that tells at once how it went."""
+
+from nsqd.engine.broker import Broker, EngineSettings
+from nsqd.engine.policy import Policy
+from nsqd.engine.topic import Topic
+from nsqd.storage.store import DiskStore
+from nsqd.storage.tiered import TieredStorage
+
+
+def open_broker(
+    store: DiskStore, wall_offset: int = 0, *, node_id: int = 0, ids_after: int = 0, **policy: int
+) -> Broker:
+    """A broker on the queues of ``store``; ``policy`` are rules for all topics and channels."""
+    settings = EngineSettings(node_id=node_id, policy=Policy(**policy))
+    return Broker(settings, TieredStorage(store), wall_offset, ids_after=ids_after)
+
+
+def publish(
+    broker: Broker, topic: str, bodies: list[bytes], now: int = 0, *, delay: int = 0
+) -> Topic:
+    """Publish as one tick does it. Raises OSError with what the publisher would be told."""
+    told: list[str | None] = []
+    broker.publish(topic, bodies, now, told.append, delay=delay)
+    broker.flush(now)
+    (failure,) = told
+    if failure is not None:
+        raise OSError(failure)
+    return broker.topics[topic]
