@@ -44,17 +44,24 @@ class ServerTls:
             if self.root_ca:
                 # Read whatever the policy is: a wrong path is an error in any case.
                 _authorities(self.root_ca)
-            if self.policy == ANY_CLIENT_CERTIFICATE:
-                # needs another TLS library, which takes 40 ms to import
-                from nsqcore.net.anycert import any_certificate_context
-
-                self._context = any_certificate_context(
-                    self.cert, self.key, min_version=self.min_version
-                )
-            else:
-                self._context = self._verifying_context()
+            self._context = self._make_context()
         except OSError as error:  # ssl.SSLError is one
             raise TlsError(f"TLS ({self.cert}, {self.key}, {self.root_ca}): {error}") from error
+
+    def _make_context(self) -> Any:
+        """The context that the policy asks for."""
+        version = self.min_version
+        weak_allowed = version < TLS1_2 and self.policy == VERIFIED
+        if self.policy != ANY_CLIENT_CERTIFICATE and not weak_allowed:
+            return self._verifying_context()
+        # needs another TLS library, which takes 40 ms to import
+        from nsqcore.net import openssl
+
+        if self.policy == VERIFIED:
+            return openssl.strong_certificate_context(
+                self.cert, self.key, self.root_ca, min_version=version
+            )
+        return openssl.any_certificate_context(self.cert, self.key, min_version=version)
 
     def _verifying_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

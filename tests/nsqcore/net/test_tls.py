@@ -3,12 +3,14 @@
 import contextlib
 import shutil
 import ssl
+import subprocess
+from pathlib import Path
 
 import attrs
 import pytest
 import trustme
 
-from nsqcore.net.tls import TLS1_0, TLS1_3, ServerTls
+from nsqcore.net.tls import TLS1_0, TLS1_2, TLS1_3, ServerTls
 from nsqcore.net.tls_layer import TlsError, TlsLayer
 
 
@@ -104,6 +106,55 @@ def shake(files):
     return connect
 
 
+def weak_chain(path: Path, kind: str) -> tuple[str, str]:
+    """Files of an authority, and of a client's chain and key, weak in the way ``kind`` names.
+
+    By the program, for no library signs with such hashes any more.
+    """
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=path, check=True, capture_output=True)
+
+    def issue(name: str, issuer: str, digest: str) -> None:
+        run("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
+        run(
+            *f"x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial 7 -days 2"
+            f" -{digest} -extfile {name}.ext -out {name}.pem".split()
+        )
+
+    (path / "client.ext").write_text("basicConstraints=CA:FALSE")
+    (path / "middle.ext").write_text("basicConstraints=CA:TRUE")
+    for name in ("root", "middle"):
+        run("genrsa", "-out", f"{name}.key", "2048")
+    run(
+        *["req", "-x509", "-key", "root.key", "-subj", "/CN=root", "-days", "2", "-out", "root.pem"]
+    )
+    if kind == "ec":
+        run(
+            *[
+                "genpkey",
+                "-algorithm",
+                "EC",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-out",
+                "client.key",
+            ]
+        )
+    else:
+        bits = kind.removeprefix("rsa-") if kind.startswith("rsa-") else "2048"
+        run("genrsa", "-out", "client.key", bits)
+    digest = kind if kind in ("md5", "sha1") else "sha256"
+    chain = ["client.pem", "client.key"]
+    if kind == "issued by md5":
+        issue("middle", "root", "md5")
+        chain.insert(1, "middle.pem")
+    issue("client", "middle" if kind == "issued by md5" else "root", digest)
+    whole = path / "chain.pem"
+    whole.write_text("".join((path / name).read_text() for name in chain))
+    return str(path / "root.pem"), str(whole)
+
+
 def server_with(files: Files, **options) -> ServerTls:
     server = ServerTls(files.server, files.server, **options)
     server.load()
@@ -140,6 +191,21 @@ def test_require_verify_takes_certificates_of_the_authority_only(files, shake, m
         shake(server, cert=files.rogue)
     with pytest.raises(TlsError):
         shake(server)
+
+
+@pytest.mark.parametrize("min_version", [TLS1_0, TLS1_2])
+@pytest.mark.parametrize("kind", ["md5", "sha1", "rsa-512", "rsa-1024", "ec", "issued by md5"])
+def test_weak_certificates_are_not_taken_for_verified(files, shake, tmp_path, kind, min_version):
+    ca, client = weak_chain(tmp_path, kind)
+    server = server_with(files, policy="require-verify", root_ca=ca, min_version=min_version)
+    context = client_context(files)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(client)
+    if kind == "ec" or (kind == "rsa-1024" and min_version == TLS1_0):
+        assert Client(context, server.layer()).shake_hands().send(b"x") == b"x"
+    else:
+        with pytest.raises((TlsError, ssl.SSLError)):
+            Client(context, server.layer()).shake_hands()
 
 
 @pytest.mark.parametrize("policy", ["", "require"])

@@ -1,9 +1,11 @@
-"""TLS for the client policy ``require``: a certificate must be shown, any certificate will do.
+"""TLS with an opinion of our own on clients' certificates, which Python's `ssl` cannot have.
 
-Python's `ssl` cannot do this: it asks for no certificate or verifies the one it gets. OpenSSL can,
-by a verification callback, which pyOpenSSL offers. This is a context with the one method that
-`trio.SSLStream` uses of an `ssl.SSLContext`, and an object with those it uses of an
-`ssl.SSLObject`; errors are translated. Remove it when `ssl` learns to accept any certificate.
+The policy ``require`` takes any certificate: `ssl` asks for none or verifies the one it gets. The
+policy ``require-verify`` must refuse weak certificates though TLS 1.0 is allowed: for that version
+OpenSSL's security level must be 0, at which it verifies certificates signed with MD5, too. OpenSSL
+can do both by a verification callback, which pyOpenSSL offers. This is a context with the one
+method that `nsqcore.net.tls_layer` uses of an `ssl.SSLContext`, and an object with those it uses of
+an `ssl.SSLObject`; errors are translated. Remove it when `ssl` offers the callback.
 """
 
 import ssl
@@ -11,7 +13,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
 T = TypeVar("T")
 
@@ -19,14 +25,46 @@ T = TypeVar("T")
 RECORD = 16 * 1024
 
 
+# Hashes that certificates can be forged with; the original refuses both.
+WEAK_HASHES = ("md5", "sha1")
+# Bits of the smallest key that the original takes.
+LEAST_RSA, LEAST_EC = 1024, 224
+
+
 def _accept_any(*_args: object) -> bool:
     """OpenSSL's opinion on a certificate is not asked for."""
     return True
 
 
+def _accept_strong(
+    _connection: object, certificate: X509, _error: int, depth: int, verified: int
+) -> bool:
+    """Whether a certificate of a chain is right, as OpenSSL says, and not weak."""
+    return bool(verified) and is_strong(certificate.to_cryptography(), depth)
+
+
+def is_strong(certificate: x509.Certificate, depth: int) -> bool:
+    """Whether key and signature of a certificate, ``depth`` above the client's, can be relied on.
+
+    The signature of an authority under its own certificate says nothing and is not looked at.
+    """
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
+        return False
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < LEAST_EC:
+        return False
+    if depth and certificate.issuer == certificate.subject:
+        return True
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return False
+    return algorithm is None or algorithm.name not in WEAK_HASHES
+
+
 @attrs.frozen(eq=False)
-class AnyCertificateContext:
-    """A server context that takes any client certificate, but insists on one."""
+class OpenSslContext:
+    """A server context of pyOpenSSL, used as an `ssl.SSLContext` is."""
 
     context: SSL.Context
 
@@ -37,34 +75,59 @@ class AnyCertificateContext:
         server_side: bool = False,
         server_hostname: str | None = None,
         session: object = None,
-    ) -> "AnyCertificateObject":
+    ) -> "OpenSslObject":
         """The TLS state of one connection."""
         connection = SSL.Connection(self.context, None)
         connection.set_accept_state()
-        return AnyCertificateObject(incoming, outgoing, connection)
+        return OpenSslObject(incoming, outgoing, connection)
 
 
-def any_certificate_context(cert: str, key: str, *, min_version: int) -> AnyCertificateContext:
-    """A context with the certificate chain and key of these files.
+def any_certificate_context(cert: str, key: str, *, min_version: int) -> OpenSslContext:
+    """A context that insists on a certificate, any; ``cert`` and ``key`` are its own files.
 
     Raises:
         OSError: they cannot be read, or are no certificate and its key.
     """
+    context = _make_context(cert, key, min_version)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_any)
+    return OpenSslContext(context)
+
+
+def strong_certificate_context(
+    cert: str, key: str, root_ca: str, *, min_version: int
+) -> OpenSslContext:
+    """A context that insists on a certificate of ``root_ca`` (or the system's) that is not weak.
+
+    Raises:
+        OSError: the files cannot be read, or are not what they should be.
+    """
+    context = _make_context(cert, key, min_version)
+    try:
+        if root_ca:
+            context.load_verify_locations(root_ca)
+        else:
+            context.set_default_verify_paths()
+    except SSL.Error as error:
+        raise ssl.SSLError(f"{root_ca}: {_reason(error)}") from None
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_strong)
+    return OpenSslContext(context)
+
+
+def _make_context(cert: str, key: str, min_version: int) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     try:
         context.use_certificate_chain_file(cert)
         context.use_privatekey_file(key)
         context.check_privatekey()
     except SSL.Error as error:
-        raise ssl.SSLError(f"{cert}, {key}: {_reason(error)}") from error
+        raise ssl.SSLError(f"{cert}, {key}: {_reason(error)}") from None
     context.set_min_proto_version(min_version)
     if min_version < SSL.TLS1_2_VERSION:
         # OpenSSL 3 refuses the signatures of TLS 1.0 and 1.1 above this level.
         context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
     # Without a name for its sessions a server that asks for certificates cannot resume any.
     context.set_session_id(b"nsq")
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_any)
-    return AnyCertificateContext(context)
+    return context
 
 
 def _reason(error: SSL.Error) -> str:
@@ -74,7 +137,7 @@ def _reason(error: SSL.Error) -> str:
 
 
 @attrs.define(eq=False)
-class AnyCertificateObject:
+class OpenSslObject:
     """One connection's TLS state, between two memory buffers."""
 
     _incoming: ssl.MemoryBIO
