@@ -161,15 +161,7 @@ def assemble(
     topic_channels = TopicChannels(broker, registrar, reactor.finish_tick)
     broker.on_change(metadata.changed)
     broker.on_change(Changes(registrar, topic_channels).changed)
-    services = Services(
-        broker=broker,
-        settings=settings.client,
-        now=now,
-        call_at=timers.call_at,
-        upgrade=partial(upgrade, tls),
-        authorize=AuthServers(settings.auth, now).authorize,
-        request_tick=reactor.request_tick,
-    )
+    services = client_services(settings, clock, tls, reactor)
     sessions = Sessions(services, clock.wall)
     api = http_api(
         settings,
@@ -202,6 +194,21 @@ def assemble(
         lag=lag,
         advertised=advertised,
         api=api,
+    )
+
+
+def client_services(
+    settings: NsqdSettings, clock: EngineClock, tls: ServerTls | None, reactor: Reactor
+) -> Services:
+    """What all V2 clients share."""
+    return Services(
+        broker=clock.broker,
+        settings=settings.client,
+        now=clock.now,
+        call_at=clock.timers.call_at,
+        upgrade=partial(upgrade, tls),
+        authorize=AuthServers(settings.auth, clock.now).authorize,
+        request_tick=reactor.request_tick,
     )
 
 

@@ -342,6 +342,29 @@ class TestConsuming:
         assert bodies(region.taken()) == [b"2"]
         assert far.taken() == []
 
+    @pytest.mark.parametrize(
+        ("theirs", "counts"),
+        [
+            ({"topology_zone": "z"}, [1, 0, 0]),
+            ({"topology_region": "other", "topology_zone": "z"}, [1, 0, 0]),
+            ({"topology_region": "other"}, [0, 0, 1]),
+            ({}, [0, 0, 1]),
+        ],
+    )
+    @pytest.mark.parametrize("region", ["r", ""])
+    def test_a_zone_counts_without_a_region(self, make_world, region, theirs, counts):
+        limits = Limits(topology_region=region, topology_zone="z")
+        world = make_world(limits=limits, engine={"topology_aware": True})
+        world.connect(identify(**theirs), SUB, b"RDY 9\n")
+        world.publish("t", b"1")
+        assert world.broker.topics["t"].channels["c"].local_counts == counts
+
+    def test_without_the_experiment_every_delivery_is_from_elsewhere(self, make_world):
+        world = make_world(limits=Limits(topology_region="r", topology_zone="z"))
+        world.connect(identify(topology_region="r", topology_zone="z"), SUB, b"RDY 9\n")
+        world.publish("t", b"1")
+        assert world.broker.topics["t"].channels["c"].local_counts == [0, 0, 1]
+
 
 class TestIdentify:
     def test_without_negotiation_the_answer_is_ok(self, world):

@@ -138,3 +138,19 @@ async def test_a_pause_is_answered_once_it_is_written(busy):
     await busy.post("/channel/pause?topic=t&channel=c")
     await busy.post("/topic/unpause?topic=t")
     assert written == [(True, False), (True, True), (False, True)]
+
+
+@pytest.mark.parametrize("made", ["topic", "channel"])
+async def test_a_topic_is_answered_once_it_has_the_channels_it_has_elsewhere(nsqd, made):
+    nsqd.broker.hold_new_topics = True
+
+    async def has_channels(topic):
+        nsqd.broker.create_channel(topic.name, "elsewhere")
+        nsqd.broker.open_topic(topic)
+
+    nsqd.api.has_channels = has_channels
+    if made == "channel":
+        nsqd.broker.create_topic("t")
+    answer = await nsqd.post(f"/{made}/create?topic=t&channel=c")
+    assert answer.status == 200
+    assert "elsewhere" in nsqd.broker.topics["t"].channels
