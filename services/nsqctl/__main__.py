@@ -10,6 +10,8 @@ from typing import Any
 import trio
 
 from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.startup import fill_closed_descriptors
+from nsqcore.app.streams import wait_where_output_is_non_blocking
 from nsqcore.app.version import short_version_line
 from nsqctl.options import (
     DESTRUCTIVE,
@@ -31,6 +33,8 @@ Commands = Any  # argparse's own class for this is private
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status of one ``nsqctl`` command."""
+    fill_closed_descriptors()
+    wait_where_output_is_non_blocking()
     if sys.stdout is None:  # closed by whoever started us: nobody wants to see it
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     parser = make_parser()

@@ -33,8 +33,11 @@ class Destination:
     _limit: int | None = None  # bytes of a message
     _limit_until: float = 0.0
 
-    async def publish(self, topic: str, body: bytes) -> None:
+    async def publish(self, topic: str, body: bytes, *, waits: bool) -> None:
         """Publish ``body``; returns when nsqd has it.
+
+        Args:
+            waits: for a destination that went away; if not, there is another one to try.
 
         Raises:
             PublishError: nsqd refuses this message.
@@ -50,7 +53,7 @@ class Destination:
                 await self.producer.publish(topic, body)
             except ConnectionLost:
                 losses += 1
-                if losses > MAX_LOSSES or not await self._comes_back():
+                if not waits or losses > MAX_LOSSES or not await self._comes_back():
                     raise
             except PublishError as error:
                 self._learn(error)

@@ -52,8 +52,9 @@ class Relay:
             if address in tried:
                 break
             tried.add(address)
+            last = len(tried) == len(self.destinations)
             try:
-                await self.destinations[address].publish(topic, body)
+                await self.destinations[address].publish(topic, body, waits=last)
             except ClientError as error:
                 # What is wrong with a message says nothing about its destination.
                 refused = isinstance(error, PublishError) and error.code.startswith("E_BAD_")

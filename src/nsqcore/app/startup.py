@@ -30,7 +30,7 @@ _handled: list[signal.Signals] = []
 
 def begin() -> None:
     """Guard the standard descriptors and note signals; a second call changes nothing."""
-    _fill_closed_descriptors()
+    fill_closed_descriptors()
     if threading.current_thread() is not threading.main_thread():
         return  # a program that runs inside another has no say about signals
     for number in SIGNALS:
@@ -72,7 +72,8 @@ def _note(number: int, _frame: object) -> None:
     _noted.append(number)
 
 
-def _fill_closed_descriptors() -> None:
+def fill_closed_descriptors() -> None:
+    """Open ``/dev/null`` for the standard streams that are closed."""
     for descriptor, mode in _NULL_MODES.items():
         try:
             os.fstat(descriptor)

@@ -7,6 +7,7 @@ would for a descriptor that blocks. A stream that cannot be used gives an error 
 import io
 import os
 import select
+import sys
 from typing import Any, NoReturn
 
 import attrs
@@ -99,3 +100,10 @@ def text_output(descriptor: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         buffered, errors="backslashreplace", line_buffering=os.isatty(descriptor)
     )
+
+
+def wait_where_output_is_non_blocking() -> None:
+    """Have what is printed wait for room where standard output or error is non-blocking."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is not None and not os.get_blocking(descriptor):
+            setattr(sys, name, text_output(descriptor))

@@ -138,3 +138,63 @@ def test_wrong_settings_are_one_clear_line(tool, flags, status):
     assert tail.wait() == status
     assert "Traceback" not in tail.err
     assert tail.out == b""
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_a_reader_that_takes_a_few_messages_is_not_given_more(nsqd, tool_process, count):
+    nsqd.create("orders", "c")
+    nsqd.post("/mpub?topic=orders", b"\n".join(b"%d" % number for number in range(100)))
+    reading, writing = os.pipe()
+    head = subprocess.Popen(["head", f"-{count}"], stdin=reading, stdout=subprocess.PIPE)
+    os.close(reading)
+    tail = tool_process("nsq_tail", "--topic=orders", "--channel=c",
+                        f"--nsqd-tcp-address={nsqd.tcp}", stdout=writing)  # fmt: skip
+    os.close(writing)
+    shown, _ = head.communicate(timeout=PATIENCE)
+    assert shown.count(b"\n") == count
+    assert tail.wait() == -signal.SIGPIPE
+    wait_until(lambda: not nsqd.channel("orders", "c")["clients"], "it has left")
+    stats = nsqd.channel("orders", "c")
+    assert stats["depth"] + stats["deferred_count"] == 100 - count
+
+
+def test_non_blocking_output_is_written_whole(nsqd, tool):
+    nsqd.create("orders", "c")
+    bodies = [b"%04d" % number * 500 for number in range(300)]
+    nsqd.post("/mpub?topic=orders", b"\n".join(bodies))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    tail = tool("nsq_tail", "--topic=orders", "--channel=c", "-n=300",
+                f"--nsqd-tcp-address={nsqd.tcp}", stdout=writing)  # fmt: skip
+    os.close(writing)
+    found = b""
+    while part := os.read(reading, 65536):
+        found += part
+    os.close(reading)
+    assert tail.wait() == 0
+    assert sorted(found.split()) == bodies
+
+
+def test_what_cannot_be_written_is_not_finished_and_named(nsqd, tool):
+    nsqd.create("orders", "c")
+    nsqd.post("/mpub?topic=orders", b"1\n2\n3")
+    full = os.open("/dev/full", os.O_WRONLY)
+    tail = tool("nsq_tail", "--topic=orders", "--channel=c",
+                f"--nsqd-tcp-address={nsqd.tcp}", stdout=full)  # fmt: skip
+    os.close(full)
+    assert tail.wait() == 1
+    assert tail.err.splitlines()[-1].endswith("standard output: No space left on device")
+    wait_until(lambda: not nsqd.channel("orders", "c")["clients"], "it has left")
+    assert nsqd.channel("orders", "c")["depth"] == 3
+
+
+def test_an_ignored_hang_up_stays_ignored(nsqd, tool_process):
+    nsqd.create("orders", "c")
+    tail = tool_process("nsq_tail", "--topic=orders", "--channel=c",
+                        f"--nsqd-tcp-address={nsqd.tcp}",
+                        limits=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
+    consuming(nsqd, "orders", "c")
+    tail.signal(signal.SIGHUP)
+    nsqd.post("/pub?topic=orders", b"after")
+    wait_until(lambda: tail.lines == [b"after"], "it goes on")
+    assert tail.end() == 0

@@ -171,3 +171,30 @@ def test_a_terminal_sees_progress(nsqd, tmp_path):
     os.close(ours)
     assert "1,000 messages" in shown
     assert "100 %" in shown
+
+
+@pytest.mark.slow
+def test_non_blocking_input_is_waited_for(nsqd, tool):
+    nsqd.create("in", "c")
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    given = tool("to_nsq", "--topic=in", f"--nsqd-tcp-address={nsqd.tcp}", stdin=reading)
+    os.close(reading)
+    for number in range(3):
+        os.write(writing, b"%d\n" % number)
+        wait_until(lambda: nsqd.channel("in", "c")["depth"] == number + 1, "it is there")  # noqa: B023
+    os.close(writing)
+    assert (given.wait(), given.err) == (0, "")
+
+
+@pytest.mark.slow
+def test_an_input_that_cannot_be_read_is_named(nsqd, tool, tool_process, tmp_path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    given = tool("to_nsq", "--topic=in", f"--nsqd-tcp-address={nsqd.tcp}", stdin=folder)
+    os.close(folder)
+    assert given.wait() == 1
+    assert given.err.endswith("standard input: Is a directory\n")
+    closed = tool_process("to_nsq", "--topic=in", f"--nsqd-tcp-address={nsqd.tcp}",
+                          limits=lambda: os.close(0))  # fmt: skip
+    assert closed.wait() == 1
+    assert closed.err.endswith("standard input: it is closed\n")
