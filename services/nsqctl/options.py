@@ -7,6 +7,7 @@ import argparse
 import os
 
 from nsqcore.addresses import AddressError, is_host, join_host_port, parse_host_port
+from nsqcore.redaction import redact
 
 # Where `nsqctl up` and the compose file put the first nsqlookupd.
 DEFAULT_LOOKUPD = "127.0.0.1:4161"
@@ -55,7 +56,7 @@ def address(text: str) -> str:
     except AddressError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if not is_host(host):
-        raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT")
+        raise argparse.ArgumentTypeError(f"{redact(text)} is not HOST:PORT")
     return join_host_port(host, port)
 
 

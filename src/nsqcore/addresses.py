@@ -8,6 +8,7 @@ import ipaddress
 import re
 
 from nsqcore.errors import NsqError
+from nsqcore.redaction import redact
 
 _NAME = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
@@ -17,7 +18,10 @@ _ZONE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 
 
 class AddressError(NsqError, ValueError):
-    """An address that cannot be understood."""
+    """An address that cannot be understood; the text has no password that stood in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
 
 def split_host_port(address: str) -> tuple[str, str]:

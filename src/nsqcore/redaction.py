@@ -9,7 +9,11 @@ import re
 HIDDEN = "***"
 
 # The part before an @ of a URL, or of user:password@host without a scheme.
-_USER = re.compile(r"(?<=://)[^/?#\s\"'<>]*@|(?<![^\s\"'=,(\[])[^\s/@:\"'=,(\[]+:[^\s/@\"']*@")
+# Bounded: whatever a peer gets into a log line is read once.
+_USER = re.compile(
+    r"(?<=://)[^/?#\s\"'<>]{0,500}@"
+    r"|(?<![^\s\"'=,(\[])[^\s/@:\"'=,(\[]{1,200}:[^\s/@\"']{0,200}@"
+)
 _ARGUMENT = re.compile(
     r"(?i)([?&;](?:[\w.-]*(?:secret|token|password|passwd|pwd|signature|credential)s?|sig|auth"
     r"|[\w.-]*(?:api|access|private|client)[_.-]?key)=)[^&;#\s\"'<>]+"

@@ -1,5 +1,7 @@
 """No password of a URL gets into a log, a page or an answer (fault 84)."""
 
+import time
+
 import pytest
 
 from nsqcore.redaction import redact
@@ -29,6 +31,17 @@ def test_users_passwords_and_secret_arguments_are_hidden(text, shown):
     assert redact(text) == shown
 
 
-@pytest.mark.parametrize("text", ["a:" * 50_000, "://" * 30_000 + "@", "?token=" * 20_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:" * 50_000 + "@",
+        "=a:" * 30_000 + " @",
+        "://" * 30_000 + "@",
+        "?token=" * 20_000,
+        "?" + "secret" * 20_000,
+    ],
+)
 def test_a_long_text_is_read_once(text):
+    began = time.process_time()
     assert len(redact(text)) <= len(text) * 2
+    assert time.process_time() - began < 1

@@ -17,6 +17,7 @@ from nsqclient.core.errors import HttpError
 from nsqclient.core.reconnect import ReconnectDelay, jittered
 from nsqclient.http.lookupd import LookupdHttp
 from nsqcore.names import is_valid_name
+from nsqcore.redaction import redact
 
 log = logging.getLogger("nsqclient")
 
@@ -52,6 +53,7 @@ class Discovery:
 
     async def poll(self, lookupd: str) -> None:
         """Ask the nsqlookupd at ``lookupd`` for ever."""
+        shown = redact(lookupd)
         failing, empty = ReconnectDelay(self.interval), ReconnectDelay(self.interval)
         async with LookupdHttp(lookupd, timeout=self.timeout) as api:
             while True:
@@ -59,7 +61,7 @@ class Discovery:
                     answer = await self._ask(api)
                 except HttpError as error:
                     delay = failing.delay()
-                    log.warning("lookupd(%s): %s; asking again in %.1f s", lookupd, error, delay)
+                    log.warning("lookupd(%s): %s; asking again in %.1f s", shown, error, delay)
                 else:
                     failing.succeeded()
                     # A topic nobody has yet is about to come: look for it more often.
@@ -84,6 +86,6 @@ class Discovery:
 
     def _report(self, lookupd: str, answer: set[Source]) -> None:
         if answer != self._answers.get(lookupd):
-            log.debug("lookupd(%s): names %d nsqds", lookupd, len(answer))
+            log.debug("lookupd(%s): names %d nsqds", redact(lookupd), len(answer))
             self._answers[lookupd] = answer
             self.found(set().union(*self._answers.values()))

@@ -2,7 +2,8 @@
 
 The text format is the one NSQ's users grep: prefix, local time with microseconds, level, message.
 With ``--log-format json`` each line is one JSON object. Whatever a peer puts into a message stays
-one line. A log line that cannot be written is dropped: it must never end or disturb the daemon.
+one line, and no password or token in a URL is written. A log line that cannot be written is
+dropped: it must never end or disturb the daemon.
 """
 
 import json
@@ -16,6 +17,7 @@ import attrs
 
 from nsqcore.app.options import option
 from nsqcore.app.values import choice
+from nsqcore.redaction import redact
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -80,7 +82,7 @@ class TextFormat:
         """The line of a record, without its end; a traceback follows on lines of its own."""
         moment = datetime.fromtimestamp(record.created)
         level = _NAMES.get(record.levelno, record.levelname)
-        message = record.getMessage()
+        message = redact(record.getMessage())
         if not message.isprintable():
             message = message.translate(_CONTROL)
         trace = _traceback(record)
@@ -102,7 +104,7 @@ class JsonFormat:
             "level": _NAMES.get(record.levelno, record.levelname).lower(),
             "program": self.program,
             "source": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
         if trace := _traceback(record):
             fields["error"] = trace
@@ -112,7 +114,7 @@ class JsonFormat:
 def _traceback(record: logging.LogRecord) -> str:
     if not record.exc_info:
         return ""
-    return logging.Formatter().formatException(record.exc_info).rstrip("\n")
+    return redact(logging.Formatter().formatException(record.exc_info).rstrip("\n"))
 
 
 @attrs.frozen

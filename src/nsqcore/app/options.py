@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import attrs
 
 from nsqcore.app.values import boolean, duration_text, integer, seconds, text, type_name
+from nsqcore.redaction import redact
 
 T = TypeVar("T")
 Parse = Callable[[Any], Any]
@@ -25,13 +26,13 @@ _METADATA = "nsqcore.app.option"
 
 
 class OptionsError(ValueError):
-    """Settings with which the program cannot run; the text names the setting.
+    """Settings with which the program cannot run; the text names the setting, and no password.
 
     ``status`` is the exit status: 2 for a command line that does not parse, 1 for everything else.
     """
 
     def __init__(self, message: str, *, status: int = 1) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.status = status
 
 

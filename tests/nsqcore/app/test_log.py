@@ -63,6 +63,20 @@ def test_what_a_peer_writes_into_a_message_stays_on_one_line(lines, style):
     assert "\x1b" not in written()[0]
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_password_of_a_url_is_written(lines, style):
+    """Fault 84."""
+    written = lines(log_format=style)
+    try:
+        raise OSError("http://user:geheim@host/ is away")
+    except OSError:
+        logging.getLogger("x").exception("asking %s", "https://user:geheim@host/?token=geheim")
+    text = "\n".join(written())
+    assert "https://***@host/?token=***" in text
+    assert "http://***@host/ is away" in text
+    assert "geheim" not in text
+
+
 def test_a_traceback_follows_its_line(lines):
     written = lines()
     try:

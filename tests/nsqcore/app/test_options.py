@@ -3,6 +3,7 @@
 import attrs
 import pytest
 
+from nsqcore.addresses import AddressError, parse_host_port
 from nsqcore.app.load import load
 from nsqcore.app.options import OptionsError, help_text, option, settings
 from nsqcore.app.values import at_least, choice, numbers
@@ -302,3 +303,10 @@ def test_the_reference_tells_everything_about_a_setting():
     assert peers.variables == ("PROG_PEER_ADDRESS", "PROG_PEER_ADDRESSES")
     assert (table["pause"].type, table["pause"].default) == ("duration", "1.5s")
     assert (table["level"].type, table["id"].default) == ("info|debug", "a hash")
+
+
+def test_no_password_of_a_url_is_told_when_settings_are_refused():
+    """Fault 84."""
+    assert str(OptionsError("--x http://user:geheim@h/ is wrong")) == "--x http://***@h/ is wrong"
+    with pytest.raises(AddressError, match=r"\*\*\*@h"):
+        parse_host_port("user:geheim@h")
