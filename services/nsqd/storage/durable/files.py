@@ -151,8 +151,8 @@ class JournalFiles:
 
     # ------------------------------------------------------------ after a checkpoint
 
-    def checkpointed(self, full: list[JournalFile], failed: list[JournalFile]) -> list[str]:
-        """What is in these files is superfluous; returns the files to be removed."""
+    def checkpointed(self, full: list[JournalFile], failed: list[JournalFile]) -> None:
+        """What is in these files is superfluous; the ``failed`` ones are removed."""
         for file in full:
             self.disk.close(file.descriptor)
             self.full.remove(file)
@@ -160,7 +160,6 @@ class JournalFiles:
         for file in failed:
             self.disk.close(file.descriptor)
             self.failed.remove(file)
-        return [file.path for file in failed]
 
     def close(self, current: JournalFile | None) -> None:
         """Close every file."""

@@ -9,8 +9,8 @@ The files have a fixed size, are filled with zeros once and used again, so that 
 write no metadata. A file that is full waits until a checkpoint has made it superfluous.
 
 A write that failed is never trusted again: a later sync of the same file may succeed
-without its data. Its entries are still here and go to a fresh file; if that fails too, those who
-wait for them get the error.
+without its data. Its entries are still here and go to a fresh file; if that fails too, messages are
+refused, and what else happened is written once there is a file that takes it.
 """
 
 from collections.abc import Callable
@@ -137,6 +137,9 @@ class Journal:
         entries, size = self._next_group(file)
         if file is None or (entries and file.position + size > file.size):
             if file is not None:
+                if file.unsynced:  # it is synced before it is left, or nobody would do it
+                    self.writing = Write(file, file.position, [], 0, True, now)
+                    return self.writing
                 self.spares.retire(file, failed=False)
             file = self.file = self.spares.take()
             if file is None:
@@ -168,9 +171,11 @@ class Journal:
                 self._committed(write, now)
         else:
             self._give_up(write.file)
+            self._keep(write)
         for entry in write.entries:
-            if entry.done is not None:
-                entry.done(error)
+            done, entry.done = entry.done, None
+            if done is not None:
+                done(error)
 
     def _next_group(self, file: JournalFile | None) -> tuple[list[_Pending], int]:
         """What goes into one write: all that waits, up to the end of the file."""
@@ -196,6 +201,13 @@ class Journal:
         self.error = error
         self._give_up(write.file)
         self._retry = write.entries
+
+    def _keep(self, write: Write) -> None:
+        """Have written later what is not refused: all but messages has happened already."""
+        kept = [entry for entry in write.entries if entry.kind != Kind.BATCH]
+        self._pending[:0] = kept
+        self._waiting += sum(entry.sync for entry in kept)
+        self.pending_bytes += sum(entry.size for entry in kept)
 
     def _give_up(self, file: JournalFile) -> None:
         self.spares.retire(file, failed=True)

@@ -135,7 +135,8 @@ class TopicLog:
         data = encode_batch(records, first=first, wall=wall, due=due, channel=channel, flags=flags)
         segment = self.segments[-1] if self.segments else None
         position = self._position
-        if segment is None or (position and position + len(data) > self.segment_size):
+        full = position and position + len(data) > self.segment_size
+        if segment is None or full or segment.failed:
             segment, position = self._begin(first), 0
         end = position + len(data)
         if end > segment.reserved:
@@ -207,9 +208,22 @@ class TopicLog:
             self._position = max(self._position, found.size)
 
     @property
-    def complete(self) -> bool:
-        """Whether all up to `end` is in its segments, so that what is missing is damage."""
-        return all(appended.first >= self.end for appended in self._unwritten.values())
+    def readable(self) -> int:
+        """The ordinal up to which all is in the segments: what is missing before it is damage."""
+        if not self._unwritten:
+            return self.end
+        return min(self.end, *(appended.first for appended in self._unwritten.values()))
+
+    def awaits(self, segment: Segment) -> bool:
+        """Whether a batch is still to be written to ``segment``."""
+        return any(each.segment == segment.first for each in self._unwritten.values())
+
+    def begin_at(self, ordinal: int) -> None:
+        """Give out no ordinal before ``ordinal``: a channel has passed them, though what they
+        were given to was lost."""
+        if ordinal > self.end:
+            self.holes.add(self.end, ordinal)
+            self.end = self._reserved = ordinal
 
     # ------------------------------------------------------------ reading
 
@@ -227,6 +241,7 @@ class TopicLog:
         Raises OSError.
         """
         at = bisect_right(self.segments, cursor.ordinal, key=lambda segment: segment.first)
+        end = self.readable
         for segment in self.segments[max(0, at - 1) :]:
             if cursor.segment == segment.first:
                 position = cursor.position
@@ -234,7 +249,7 @@ class TopicLog:
                 position = segment.indexed().position_of_ordinal(cursor.ordinal)
             for begins, batch in segment.batches(position):
                 header = batch.header
-                if header.first >= self.end:
+                if header.first >= end:
                     return
                 if header.next <= cursor.ordinal:
                     continue

@@ -175,9 +175,10 @@ class LogQueue:
                 break
         else:
             # everything was read that can be: what is still missing is not there
-            if self.log.complete and state.cursor.ordinal < flow:
-                self._lost(state.cursor.ordinal, flow)
-                state.cursor = Cursor(flow)
+            readable = min(flow, self.log.readable)
+            if state.cursor.ordinal < readable:
+                self._lost(state.cursor.ordinal, readable)
+                state.cursor = Cursor(readable)
         if state.done and state.cursor.ordinal >= flow:
             state.done.clear()
         return state.cursor.ordinal > began

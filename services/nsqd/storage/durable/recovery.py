@@ -8,7 +8,6 @@ again: a crash during recovery is a recovery again.
 Damage costs what is damaged and is counted (`Report`); the rest is read.
 """
 
-import json
 import os
 import re
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from attrs import Factory, define
 
 from nsqd.storage.durable.batches import read_batch, read_header
+from nsqd.storage.durable.crc import crc32c
 from nsqd.storage.durable.disk import Disk
 from nsqd.storage.durable.entries import Entry, Kind
 from nsqd.storage.durable.files import Found
@@ -30,12 +30,25 @@ from nsqd.storage.durable.payloads import (
 from nsqd.storage.durable.state import BadState, ChannelState, TopicState
 
 STATE = "state"
+WATERMARK = "checkpoint"
 _DIRECTORY = re.compile(r"t\..+\.\d+", re.DOTALL)
 
 
 def directory_name(topic: str, number: int) -> str:
     """The directory of a topic. Another topic of the same name, made later, has another."""
     return f"t.{topic}.{number}"
+
+
+def encode_watermark(number: int) -> bytes:
+    """The content of the file that says: all entries up to ``number`` are in the states."""
+    line = b"%d" % number
+    return b"%s %08x\n" % (line, crc32c(line))
+
+
+def decode_watermark(content: bytes) -> int:
+    """The number; 0, by which every entry is looked at, if the file is damaged."""
+    number, _, crc = content.strip().partition(b" ")
+    return int(number) if number.isdigit() and crc == b"%08x" % crc32c(number) else 0
 
 
 @define
@@ -75,10 +88,11 @@ class Recovery:
     topics: dict[int, OpenTopic] = Factory(dict)  # by number
     deleted: set[int] = Factory(set)
     number: int = 0  # of the last entry there is
+    watermark: int = 0  # all entries up to it are in the states
     report: Report = Factory(Report)
 
     def load_states(self) -> None:
-        """Open every topic that has a directory.
+        """Open every topic that has a directory, and see up to where the states tell all.
 
         Raises:
             BadState: a state file is of a format that this nsqd does not know.
@@ -87,19 +101,19 @@ class Recovery:
         for name in self.disk.names(self.directory):
             if _DIRECTORY.fullmatch(name):
                 self._load(os.path.join(self.directory, name))
+        content = read_file(self.disk, os.path.join(self.directory, WATERMARK))
+        self.watermark = decode_watermark(content or b"")
+        self.number = max(self.number, self.watermark)
 
     def _load(self, directory: str) -> None:
         path = os.path.join(directory, STATE)
-        size = self.disk.size(path)
-        if size is None:
+        content = read_file(self.disk, path)
+        if content is None:
             return  # made, and not noted yet: the journal tells of it, or it holds nothing
-        descriptor = self.disk.open(path)
         try:
-            state = TopicState.decode(self.disk.read(descriptor, size, 0))
+            state = TopicState.decode(content)
         except BadState as error:
             raise BadState(f"{path}: {error}") from None
-        finally:
-            self.disk.close(descriptor)
         self._open(state, directory)
 
     def _open(self, state: TopicState, directory: str) -> OpenTopic:
@@ -130,7 +144,7 @@ class Recovery:
             for entry in found.scan.entries:
                 if entry.whole or entry.number not in entries:
                     entries[entry.number] = entry
-        numbers = sorted(entries)
+        numbers = sorted(number for number in entries if number > self.watermark)
         if numbers:
             self.report.missing = numbers[-1] - numbers[0] + 1 - len(numbers)
             self.number = max(self.number, numbers[-1])
@@ -144,6 +158,8 @@ class Recovery:
         self._drop_predecessors()
         torn = bool(self.report.missing or self.report.problems)
         for topic in self.topics.values():
+            cursors = [channel.cursor.ordinal for channel in topic.state.channels]
+            topic.log.begin_at(max([topic.state.flow, *cursors]))
             for channel in topic.state.channels:
                 if torn or channel.skips or topic.log.holes:
                     channel.settle(topic.log)
@@ -267,13 +283,13 @@ class Recovery:
             channel.paused = bool(fields["paused"])
 
 
-def read_json(disk: Disk, path: str) -> Any:
-    """The JSON in a small file; None if there is none. Raises OSError, ValueError."""
+def read_file(disk: Disk, path: str) -> bytes | None:
+    """The content of a small file; None if there is none. Raises OSError."""
     size = disk.size(path)
     if size is None:
         return None
     descriptor = disk.open(path)
     try:
-        return json.loads(disk.read(descriptor, size, 0))
+        return disk.read(descriptor, size, 0)
     finally:
         disk.close(descriptor)

@@ -79,6 +79,7 @@ class Segment:
     reserved: int = 0
     tail: int = 0  # where the next batch goes; behind `size` if the last one was cut off
     unsynced: bool = False
+    failed: bool = False  # a sync of it failed: another one may succeed without the data
     index: Index | None = None
     _descriptor: int | None = field(default=None, init=False)
     _first_id: int = field(default=0, init=False)
@@ -156,6 +157,18 @@ class Segment:
         if not self._first_id and self.size:
             self._first_id = self._id_at(0)
         return self._first_id
+
+    def rewrite(self) -> None:
+        """Put what the file has into a fresh one, synced, in its place. Raises OSError.
+
+        For a thread; nobody writes to the segment meanwhile. It is to be `release`-d afterwards.
+        """
+        descriptor = self.disk.open(self.path)
+        try:
+            content = self.disk.read(descriptor, self.size, 0)
+        finally:
+            self.disk.close(descriptor)
+        self.disk.replace(self.path, content, sync=True)
 
     def release(self) -> None:
         """Close the file; it is opened again when it is needed."""

@@ -22,10 +22,13 @@ from nsqd.storage.durable.payloads import encode_fields
 from nsqd.storage.durable.queue import Held, LogQueue
 from nsqd.storage.durable.recovery import (
     STATE,
+    WATERMARK,
     OpenTopic,
     Recovery,
     Report,
     directory_name,
+    encode_watermark,
+    read_file,
 )
 from nsqd.storage.durable.segments import Segment
 from nsqd.storage.durable.state import TopicState
@@ -49,31 +52,39 @@ class Checkpoint:
     """What makes the journal files ``full`` and ``failed`` superfluous; `run` is for a thread."""
 
     disk: Disk
-    segments: list[Segment]
+    segments: list[Segment]  # to be synced
     states: list[tuple[str, bytes]]  # path, content
     removed: list[str]  # directories of deleted topics
     full: list[JournalFile]
     failed: list[JournalFile]
     dropped: list[str] = Factory(list)  # files nobody needs once the states are there
     abandoned: list[str] = Factory(list)  # files nobody needs, and the states say nothing of
+    rewritten: list[Segment] = Factory(list)  # of these, those whose last sync failed
 
     def run(self) -> None:
         """Sync what is needed, write the states, remove what is not needed. Raises OSError."""
         for segment in self.segments:
-            segment.unsynced = False
-            try:
-                self.disk.sync(segment.descriptor)
-            except OSError:
-                segment.unsynced = True
-                raise
+            self._sync(segment)
+        for directory in self.removed:
+            self.disk.remove_directory(directory)
         for path in self.abandoned:
             self.disk.unlink(path)
         for path, content in self.states:
             self.disk.replace(path, content, sync=True)
-        for directory in self.removed:
-            self.disk.remove_directory(directory)
-        for path in self.dropped:
+        for path in [*self.dropped, *(file.path for file in self.failed)]:
             self.disk.unlink(path)
+
+    def _sync(self, segment: Segment) -> None:
+        if segment in self.rewritten:
+            segment.rewrite()
+            segment.unsynced = False
+            return
+        segment.unsynced = False
+        try:
+            self.disk.sync(segment.descriptor)
+        except OSError:
+            segment.unsynced = segment.failed = True
+            raise
 
 
 @define(eq=False)
@@ -150,14 +161,10 @@ class DurableStore:
 
     def _check_format(self) -> None:
         path = self._path(FORMAT)
-        size = self.disk.size(path)
-        if size is None:
+        content = read_file(self.disk, path)
+        if content is None:
             return
-        descriptor = self.disk.open(path)
-        try:
-            line = self.disk.read(descriptor, size, 0).decode("utf-8", "replace").partition("\n")[0]
-        finally:
-            self.disk.close(descriptor)
+        line = content.decode("utf-8", "replace").partition("\n")[0]
         if line != _FORMAT_LINE:
             raise NewerFormat(f"{path} says {line!r}, and this nsqd knows {_FORMAT_LINE!r}")
 
@@ -231,20 +238,25 @@ class DurableStore:
 
         ``held`` tells what a queue's consumers hold, and what is deferred.
         """
+        changed = [topic for topic in self.topics.values() if topic.changed]
+        for topic in changed:  # what may fail comes before anything is noted
+            topic.log.write_rest()
+            for segment in topic.log.segments:
+                if segment.failed and topic.log.awaits(segment):
+                    raise OSError(f"{segment.path} is still being written to")
         states: list[tuple[str, bytes]] = []
         segments: list[Segment] = []
         dropped: list[str] = []
         abandoned: list[str] = []
-        for topic in self.topics.values():
-            if not topic.changed:
-                continue
-            topic.log.write_rest()
+        for topic in changed:
             state = topic.snapshot(self._ended, held)
             states.append((os.path.join(topic.directory, STATE), state.encode()))
             abandoned += topic.log.abandoned
             topic.log.abandoned = []
             dropped += topic.log.drop(topic.log.unneeded(state.retired))
             segments += [segment for segment in topic.log.segments if segment.unsynced]
+        watermark = os.path.join(self.directory, WATERMARK)
+        states.append((watermark, encode_watermark(self._ended)))
         removed, self._deleted = self._deleted, []
         return Checkpoint(
             self.disk,
@@ -255,18 +267,21 @@ class DurableStore:
             list(self.files.failed),
             dropped,
             abandoned,
+            [segment for segment in segments if segment.failed],
         )
 
     def checkpointed(self, checkpoint: Checkpoint, error: OSError | None) -> None:
         """``checkpoint`` was run, or failed with ``error``: it is made again then."""
+        for segment in checkpoint.rewritten:
+            segment.release()  # there may be another file in its place
+            segment.failed = segment.unsynced
         if error is not None:
             self._deleted += checkpoint.removed
             for topic in self.topics.values():
                 topic.changed = True
             return
         self.files.recovered()
-        for path in self.files.checkpointed(checkpoint.full, checkpoint.failed):
-            self.disk.unlink(path)
+        self.files.checkpointed(checkpoint.full, checkpoint.failed)
 
     # ------------------------------------------------------------ the end
 
