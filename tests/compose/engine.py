@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import define, field
 from tests.e2e.daemons import wait_until
+from tests.support.children import end_group, end_with_parent
 
 ROOT = Path(__file__).parents[2]
 PEER = Path(__file__).with_name("peer.py")
@@ -27,20 +28,39 @@ SOURCES = (
 )  # fmt: skip
 
 # Seconds. Half a dozen containers start within 20 on two idle cores.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 # Published ports, without which the cluster would take the well-known ones of this host.
 PORTS = ("NSQ_LOOKUPD_1_HTTP", "NSQ_LOOKUPD_2_HTTP", "NSQ_NSQD_HTTP", "NSQ_ADMIN_HTTP")
 FREE_PORTS = dict.fromkeys(PORTS, "127.0.0.1:")
 
 
+# Seconds. A base image takes minutes on a busy machine with a slow mirror.
+LONGEST = 3600.0
+
+
 def run(*words: str | Path, **more: Any) -> str:
-    """What a command prints; what it complains about goes into the failure."""
-    done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, timeout=900, **more
-    )
-    assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout.strip()
+    """What a command prints; what it complains about goes into the failure.
+
+    It and all that it started end when it takes too long, or when this process ends.
+    """
+    command = [str(word) for word in words]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=end_with_parent,
+        **more,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=LONGEST)
+        finally:
+            if process.poll() is None:
+                end_group(process)
+    assert process.returncode == 0, f"{words}: {process.returncode}\n{out}\n{err}"
+    return out.strip()
 
 
 def compose_command() -> list[str]:

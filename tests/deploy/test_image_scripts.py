@@ -1,6 +1,8 @@
 """The two scripts of the image, outside of one."""
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,19 +66,67 @@ def test_each_nsqd_has_a_slot_of_its_own_and_one_that_is_free_again_is_taken_fir
     has_slot(start(), tmp_path, 2)
 
 
-def health(address: str) -> tuple[int, str]:
-    """Exit status and output of the health check."""
-    done = subprocess.run(
-        [sys.executable, "-IS", SCRIPTS / "nsq-health"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"NSQ_HEALTH_ADDRESS": address},
-    )
-    return done.returncode, done.stdout
+def test_messages_in_a_slot_that_nobody_serves_are_told_of(start, tmp_path, monkeypatch):
+    """Fault 57: after a larger service was taken down and a smaller one up, nothing said so."""
+    monkeypatch.setenv("NSQD_SLOT_LOOK", "0.1")
+    left = tmp_path / "slot-1"
+    left.mkdir()
+    (tmp_path / "slot-1.lock").touch()
+    (left / "t.diskqueue.meta.dat").write_text("7\n0,0\n0,100\n")
+    has_slot(start(), tmp_path, 0)
+    log = tmp_path / "log-0"
+    wait_until(lambda: "slot-1, where 7 messages wait" in log.read_text(), "it is told")
 
 
-def test_health_is_what_readyz_says(tmp_path):
+Health = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def health(tmp_path_factory: pytest.TempPathFactory) -> Health:
+    """Exit status and output of the health check at an address."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler here")
+    program = tmp_path_factory.mktemp("bin") / "nsq-health"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    subprocess.run([compiler, *warnings, "-o", program, SCRIPTS / "nsq-health.c"], check=True)
+
+    def ask(address: str, **more: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [program],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"NSQ_HEALTH_ADDRESS": address, **more},
+        )
+        return done.returncode, done.stdout
+
+    return ask
+
+
+def test_a_health_check_costs_a_few_milliseconds(health):
+    """Fault 51: an interpreter for each check was a tenth of a second."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(50):
+        health("127.0.0.1:1")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 50 < 0.01
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        ("/opt/nsq/bin/python /opt/nsq/bin/nsqd --flag", "127.0.0.1:4151"),
+        ("/sbin/docker-init -- /opt/nsq/bin/python /opt/nsq/bin/nsqlookupd", "127.0.0.1:4161"),
+        ("nsqadmin", "127.0.0.1:4171"),
+    ],
+)
+def test_the_daemon_that_is_process_one_is_asked(health, tmp_path, words, address):
+    (tmp_path / "cmdline").write_text("\0".join(words.split()) + "\0")
+    status, text = health("", NSQ_HEALTH_CMDLINE=str(tmp_path / "cmdline"))
+    assert status == 0 or address in text
+
+
+def test_health_is_what_readyz_says(health, tmp_path):
     nsqd = Daemon("nsqd", tmp_path, ["--lookupd-tcp-address=127.0.0.1:1"]).start()
     try:
         status, text = health(nsqd.http)
@@ -92,7 +142,7 @@ def test_health_is_what_readyz_says(tmp_path):
     assert "refused" in text
 
 
-def test_a_daemon_may_be_asked_at_a_unix_socket(tmp_path):
+def test_a_daemon_may_be_asked_at_a_unix_socket(health, tmp_path):
     socket = tmp_path / "http.sock"
     nsqd = Daemon("nsqd", tmp_path, [f"--http-address={socket}"])
     nsqd.spawn()
@@ -105,12 +155,12 @@ def test_a_daemon_may_be_asked_at_a_unix_socket(tmp_path):
     assert str(socket) in text
 
 
-def test_an_address_that_is_none_is_named():
+def test_an_address_that_is_none_is_named(health):
     assert health("nonsense") == (
         1,
-        "nonsense: invalid literal for int() with base 10: 'nonsense'\n",
+        "nonsense: is not HOST:PORT\n",
     )
 
 
-def test_where_no_daemon_is_process_one_all_is_well():
+def test_where_no_daemon_is_process_one_all_is_well(health):
     assert health("") == (0, "")
