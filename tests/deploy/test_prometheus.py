@@ -1,5 +1,6 @@
 """The rules, the dashboard and what the daemons tell Prometheus fit together."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -13,7 +14,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.browser.stage import AdminProcess
-from tests.e2e.daemons import PATIENCE, Daemon
+from tests.e2e.daemons import PATIENCE, Daemon, wait_until
+from tests.e2e.peer import Peer
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus/rules.yml"
@@ -167,3 +169,51 @@ def test_every_alert_says_what_happened_and_what_to_do():
             if "alert" in rule:
                 assert rule["labels"]["severity"] in ("critical", "warning", "info")
                 assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_the_prometheus_rule_of_kubernetes_has_the_same_rules():
+    rule = yaml.safe_load((DEPLOY / "kubernetes/monitoring/prometheusrule.yaml").read_text())
+    told = "run: python scripts/prometheus_rule.py"
+    assert rule["spec"] == yaml.safe_load(RULES.read_text()), told
+
+
+def test_the_jobs_of_the_pod_monitor_are_those_that_the_rules_ask_for():
+    monitor = yaml.safe_load((DEPLOY / "kubernetes/monitoring/podmonitor.yaml").read_text())
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    jobs = set()
+    for name in ("nsqd", "nsqlookupd", "nsqadmin"):
+        for made in yaml.safe_load_all((DEPLOY / f"kubernetes/{name}.yaml").read_text()):
+            template = made["spec"].get("template")
+            if template is not None:
+                given = template["metadata"]["labels"]
+                assert selector.items() <= given.items()
+                jobs.add(given[monitor["spec"]["jobLabel"]])
+                (container,) = template["spec"]["containers"]
+                ports = {port["name"] for port in container["ports"]}
+                assert {end["port"] for end in monitor["spec"]["podMetricsEndpoints"]} <= ports
+    assert jobs == {"nsqd", "nsqlookupd", "nsqadmin"}
+
+
+def test_refusals_finished_messages_and_the_disk_are_counted(tmp_path):
+    """Fault 53."""
+    nsqd = Daemon("nsqd", tmp_path, []).start()
+    try:
+        nsqd.create("t", "c")
+        nsqd.post("/mpub?topic=t", b"1\n2")
+        with contextlib.closing(Peer.connect(nsqd.tcp_port)) as peer:
+            peer.subscribe("t", "c", ready=2)
+            peer.finish(peer.message())
+            peer.message()  # is held, so that the drain does not end
+            counted = 'nsqd_channel_finished_total{topic="t",channel="c"} 1'
+            wait_until(lambda: counted in get(nsqd.http, "/metrics"))
+            nsqd.request("PUT", "/config/drain")
+            assert nsqd.request("POST", "/pub?topic=t", b"3")[0] == 503
+            text = get(nsqd.http, "/metrics")
+        assert re.search(r"^nsqd_publishes_refused_total [1-9]", text, re.MULTILINE)
+        free, size = (
+            float(re.search(rf"^nsqd_disk_{what}_bytes (\S+)", text, re.MULTILINE)[1])
+            for what in ("free", "size")
+        )
+        assert 0 < free <= size
+    finally:
+        nsqd.clean_up()

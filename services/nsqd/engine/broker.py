@@ -75,6 +75,7 @@ class Broker:
     health: Health = Factory(Health)
     draining: bool = False  # publishes are refused
     closing: bool = False
+    refused_count: int = 0  # publishes, not messages
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _gathered: dict[str, Gathered] = Factory(dict)  # by topic
@@ -220,10 +221,13 @@ class Broker:
         ``done`` is told what has become of them: at the end of this tick at the latest.
         """
         if self.refusal:
+            self.refused_count += 1
             done(self.refusal)
             return
         if delay > 0:
-            done(self._defer(topic, bodies, delay, now))
+            failure = self._defer(topic, bodies, delay, now)
+            self.refused_count += failure is not None
+            done(failure)
             return
         gathered = self._gathered.get(topic)
         if gathered is None:
@@ -249,6 +253,8 @@ class Broker:
             failure = str(error)
         except Exiting as error:
             failure = str(error)
+        if failure is not None:
+            self.refused_count += len(publish.done)
         for done in publish.done:
             done(failure)
 

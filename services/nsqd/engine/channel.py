@@ -56,6 +56,7 @@ class Channel:
     consumers: list[Consumer] = Factory(list)
     message_count: int = 0
     requeue_count: int = 0
+    finish_count: int = 0
     timeout_count: int = 0
     local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
@@ -239,6 +240,7 @@ class Channel:
         if missing:
             gone = set(missing)
             ids = [id for id in ids if id not in gone]
+        self.finish_count += len(ids)
         self.queue.finish(ids)
         return missing
 

@@ -31,6 +31,7 @@ class ChannelStats:
     global_msg_count: int
     requeue_count: int
     timeout_count: int
+    finish_count: int
     client_count: int
     paused: bool
 
@@ -52,6 +53,7 @@ class ChannelStats:
             anywhere,
             channel.requeue_count,
             channel.timeout_count,
+            channel.finish_count,
             len(channel.consumers),
             channel.paused,
         )

@@ -71,6 +71,7 @@ CHANNEL_METRICS = (
         "counter",
         "Messages not finished in time.",
     ),
+    Metric("finish_count", "nsqd_channel_finished_total", "counter", "Messages finished."),
     Metric("client_count", "nsqd_channel_clients", "gauge", "Consumers of the channel."),
     Metric("paused", "nsqd_channel_paused", "gauge", "1 while the channel delivers nothing."),
 )

@@ -5,6 +5,7 @@ taken first, and rendered metric by metric then; both in slices, so that a scrap
 channels does not stop delivery.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
@@ -82,8 +83,29 @@ def daemon_text(api: NsqdApi) -> str:
             single("nsqd_clients", "gauge", "Clients connected over TCP.", clients),
             single("nsqd_producers", "gauge", "Of these, those that published.", publishing),
             single("nsqd_topics", "gauge", "Topics.", len(api.broker.topics)),
+            single(
+                "nsqd_publishes_refused_total",
+                "counter",
+                "Publishes that the disk or a drain refused.",
+                api.broker.refused_count,
+            ),
+            disk_text(api),
             checks_text(api),
             memory_text(api),
+        )
+    )
+
+
+def disk_text(api: NsqdApi) -> str:
+    """The file system of the data path; nothing where it does not tell."""
+    try:
+        usage = shutil.disk_usage(api.data_path)
+    except OSError:
+        return ""
+    return "".join(
+        (
+            single("nsqd_disk_free_bytes", "gauge", "Free where the data is.", usage.free),
+            single("nsqd_disk_size_bytes", "gauge", "Size of that file system.", usage.total),
         )
     )
 
