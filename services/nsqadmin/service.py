@@ -14,6 +14,8 @@ from nsqadmin.admin import Admin, make_admin
 from nsqadmin.app import MAX_BODY, make_app
 from nsqadmin.options import NsqadminOptions, check
 from nsqadmin.web.gateway import Application, Gateway
+from nsqcore.addresses import AddressError
+from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
@@ -34,8 +36,7 @@ async def run(options: NsqadminOptions, process: Process) -> None:
     """Serve until ``process.shutdown`` is set.
 
     Raises:
-        OptionsError: the settings contradict each other.
-        OSError: the address cannot be listened on.
+        OptionsError: the settings contradict each other, or the address cannot be listened on.
     """
     check(options)
     admin = make_admin(options)
@@ -46,12 +47,20 @@ async def run(options: NsqadminOptions, process: Process) -> None:
         )
     if options.proxy_graphite and not options.graphite_url:
         logger.warning("graphite: --proxy-graphite does nothing without --graphite-url")
-    listener = open_listener(options.http_address)
+    listener = _listen(options.http_address)
     try:
         async with admin.upstream, admin.web:
             await _serve(admin, listener, process)
     finally:
         listener.close()
+
+
+def _listen(address: str) -> Listener:
+    try:
+        return open_listener(address)
+    except (OSError, AddressError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionsError(f"listen ({address}) failed - {reason}") from error
 
 
 async def _serve(admin: Admin, listener: Listener, process: Process) -> None:

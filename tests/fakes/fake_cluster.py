@@ -55,6 +55,8 @@ class FakeNsqd:
     region: str = ""
     zone: str = ""
     broken: bool = False
+    health: str = "OK"
+    readyz: dict[str, Any] | None = None  # None: it has none, as the original
     server: FakeServer | None = None
 
     @property
@@ -79,7 +81,10 @@ class FakeNsqd:
         if asked.path == "/info":
             return 200, self.info()
         if asked.path == "/stats":
-            return 200, {"version": self.version, "health": "OK", "topics": self._stats(asked)}
+            topics = self._stats(asked)
+            return 200, {"version": self.version, "health": self.health, "topics": topics}
+        if asked.path == "/readyz":
+            return (404, {"message": "NOT_FOUND"}) if self.readyz is None else (503, self.readyz)
         return self._act(asked)
 
     def _stats(self, asked: Asked) -> list[dict[str, Any]] | None:

@@ -50,14 +50,16 @@ async def test_it_serves_until_told_to_stop_whoever_watches(caplog, nursery):
                 await ended.wait()
 
 
-async def test_a_port_in_use_is_told_at_once():
+async def test_fault_130_a_port_in_use_is_told_at_once_with_its_address():
     async with running(FakeNsqd()) as _:
         taken = FakeNsqd()
         async with running(taken):
             options = NsqadminOptions(
                 http_address=taken.address, nsqd_http_addresses=["127.0.0.1:1"]
             )
-            with pytest.raises(OSError, match="in use"):
+            with pytest.raises(
+                OptionsError, match=f"listen \\({taken.address}\\) failed - .* in use"
+            ):
                 await run(options, Process())
 
 

@@ -20,6 +20,8 @@ from nsqcore.units import SECOND
 
 logger = logging.getLogger(__name__)
 
+# Characters of what a request says that the log shows: names have 64.
+_LOGGED = 200
 VERBS = ("pause", "unpause", "empty", "delete", "create", "tombstone")
 
 
@@ -68,17 +70,27 @@ def upstream_error(error: AllFailed) -> Refused:
     return Refused(502, f"UPSTREAM_ERROR: {error}")
 
 
-def allow(principal: Principal, verb: str) -> None:
+def allow(principal: Principal, action: Action, *, right: str = "") -> None:
     """Refuse what the principal may not do.
+
+    Args:
+        right: the verb whose right is needed, where the action's own verb may be none.
 
     Raises:
         Refused: 403.
     """
-    if not principal.may(verb):
+    if not principal.may(right or action.verb):
         logger.warning(
-            "user(%s): refused %s from %s", principal.user or "-", verb, principal.address
-        )
+            "user(%s): refused %s %s from %s",
+            principal.user or "-", printable(action.name), printable(action.target),
+            principal.address,
+        )  # fmt: skip
         raise Refused(403, "FORBIDDEN")
+
+
+def printable(text: str) -> str:
+    """``text`` for the log, which is read line by line."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_LOGGED])
 
 
 async def perform(admin: Admin, action: Action, origin: Origin) -> str:
@@ -87,7 +99,7 @@ async def perform(admin: Admin, action: Action, origin: Origin) -> str:
     Raises:
         Refused: not allowed, not valid, or nobody could be asked.
     """
-    allow(origin.principal, action.verb)
+    allow(origin.principal, action)
     if action.verb in ("create", "tombstone") and not is_valid_name(action.topic):
         raise Refused(400, "INVALID_TOPIC")
     if action.verb == "create" and action.channel and not is_valid_name(action.channel):
@@ -98,16 +110,11 @@ async def perform(admin: Admin, action: Action, origin: Origin) -> str:
     except AllFailed as error:
         logger.error(
             "user(%s): failed to %s %s from %s: %s",
-            user, action.name, action.target, principal.address, error,
+            user, action.name, printable(action.target), principal.address, error,
         )  # fmt: skip
         raise upstream_error(error) from error
-    logger.info(
-        "user(%s): %s %s from %s",
-        user,
-        action.name,
-        action.target,
-        principal.address,
-    )
+    target = printable(action.target)
+    logger.info("user(%s): %s %s from %s", user, action.name, target, principal.address)
     for failure in failures:
         logger.warning("user(%s): %s: %s", user, action.name, failure)
     _notify(admin, action, origin)

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
+import attrs
 from quart import Blueprint, Response, request
 
-from nsqadmin.actions import perform as actions
-from nsqadmin.actions.perform import Action, perform, upstream_error, warning
+from nsqadmin.actions.perform import Action, allow, perform, upstream_error, warning
 from nsqadmin.admin import Admin
 from nsqadmin.errors import Refused
 from nsqadmin.web.requests import check_query, json_object, origin_of, respond, text_field
@@ -153,21 +153,40 @@ def _add_actions(api: Blueprint, admin: Admin) -> None:
         message = await perform(admin, action, origin_of(request))
         return respond({"message": message})
 
+    async def allowed_fields(action: Action, right: str, *names: str) -> list[str]:
+        """Fields of the body. Who may not act is told so first, whatever the body is."""
+        fields, broken = [""] * len(names), None
+        try:
+            body = await json_object(request)
+            fields = [text_field(body, name) for name in names]
+        except Refused as error:
+            broken = error
+        known = dict(zip(names, fields, strict=True))
+        told = attrs.evolve(
+            action,
+            verb=known.get("action") or action.verb,
+            topic=known.get("topic") or action.topic,
+            channel=known.get("channel") or action.channel,
+        )
+        allow(origin_of(request).principal, told, right=right)
+        if broken is not None:
+            raise broken
+        return fields
+
     @api.post("/topics")
     async def create() -> Response:
-        actions.allow(origin_of(request).principal, "create")
-        body = await json_object(request)
-        topic, channel = text_field(body, "topic"), text_field(body, "channel")
-        return await run(Action(verb="create", topic=topic, channel=channel))
+        action = Action(verb="create", topic="")
+        topic, channel = await allowed_fields(action, "create", "topic", "channel")
+        return await run(attrs.evolve(action, topic=topic, channel=channel))
 
     @api.post("/topics/<topic>")
     @api.post("/topics/<topic>/<channel>")
     async def act(topic: str, channel: str = "") -> Response:
-        actions.allow(origin_of(request).principal, "pause")
-        verb = text_field(await json_object(request), "action")
+        action = Action(verb="act", topic=topic, channel=channel)
+        (verb,) = await allowed_fields(action, "pause", "action")
         if verb not in ("pause", "unpause", "empty"):
             raise Refused(400, "INVALID_ACTION")
-        return await run(Action(verb=verb, topic=topic, channel=channel))
+        return await run(attrs.evolve(action, verb=verb))
 
     @api.delete("/topics/<topic>")
     @api.delete("/topics/<topic>/<channel>")
@@ -176,9 +195,9 @@ def _add_actions(api: Blueprint, admin: Admin) -> None:
 
     @api.delete("/nodes/<node>")
     async def tombstone(node: str) -> Response:
-        actions.allow(origin_of(request).principal, "tombstone")
+        action = Action(verb="tombstone", topic="", node=node)
         try:
-            topic = text_field(await json_object(request), "topic")
+            (topic,) = await allowed_fields(action, "tombstone", "topic")
         except Refused as error:
-            raise Refused(400, "INVALID_BODY") from error
-        return await run(Action(verb="tombstone", topic=topic, node=node))
+            raise error if error.status == 403 else Refused(400, "INVALID_BODY") from error
+        return await run(attrs.evolve(action, topic=topic))

@@ -81,6 +81,7 @@ def _seen(snapshot: Snapshot, *, wall: int) -> str:
     gauges = (
         ("nsqds", "nsqd that the cluster has.", len(snapshot.nodes)),
         ("nsqds_silent", "Of these, those that did not answer.", silent_nodes),
+        ("nsqds_unwell", "Of these, those that say something is wrong.", len(snapshot.unwell)),
         ("nsqlookupds", "nsqlookupd asked.", len(snapshot.lookupds)),
         ("nsqlookupds_silent", "Of these, those that did not answer.", silent_lookupds),
         ("topics", "Topics of the cluster.", len(snapshot.topics)),

@@ -16,15 +16,16 @@ from functools import partial
 import attrs
 import trio
 
+from nsqadmin.collect.known import CLIENT_BUDGET, KnownLookupd, KnownNode
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.polls import Inquiries
-from nsqadmin.collect.rates import RateWindow
 from nsqadmin.collect.snapshot import LookupdState, NodeState, Snapshot
 from nsqcore.addresses import AddressError, host_of, parse_host_port
 from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.health import NsqdHealth, nsqd_health
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import group_topics, merge_topic
-from nsqcore.cluster.nsqd import nsqd_info, one_nsqd_stats
+from nsqcore.cluster.nsqd import nsqd_info, one_nsqd_report
 from nsqcore.cluster.producer import Producer, ProducerTopic, merge_producers
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
@@ -32,8 +33,6 @@ from nsqcore.units import SECOND
 
 logger = logging.getLogger(__name__)
 
-# Parsing 5000 clients takes about 50 ms here: what a page may be held up by, once per round.
-CLIENT_BUDGET = 5000
 # A page view counts as somebody watching for this long; a reload by hand comes sooner.
 _INTEREST = 20 * SECOND
 # Addresses, names and versions of nsqd hardly ever change; in nsqd mode they cost a request each.
@@ -41,39 +40,6 @@ _INFO_AGE = 30 * SECOND
 # Channels of topics nobody produces: a question per topic, for one page.
 _INACTIVE_AGE, _INACTIVE_LIMIT = 10 * SECOND, 500
 _MERGE_SLICE = 25  # topics merged between two looks at who else wants to run
-_NOTHING_YET = "no answer yet"
-
-
-@attrs.define(eq=False)
-class _Lookupd:
-    """What is remembered of an nsqlookupd between rounds."""
-
-    producers: list[Producer] = attrs.field(factory=list)
-    topics: list[str] = attrs.field(factory=list)
-    error: str = _NOTHING_YET
-
-    @property
-    def failed(self) -> bool:
-        """Whether it was asked in vain the last time."""
-        return self.error not in ("", _NOTHING_YET)
-
-
-@attrs.define(eq=False)
-class _Node:
-    """What is remembered of an nsqd between rounds."""
-
-    producer: Producer
-    rates: RateWindow = attrs.field(factory=RateWindow)
-    topics: tuple[TopicStats, ...] = ()
-    clients: int = CLIENT_BUDGET // 10  # a guess, until it has told
-    clients_asked: int = 0
-    informed: int = 0
-    error: str = _NOTHING_YET
-
-    @property
-    def failed(self) -> bool:
-        """Whether it was asked in vain the last time."""
-        return self.error not in ("", _NOTHING_YET)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -88,8 +54,8 @@ class Collector:
     snapshot: Snapshot = attrs.field(factory=Snapshot)
     watchers: int = 0
     _inquiries: Inquiries = attrs.field(factory=Inquiries)
-    _nodes: dict[str, _Node] = attrs.field(factory=dict)
-    _known_lookupds: dict[str, _Lookupd] = attrs.field(factory=dict)
+    _nodes: dict[str, KnownNode] = attrs.field(factory=dict)
+    _known_lookupds: dict[str, KnownLookupd] = attrs.field(factory=dict)
     _lookupds: tuple[LookupdState, ...] = ()
     _registered: frozenset[str] = frozenset()
     _inactive: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
@@ -163,13 +129,14 @@ class Collector:
         else:
             silent = await self._ask_infos(cluster)
         await self._ask_nodes(cluster, silent)
-        topics = await self._merge()
+        nodes = self._node_states()  # as they are now: late answers belong to the next snapshot
+        topics = await self._merge(nodes)
         if cluster.lookupds:
             await self._ask_inactive(cluster, topics)
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             taken=self.wall(),
-            nodes=self._node_states(),
+            nodes=nodes,
             lookupds=self._lookupds,
             topics=topics,
             inactive=dict(self._inactive) if cluster.lookupds else {},
@@ -179,10 +146,10 @@ class Collector:
         changed.set()
 
     async def _ask_lookupds(self, cluster: Cluster) -> None:
-        known = {a: self._known_lookupds.get(a) or _Lookupd() for a in cluster.lookupds}
+        known = {a: self._known_lookupds.get(a) or KnownLookupd() for a in cluster.lookupds}
         self._known_lookupds = known
 
-        async def ask(address: str, lookupd: _Lookupd) -> None:
+        async def ask(address: str, lookupd: KnownLookupd) -> None:
             one = attrs.evolve(cluster, lookupds=(address,))
             try:
                 producers = (await one.nodes()).value
@@ -231,7 +198,7 @@ class Collector:
                 return
             self._remember(address, producer).informed = self.monotonic()
 
-        def nobody(address: str) -> _Node:
+        def nobody(address: str) -> KnownNode:
             return self._remember(address, _unknown(address))
 
         nodes = {address: self._nodes.get(address) or nobody(address) for address in cluster.nsqds}
@@ -246,13 +213,13 @@ class Collector:
         self._keep({address: node.producer for address, node in nodes.items()})
         return {address for address in unsure if not nodes[address].informed}
 
-    def _failed(self, address: str, node: _Node, error: UpstreamError) -> None:
+    def _failed(self, address: str, node: KnownNode, error: UpstreamError) -> None:
         if not node.failed:
             logger.warning("nsqd(%s): does not answer: %s", address, error)
-        node.error, node.topics = str(error), ()
+        node.error, node.topics, node.health = str(error), (), NsqdHealth()
 
-    def _remember(self, address: str, producer: Producer) -> _Node:
-        node = self._nodes.setdefault(address, _Node(producer))
+    def _remember(self, address: str, producer: Producer) -> KnownNode:
+        node = self._nodes.setdefault(address, KnownNode(producer))
         node.producer = producer
         return node
 
@@ -265,17 +232,18 @@ class Collector:
     async def _ask_nodes(self, cluster: Cluster, silent: set[str]) -> None:
         with_clients = self._whose_clients()
 
-        async def ask(address: str, node: _Node) -> None:
+        async def ask(address: str, node: KnownNode) -> None:
             clients = address in with_clients
             try:
-                topics = await one_nsqd_stats(cluster.upstream, node.producer, clients=clients)
+                report = await one_nsqd_report(cluster.upstream, node.producer, clients=clients)
             except UpstreamError as error:
                 self._failed(address, node, error)
                 return
             if node.failed:
                 logger.info("nsqd(%s): answers again", address)
             node.error = ""
-            self._take(node, tuple(topics), clients=clients)
+            self._take(node, tuple(report.topics), clients=clients)
+            node.health = await nsqd_health(cluster.upstream, address, report.health)
 
         await self._inquiries.ask(
             {
@@ -286,7 +254,7 @@ class Collector:
             doubtful=[f"nsqd {a}" for a, node in self._nodes.items() if node.failed],
         )
 
-    def _take(self, node: _Node, topics: tuple[TopicStats, ...], *, clients: bool) -> None:
+    def _take(self, node: KnownNode, topics: tuple[TopicStats, ...], *, clients: bool) -> None:
         now = self.monotonic()
         if clients:
             node.clients_asked = now
@@ -307,8 +275,8 @@ class Collector:
             chosen.add(address)
         return chosen
 
-    async def _merge(self) -> dict[str, TopicStats]:
-        answered = [node for node in self._nodes.values() if not node.error]
+    async def _merge(self, nodes: Sequence[NodeState]) -> dict[str, TopicStats]:
+        answered = [node for node in nodes if not node.error]
         groups = group_topics(topic for node in answered for topic in node.topics)
         topics: dict[str, TopicStats] = {}
         for index, name in enumerate(sorted(set(groups) | self._registered)):
@@ -352,6 +320,7 @@ class Collector:
                 producer=_with_topics(node.producer, node.topics),
                 topics=node.topics,
                 error=node.error,
+                health=node.health,
             )
             for node in self._nodes.values()
         ]
@@ -362,7 +331,7 @@ def _by_name(state: NodeState) -> tuple[object, ...]:
     return natural(state.producer.hostname), natural(state.address)
 
 
-def _lookupd_state(address: str, lookupd: _Lookupd) -> LookupdState:
+def _lookupd_state(address: str, lookupd: KnownLookupd) -> LookupdState:
     if lookupd.error:
         return LookupdState(address=address, error=lookupd.error)
     nodes = frozenset(producer.http_address for producer in lookupd.producers)

@@ -11,12 +11,13 @@ What is worth a sparkline but no chart (a topic or channel on one nsqd) is kept 
 only, and bounded apart from the rest by `MAX_BRIEF` at about 20 MB; beyond it rows have none.
 
 A series takes about 2.5 KB. `MAX_SERIES` bounds the whole at about 100 MB: enough for 80 nsqd with
-1500 topics of four channels. Beyond it the newest topics have no history, and `is_full` says so.
+1500 topics of four channels. At the bound what has been silent longest gives way; where nothing is
+silent, the newest topics have no history, and `is_full` says so.
 """
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -24,6 +25,7 @@ MAX_SERIES = 40_000
 MAX_BRIEF = 20_000
 # step and number of steps: half an hour, three hours, a day
 TIERS = ((10, 180), (60, 180), (600, 144))
+HALF_HOUR, DAY = (float(TIERS[index][0] * TIERS[index][1]) for index in (0, -1))
 RANGES = {"30m": 0, "3h": 1, "24h": 2}
 PATIENCE = 25.0  # seconds; two looks of an nsqadmin that nobody watches, and what they take
 SHORTEST = 12  # steps that a chart shows at least, however little is known
@@ -100,49 +102,100 @@ class Series:
 
 
 @attrs.define(eq=False)
+class Store:
+    """Series by entity and name, ``limit`` at most; at that, those silent longest give way."""
+
+    limit: int
+    series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
+    #: Whether somebody new found no room because all that is here is alive.
+    is_full: bool = False
+    _silent: list[tuple[Entity, str]] = attrs.field(factory=list)  # the longest silent last
+    _looked: float = -math.inf
+
+    def find(
+        self,
+        key: tuple[Entity, str],
+        tiers: Sequence[tuple[int, int]],
+        *,
+        now: float,
+        silence: float,
+    ) -> Series | None:
+        """The series of ``key``, new if it must be; None if there is no room."""
+        found = self.series.get(key)
+        if found is None:
+            if len(self.series) >= self.limit and not self._make_room(now, silence):
+                self.is_full = True
+                return None
+            rings = tuple(Tier.empty(step, size) for step, size in tiers)
+            found = self.series[key] = Series(key[1] in PEAKS, rings)
+        return found
+
+    def _make_room(self, now: float, silence: float) -> bool:
+        if not self._silent and self._looked < now:
+            self._looked = now
+            ages = [(series.last, key) for key, series in self.series.items()]
+            ages = [item for item in ages if item[0] < now - silence]
+            self._silent = [key for _, key in sorted(ages, reverse=True)]
+        while self._silent:
+            key = self._silent.pop()
+            series = self.series.get(key)
+            if series is not None and series.last < now - silence:
+                del self.series[key]
+                return True
+        return False
+
+    def prune(self, has_left: Callable[[Entity, float], bool]) -> None:
+        """Forget the entities of which ``has_left(entity, last)`` is true."""
+        self.is_full = False
+        for key in [key for key, item in self.series.items() if has_left(key[0], item.last)]:
+            del self.series[key]
+
+
+@attrs.define(eq=False)
 class History:
     """All series of this process."""
 
     limit: int = MAX_SERIES
     brief_limit: int = MAX_BRIEF
     patience: float = PATIENCE
-    _series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
-    _brief: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
+    _series: Store = attrs.field(init=False)
+    _brief: Store = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._series, self._brief = Store(self.limit), Store(self.brief_limit)
 
     @property
     def is_full(self) -> bool:
-        """Whether new topics find no room any more."""
-        return len(self._series) >= self.limit
+        """Whether something new found no room."""
+        return self._series.is_full
 
     def record(self, now: float, entity: Entity, values: Mapping[str, float]) -> None:
         """Take in the numbers of one entity at ``now``."""
         for name, value in values.items():
-            series = self._series.get((entity, name))
-            if series is None:
-                if self.is_full:
-                    continue
-                tiers = tuple(Tier.empty(step, size) for step, size in TIERS)
-                series = self._series[entity, name] = Series(name in PEAKS, tiers)
-            series.add(now, value, patience=self.patience)
+            series = self._series.find((entity, name), TIERS, now=now, silence=self._silence)
+            if series is not None:
+                series.add(now, value, patience=self.patience)
 
     def record_brief(self, now: float, entity: Entity, name: str, value: float) -> None:
         """Take in a number that is only worth a sparkline."""
-        series = self._brief.get((entity, name))
-        if series is None:
-            if len(self._brief) >= self.brief_limit:
-                return
-            series = Series(name in PEAKS, (Tier.empty(*TIERS[0]),))
-            self._brief[entity, name] = series
-        series.add(now, value, patience=self.patience)
+        series = self._brief.find((entity, name), TIERS[:1], now=now, silence=self._silence)
+        if series is not None:
+            series.add(now, value, patience=self.patience)
+
+    @property
+    def _silence(self) -> float:
+        """Seconds after which an entity that was not seen counts as silent."""
+        return 2 * self.patience
 
     def points(self, entity: Entity, name: str, span: str, *, now: float) -> list[Point]:
         """A number over ``span`` (a key of `RANGES`); empty if it was never recorded."""
-        series = self._series.get((entity, name))
+        series = self._series.series.get((entity, name))
         return _without_lead(series.tiers[RANGES[span]].points(now)) if series else []
 
     def recent(self, entity: Entity, name: str, *, now: float, count: int = 60) -> list[float]:
         """The last half hour in at most ``2 * count`` values, for a sparkline."""
-        series = self._series.get((entity, name)) or self._brief.get((entity, name))
+        key = (entity, name)
+        series = self._series.series.get(key) or self._brief.series.get(key)
         if series is None:
             return []
         points = _without_lead(series.tiers[0].points(now))
@@ -154,12 +207,26 @@ class History:
             for start in range(0, width * count, width)
         ]
 
-    def prune(self, now: float) -> None:
-        """Forget what has had no value for as long as it is kept."""
-        day = TIERS[-1][0] * TIERS[-1][1]
-        for kept, age in ((self._series, day), (self._brief, TIERS[0][0] * TIERS[0][1])):
-            for key in [key for key, series in kept.items() if series.last < now - age]:
-                del kept[key]
+    def prune(
+        self, now: float, *, is_deleted: Callable[[Entity], bool] = lambda entity: False
+    ) -> None:
+        """Forget what has had no value for as long as it is kept.
+
+        That is a day; half an hour for what is ephemeral, or was deleted.
+        """
+
+        def has_left(entity: Entity, last: float) -> bool:
+            age = now - last
+            if age > DAY:
+                return True
+            return age > HALF_HOUR and (_is_ephemeral(entity) or is_deleted(entity))
+
+        self._series.prune(has_left)
+        self._brief.prune(lambda entity, last: now - last > HALF_HOUR)
+
+
+def _is_ephemeral(entity: Entity) -> bool:
+    return any(part.endswith("#ephemeral") for part in entity[1:])
 
 
 def _without_lead(points: list[Point]) -> list[Point]:

@@ -4,7 +4,7 @@ The names used here (`depth`, `rate`, ...) are those that charts ask for. Latenc
 highest percentile that nsqd computes, in milliseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nsqadmin.collect.history import Entity, History
 from nsqadmin.collect.snapshot import NodeState, Snapshot, channels_sum, total_depth
@@ -55,8 +55,24 @@ def record_history(history: History, snapshot: Snapshot) -> None:
             record(("node", node.address), numbers)
             _record_rows(history, now, node, rates=rates)
     record(("cluster",), totals)
-    if snapshot.version % 600 == 0:  # every ten minutes at most
-        history.prune(now)
+    if snapshot.version % 60 == 0:  # every minute at most
+        history.prune(now, is_deleted=deletions(snapshot))
+
+
+def deletions(snapshot: Snapshot) -> Callable[[Entity], bool]:
+    """Whether a topic or channel is on no nsqd and known to no nsqlookupd.
+
+    While a daemon does not answer nobody can tell, and nothing is.
+    """
+    if snapshot.failures:
+        return lambda entity: False
+    known: set[Entity] = set()
+    for name, topic in snapshot.topics.items():
+        known.add(("topic", name))
+        known |= {("channel", name, channel.channel_name) for channel in topic.channels}
+    for name, channels in snapshot.inactive.items():
+        known |= {("channel", name, channel) for channel in channels}
+    return lambda entity: entity[0] in ("topic", "channel") and entity not in known
 
 
 def _record_rows(history: History, now: float, node: NodeState, *, rates: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from nsqcore.cluster.health import NsqdHealth
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
@@ -19,6 +20,7 @@ class NodeState:
     producer: Producer
     topics: tuple[TopicStats, ...] = ()
     error: str = ""
+    health: NsqdHealth = attrs.field(factory=NsqdHealth)
 
     @property
     def address(self) -> str:
@@ -79,6 +81,11 @@ class Snapshot:
         )
         nodes = (f"nsqd {item.address}: {item.error}" for item in self.nodes if item.error)
         return (*lookupds, *nodes)
+
+    @property
+    def unwell(self) -> tuple[NodeState, ...]:
+        """Every nsqd that answers and says that something is wrong with it."""
+        return tuple(node for node in self.nodes if not node.error and node.health.notes)
 
     def node(self, address: str) -> NodeState | None:
         """The nsqd with this HTTP address."""

@@ -292,9 +292,10 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
     for node, shown, y in zip(nodes, _node_names(nodes), heights, strict=True):
         name = node.producer.hostname or node.address
         depth = node.depth
-        note = "down" if node.error else f"{rate(node.rate)}/s"
+        notes = node.health.notes
+        note = "down" if node.error else _health_note(node) or f"{rate(node.rate)}/s"
         title = f"nsqd {name} ({node.address}): " + (
-            node.error or f"{rate(node.rate)} messages/s, depth {depth:,}"
+            node.error or "; ".join([*notes, f"{rate(node.rate)} messages/s, depth {depth:,}"])
         )
         boxes.append(
             _box(
@@ -304,11 +305,19 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
                 shown,
                 note,
                 target=("node", node.address),
-                state="down" if node.error else "",
+                state="down" if node.error else "unwell" if notes else "",
                 title=title,
             )
         )
     return boxes
+
+
+def _health_note(node: NodeState) -> str:
+    """The most important of what is wrong with a node, in a word or two."""
+    health = node.health
+    if health.problems:
+        return "not well"
+    return "draining" if health.draining else "disk nearly full" if health.disk_low else ""
 
 
 def _node_names(nodes: Sequence[NodeState]) -> list[str]:

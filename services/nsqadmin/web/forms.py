@@ -15,11 +15,13 @@ from werkzeug.wrappers import Response as Redirect
 from nsqadmin.actions.perform import VERBS, Action, allow, perform
 from nsqadmin.admin import Admin
 from nsqadmin.auth.principals import Principal
+from nsqadmin.collect.snapshot import Snapshot, topic_parts
 from nsqadmin.errors import Refused
 from nsqadmin.pages.view import Page, View
 from nsqadmin.web.identity import FORM_COOKIE
 from nsqadmin.web.pages import Pages, html
 from nsqadmin.web.requests import origin_of
+from nsqcore.cluster.stats import ChannelStats
 
 # What each action does, for the page that asks.
 _CONSEQUENCES = {
@@ -42,7 +44,7 @@ def add_forms(app: QuartTrio, admin: Admin, pages: Pages) -> None:
     @app.get(f"{base}/action/<verb>")
     async def ask(verb: str) -> Response:
         action = read_action(verb, request.args)
-        allow(g.principal, verb)
+        allow(g.principal, action)
         return _ask(admin, pages, action)
 
     @app.post(f"{base}/action/<verb>")
@@ -114,6 +116,7 @@ def _ask(admin: Admin, pages: Pages, action: Action, error: str = "") -> Respons
             "error": error,
             "consequence": _CONSEQUENCES[action.verb],
             "dangerous": action.verb in _DANGEROUS,
+            "lost": messages_lost(admin.collector.snapshot, action),
             "typed": typed_name(action) if action.verb in _TYPED else "",
             "back": after(view, action, done=False),
         }
@@ -121,6 +124,28 @@ def _ask(admin: Admin, pages: Pages, action: Action, error: str = "") -> Respons
         return html(pages.renderer.page(view, page), 400 if error else 200)
 
     return with_token(admin, render)
+
+
+def messages_lost(snapshot: Snapshot, action: Action) -> int:
+    """How many messages an action drops, as far as is known now."""
+    if action.verb not in _DANGEROUS:
+        return 0
+    topic = snapshot.topics.get(action.topic)
+    parts = [
+        part for part in (topic_parts(topic) if topic else [])
+        if not action.node or part.node == action.node
+    ]  # fmt: skip
+    channels = [channel for part in parts for channel in part.channels]
+    if action.channel:
+        channels = [channel for channel in channels if channel.channel_name == action.channel]
+        return sum(_messages(channel) for channel in channels)
+    waiting = sum(part.depth for part in parts)
+    # Emptying a topic leaves its channels alone; deleting it does not.
+    return waiting + (0 if action.verb == "empty" else sum(map(_messages, channels)))
+
+
+def _messages(channel: ChannelStats) -> int:
+    return channel.depth + channel.in_flight_count + channel.deferred_count
 
 
 def _report(pages: Pages, view: View, action: Action, message: str) -> Response:

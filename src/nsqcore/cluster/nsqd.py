@@ -14,7 +14,7 @@ from nsqcore.addresses import AddressError, host_of, parse_host_port
 from nsqcore.cluster.producer import Producer, ProducerTopic
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
-from nsqcore.readers import is_name, objects
+from nsqcore.readers import is_name, objects, text
 
 KIND = "nsqd"
 
@@ -100,6 +100,14 @@ async def nsqd_stats(
     return Answer(sorted(topics, key=lambda found: found.hostname), answer.failures)
 
 
+@attrs.frozen
+class NsqdReport:
+    """The statistics of one nsqd; ``health`` is what it says of itself, ``OK`` if all is well."""
+
+    topics: list[TopicStats]
+    health: str = ""
+
+
 async def one_nsqd_stats(
     upstream: Upstream,
     producer: Producer,
@@ -109,6 +117,25 @@ async def one_nsqd_stats(
     clients: bool = False,
 ) -> list[TopicStats]:
     """The topics of one nsqd.
+
+    Raises:
+        UpstreamError: it did not answer.
+    """
+    report = await one_nsqd_report(
+        upstream, producer, topic=topic, channel=channel, clients=clients
+    )
+    return report.topics
+
+
+async def one_nsqd_report(
+    upstream: Upstream,
+    producer: Producer,
+    *,
+    topic: str = "",
+    channel: str = "",
+    clients: bool = False,
+) -> NsqdReport:
+    """The topics of one nsqd, and its health.
 
     Raises:
         UpstreamError: it did not answer.
@@ -123,9 +150,10 @@ async def one_nsqd_stats(
         params["include_clients"] = "false"
     address = producer.http_address
 
-    def read(raw: object) -> list[TopicStats]:
+    def read(raw: object) -> NsqdReport:
         topics = [TopicStats.from_json(item, producer) for item in _topics(address, raw)]
-        return [found for found in topics if not topic or found.topic_name == topic]
+        wanted = [found for found in topics if not topic or found.topic_name == topic]
+        return NsqdReport(wanted, text(raw, "health") if isinstance(raw, dict) else "")
 
     return await upstream.read(address, "/stats", params, read)
 

@@ -49,7 +49,8 @@ class AllFailed(Exception):
     """Not one of the daemons asked has answered."""
 
     def __init__(self, kind: str, failures: Sequence[UpstreamError]) -> None:
-        super().__init__(f"failed to query any {kind}: " + "\n".join(str(f) for f in failures))
+        reasons = "\n".join(str(f) for f in failures) or "there is none to ask"
+        super().__init__(f"failed to query any {kind}: {reasons}")
         self.failures = tuple(failures)
 
 

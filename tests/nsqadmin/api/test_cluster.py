@@ -225,3 +225,48 @@ async def test_a_page_that_made_its_name_point_here_gets_nothing(site):
         for host in ("nsq.example", "127.0.0.1:4171"):
             response = await s.client.get("/api/topics", headers={"Host": host})
             assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("POST", "/api/topics/orders", '{"action":"empty"}', "refused empty_topic orders"),
+        ("POST", "/api/topics/orders/billing", '{"action":"unpause"}',
+         "refused unpause_channel orders/billing"),
+        ("POST", "/api/topics", '{"topic":"new","channel":"c"}', "refused create_channel new/c"),
+        ("DELETE", "/api/topics/orders", "", "refused delete_topic orders"),
+        ("DELETE", "/api/nodes/a:1", '{"topic":"orders"}',
+         "refused tombstone_topic_producer orders on a:1"),
+        ("POST", "/api/topics/orders", "no JSON", "refused act_topic orders"),
+        ("POST", "/api/topics/or%0Aders", '{"action":"a\\nb"}', "refused a?b_topic or?ders"),
+    ],
+)  # fmt: skip
+async def test_fault_47_a_refused_action_is_logged_with_its_verb_and_target(
+    site, caplog, method, path, body, told
+):
+    async with site(admin_users=("ann",)) as s:
+        response = await s.client.open(
+            path, method=method, data=body, headers={"X-Forwarded-User": "eve"}
+        )
+        assert response.status_code == 403
+    assert f"user(eve): {told} from " in caplog.text
+
+
+async def test_fault_58_only_nodes_that_have_the_channel_are_asked(site):
+    nsqds = [
+        FakeNsqd([topic("t", [channel("c", depth=1)])], hostname="has"),
+        FakeNsqd([topic("t", [channel("other")])], hostname="has-not"),
+    ]
+    async with site(nsqds) as s:
+        for verb in ("pause", "unpause", "empty"):
+            response = await s.client.post("/api/topics/t/c", data=f'{{"action":"{verb}"}}')
+            assert await response.get_json() == {"message": ""}
+        response = await s.client.delete("/api/topics/t/c")
+        assert await response.get_json() == {"message": ""}
+        assert not [a for a in s.nsqds[1].server.asked if a.path.startswith("/channel/")]
+
+
+async def test_fault_60_an_answer_from_nobody_has_a_reason(site):
+    async with site() as s:
+        told = (await s.json("/api/topics/forgotten", 502))["message"]
+        assert told == "UPSTREAM_ERROR: failed to query any nsqd: there is none to ask"

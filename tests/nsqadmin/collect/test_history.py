@@ -112,3 +112,75 @@ def test_rows_of_single_nodes_have_a_sparkline_and_no_chart():
     assert history.recent(("topic", "u", "n:4151"), "rate", now=START) == []
     history.prune(START + 1801)
     assert history.recent(entity, "rate", now=START + 1801) == []
+
+
+HALF_HOUR, TEN_MINUTES = 1800.0, 600.0
+
+
+def values(history, entity, now, name="depth"):
+    return history.points(entity, name, "24h", now=now)
+
+
+def test_fault_93_at_the_bound_the_longest_silent_gives_way_and_not_the_newest():
+    history = History(limit=10)
+    for number in range(10):
+        history.record(float(number), ("topic", f"t{number}"), {"depth": 1.0})
+    now = 10_000.0
+    for number in range(5, 10):
+        history.record(now, ("topic", f"t{number}"), {"depth": 2.0})
+    for number in range(3):
+        history.record(now, ("topic", f"new{number}"), {"depth": 3.0})
+    kept = [n for n in range(10) if values(history, ("topic", f"t{n}"), now)]
+    assert kept == [3, 4, 5, 6, 7, 8, 9]
+    assert all(values(history, ("topic", f"new{n}"), now) for n in range(3))
+    assert not history.is_full
+
+
+def test_fault_93_where_all_is_alive_nothing_gives_way_and_it_is_said():
+    history = History(limit=3)
+    for now in range(0, 100, 10):
+        for number in range(4):
+            history.record(float(now), ("topic", f"t{number}"), {"depth": 1.0})
+    assert [bool(values(history, ("topic", f"t{n}"), 90.0)) for n in range(4)] == [True] * 3 + [
+        False
+    ]
+    assert history.is_full
+
+
+def test_fault_93_what_is_ephemeral_or_deleted_goes_after_half_an_hour():
+    history = History()
+    entities = [
+        ("topic", "t#ephemeral"), ("channel", "t", "c#ephemeral"), ("channel", "t#ephemeral", "c"),
+        ("topic", "deleted"), ("channel", "t", "deleted"), ("topic", "kept"), ("node", "a:1"),
+    ]  # fmt: skip
+    for entity in entities:
+        history.record(0.0, entity, {"depth": 1.0})
+    history.prune(HALF_HOUR - 1, is_deleted=lambda entity: "deleted" in entity)
+    assert all(values(history, entity, HALF_HOUR) for entity in entities)
+    history.prune(HALF_HOUR + 1, is_deleted=lambda entity: "deleted" in entity)
+    left = [entity for entity in entities if values(history, entity, HALF_HOUR)]
+    assert left == [("topic", "kept"), ("node", "a:1")]
+
+
+def test_fault_93_a_day_of_ephemeral_channels_leaves_room():
+    """A gateway that makes a channel per process, twenty thousand a day."""
+    history = History(limit=2000)
+    steps = ("depth", "rate", "clients", "in_flight")
+    now = 0.0
+    for number in range(20_000):
+        now += 4.32
+        entity = ("channel", "t", f"gateway-{number}#ephemeral")
+        history.record(now, entity, dict.fromkeys(steps, 1.0))
+        if not number % 14:
+            history.prune(now)
+    assert values(history, entity, now)
+    history.record(now, ("topic", "fresh"), {"depth": 1.0})
+    assert values(history, ("topic", "fresh"), now)
+
+
+def test_fault_93_sparklines_at_their_bound_give_way_too():
+    history = History(brief_limit=5)
+    for number in range(5):
+        history.record_brief(0.0, ("topic", f"t{number}", "a:1"), "rate", 1.0)
+    history.record_brief(1000.0, ("topic", "new", "a:1"), "rate", 1.0)
+    assert history.recent(("topic", "new", "a:1"), "rate", now=1000.0)

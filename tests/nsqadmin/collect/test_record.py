@@ -2,6 +2,8 @@ import math
 
 from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
 
+from nsqadmin.collect.record import deletions
+
 
 def last(history, entity, name, now):
     points = history.points(entity, name, "30m", now=now)
@@ -55,3 +57,19 @@ async def test_the_first_look_knows_no_rates(site):
         s.admin.on_round(s.admin.collector.snapshot)
         now = s.admin.collector.snapshot.taken / 1e9
         assert all(history.recent(entity, "rate", now=now)[-1] == 0 for entity in rated)
+
+
+async def test_fault_93_what_no_daemon_knows_any_more_counts_as_deleted(site):
+    async with site() as s:
+        await s.admin.collector.round()
+        is_deleted = deletions(s.admin.collector.snapshot)
+        assert not is_deleted(("topic", "orders"))
+        assert not is_deleted(("channel", "orders", "billing"))
+        assert not is_deleted(("topic", "forgotten"))  # an nsqlookupd remembers it
+        assert not is_deleted(("channel", "forgotten", "old"))
+        assert is_deleted(("topic", "gone"))
+        assert is_deleted(("channel", "orders", "gone"))
+        assert not is_deleted(("node", "gone:4151"))
+        s.nsqds[0].broken = True
+        await s.admin.collector.round()
+        assert not deletions(s.admin.collector.snapshot)(("topic", "gone"))

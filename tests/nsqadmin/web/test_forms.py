@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from tests.fakes.fake_cluster import FakeNsqd, channel, topic
 from tests.nsqadmin.conftest import BROWSER
 
 FORM = {**BROWSER, "Content-Type": "application/x-www-form-urlencoded"}
@@ -161,3 +162,27 @@ async def test_actions_are_logged_with_user_and_address(site, caplog):
             "/api/topics/orders", data=b'{"action":"pause"}', headers={"X-Forwarded-User": "ann"}
         )
     assert "user(ann): pause_topic orders from " in caplog.text
+
+
+async def test_fault_46_emptying_says_how_many_messages_go_and_enter_cancels(site):
+    nsqds = [
+        FakeNsqd([topic("t", [channel("c", depth=depth, in_flight_count=2, deferred_count=3)],
+                        depth=100)])
+        for depth in (5, 7)
+    ]  # fmt: skip
+    async with site(nsqds) as s:
+        page = await s.page("/action/empty?topic=t&channel=c")
+        assert "<b>22 messages</b> go" in page
+        assert re.search(r"<a[^>]*data-cancel[^>]* autofocus", page)
+        assert not re.search(r"<button[^>]*solid[^>]* autofocus", page)
+        one = await s.page(f"/action/empty?topic=t&channel=c&node={s.nsqds[0].address}")
+        assert "<b>10 messages</b> go" in one
+        assert "<b>200 messages</b> go" in await s.page("/action/empty?topic=t")
+        assert "<b>222 messages</b> go" in await s.page("/action/delete?topic=t")
+        assert "messages" not in (await s.page("/action/unpause?topic=t")).partition("<form")[0]
+
+
+async def test_what_is_harmless_is_confirmed_by_enter(site):
+    async with site() as s:
+        page = await s.page("/action/unpause?topic=orders")
+        assert re.search(r"<button[^>]*primary[^>]* autofocus", page)
