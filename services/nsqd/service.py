@@ -128,7 +128,7 @@ def open_policies(settings: NsqdSettings) -> PolicyStore:
 
 def open_store(settings: StoreSettings) -> DiskStore:
     """The disk queues."""
-    return DiskStore(
+    store = DiskStore(
         settings.path,
         max_bytes_per_file=settings.max_bytes_per_file,
         max_record_size=settings.max_record_size,
@@ -136,6 +136,8 @@ def open_store(settings: StoreSettings) -> DiskStore:
         sync_timeout=settings.sync_timeout,
         warn=partial(logger.warning, "%s"),
     )
+    store.files.scan()
+    return store
 
 
 def assemble(

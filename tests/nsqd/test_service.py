@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import ssl
+import threading
 import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -609,3 +610,19 @@ async def test_any_failure_while_a_new_topic_asks_for_its_channels_leaves_nsqd_s
             assert (await running.ask("POST", f"/pub?topic={topic}", b"x"))[0] == 200
             assert bodies(await consumer.many(2)) == [b"x"]
     assert caplog.text.count("failed to create its channels") == len(errors)
+
+
+async def test_it_needs_no_thread_that_it_has_not_got_from_the_start(nsqd, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with nsqd(sync_every=1, mem_queue_size=0) as running:
+        assert (await running.ask("GET", "/metrics"))[0] == 200
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        for number in range(3):
+            assert (await running.ask("POST", f"/pub?topic=t{number}", b"x"))[0] == 200
+            assert (await running.ask("POST", f"/topic/pause?topic=t{number}"))[0] == 200
+        for path in ("/metrics", "/debug/pprof/heap", "/ping"):
+            assert (await running.ask("GET", path))[0] == 200
+        found = await trio.socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+        assert found

@@ -53,6 +53,7 @@ def load(path: str, fs: FileSystem) -> Cursors | None:
         OSError: it can't be read.
     """
     try:
+        fs.size(path)  # which needs no descriptor: a new queue can be made when there is none left
         descriptor = fs.open(path, READ)
     except FileNotFoundError:
         return None

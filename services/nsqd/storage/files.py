@@ -56,13 +56,18 @@ class QueueFiles:
         return sorted(self._all_numbers().get(queue, ()))
 
     def pop_existing(self, queue: str) -> list[int]:
-        """The numbers of the files that ``queue`` had when the first queue was opened.
+        """The numbers of the files that ``queue`` had at `scan`, or else at the first call of this.
 
         For when it is opened; asked again there are none. The directory is read once for all.
         """
         if self._existing is None:
-            self._existing = self._all_numbers()
+            self.scan()
+        assert self._existing is not None
         return self._existing.pop(queue, [])
+
+    def scan(self) -> None:
+        """Read the directory: best at the start, when there surely is a descriptor for it."""
+        self._existing = self._all_numbers()
 
     def _all_numbers(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
