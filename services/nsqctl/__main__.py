@@ -83,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_lists(commands)
     _add_actions(commands)
+    _add_policy(commands)
     _add_top(commands)
     _add_bench(commands)
     doctor = _add(commands, "doctor", "check a cluster; each finding says what to do", _doctor)
@@ -165,6 +166,37 @@ def _add_actions(commands: Commands) -> None:
             parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
+def _add_policy(commands: Commands) -> None:
+    help = "what topics and channels are promised and allowed, on every nsqd"
+    parser: argparse.ArgumentParser = commands.add_parser("policy", help=help, description=help)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for action, help in (
+        ("list", "every policy, and where nsqds differ"),
+        ("set", "define a policy on every nsqd"),
+        ("delete", "remove a policy from every nsqd"),
+        ("export", "all policies, as a file for --policy-file or import"),
+        ("import", "define the policies of a file on every nsqd"),
+        ("diff", "what nsqds have otherwise than a file"),
+    ):
+        command = _add(actions, action, help, _policy)
+        command.set_defaults(action=action)
+        if action == "list":
+            command.add_argument("--json", action="store_true", help="for programs")
+        if action in ("set", "delete"):
+            command.add_argument("name")
+        if action in ("import", "diff"):
+            command.add_argument("file", type=Path)
+        if action == "delete":
+            command.add_argument("--yes", action="store_true", help="do not ask")
+        if action == "set":
+            command.add_argument("pattern", help="topics (orders*) or channels (orders*:audit)")
+            command.add_argument("values", nargs="+", metavar="KEY=VALUE")
+            command.add_argument("--priority", type=int, default=0, metavar="N", help="(0)")
+            command.add_argument(
+                "--limit", action="store_true", help="the values are the most that others can give"
+            )
+
+
 def _add_top(commands: Commands) -> None:
     parser = _add(commands, "top", "the busiest channels, live", _top)
     parser.add_argument("--interval", type=positive, default=2.0, metavar="SECONDS", help="(2)")
@@ -240,6 +272,14 @@ async def _act(given: argparse.Namespace) -> int:
 
     async with open_cluster(given) as cluster:
         return await act(cluster, given)
+
+
+async def _policy(given: argparse.Namespace) -> int:
+    from nsqctl.policies import run_policy_command
+    from nsqctl.target import open_cluster
+
+    async with open_cluster(given) as cluster:
+        return await run_policy_command(cluster, given)
 
 
 async def _top(given: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     if complaint := await _complaint(cluster, action, topic):
         print(f"nsqctl: {complaint}", file=sys.stderr)
         return 1
-    if action in DESTRUCTIVE and not given.yes and not await _confirmed(f"{action} {what}{where}"):
+    if action in DESTRUCTIVE and not given.yes and not await confirmed(f"{action} {what}{where}"):
         print("nsqctl: nothing was done", file=sys.stderr)
         return 1
     status = print_failures(await _perform(cluster, action, topic, channel, node))
@@ -83,7 +83,8 @@ async def _perform(
     return await cluster.act(action, topic, channel, node=node or None)
 
 
-async def _confirmed(what: str) -> bool:
+async def confirmed(what: str) -> bool:
+    """Whether the user says that this is meant."""
     if not sys.stdin.isatty():
         print("nsqctl: not a terminal; --yes says that it is meant", file=sys.stderr)
         return False

@@ -67,7 +67,7 @@ class Daemon:
     def __init__(self, answers):
         self.answers = answers
 
-    async def request(self, method, url, *, params=None):
+    async def request(self, method, url, *, params=None, body=None):
         await trio.lowlevel.checkpoint()
         path = "/" + url.split("/")[3].partition("?")[0]
         if path not in self.answers:

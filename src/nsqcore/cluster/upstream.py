@@ -148,6 +148,14 @@ class Upstream:
         """
         await self._request("POST", address, path, params)
 
+    async def put(self, address: str, path: str, params: Params, body: bytes) -> None:
+        """Send ``body`` to the daemon at ``address``.
+
+        Raises:
+            UpstreamError: it did not answer 200.
+        """
+        await self._request("PUT", address, path, params, body)
+
     async def probe(self, address: str, path: str) -> Probe:
         """Whatever the daemon at ``address`` answers to a GET, an error status included.
 
@@ -157,12 +165,19 @@ class Upstream:
         answer = await self._send("GET", address, self._https.get(address), path, None)
         return Probe(answer.status, answer.body, answer.headers.get("date", ""))
 
-    async def _request(self, method: str, address: str, path: str, params: Params | None) -> bytes:
+    async def _request(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        params: Params | None,
+        content: bytes | None = None,
+    ) -> bytes:
         secure = self._https.get(address)
-        answer = await self._send(method, address, secure, path, params)
+        answer = await self._send(method, address, secure, path, params, content)
         if answer.status == 403 and secure is None and (https := _https_port(answer.body)):
             secure = self._https[address] = join_host_port(host_of(address), https)
-            answer = await self._send(method, address, secure, path, params)
+            answer = await self._send(method, address, secure, path, params, content)
         if answer.status != 200:
             shown = answer.body[:200].decode("utf-8", "replace")
             text = f"{method} http://{address}{path}: got response {answer.status} {shown!r}"
@@ -170,12 +185,18 @@ class Upstream:
         return answer.body
 
     async def _send(
-        self, method: str, address: str, secure: str | None, path: str, params: Params | None
+        self,
+        method: str,
+        address: str,
+        secure: str | None,
+        path: str,
+        params: Params | None,
+        content: bytes | None = None,
     ) -> HttpAnswer:
         url = f"https://{secure}{path}" if secure else f"http://{address}{path}"
         try:
             async with self._limiter:
-                return await self.http.request(method, url, params=params)
+                return await self.http.request(method, url, params=params, body=content)
         except RequestFailed as error:
             self._https.pop(address, None)
             reason = str(error)
