@@ -42,8 +42,16 @@ function point(chart, clientX) {
     make("circle", { cx: px, cy: py, r: 3.5 }),
     make("text", { x: px + (end ? -8 : 8), y: Number(top) + 8, "text-anchor": end ? "end" : "start" }),
   );
-  group.lastChild.textContent = `${number.format(value)}${unit} · ${clock.format(new Date(at * 1000))}`;
+  const shown = unit === " ms" ? duration(value) : `${number.format(value)}${unit}`;
+  group.lastChild.textContent = `${shown} · ${clock.format(new Date(at * 1000))}`;
   chart.append(group);
+}
+
+function duration(milliseconds) {
+  for (const [unit, size] of [["d", 864e5], ["h", 36e5], ["m", 6e4], ["s", 1e3], ["ms", 1]]) {
+    if (milliseconds >= size) return `${number.format(milliseconds / size)} ${unit}`;
+  }
+  return `${number.format(milliseconds * 1000)} µs`;
 }
 
 function make(name, attributes) {

@@ -6,9 +6,11 @@ import { startCharts } from "./charts.js";
 import { startTopology } from "./topology.js";
 import { startCounter } from "./counter.js";
 import { localTimes } from "./times.js";
+import { startTables } from "./tables.js";
 import { startThemeButton } from "./themebutton.js";
 
 startThemeButton();
+startTables();
 startDialogs();
 startCharts();
 startTopology();

@@ -4,13 +4,18 @@ The collector makes a `Snapshot` from one round of questions; pages, charts and 
 it. It is never changed afterwards, so that a page may take its time. Rates are messages per second.
 """
 
+import re
 from collections.abc import Mapping
 
 import attrs
 
+from nsqcore.addresses import is_literal
 from nsqcore.cluster.health import NsqdHealth
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
+
+# What Docker gives a container for a host name.
+_CONTAINER_ID = re.compile("[0-9a-f]{12}")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -26,6 +31,14 @@ class NodeState:
     def address(self) -> str:
         """Its HTTP address, which is its name on pages."""
         return self.producer.http_address
+
+    @property
+    def name(self) -> str:
+        """What people call it: its host name, but for the ids that containers have for one."""
+        hostname, announced = self.producer.hostname, self.producer.broadcast_address
+        if _CONTAINER_ID.fullmatch(hostname) and announced and not is_literal(announced):
+            return announced
+        return hostname or self.address
 
     @property
     def depth(self) -> int:

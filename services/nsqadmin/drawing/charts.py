@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from nsqadmin.collect.history import Point
-from nsqadmin.drawing.formats import short
+from nsqadmin.drawing.formats import short, short_duration
 
 WIDTH, HEIGHT = 120, 26
+MILLISECONDS = " ms"  # the unit of latencies
 _LARGE_WIDTH, _LARGE_HEIGHT = 480, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 20
 _TICKS = (60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600)  # seconds between times
 _MOST_TIMES, _MOST_LINES = 6, 4
+# What fills a sparkline at least, by what it shows.
+_FLOORS = {"depth": 20.0, "in_flight": 20.0, "rate": 1.0, "clients": 4.0}
 
 
 def sparkline(values: Sequence[float], kind: str, label: str) -> Markup:
@@ -30,10 +33,14 @@ def sparkline(values: Sequence[float], kind: str, label: str) -> Markup:
         return Markup('<svg class="spark" viewBox="0 0 {} {}" aria-hidden="true"></svg>').format(
             WIDTH, HEIGHT
         )
-    top = max(*known, 1e-9)
+    highest = max(known)
+    # A chart has a floor: a single message must not look like a crisis.
+    top = max(highest, _FLOORS.get(kind, 0.0), 1e-9)
     step = WIDTH / max(1, len(values) - 1)
     runs = _runs(values, lambda i: i * step, lambda v: HEIGHT - 2 - v / top * (HEIGHT - 4))
-    text = f"{label}: now {short(round(known[-1], 1))}, peak {short(round(top, 1))} in 30 minutes"
+    text = (
+        f"{label}: now {short(round(known[-1], 1))}, peak {short(round(highest, 1))} in 30 minutes"
+    )
     return Markup(
         '<svg class="spark spark-{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
         ' aria-label="{}"><title>{}</title>{}</svg>'
@@ -81,9 +88,11 @@ def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
         lambda index: _LEFT + index * step,
         lambda value: floor - value / top * height,
     )
-    text = (
-        f"{title}: now {short(round(known[-1], 2))}{unit}, peak {short(round(max(known), 2))}{unit}"
+    now, peak = (
+        short_duration(value) if unit == MILLISECONDS else f"{short(round(value, 2))}{unit}"
+        for value in (known[-1], max(known))
     )
+    text = f"{title}: now {now}, peak {peak}"
     data = [[at, None if math.isnan(value) else round(value, 2)] for at, value in points]
     return Markup(
         '<svg class="chart chart-{}" viewBox="0 0 {} {}" role="img" aria-label="{}"'
@@ -120,11 +129,18 @@ def _grid(top: float, step: float, unit: str) -> Markup:
         parts += Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             _LEFT, _LARGE_WIDTH - _RIGHT, y, y
         )
-        shown = f"{value:g}" if value < 1000 else _thousands(value)
+        shown = _tick(value, unit)
         parts += Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
-            _LEFT - 6, y + 3.5, shown + (unit if unit != "/s" and value else "")
+            _LEFT - 6, y + 3.5, shown
         )
     return parts
+
+
+def _tick(value: float, unit: str) -> str:
+    """A value beside an axis: no longer than there is room for."""
+    if unit == MILLISECONDS:
+        return short_duration(value) if value else "0"
+    return f"{value:g}" if value < 1000 else _thousands(value)
 
 
 def _thousands(value: float) -> str:

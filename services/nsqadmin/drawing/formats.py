@@ -47,6 +47,15 @@ def nanoseconds(value: float) -> str:
     return shown if shown and not left else f"{shown}{left}ns"
 
 
+def short_duration(milliseconds: float) -> str:
+    """A duration in little room: ``250us``, ``1.5ms``, ``30s``, ``41.7m``, ``2.5h``, ``3d``."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        if milliseconds >= size:
+            number = milliseconds / size
+            return f"{number:.3g}{unit}" if number < 1000 else f"{number:.0f}{unit}"
+    return f"{milliseconds * 1000:.3g}us"
+
+
 def seconds(value: float) -> str:
     """A duration in whole seconds: ``45s``, ``3m20s``, ``5h12m``, ``9d4h``."""
     left = max(0, int(value))

@@ -17,12 +17,12 @@ from nsqadmin.collect.snapshot import NodeState, Snapshot, channel_parts, topic_
 from nsqadmin.drawing.formats import rate, short
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
-# Beyond this a drawing is wallpaper: 90 rows of 34 px are three screens.
-MAX_ROWS = 90
+# Beyond this a drawing is wallpaper: 48 rows of 30 px are two screens.
+MAX_ROWS = 48
 _UNDER_WAY = 10  # messages that are no backlog, however little flows
 _MANY_LINES = 250  # where lines at full strength become a grey wall
-_SCREEN = 800  # in the middle of no more than this stand nsqlookupds, lest one has to scroll
-ROW, GAP, TOP = 34, 12, 44
+_SCREEN = 600  # in the middle of no more than this stand nsqlookupds, lest one has to scroll
+ROW, GAP, TOP = 30, 8, 44
 BOX = 26
 _COLUMNS = {  # left edge and width
     "lookupd": (8, 176),
@@ -290,7 +290,7 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
     boxes = []
     heights = _spread(len(nodes), height, 90)
     for node, shown, y in zip(nodes, _node_names(nodes), heights, strict=True):
-        name = node.producer.hostname or node.address
+        name = node.name
         depth = node.depth
         notes = node.health.notes
         note = "down" if node.error else _health_note(node) or f"{rate(node.rate)}/s"
@@ -322,7 +322,7 @@ def _health_note(node: NodeState) -> str:
 
 def _node_names(nodes: Sequence[NodeState]) -> list[str]:
     """Host names; with ports where a host has several nsqd, addresses where even that is alike."""
-    hosts = [node.producer.hostname or node.address for node in nodes]
+    hosts = [node.name for node in nodes]
     ports = [
         f"{host}:{node.producer.tcp_port or node.producer.http_port}"
         for host, node in zip(hosts, nodes, strict=True)

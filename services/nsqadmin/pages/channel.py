@@ -36,6 +36,6 @@ def channel(view: View, *, topic: str, channel: str) -> Page:
         "clients_missing": stats.client_count - len(clients),
         "percentiles": quantiles([stats.latency]),
         "delivery": stats.delivery_msg_count > 0,
-        "cards": view.cards(("channel", topic, channel), CHARTS) if parts else [],
+        "cards": view.cards(("channel", topic, channel), CHARTS, stats.latency) if parts else [],
     }
     return Page("channel.html", f"{topic} / {channel}", "topics", values)

@@ -44,6 +44,6 @@ def topic(view: View, *, topic: str) -> Page:
         "row": TopicRow.of(stats),
         "percentiles": quantiles([stats.latency]),
         "channel_percentiles": quantiles([channel.latency for channel in stats.channels]),
-        "cards": view.cards(("topic", topic), CHARTS) if topic_parts(stats) else [],
+        "cards": view.cards(("topic", topic), CHARTS, stats.latency) if topic_parts(stats) else [],
     }
     return Page("topic.html", topic, "topics", values)

@@ -17,8 +17,9 @@ from nsqadmin.auth.principals import Principal
 from nsqadmin.collect.history import RANGES, Entity
 from nsqadmin.collect.snapshot import Snapshot
 from nsqadmin.drawing import charts
-from nsqadmin.drawing.formats import path_part
+from nsqadmin.drawing.formats import path_part, percentile
 from nsqadmin.drawing.graphite import DEFAULT_SPAN, SPANS, Graphite
+from nsqcore.cluster.latency import Latency
 
 _LABELS = {
     "rate": ("Messages per second", "/s"),
@@ -149,13 +150,22 @@ class View:
         values = self.admin.history.recent(entity, name, now=self.now)
         return charts.sparkline(values, name, _LABELS[name][0])
 
-    def cards(self, entity: Entity, names: Sequence[str]) -> list[ChartCard]:
-        """Larger charts of ``entity``; a number it does not have is left out."""
+    def cards(
+        self, entity: Entity, names: Sequence[str], latency: Latency | None = None
+    ) -> list[ChartCard]:
+        """Larger charts of ``entity``; a number it does not have is left out.
+
+        Args:
+            latency: that of the entity now; its highest percentile is what the history has.
+        """
         cards = []
         for name in names:
             points = self.admin.history.points(entity, name, self.span, now=self.now)
             if not points and name == "latency":
                 continue
             title, unit = _LABELS[name]
+            if name == "latency" and latency is not None and latency.percentiles:
+                highest = max(item.quantile for item in latency.percentiles)
+                title = f"{title}, {percentile(highest)} percentile"
             cards.append(ChartCard(name, title, charts.chart(points, name, title, unit)))
         return cards
