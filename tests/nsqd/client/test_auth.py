@@ -30,6 +30,33 @@ def world(make_world):
     return make_world(limits=Limits(auth_required=True))
 
 
+class TestUnfinished:
+    """A body is not read to its end where the line already says that it is refused."""
+
+    @pytest.mark.parametrize("line", [b"MPUB t\n", b"PUB t\n", b"DPUB t 5\n"])
+    def test_before_auth_no_body_is_waited_for(self, world, line):
+        talk = world.connect()
+        name = line.split()[0].decode()
+        assert talk.send(line, b"\0\0\x10\0") == [f"E_AUTH_FIRST AUTH required before {name}"]
+        assert talk.effect == Close()
+
+    @pytest.mark.parametrize("line", [b"MPUB no\n", b"PUB no\n", b"DPUB no 5\n"])
+    def test_what_is_not_allowed_is_not_waited_for(self, world, line):
+        talk = world.connect()
+        talk.client.permissions = world.permissions(topic="^yes$")
+        talk.client.authed = True
+        name = line.split()[0].decode()
+        refusal = f'E_UNAUTHORIZED AUTH failed for {name} on "no" ""'
+        assert talk.send(line, b"\0\0\x10\0") == [refusal]
+
+    def test_what_is_allowed_is_waited_for(self, world):
+        talk = world.connect()
+        talk.client.permissions = world.permissions()
+        talk.client.authed = True
+        assert talk.send(b"PUB t\n\0\0\0\2x") == []
+        assert talk.send(b"y") == ["OK"]
+
+
 class TestSession:
     @pytest.mark.parametrize(
         ("command", "name"),

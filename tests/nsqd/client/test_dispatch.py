@@ -424,3 +424,47 @@ class TestIdentify:
         client = world.connect()
         assert client.send(identify()) == ["OK"]
         assert client.send(b"PUB t\n") == ["E_INVALID cannot PUB in current state (TLS required)"]
+
+
+class TestNewTopics:
+    def test_sub_is_answered_when_the_channels_known_elsewhere_are_made(self, world):
+        world.broker.hold_new_topics = True
+        talk = world.connect()
+        assert talk.send(b"SUB t c\n") == []
+        assert talk.send(b"RDY 5\nNOP\n") == []
+        other = world.connect()
+        other.send(b"PUB t\n" + body(b"x"))
+        assert talk.taken() == []
+        world.broker.open_topic(world.broker.topics["t"])
+        world.end_tick()
+        ok, message = talk.taken()
+        assert (ok, message.body) == ("OK", b"x")
+
+    def test_sub_is_answered_when_its_topic_is_deleted_meanwhile(self, world):
+        world.broker.hold_new_topics = True
+        talk = world.connect()
+        assert talk.send(b"SUB t c\n") == []
+        world.broker.delete_topic(world.broker.topics["t"])
+        assert talk.taken() == ["OK"]
+        assert talk.client.outbox.closing == "channel deleted"
+
+
+class TestLocality:
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "locality"),
+        [
+            ({"topology_zone": "z"}, {"topology_zone": "z"}, 0),
+            (
+                {"topology_zone": "z", "topology_region": "r"},
+                {"topology_zone": "z", "topology_region": "other"},
+                0,
+            ),
+            ({"topology_region": "r"}, {"topology_region": "r", "topology_zone": "z"}, 1),
+            ({"topology_zone": "z"}, {"topology_zone": "other"}, 2),
+            ({}, {}, 2),
+        ],
+    )
+    def test_a_zone_needs_no_region(self, make_world, ours, theirs, locality):
+        world = make_world(limits=Limits(**ours))
+        talk = world.connect(identify(**theirs), b"SUB t c\n")
+        assert talk.client.consumer.locality == locality

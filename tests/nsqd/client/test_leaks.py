@@ -6,7 +6,16 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.nsqd.client.conftest import Talk, body, identify, mpub
+from tests.nsqd.broker import publish
+from tests.nsqd.client.conftest import Talk, body, grant, identify, mpub
+
+from nsqcore.net.outbox import Outbox
+from nsqcore.wire.identify import Limits
+from nsqcore.wire.parser import CommandParser
+from nsqd.client.client import Client
+from nsqd.client.permissions import BadReply
+from nsqd.client.session import Session
+from nsqd.engine.consumer import Consumer
 
 BIG = 1 << 20
 PUBS = {
@@ -110,3 +119,62 @@ def test_a_publish_that_is_cut_off_keeps_nothing(make_world, name, end):
         hang_up(talk)
 
     assert growth(cut_off) < BIG // 2
+
+
+def test_a_consumer_that_is_cut_while_it_lags_leaves_nothing(make_world):
+    world = make_world()
+
+    def cut() -> None:
+        talk = world.connect(b"SUB t c#ephemeral\n", b"RDY 100\n")
+        publish(world.broker, "t", [bytes(90_000) for _ in range(30)], world.now)
+        world.end_tick()
+        assert talk.client.outbox.size > BIG
+        hang_up(talk)
+
+    assert growth(cut) < BIG // 2
+
+
+@pytest.mark.parametrize("verdict", [BadReply("403"), grant(permissions=())], ids=["no", "none"])
+async def test_a_refused_auth_keeps_nothing(make_world, verdict):
+    world = make_world(limits=Limits(auth_required=True))
+
+    async def refused() -> None:
+        world.verdicts = [verdict]
+        talk = world.connect()
+        talk.send(b"AUTH\n" + body(bytes(1000)))
+        await talk.go_on()
+        hang_up(talk)
+        world.asked.clear()
+
+    await refused()
+    gc.collect()
+    before = {kind: count(kind) for kind in (Client, Session, CommandParser)}
+    for _ in range(5):
+        await refused()
+    assert {kind: count(kind) for kind in before} == before
+
+
+def count(kind: type) -> int:
+    """How many objects of a type are alive."""
+    return sum(type(each) is kind for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("state", ["fresh", "subscribed", "holding", "publishing", "deferred"])
+def test_a_session_that_has_ended_is_gone_with_all_its_parts(make_world, state):
+    world = make_world()
+    kinds = (Client, Session, CommandParser, Consumer, Outbox)
+    before = [count(kind) for kind in kinds]
+    talk = world.connect()
+    if state != "fresh":
+        talk.send(b"SUB t c\nRDY 5\n")
+    if state in ("holding", "deferred"):
+        publish(world.broker, "t", [b"x"] * 9, world.now)
+        world.end_tick()
+    if state == "deferred":
+        talk.send(b"REQ %b 1000\n" % next(iter(talk.client.consumer.in_flight)))
+    if state == "publishing":
+        talk.session.received(b"PUB t\n" + body(b"x"))
+    hang_up(talk)
+    world.end_tick()
+    del talk
+    assert [count(kind) for kind in kinds] == before

@@ -32,7 +32,7 @@ from tests.nsqd.broker import open_broker, publish
 from nsqcore.wire.frames import parse_record
 from nsqd.engine.channel import Channel
 from nsqd.engine.consumer import MAX_UNREAD, Consumer
-from nsqd.engine.errors import NotOwner
+from nsqd.engine.errors import NotInFlight, NotOwner
 from nsqd.storage.filesystem import SYSTEM, FileSystem
 from nsqd.storage.store import DiskStore
 
@@ -163,6 +163,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.published = 0
         self.topics: dict[str, ModelTopic] = {}
         self.consumers: list[ModelConsumer] = []
+        self.late: list[ModelConsumer] = []  # their channel was deleted, and they do not read
         self.ids: dict[bytes, bytes] = {}  # of every body that was ever delivered
         self.disk = FullDisk()
         self.was_full = False
@@ -505,11 +506,35 @@ class EngineMachine(RuleBasedStateMachine):
             self.forget_channel(topic, channel)
         self.commit()
 
+    @precondition(lambda self: self.late)
+    @rule(pick=picks, answer=st.sampled_from(["finish", "requeue", "defer", "touch", "leave"]))
+    def answer_late(self, pick: int, answer: str) -> None:
+        """What comes from a consumer whose channel was deleted changes nothing."""
+        late = self.late[pick % len(self.late)]
+        id = list(self.ids.values())[pick % len(self.ids)] if self.ids else b"x" * 16
+        if answer == "finish":
+            assert late.home.finish(late.consumer, [id], 0) == [id]
+        elif answer == "leave":
+            self.late.remove(late)
+            late.home.remove(late.consumer)
+            self.broker.consumer_left(late.home)
+        elif answer == "touch":
+            with pytest.raises(NotInFlight):
+                late.home.touch(late.consumer, id, self.now)
+        else:
+            delay = SECOND if answer == "defer" else 0
+            with pytest.raises(NotInFlight):
+                late.home.requeue(late.consumer, id, delay, self.now)
+        self.broker.mark(late.home)
+        self.commit()
+
     def forget_channel(self, topic: str, name: str) -> None:
-        """The channel was deleted: its clients are told, and end their sessions."""
+        """The channel was deleted: its clients are told. Some are stuck and end their sessions
+        much later, when there may be a new channel of that name."""
         for consumer in self.members(topic, name):
             assert consumer.gone
-            self.end_session(consumer)
+            self.consumers.remove(consumer)
+            self.late.append(consumer)
         del self.topics[topic].channels[name]
         if topic.endswith("#ephemeral") and not self.topics[topic].channels:
             del self.topics[topic]
@@ -528,6 +553,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.end_session(consumer)
         if (job := self.broker.storage.store.finish()) is not None:
             job()
+        self.late.clear()
         self.now += SECOND  # it takes its time, and new ids rely on it
         self.topics = {n: t for n, t in self.topics.items() if not n.endswith("#ephemeral")}
         self.open_broker(hold=False)
