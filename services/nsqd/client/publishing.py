@@ -5,7 +5,6 @@ of the messages: commands behind it go on meanwhile.
 """
 
 import logging
-from functools import partial
 
 from nsqcore.net.effects import Close
 from nsqcore.net.outbox import Slot
@@ -25,49 +24,58 @@ FAILURES = {"PUB": PubFailed, "MPUB": MpubFailed, "DPUB": DpubFailed}
 
 def publish(client: Client, command: Publish) -> Close | None:
     """PUB and MPUB."""
+    services, outbox, topic = client.services, client.outbox, command.topic
     name = "MPUB" if command.many else "PUB"
-    return _publish(client, name, command.topic, command.bodies, command.replies)
-
-
-def publish_deferred(client: Client, command: PublishDeferred) -> Close | None:
-    """DPUB."""
-    return _publish(client, "DPUB", command.topic, [command.body], 1, command.delay * MS)
-
-
-def _publish(
-    client: Client, name: str, topic: str, bodies: list[bytes], replies: int, delay: int = 0
-) -> Close | None:
-    services = client.services
     if services.settings.limits.auth_required:
         check_permission(client, name, topic, "", PUBLISH)
-    outbox = client.outbox
-    done = partial(_published, client, outbox.hold(), name, topic, len(bodies), replies)
-    services.broker.publish(topic, bodies, services.now(), done, delay=delay)
+    bodies = command.bodies
+    reply = PublishReply(client, name, topic, len(bodies), command.replies)
+    outbox.enter(reply)
+    services.broker.publish(topic, bodies, services.now(), reply.done)
     # refused already: the commands behind it are not for a connection that ends
     return None if outbox.closing is None else Close()
 
 
-def _published(
-    client: Client,
-    slot: Slot,
-    name: str,
-    topic: str,
-    messages: int,
-    replies: int,
-    failure: str | None,
-) -> None:
-    """Answer ``replies`` commands that published ``messages`` to ``topic``."""
-    if failure is None:
-        counts = client.pub_counts
-        counts[topic] = counts.get(topic, 0) + messages
-        slot.release(OK_FRAME * replies)
-    elif client.outbox.closing is None:
-        error = FAILURES[name](f"{name} failed {failure}").because(failure)
-        log_refusal(client, error)
-        slot.release(error_frame(error))
-        client.outbox.close("publish failed")
-    else:
-        slot.release(b"")  # the connection ends with the error before it
+def publish_deferred(client: Client, command: PublishDeferred) -> Close | None:
+    """DPUB."""
+    services, outbox, topic = client.services, client.outbox, command.topic
+    check_permission(client, "DPUB", topic, "", PUBLISH)
+    reply = PublishReply(client, "DPUB", topic, 1, 1)
+    outbox.enter(reply)
+    delay = command.delay * MS
+    services.broker.publish(topic, [command.body], services.now(), reply.done, delay=delay)
+    return None if outbox.closing is None else Close()
+
+
+class PublishReply(Slot):
+    """The place of the replies to ``replies`` commands that publish ``messages`` to ``topic``."""
+
+    __slots__ = ("client", "messages", "name", "replies", "topic")
+
+    def __init__(self, client: Client, name: str, topic: str, messages: int, replies: int) -> None:
+        self.outbox = client.outbox
+        self.data = None
+        self.behind = []
+        self.client = client
+        self.name = name
+        self.topic = topic
+        self.messages = messages
+        self.replies = replies
+
+    def done(self, failure: str | None) -> None:
+        """Answer, now that the storage has said what has become of the messages."""
+        client, topic = self.client, self.topic
+        if failure is None:
+            counts = client.pub_counts
+            counts[topic] = counts.get(topic, 0) + self.messages
+            self.outbox.fill(self, OK_FRAME * self.replies)
+        elif client.outbox.closing is None:
+            error = FAILURES[self.name](f"{self.name} failed {failure}").because(failure)
+            log_refusal(client, error)
+            self.release(error_frame(error))
+            client.outbox.close("publish failed")
+        else:
+            self.release(b"")  # the connection ends with the error before it
 
 
 def create_topic(client: Client, command: CreateTopic) -> None:

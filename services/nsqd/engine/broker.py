@@ -220,7 +220,7 @@ class Broker:
 
         ``done`` is told what has become of them: at the end of this tick at the latest.
         """
-        if self.refusal:
+        if self.draining or self.closing:
             self.refused_count += 1
             done(self.refusal)
             return

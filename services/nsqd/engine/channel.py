@@ -236,7 +236,8 @@ class Channel:
             for id in set(ids):
                 if id in held:
                     self.latency.add(wall - timestamp(held[id]), wall)
-        missing = consumer.finish(ids)
+        missing = consumer.held.finish(ids)
+        consumer.finish_count += len(ids) - len(missing)
         if missing:
             gone = set(missing)
             ids = [id for id in ids if id not in gone]

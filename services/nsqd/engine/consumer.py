@@ -70,9 +70,3 @@ class Consumer:
         self.held.add(records, now)
         self.message_count += len(records)
         self.subscriber.send(records)
-
-    def finish(self, ids: list[bytes]) -> list[bytes]:
-        """Let go of ``ids`` for good; returns those that are not in flight here."""
-        missing = self.held.finish(ids)
-        self.finish_count += len(ids) - len(missing)
-        return missing

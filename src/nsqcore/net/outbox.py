@@ -59,12 +59,16 @@ class Outbox:
 
     def hold(self) -> "Slot":
         """The place of a reply that is to come; what is added from now on comes behind it."""
+        slot = Slot(self)
+        self.enter(slot)
+        return slot
+
+    def enter(self, slot: "Slot") -> None:
+        """Have ``slot`` take the place that `hold` would give to a new one."""
         if self._slots is None:
             self._slots = deque()
-        slot = Slot(self)
         self._slots.append(slot)
         self._tail = slot.behind
-        return slot
 
     @property
     def open_slots(self) -> int:
@@ -72,7 +76,7 @@ class Outbox:
         return len(self._slots) if self._slots else 0
 
     def fill(self, slot: "Slot", data: bytes) -> None:
-        """Put ``data`` in the place of ``slot``. For `Slot.release` only."""
+        """Put ``data`` in the place of ``slot``. For slots only."""
         slot.data = data
         self.size += len(data)
         slots = self._slots
@@ -82,7 +86,9 @@ class Outbox:
         while slots and (first := slots[0].data) is not None:
             if first:
                 parts.append(first)
-            parts += slots.popleft().behind
+            behind = slots.popleft().behind
+            if behind:
+                parts += behind
         if not slots:
             self._tail = parts
         self.wake()
@@ -164,15 +170,17 @@ class Outbox:
             tell()
 
 
-@attrs.define(eq=False)
 class Slot:
-    """The place of one reply in an outbox, until `release`."""
+    """The place of one reply in an outbox, until `release`. There is one for every publish."""
 
-    outbox: Outbox
-    #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
-    data: bytes | None = attrs.field(default=None, init=False)
-    #: What was added behind this slot and before the next.
-    behind: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+    __slots__ = ("behind", "data", "outbox")
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
+        self.data: bytes | None = None
+        #: What was added behind this slot and before the next.
+        self.behind: list[bytes | memoryview] = []
 
     def release(self, data: bytes) -> None:
         """Let ``data`` take this place; it may be empty. After the connection's end it is dropped.

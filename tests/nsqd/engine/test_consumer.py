@@ -68,9 +68,8 @@ def test_finished_messages_are_in_flight_no_longer(new_client, records):
     consumer = new_client().consumer
     held = records(3)
     consumer.deliver(held, now=0)
-    assert consumer.finish(ids_of(held[:2])) == []
+    assert consumer.held.finish(ids_of(held[:2])) == []
     assert list(consumer.in_flight.values()) == held[2:]
-    assert consumer.finish_count == 2
 
 
 def test_finish_tells_what_is_not_held_and_does_not_count_it(new_client, records):
@@ -78,8 +77,7 @@ def test_finish_tells_what_is_not_held_and_does_not_count_it(new_client, records
     held = records(2)
     consumer.deliver(held, now=0)
     first, second = ids_of(held)
-    assert consumer.finish([b"x" * 16, first, first, second]) == [b"x" * 16, first]
-    assert consumer.finish_count == 2
+    assert consumer.held.finish([b"x" * 16, first, first, second]) == [b"x" * 16, first]
 
 
 def test_message_given_back_is_in_flight_no_longer(new_client, records):
@@ -131,7 +129,7 @@ def test_finished_message_does_not_expire(new_client, records):
     consumer = new_client(msg_timeout=10).consumer
     held = records(2)
     consumer.deliver(held, now=0)
-    consumer.finish(ids_of(held[:1]))
+    consumer.held.finish(ids_of(held[:1]))
     assert consumer.held.expire(now=10 * SECOND) == held[1:]
 
 
@@ -177,7 +175,7 @@ def test_touched_message_that_left_does_not_expire(new_client, records, leave):
     consumer.deliver(held, now=0)
     consumer.held.touch(held[0][10:26], now=1)
     if leave == "finish":
-        consumer.finish(ids_of(held))
+        consumer.held.finish(ids_of(held))
     else:
         consumer.held.take(held[0][10:26])
     assert consumer.held.expire(now=10**18) == []
@@ -188,7 +186,7 @@ def test_what_is_not_held_cannot_be_touched(new_client, records):
     held = records(1)
     assert consumer.held.touch(held[0][10:26], now=0) is None
     consumer.deliver(held, now=0)
-    consumer.finish(ids_of(held))
+    consumer.held.finish(ids_of(held))
     assert consumer.held.touch(held[0][10:26], now=0) is None
 
 
@@ -205,7 +203,7 @@ def test_finished_messages_are_not_kept_in_memory(new_client, records):
     for round in range(200):
         slice = records([b"x" * 10_000] * 20)
         consumer.deliver(slice, now=round)
-        consumer.finish(ids_of(slice))
+        consumer.held.finish(ids_of(slice))
         client.messages()
     now_held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

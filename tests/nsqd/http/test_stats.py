@@ -1,10 +1,12 @@
 """/stats, in JSON and in text."""
 
+import json
+
 import pytest
 import trio
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.http.stats import human_duration
+from nsqd.http.stats import Question, human_duration, json_pieces
 
 SECOND = 1_000_000_000
 IDENTIFY = b'{"client_id":"cc","hostname":"host","user_agent":"ua/1"}'
@@ -286,3 +288,21 @@ async def test_stats_of_a_thousand_topics_are_told_at_once(nsqd):
     stats = await nsqd.stats()
     assert len(stats["topics"]) == 1000
     assert all(len(topic["channels"]) == 2 for topic in stats["topics"])
+
+
+async def test_a_channel_and_its_consumers_are_told_of_one_moment(nsqd):
+    """Also where there are so many that the answer is made in slices, while they come and go."""
+    await make(nsqd, "t", "c")
+    consumers = [nsqd.connect(identify() + b"SUB t c\nRDY 1\n") for _ in range(350)]
+    question = Question(topic="", channel="", clients=True, memory=False)
+    parts = []
+    for part in json_pieces(nsqd.api, question):
+        parts.append(part)
+        if consumers:
+            consumers.pop().closed(None)
+            nsqd.connect(identify() + b"SUB t c\n")
+            nsqd.connect(identify() + b"SUB t c\n")
+    (topic,) = json.loads("".join(parts))["topics"]
+    (channel,) = topic["channels"]
+    assert channel["client_count"] == len(channel["clients"]) > 300
+    assert channel["in_flight_count"] == sum(c["in_flight_count"] for c in channel["clients"])
