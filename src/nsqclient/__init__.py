@@ -9,8 +9,9 @@ an nsqd inside the test's process.
 """
 
 from nsqclient.consuming.batches import Batch
-from nsqclient.consuming.consumer import Consumer, ConsumerStats, open_consumer
+from nsqclient.consuming.consumer import Consumer, ConsumerStats
 from nsqclient.consuming.max_attempts import archive, dead_letter, drop
+from nsqclient.consuming.opening import open_consumer
 from nsqclient.consuming.rdy import by_rate, equal
 from nsqclient.core.errors import (
     AlreadyAnswered,

@@ -204,6 +204,7 @@ class Consumer:
     _loop: _Loop
     _consumer: nsqclient.Consumer
     _fetched: deque[nsqclient.Message] = Factory(deque)
+    _stopped: bool = False
     _turn: threading.Lock = Factory(threading.Lock)
 
     def __repr__(self) -> str:
@@ -251,8 +252,12 @@ class Consumer:
         self._loop.call(run)
 
     def stop(self) -> None:
-        """Take no more messages; iterations and runs end."""
-        self._loop.do(self._consumer.stop)
+        """Take no more messages; iterations and runs end. For signal handlers, too.
+
+        What was fetched and not handed out is given back.
+        """
+        self._stopped = True
+        self._consumer.stop()
 
     def stats(self) -> nsqclient.ConsumerStats:
         """What happened so far."""
@@ -265,10 +270,13 @@ class Consumer:
             raise TimeoutError
         try:
             while True:
-                while self._fetched:
+                while self._fetched and not self._stopped:
                     message = self._fetched.popleft()
                     if message.state is State.OPEN:
                         return Message(self._loop, message)
+                if self._stopped:
+                    self._give_back()
+                    return None
                 if not self._fetch(None if until is None else until - time.monotonic()):
                     return None
         finally:
@@ -279,22 +287,24 @@ class Consumer:
 
         async def fetch() -> bool:
             with anyio.fail_after(limit):
-                try:
-                    # Put where it is found again, should this thread be interrupted.
-                    self._fetched.extend(await self._consumer.take_many(FETCH))
-                except StopAsyncIteration:
-                    return False
-            return True
+                messages = await self._consumer.take_many(FETCH)
+                # Put where it is found again, should this thread be interrupted.
+                self._fetched.extend(messages)
+            return bool(messages)
 
         return self._loop.call(fetch)
 
     def _close(self) -> None:
         """Give back what was fetched and not handed out."""
+        self._consumer.stop()
+        self._give_back()
 
+    def _give_back(self) -> None:
         def give_back() -> None:
-            self._consumer.stop()
             while self._fetched:
-                conclude(self._fetched.pop(), GeneratorExit(), None)
+                message = self._fetched.pop()
+                message.waiting = True  # nobody has tried it
+                message.holder.give_back([message])
 
         self._loop.do(give_back)
 

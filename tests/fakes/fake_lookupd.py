@@ -22,6 +22,7 @@ class FakeLookupd:
     answers: dict[str, Answer] = Factory(dict)
     default: Answer | None = None
     asked: list[str] = Factory(list)
+    heads: list[bytes] = Factory(list)
 
     def knows(self, topic: str, *nsqds: str) -> None:
         """Answer lookups of ``topic`` with ``nsqds`` (``host:port``)."""
@@ -42,6 +43,7 @@ class FakeLookupd:
                     head, _, data = data.partition(b"\r\n\r\n")
                     target = head.split(b" ")[1].decode()
                     self.asked.append(target)
+                    self.heads.append(head)
                     status, body = b"200 OK", self.answers.get(target, self.default)
                     if body is None:
                         status, body = b"404 Not Found", b'{"message":"TOPIC_NOT_FOUND"}'

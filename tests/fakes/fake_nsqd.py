@@ -91,6 +91,7 @@ class FakeNsqd:
     chunks: int = 0
     keep_requeued: bool = False
     always: bytes | None = None
+    on_subscribe: bytes | None = None
     refuse: Callable[[bytes], bytes | None] = lambda body: None
     hangs_up: bool = True
     refused: int = 0
@@ -168,6 +169,9 @@ class FakeNsqd:
                 self.deferred.append((body, int(delay)))
                 session.send(OK_FRAME)
             case c.Subscribe(topic, channel):
+                if self.on_subscribe is not None:
+                    self._reject(session, self.on_subscribe)
+                    return
                 self.subscriptions.append((topic, channel))
                 session.send(OK_FRAME)
             case c.Ready(count):

@@ -43,9 +43,8 @@ class Printer:
     async def print_all(self, consumer: Consumer) -> None:
         """Print what ``consumer`` brings until it stops."""
         while True:
-            try:
-                messages = await consumer.take_many(BATCH)
-            except StopAsyncIteration:
+            messages = await consumer.take_many(BATCH)
+            if not messages:
                 return
             for message in messages:
                 message.auto_touch = True  # a slow reader is no reason to show it twice

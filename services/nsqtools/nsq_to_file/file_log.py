@@ -111,9 +111,7 @@ class FileLog:
         room = self.settings["max_in_flight"] - len(self._pending)
         with trio.CancelScope(deadline=until) as self._waiting:
             try:
-                return await consumer.take_many(room)
-            except StopAsyncIteration:
-                return None
+                return await consumer.take_many(room) or None
             finally:
                 self._waiting = None
         return []

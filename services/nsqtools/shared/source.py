@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import trio
 
-from nsqclient import Consumer, Hooks, Message, open_consumer
+from nsqclient import Consumer, Hooks, Message, drop, open_consumer
 from nsqcore.app.version import VERSION, release
 from nsqcore.names import is_valid_name
 from nsqtools.shared.checks import check_addresses, check_lookupds, require
@@ -44,12 +44,14 @@ def consumer_settings(
     settings = ClientSettings.of(options.consumer_opts)
     for name in settings.unused():
         logger.warning("settings: --consumer-opt %s has no effect here", name)
+    attempts = settings.max_attempts(max_attempts)
     return {
         "channel": options.channel,
         "nsqd": tuple(dict.fromkeys(options.nsqd_tcp_addresses)),
         "lookupd": tuple(dict.fromkeys(options.lookupd_http_addresses)),
         "max_in_flight": options.max_in_flight,
-        "max_attempts": settings.max_attempts(max_attempts),
+        "max_attempts": attempts,
+        "on_give_up": None if attempts is None else drop,
         "options": settings.connection(user_agent(program)),
         **settings.consumer(),
     }

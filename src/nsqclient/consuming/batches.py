@@ -6,11 +6,13 @@ from typing import Self
 
 import anyio
 import anyio.lowlevel
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
+from nsqclient.core.arguments import Duration, number_of_seconds, seconds
 from nsqclient.core.errors import MessageExpired
 from nsqclient.messages.buffer import MessageBuffer
 from nsqclient.messages.message import Message, State, conclude
+from nsqclient.messages.span import Span
 
 
 @frozen(eq=False)
@@ -33,25 +35,33 @@ class Batch:
         """
         expired = 0
         for message in self.messages:
-            if message.state is State.OPEN:
-                message.finish_nowait()
+            try:
+                if message.state is State.OPEN:
+                    message.finish_nowait()
+            except MessageExpired:
+                pass  # counted below
             expired += message.state is State.EXPIRED
         if expired:
             raise MessageExpired(f"{expired} of {len(self)} messages; they will come again")
         await anyio.lowlevel.checkpoint()
 
-    async def requeue(self, delay: float | None = None, *, backoff: bool = True) -> None:
+    async def requeue(self, delay: Duration | None = None, *, backoff: bool = True) -> None:
         """Give every message back that is still open (see `Message.requeue`)."""
+        checked = None if delay is None else number_of_seconds(delay, "delay")
         for message in self.messages:
             if message.state is State.OPEN:
-                message.requeue_nowait(delay, backoff=backoff)
+                try:
+                    message.requeue_nowait(checked, backoff=backoff)
+                except MessageExpired:
+                    continue  # nsqd has it again, which is what was wanted
         await anyio.lowlevel.checkpoint()
 
     def process(
-        self, *, requeue_delay: float | None = None, auto_touch: bool = True
+        self, *, requeue_delay: Duration | None = None, auto_touch: bool = True
     ) -> "BatchProcessing":
         """A context that answers for all: see `Message.process`."""
-        return BatchProcessing(self, requeue_delay, auto_touch)
+        delay = None if requeue_delay is None else seconds(requeue_delay, "requeue_delay")
+        return BatchProcessing(self, delay, auto_touch)
 
 
 @define(eq=False)
@@ -61,10 +71,12 @@ class BatchProcessing:
     _batch: Batch
     _requeue_delay: float | None
     _auto_touch: bool
+    _spans: list[Span] = Factory(list)
 
     async def __aenter__(self) -> Batch:
         for message in self._batch.messages:
             message.auto_touch = self._auto_touch
+            self._spans.append(message.holder.handling(message))
         return self._batch
 
     async def __aexit__(
@@ -75,19 +87,22 @@ class BatchProcessing:
     ) -> None:
         for message in self._batch.messages:
             conclude(message, error, self._requeue_delay)
+        for span in reversed(self._spans):
+            span.end(error)
 
 
 @define(eq=False)
 class Batches:
     """An iterator of batches: up to ``max_size`` messages, or what came within ``max_wait`` s.
 
-    The wait begins with the first message of a batch. Cancelled while it
-    gathers, it gives the gathered messages back.
+    The wait begins with the first message of a batch, and ends early when no nsqd can send
+    more before some are answered. Cancelled while it gathers, it gives the gathered messages
+    back.
     """
 
     _buffer: MessageBuffer
     _next: Callable[[], Awaitable[Message]]
-    _screen: Callable[[Message], bool]
+    _is_exhausted: Callable[[], bool]
     _max_size: int
     _max_wait: float
 
@@ -102,23 +117,26 @@ class Batches:
 
     async def _batch(self) -> Batch:
         messages = [await self._next()]
+        messages[0].auto_touch = True
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._max_wait):
                 await self._gather(messages)
         except BaseException:
             for message in messages:
-                if message.state is State.OPEN:
-                    message.requeue_nowait(0, backoff=False)
+                message.waiting = True  # nobody has tried it
+                message.holder.give_back([message])
             raise
+        for message in messages:
+            message.auto_touch = False
         return Batch([message for message in messages if message.state is State.OPEN])
 
     async def _gather(self, messages: list[Message]) -> None:
         while len(messages) < self._max_size and not self._buffer.closed:
             message = self._buffer.take_nowait()
-            if message is None:
-                await self._buffer.wait()
-            elif self._screen(message):
+            if message is not None:
+                message.auto_touch = True
                 messages.append(message)
-            else:
-                self._buffer.put_back(message)  # `_next` knows what to do with it
+            elif self._is_exhausted():
                 return
+            else:
+                await self._buffer.wait()

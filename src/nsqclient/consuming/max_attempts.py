@@ -1,20 +1,25 @@
-"""What to do with a message that was delivered too often.
+"""What to do with a message that has failed too often.
+
+A message is given up when it fails, never before it was tried: nsqd counts
+deliveries, and a message may have been delivered before to a consumer that did
+not get to it. Such deliveries are left out of the count as far as this consumer
+knows of them.
 
 A give-up action gets the message and returns when it is safe; the message is
-finished then. If the action raises, the message is requeued and the action has
-another go at the next delivery. Nothing is dropped without one: the default
-logs the message's id and drops it, as the original clients do, and only where
-``max_attempts`` was set.
+finished then. If the action raises, the message is requeued. Nothing is dropped
+without one: ``max_attempts`` needs ``on_give_up``.
 """
 
 import base64
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from os import PathLike
 
 import anyio
 import anyio.to_thread
+from attrs import Factory, define
 
 from nsqclient.messages.message import Message
 from nsqclient.publishing.producer import Producer
@@ -24,12 +29,44 @@ log = logging.getLogger("nsqclient")
 GiveUp = Callable[[Message], Awaitable[None]]
 
 
+# Messages whose untried deliveries are remembered; of older ones all deliveries count.
+MAX_UNTRIED = 10_000
+
+
+@define(eq=False)
+class MaxAttempts:
+    """After how many failed attempts which action deals with a message; ``limit`` None is never."""
+
+    limit: int | None = None
+    action: GiveUp | None = None
+    _untried: OrderedDict[str, int] = Factory(OrderedDict)
+
+    def not_tried(self, message: Message) -> None:
+        """Note that a delivery ended before anybody got the message."""
+        if self.limit is not None:
+            self._untried[message.id] = self._untried.pop(message.id, 0) + 1
+            if len(self._untried) > MAX_UNTRIED:
+                self._untried.popitem(last=False)
+
+    def is_reached(self, message: Message) -> bool:
+        """Whether a message that has just failed is not to be tried again."""
+        if self.limit is None:
+            return False
+        return message.attempts - self._untried.get(message.id, 0) >= self.limit
+
+    async def give_up(self, message: Message) -> None:
+        """Do the action."""
+        assert self.action is not None
+        await self.action(message)
+        self._untried.pop(message.id, None)
+
+
 async def drop(message: Message) -> None:
     """Log the message and let go of it."""
     log.error(
         "message(%s): giving up on it after %d attempts, topic %s",
         message.id,
-        message.attempts - 1,
+        message.attempts,
         message.topic,
     )
 

@@ -141,6 +141,10 @@ class RdyDistribution:
         """Let a connection go; what it held is nsqd's again."""
         self.connections.remove(connection)
 
+    def is_exhausted(self) -> bool:
+        """Whether no connection may bring more messages before some are answered."""
+        return all(c.in_flight >= c.ready and not c.in_transit for c in self.connections)
+
     def plan(self, now: float) -> tuple[list[ConnectionRdy], float]:
         """The connections whose RDY changed and has to be sent, and when to plan again.
 

@@ -20,6 +20,10 @@ log = logging.getLogger("nsqclient")
 Handler = Callable[[Message], Awaitable[object]]
 
 
+class _NotAsync(TypeError):
+    """The handler is no async function."""
+
+
 @define(eq=False)
 class _Worker:
     scope: anyio.CancelScope
@@ -41,6 +45,7 @@ class Runner:
     _grace: float
     _workers: set[_Worker] = Factory(set)
     _stopping: bool = False
+    _fatal: BaseException | None = None
     _done: anyio.Event = Factory(anyio.Event)
 
     async def run(self, concurrency: int) -> None:
@@ -54,6 +59,8 @@ class Runner:
                 await self._done.wait()
             finally:
                 await self._end()
+        if self._fatal is not None:
+            raise self._fatal
 
     async def _end(self) -> None:
         self._stopping = True
@@ -76,6 +83,13 @@ class Runner:
                 # Left early, because a message expired: the next ones need a scope of their own.
                 worker.scope = anyio.CancelScope(shield=True)
                 more = more and not self._stopping
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            # The program is to end, or the handler is none: raised by `run` as it is. In a task of
+            # asyncio it would end the loop at once.
+            self._fatal = self._fatal or error
+            self._done.set()
         finally:
             self._workers.discard(worker)
             if not self._workers:
@@ -92,13 +106,15 @@ class Runner:
             message.auto_touch = self._auto_touch
             message.on_expired = worker.give_up
             error: BaseException | None = None
+            span = message.holder.handling(message)
             try:
-                around = message.holder.handling(message)
-                if around is None:
-                    await handler(message)
-                else:
-                    with around:
-                        await handler(message)
+                result = handler(message)
+                if not isinstance(result, Awaitable):
+                    raise _NotAsync(f"the handler gave {type(result).__name__}: write async def")
+                await result
+            except _NotAsync:
+                error = GeneratorExit()  # not the message's fault: it is given back
+                raise
             except Exception as raised:
                 error = raised
                 log.exception("message(%s): handler failed, requeueing it", message.id)
@@ -108,6 +124,7 @@ class Runner:
             finally:
                 worker.message = None
                 conclude(message, error, self._requeue_delay)
+                span.end(error)
             if scope.cancel_called:
                 break
         return True

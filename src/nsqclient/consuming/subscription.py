@@ -5,31 +5,39 @@ their deadlines when told the time, and turns answers into commands. What an
 answer means for the whole consumer (backing off, moving RDY) is `FlowControl`'s.
 """
 
-import logging
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from attrs import Factory, define
 
 from nsqclient.connection.connection import Connection
 from nsqclient.consuming.rdy import ConnectionRdy
+from nsqclient.core.errors import MessageExpired
+from nsqclient.core.log import RateLimited
 from nsqclient.core.options import milliseconds
 from nsqclient.messages.message import Message, State
+from nsqclient.messages.span import Span
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.frames import ErrorFrame
 
-log = logging.getLogger("nsqclient")
+_refused = RateLimited("subscription(%s): nsqd %s says %s")
+_expired_in_hand = RateLimited(
+    "message(%s): expired before it was answered, nsqd %s; touch it, or handle it in process()"
+)
 
 # nsqd refuses a REQ beyond its --max-req-timeout; an hour is the default of that.
 LONGEST_REQUEUE = 3600.0
 
 
 class Owner(Protocol):
-    """What a subscription needs of the consumer's control."""
+    """What a subscription needs of the consumer's flow control."""
 
-    def now(self) -> float:
-        """The time."""
+    @property
+    def now(self) -> Callable[[], float]:
+        """The clock."""
+
+    def is_progressing(self, within: float) -> bool:
+        """Whether somebody took a message in the last ``within`` seconds: others will follow."""
 
     def arrived(self, messages: list[Message]) -> None:
         """Take messages that came."""
@@ -40,11 +48,17 @@ class Owner(Protocol):
     def expired(self, message: Message) -> None:
         """Note that a message's time ran out."""
 
+    def refused(self) -> None:
+        """Note that nsqd did not take an answer."""
+
     def requeue_delay(self, attempts: int) -> float:
         """The delay after a number of attempts."""
 
-    def handling(self, message: Message) -> AbstractContextManager[object] | None:
-        """What to wrap round the handling of a message, if anything."""
+    def gives_up(self, message: Message) -> bool:
+        """Whether a message that failed is dealt with otherwise than by requeueing it."""
+
+    def handling(self, message: Message) -> Span:
+        """What to wrap round the handling of a message; entered."""
 
 
 @define(eq=False)
@@ -73,59 +87,101 @@ class Subscription:
 
     def finish(self, message: Message) -> None:
         """Send FIN."""
-        self.connection.send(b"FIN " + message.record[10:26] + b"\n")
-        self.held.discard(message)
-        self.rdy.answered()
-        self.owner.answered(message, failed=False)
+        self._expect_in_time(message)
+        message.state = State.FINISHED
+        self._answer(message, b"FIN " + message.record[10:26] + b"\n", failed=False)
 
     def requeue(self, message: Message, delay: float | None, *, backoff: bool) -> None:
         """Send REQ; None is a delay that grows with the attempts."""
+        self._expect_in_time(message)
+        if backoff and self.owner.gives_up(message):
+            return
         if delay is None:
             delay = self.owner.requeue_delay(message.attempts)
-        delay = min(delay, LONGEST_REQUEUE) if delay > 0 else 0.0
-        self.connection.send(commands.requeue(message.record[10:26], milliseconds(delay)))
+        message.state = State.REQUEUED
+        command = commands.requeue(
+            message.record[10:26], milliseconds(min(delay, LONGEST_REQUEUE) if delay > 0 else 0)
+        )
+        self._answer(message, command, failed=backoff)
+
+    def finish_given_up(self, message: Message) -> None:
+        """Send FIN for a message that was dealt with because it failed too often."""
+        if message in self.held:
+            self._answer(message, b"FIN " + message.record[10:26] + b"\n", failed=True)
+
+    def requeue_given_up(self, message: Message) -> None:
+        """Send REQ for a message that could not be dealt with."""
+        if message in self.held:
+            message.state = State.REQUEUED
+            delay = milliseconds(self.owner.requeue_delay(message.attempts))
+            self._answer(message, commands.requeue(message.record[10:26], delay), failed=True)
+
+    def _answer(self, message: Message, command: bytes, *, failed: bool) -> None:
+        self.connection.send(command)
         self.held.discard(message)
         self.rdy.answered()
-        self.owner.answered(message, failed=backoff)
+        self.owner.answered(message, failed=failed)
+
+    def _expect_in_time(self, message: Message) -> None:
+        """Raise MessageExpired if nsqd no longer waits for an answer."""
+        self.connection.loop.check_thread()
+        if self.connection.error is not None:
+            self._expire(message)
+            raise MessageExpired(f"message {message.id}: {self.connection.error}")
+        if self.owner.now() >= message.deadline:
+            self._expire(message)
+            raise MessageExpired(f"message {message.id} of nsqd {self.address}: its time is over")
 
     def give_back(self, messages: Iterable[Message]) -> None:
         """Send REQ without a delay for messages nobody will handle here."""
         for message in messages:
-            if message.state is State.OPEN:
-                message.requeue_nowait(0, backoff=False)
+            if message.state is State.GIVEN_UP:
+                self.requeue_given_up(message)
+            elif message.state is State.OPEN:
+                try:
+                    message.requeue_nowait(0, backoff=False)
+                except MessageExpired:
+                    continue  # nsqd has it again, which is what was wanted
 
     def touch(self, message: Message) -> None:
         """Send TOUCH and move the deadline, as far as nsqd lets it move."""
+        self._expect_in_time(message)
         granted = self.connection.negotiated
         self.connection.send(commands.touch(message.record[10:26]))
         latest = message.received_at + granted.max_msg_timeout
         message.deadline = min(self.owner.now() + granted.msg_timeout, latest)
 
-    def handling(self, message: Message) -> AbstractContextManager[object] | None:
-        """What to wrap round the handling of a message, if anything."""
+    def handling(self, message: Message) -> Span:
+        """What to wrap round the handling of a message; entered."""
         return self.owner.handling(message)
 
     def look_after(self, now: float) -> float:
         """Expire what is overdue, touch what asks for it; returns when to look again."""
+        if self.connection.error is not None:
+            return now + 1.0  # it is about to leave, with all that it holds
         granted = self.connection.negotiated
         margin = granted.msg_timeout / 2
         look = now + granted.msg_timeout / 4
+        # What waits is kept from expiring as long as somebody takes messages; else nsqd gives it
+        # to another consumer.
+        progressing = self.owner.is_progressing(granted.msg_timeout)
         for message in list(self.held):
             if now >= message.deadline:
+                if not message.waiting and not message.auto_touch:
+                    _expired_in_hand.warning(message.id, self.address)
                 self._expire(message)
-                if message.on_expired is not None:
-                    message.on_expired()
                 continue
             last = message.deadline >= message.received_at + granted.max_msg_timeout
-            if message.auto_touch and not last and message.deadline - now <= margin:
+            keep = message.auto_touch or (message.waiting and progressing)
+            if keep and not last and message.deadline - now <= margin:
                 self.touch(message)
             look = min(look, message.deadline)
         return look
 
     def refused(self, frame: ErrorFrame) -> None:
-        """Log that nsqd did not take an answer: the message had timed out there."""
-        text = frame.data.decode("utf-8", "replace")
-        log.warning("subscription(%s): nsqd %s says %s", self.topic, self.address, text)
+        """Count that nsqd did not take an answer: the message had timed out there."""
+        self.owner.refused()
+        _refused.warning(self.topic, self.address, frame.data.decode("utf-8", "replace"))
 
     def lose_all(self) -> None:
         """The connection is gone: everything held is nsqd's again."""
@@ -137,3 +193,5 @@ class Subscription:
         self.held.discard(message)
         self.rdy.answered()
         self.owner.expired(message)
+        if message.on_expired is not None:
+            message.on_expired()

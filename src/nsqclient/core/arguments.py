@@ -23,17 +23,23 @@ MAX_INT32 = 2**31 - 1
 LONGEST = 2**63 / 1e9
 
 
-def seconds(value: Duration, name: str, *, lowest: float = 0.0, above: bool = False) -> float:
-    """``value`` in seconds, at least ``lowest`` (with ``above``: more than that)."""
+def number_of_seconds(value: Duration, name: str) -> float:
+    """``value`` in seconds, whatever number it is."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is a number of seconds or a timedelta, not {_kind(value)}")
+    return float(value)
+
+
+def seconds(value: Duration, name: str, *, lowest: float = 0.0, above: bool = False) -> float:
+    """``value`` in seconds, at least ``lowest`` (with ``above``: more than that)."""
+    value = number_of_seconds(value, name)
     if not math.isfinite(value) or value > LONGEST:
         raise ValueError(f"{name} is a number of seconds, not {value}")
     if value < lowest or (above and value == lowest):
         raise ValueError(f"{name} is {'more than' if above else 'at least'} {lowest:g} s")
-    return float(value)
+    return value
 
 
 def whole(value: int, name: str, *, lowest: int = 0, highest: int = MAX_INT32) -> int:

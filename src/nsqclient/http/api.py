@@ -7,7 +7,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define
+from attrs import define, field
 
 from nsqclient.core.errors import HttpError
 from nsqcore.addresses import is_host
@@ -48,6 +48,7 @@ class Api:
     address: str
     timeout: float = 5.0
     tls: ssl.SSLContext | None = None
+    secret: str | None = field(default=None, repr=False)
     client: Any = None  # an `HttpClient`
 
     async def open(self) -> None:
@@ -76,8 +77,11 @@ class Api:
             raise RuntimeError("open it first: async with")
         url = base_url(self.address) + path
         where = redact(f"{method} {url}")
+        headers = {} if self.secret is None else {"Authorization": f"Bearer {self.secret}"}
         try:
-            answer = await self.client.request(method, url, params=query, body=body)
+            answer = await self.client.request(
+                method, url, params=query, headers=headers, body=body
+            )
         except NsqError as error:  # a `RequestFailed`
             raise HttpError(f"{where}: {error}") from None
         if answer.status != 200:

@@ -16,15 +16,17 @@ class LookupdHttp:
     """The HTTP interface of the nsqlookupd at ``address`` (``host:port`` or a URL).
 
     An ``https://`` URL is checked against the system's authorities, or by ``tls``.
+    ``auth_secret`` is sent as ``Authorization: Bearer``, as the original's clients do.
     """
 
     _api: Api = field(init=False, repr=False)
     address: str
     timeout: float = field(default=5.0, kw_only=True)
     tls: ssl.SSLContext | None = field(default=None, kw_only=True)
+    auth_secret: str | None = field(default=None, kw_only=True, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._api = Api(self.address, self.timeout, self.tls)
+        self._api = Api(self.address, self.timeout, self.tls, self.auth_secret)
 
     async def __aenter__(self) -> Self:
         await self._api.open()

@@ -21,9 +21,13 @@ CHECKPOINT_EVERY = 64
 
 @define(eq=False)
 class MessageBuffer:
-    """A buffer of messages; ``closed`` means none will come any more."""
+    """A buffer of messages; ``closed`` means none is given out any more.
+
+    ``taken`` counts those that were given out.
+    """
 
     closed: bool = False
+    taken: int = 0
     _waiting: deque[Message] = Factory(deque)
     _takers: deque[anyio.Event] = Factory(deque)
     _until_checkpoint: int = CHECKPOINT_EVERY
@@ -53,9 +57,11 @@ class MessageBuffer:
     def take_nowait(self) -> Message | None:
         """The oldest message that has not expired; None if there is none."""
         waiting = self._waiting
-        while waiting:
+        while waiting and not self.closed:
             message = waiting.popleft()
             if message.state is State.OPEN:
+                message.waiting = False
+                self.taken += 1
                 if self._takers:
                     self._wake_one()
                 return message

@@ -10,9 +10,7 @@ the timeout passed or the connection went, answering raises `MessageExpired`.
 """
 
 import json
-import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from struct import Struct
 from types import MappingProxyType, TracebackType
@@ -22,9 +20,12 @@ import anyio
 import anyio.lowlevel
 from attrs import define
 
+from nsqclient.core.arguments import Duration, number_of_seconds, seconds
 from nsqclient.core.errors import AlreadyAnswered, MessageExpired
+from nsqclient.core.log import RateLimited
+from nsqclient.messages.span import Span
 
-log = logging.getLogger("nsqclient")
+_expired = RateLimited("message(%s): expired while it was handled, nsqd %s")
 
 _timestamp = Struct(">q").unpack_from
 _attempts = Struct(">H").unpack_from
@@ -39,6 +40,7 @@ class State(Enum):
     FINISHED = "finished"
     REQUEUED = "requeued"
     EXPIRED = "expired"
+    GIVEN_UP = "given up: it has failed too often"
 
 
 class Holder(Protocol):
@@ -53,16 +55,19 @@ class Holder(Protocol):
         """The nsqd's address."""
 
     def finish(self, message: "Message") -> None:
-        """Send FIN."""
+        """Send FIN and note the state; raises MessageExpired if it is too late."""
 
     def requeue(self, message: "Message", delay: float | None, *, backoff: bool) -> None:
-        """Send REQ; None is a delay that grows with the attempts."""
+        """Send REQ and note the state; None is a delay that grows with the attempts."""
 
     def touch(self, message: "Message") -> None:
         """Send TOUCH and move the deadline."""
 
-    def handling(self, message: "Message") -> AbstractContextManager[object] | None:
-        """What to wrap round the handling of the message, if anything."""
+    def give_back(self, messages: "Iterable[Message]") -> None:
+        """Send REQ without a delay for messages nobody will handle here."""
+
+    def handling(self, message: "Message") -> Span:
+        """What to wrap round the handling of the message; entered."""
 
 
 @define(eq=False, repr=False)
@@ -71,6 +76,7 @@ class Message:
 
     Attributes:
         deadline: when nsqd takes the message back, on the clock of `anyio.current_time`.
+        waiting: whether it waits in the consumer's buffer, and nobody has tried it.
         auto_touch: whether the deadline is moved on by itself while the message is open.
         on_expired: called if the deadline passes first.
     """
@@ -80,6 +86,7 @@ class Message:
     deadline: float
     received_at: float
     state: State = State.OPEN
+    waiting: bool = True
     auto_touch: bool = False
     on_expired: Callable[[], None] | None = None
 
@@ -143,11 +150,12 @@ class Message:
     def finish_nowait(self) -> None:
         """Like `finish`, without the checkpoint."""
         self._expect_open()
-        self.state = State.FINISHED
         self.holder.finish(self)
 
-    async def requeue(self, delay: float | None = None, *, backoff: bool = True) -> None:
+    async def requeue(self, delay: Duration | None = None, *, backoff: bool = True) -> None:
         """Give the message back, to be delivered again after ``delay`` seconds.
+
+        A failure that is one too many (``max_attempts``) goes to ``on_give_up`` instead.
 
         Args:
             delay: None for one that doubles with every attempt.
@@ -160,11 +168,11 @@ class Message:
         self.requeue_nowait(delay, backoff=backoff)
         await anyio.lowlevel.checkpoint()
 
-    def requeue_nowait(self, delay: float | None = None, *, backoff: bool = True) -> None:
+    def requeue_nowait(self, delay: Duration | None = None, *, backoff: bool = True) -> None:
         """Like `requeue`, without the checkpoint."""
+        checked = None if delay is None else number_of_seconds(delay, "delay")
         self._expect_open()
-        self.state = State.REQUEUED
-        self.holder.requeue(self, delay, backoff=backoff)
+        self.holder.requeue(self, checked, backoff=backoff)
 
     async def touch(self) -> None:
         """Start the timeout anew, up to nsqd's longest timeout.
@@ -178,7 +186,7 @@ class Message:
         await anyio.lowlevel.checkpoint()
 
     def process(
-        self, *, requeue_delay: float | None = None, auto_touch: bool = True
+        self, *, requeue_delay: Duration | None = None, auto_touch: bool = True
     ) -> "Processing":
         """A context that answers: FIN if its block succeeds, REQ if it raises.
 
@@ -191,7 +199,8 @@ class Message:
             requeue_delay: seconds; None for a delay that doubles with every attempt.
             auto_touch: keep the message from expiring while the block runs.
         """
-        return Processing(self, requeue_delay, auto_touch)
+        delay = None if requeue_delay is None else seconds(requeue_delay, "requeue_delay")
+        return Processing(self, delay, auto_touch)
 
     def _expect_open(self) -> None:
         if self.state is not State.OPEN:
@@ -206,7 +215,7 @@ class Processing:
     _message: Message
     _requeue_delay: float | None
     _auto_touch: bool
-    _around: AbstractContextManager[object] | None = None
+    _span: Span | None = None
 
     async def __aenter__(self) -> Message:
         self.begin()
@@ -224,10 +233,7 @@ class Processing:
         """What entering does; it never waits."""
         message = self._message
         message.auto_touch = self._auto_touch
-        around = message.holder.handling(message)
-        if around is not None:
-            around.__enter__()
-            self._around = around
+        self._span = message.holder.handling(message)
 
     def end(
         self,
@@ -237,19 +243,22 @@ class Processing:
     ) -> None:
         """What leaving does; it never waits."""
         conclude(self._message, error, self._requeue_delay)
-        if self._around is not None:
-            self._around.__exit__(kind, error, trace)
+        if self._span is not None:
+            self._span.end(error)
 
 
 def conclude(message: Message, error: BaseException | None, delay: float | None) -> None:
     """Give ``message`` the answer that fits how its handling ended, unless it has one."""
-    message.auto_touch = False
     if message.state is State.OPEN:
-        if error is None:
-            message.finish_nowait()
-        elif isinstance(error, Exception):
-            message.requeue_nowait(delay)
-        else:  # cancelled, or the program is ending: not the message's fault
-            message.requeue_nowait(0, backoff=False)
-    elif message.state is State.EXPIRED:
-        log.warning("message(%s): expired while it was handled, nsqd %s", message.id, message.nsqd)
+        message.auto_touch = False
+        try:
+            if error is None:
+                message.finish_nowait()
+            elif isinstance(error, Exception):
+                message.requeue_nowait(delay)
+            else:  # cancelled, or the program is ending: not the message's fault
+                message.requeue_nowait(0, backoff=False)
+        except MessageExpired:
+            pass  # logged below, as when it expired before
+    if message.state is State.EXPIRED:
+        _expired.warning(message.id, message.nsqd)

@@ -11,6 +11,7 @@ from nsqclient import (
     Hooks,
     Message,
     MessageExpired,
+    drop,
     open_consumer,
     open_producer,
 )
@@ -406,11 +407,11 @@ async def test_message_of_a_lost_connection_cannot_be_answered_and_is_not_handed
 
 
 @on_both
-async def test_give_up_action_gets_what_was_delivered_too_often():
+async def test_give_up_action_gets_what_has_failed_too_often():
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd("a:1")
-        nsqd.put(b"poison", attempts=6)
-        nsqd.put(b"fine", attempts=5)
+        nsqd.put(b"poison", attempts=5)
+        nsqd.put(b"fine", attempts=9)
         async with (
             open_producer("a:1", options=cluster.options()) as producer,
             open_consumer(
@@ -422,11 +423,14 @@ async def test_give_up_action_gets_what_was_delivered_too_often():
                 on_give_up=dead_letter_to(producer, "dead"),
             ) as consumer,
         ):
+            await (await anext(consumer)).requeue()
             message = await anext(consumer)
-            assert message.body == b"fine"
+            assert message.body == b"fine", "delivered often, but here for the first time"
             await message.finish()
-            assert nsqd.published == [b"poison"]
-        assert nsqd.finished == [b"poison", b"fine"]
+            await until(lambda: nsqd.published == [b"poison"])
+            await until(lambda: consumer.stats().given_up == 1)
+            assert consumer.stats().finished == 1
+        assert sorted(nsqd.finished) == [b"fine", b"poison"]
 
 
 @on_both
@@ -446,7 +450,7 @@ async def test_message_is_requeued_when_the_give_up_action_fails(caplog):
             on_give_up=fail,
         ) as consumer:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(anext, consumer)
+                await (await anext(consumer)).requeue()
                 await until(lambda: nsqd.requeued)
                 tasks.cancel_scope.cancel()
         assert nsqd.requeued == [(b"poison", 32_000)]
@@ -732,23 +736,43 @@ async def test_every_checkpoint_may_be_the_last():
 
 
 @on_both
-async def test_hook_that_raises_ends_the_consumer_instead_of_hanging_it():
-    def broken(message: Message) -> None:
+async def test_hooks_that_raise_are_logged_and_change_nothing(caplog):
+    def broken(*_: object) -> None:
         raise RuntimeError("a bug in the hook")
 
+    hooks = Hooks(
+        connected=broken,
+        disconnected=broken,
+        received=broken,
+        answered=broken,
+        backed_off=broken,
+        gave_up=broken,
+        handling=broken,
+    )
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd()
-        nsqd.put(b"nobody takes it")
-        with pytest.raises(ExceptionGroup) as caught:
-            async with open_consumer(
-                "orders",
-                "billing",
-                nsqd=nsqd.address,
-                options=cluster.options(),
-                hooks=Hooks(answered=broken),
-            ):
-                await until(lambda: not nsqd.queue)
-        assert caught.group_contains(RuntimeError, match="a bug in the hook")
+        nsqd.put(b"1", b"2", b"3")
+        async with open_consumer(
+            "orders",
+            "billing",
+            nsqd=nsqd.address,
+            options=cluster.options(),
+            hooks=hooks,
+            max_attempts=1,
+            on_give_up=drop,
+        ) as consumer:
+            async with (await anext(consumer)).process():
+                pass
+            with pytest.raises(KeyError):
+                async with (await anext(consumer)).process():
+                    raise KeyError
+            batch = await anext(consumer.batches(max_size=1))
+            async with batch.process():
+                pass
+            await until(lambda: len(nsqd.finished) == 3)
+            nsqd.hang_up()
+            await until(lambda: len(nsqd.subscriptions) == 2)
+    assert "a bug in the hook" in caplog.text
 
 
 @virtual_time

@@ -87,7 +87,7 @@ def test_a_message_too_large_for_the_destination_takes_no_other_along(nsqd, daem
     assert relay.end() == 0
     assert relay.err.count("giving up") == 20
     # each of the large ones came three times, and nothing else came again
-    assert nsqd.channel("a", "nsq_to_nsq")["requeue_count"] == 60
+    assert nsqd.channel("a", "nsq_to_nsq")["requeue_count"] == 40
     assert bodies(target, tool, "a") == good
 
 
