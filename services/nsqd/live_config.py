@@ -7,9 +7,9 @@ from attrs import frozen
 from nsqcore.app import log
 from nsqcore.metrics.statsd import expand_prefix
 from nsqcore.operations.config import Config, addresses, level, level_number
-from nsqd.advertised import Advertised
-from nsqd.drain import Drain
 from nsqd.engine.broker import Broker
+from nsqd.lifecycle.drain import Drain
+from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar
 
 

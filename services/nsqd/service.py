@@ -32,28 +32,28 @@ from nsqcore.operations.lag import LoopLag
 from nsqcore.reactor.reactor import Reactor
 from nsqcore.reactor.timers import Timers
 from nsqcore.wire import speedups
-from nsqd import certificates, sync
-from nsqd.advertised import Advertised
-from nsqd.changes import Changes
 from nsqd.client.auth import AuthServers
 from nsqd.client.client import Services
 from nsqd.client.upgrades import upgrade
-from nsqd.clock import EngineClock, wall_offset
-from nsqd.drain import Drain
 from nsqd.engine.broker import Broker
 from nsqd.http.api import build_refusing_router, build_router
 from nsqd.http.context import NsqdApi, Ports
-from nsqd.http.memory import GcWatch
-from nsqd.listening import Listeners, open_listeners
+from nsqd.http.reports.memory import GcWatch
+from nsqd.lifecycle import certificates, sync
+from nsqd.lifecycle.changes import Changes
+from nsqd.lifecycle.clock import EngineClock, wall_offset
+from nsqd.lifecycle.drain import Drain
+from nsqd.lifecycle.listening import Listeners, open_listeners
+from nsqd.lifecycle.readiness import Readiness
+from nsqd.lifecycle.sessions import Sessions
 from nsqd.live_config import live_config
+from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar, LookupSettings
 from nsqd.lookup.topic_channels import TopicChannels
 from nsqd.metadata import BadMetadata, MetadataFile, load, restore
 from nsqd.options import NsqdOptions
 from nsqd.policies.policies import Policies
 from nsqd.policy_store import BadPolicyFile, PolicyStore
-from nsqd.readiness import Readiness
-from nsqd.sessions import Sessions
 from nsqd.settings import NsqdSettings, StoreSettings, nsqd_settings
 from nsqd.statsd import StatsdReporter
 from nsqd.storage.store import DiskStore

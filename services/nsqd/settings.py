@@ -15,14 +15,14 @@ from nsqcore.operations.config import config_values
 from nsqcore.units import MS, ns
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqcore.wire.identify import Limits
-from nsqd.advertised import AdvertisedSettings
-from nsqd.certificates import TlsSettings
 from nsqd.client.auth import AuthSettings
 from nsqd.client.client import ClientSettings
 from nsqd.engine.broker import EngineSettings
 from nsqd.engine.policy import Policy
 from nsqd.http.context import HttpLimits
-from nsqd.listening import ListenSettings
+from nsqd.lifecycle.certificates import TlsSettings
+from nsqd.lifecycle.listening import ListenSettings
+from nsqd.lookup.advertised import AdvertisedSettings
 from nsqd.lookup.registrar import LookupSettings
 from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
 from nsqd.statsd import StatsdSettings

@@ -40,9 +40,9 @@ ERRORS: list[Exception] = [
 
 HELPERS = {
     "timers": "nsqcore.reactor.timers.Timers.run",
-    "clock": "nsqd.clock.EngineClock.follow_wall_clock",
-    "sync": "nsqd.sync.keep_synced",
-    "disk": "nsqd.sync.watch_health",
+    "clock": "nsqd.lifecycle.clock.EngineClock.follow_wall_clock",
+    "sync": "nsqd.lifecycle.sync.keep_synced",
+    "disk": "nsqd.lifecycle.sync.watch_health",
     "metadata": "nsqd.metadata.MetadataFile.run",
     "lag": "nsqcore.operations.lag.LoopLag.run",
     "topics": "nsqd.lookup.topic_channels.TopicChannels.run",
@@ -106,7 +106,7 @@ async def test_a_session_that_cannot_be_made_costs_one_connection(
     async with nsqd() as running:
         for error in ERRORS:
             with monkeypatch.context() as patch, trio.fail_after(60):
-                patch.setattr("nsqd.sessions.open_session", raising([error]))
+                patch.setattr("nsqd.lifecycle.sessions.open_session", raising([error]))
                 refused = await dial(running.tcp)
                 async with refused:
                     with contextlib.suppress(trio.BrokenResourceError):
@@ -136,8 +136,8 @@ async def test_a_drain_that_fails_goes_on_and_ends(nsqd, monkeypatch):  # noqa: 
     async with nsqd() as running:
         await running.ask("POST", "/pub?topic=t", b"left")
         errors = ERRORS.copy()
-        monkeypatch.setattr("nsqd.drain.INTERVAL", 1)
-        monkeypatch.setattr("nsqd.drain._has_work", raising(errors))
+        monkeypatch.setattr("nsqd.lifecycle.drain.INTERVAL", 1)
+        monkeypatch.setattr("nsqd.lifecycle.drain._has_work", raising(errors))
         assert (await running.ask("PUT", "/config/drain"))[0] == 200
         with trio.fail_after(60):
             await running.process.shutdown.wait()

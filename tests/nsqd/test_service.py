@@ -336,7 +336,7 @@ async def test_timeouts_and_deferrals_are_kept_over_real_sockets(nsqd):
 
 
 async def test_messages_carry_the_time_of_a_clock_that_was_set(nsqd, monkeypatch):
-    monkeypatch.setattr("nsqd.clock.WALL_INTERVAL", 0.01)
+    monkeypatch.setattr("nsqd.lifecycle.clock.WALL_INTERVAL", 0.01)
     hour = 3600 * 10**9
     async with nsqd() as running:
         # None is finished: there is room for all that come until the clock is looked at.

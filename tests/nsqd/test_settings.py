@@ -8,7 +8,7 @@ import pytest
 import nsqd
 from nsqcore.net.tls import TlsError
 from nsqcore.units import MS
-from nsqd.certificates import TlsSettings, open_tls
+from nsqd.lifecycle.certificates import TlsSettings, open_tls
 from nsqd.options import TOPOLOGY_AWARE_CONSUMPTION, NsqdOptions, TLSRequired
 from nsqd.settings import client_settings, engine_settings
 

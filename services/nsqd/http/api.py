@@ -4,8 +4,10 @@ from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json
 from nsqcore.http.router import Router
 from nsqcore.operations import config
-from nsqd.http import admin, debug, info, metrics, policies, probes, publish, stats
+from nsqd.http import debug, info, probes
+from nsqd.http.actions import admin, policies, publish
 from nsqd.http.context import NsqdApi
+from nsqd.http.reports import metrics, stats
 
 
 def build_router(api: NsqdApi) -> Router:

@@ -9,7 +9,7 @@ from nsqcore.operations.config import Config
 from nsqd.client.session import Session
 from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
-from nsqd.http.memory import GcWatch
+from nsqd.http.reports.memory import GcWatch
 from nsqd.policy_store import PolicyStore
 
 

@@ -13,7 +13,7 @@ from nsqd.engine.stats import (
     select_channels,
     select_topics,
 )
-from nsqd.http.counts import CHANNEL_METRICS, TOPIC_METRICS, channel_json, topic_json
+from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, channel_json, topic_json
 from nsqd.storage.store import DiskStore
 
 SECOND = 1_000_000_000

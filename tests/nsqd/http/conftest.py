@@ -13,21 +13,21 @@ from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer, Wait
 from nsqcore.operations.lag import LoopLag
 from nsqcore.wire.identify import Limits
-from nsqd.advertised import Advertised
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
-from nsqd.drain import Drain
 from nsqd.engine.broker import Broker
 from nsqd.http.api import build_router
 from nsqd.http.context import NsqdApi, Ports
-from nsqd.http.memory import GcWatch
+from nsqd.http.reports.memory import GcWatch
+from nsqd.lifecycle.drain import Drain
+from nsqd.lifecycle.readiness import Readiness
 from nsqd.live_config import live_config
+from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.options import NsqdOptions
 from nsqd.policies.keys import KEYS
 from nsqd.policies.policies import Policies
 from nsqd.policy_store import PolicyStore
-from nsqd.readiness import Readiness
 from nsqd.settings import nsqd_settings
 from nsqd.storage.store import DiskStore
 from nsqd.storage.tiered import TieredStorage

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nsqd.http.publish import read_binary, read_lines
+from nsqd.http.actions.publish import read_binary, read_lines
 
 
 def sized(*bodies):

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nsqd.client.client import TlsState
 from nsqd.client.permissions import Authorization, Permissions
-from nsqd.http.clients import ClientStats
+from nsqd.http.reports.clients import ClientStats
 
 SECOND = 1_000_000_000
 

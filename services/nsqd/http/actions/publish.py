@@ -15,7 +15,7 @@ from nsqcore.http.router import Answer, Router
 from nsqcore.units import MS
 from nsqcore.wire.speedups import split_bodies
 from nsqd.engine.errors import Exiting
-from nsqd.http.arguments import boolean, new_topic_name
+from nsqd.http.actions.arguments import boolean, new_topic_name
 from nsqd.http.context import NsqdApi
 
 logger = logging.getLogger(__name__)

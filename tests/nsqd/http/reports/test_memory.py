@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from nsqd.http.memory import GcWatch, percentile
+from nsqd.http.reports.memory import GcWatch, percentile
 
 
 def test_memory_is_told_in_whole_numbers_that_make_sense():

@@ -4,7 +4,7 @@ import trio
 import trio.testing
 
 from nsqcore.http.responses import Response
-from nsqd.http.slices import SLICE, answer_in_slices, join_in_slices
+from nsqd.http.reports.slices import SLICE, answer_in_slices, join_in_slices
 
 
 def ticking(step):

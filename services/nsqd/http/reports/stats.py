@@ -23,11 +23,11 @@ from nsqd.client.client import Client
 from nsqd.client.subscriber import ClientSubscriber
 from nsqd.engine.channel import Channel
 from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics
-from nsqd.http.arguments import boolean
-from nsqd.http.clients import ClientStats
+from nsqd.http.actions.arguments import boolean
 from nsqd.http.context import NsqdApi
-from nsqd.http.counts import channel_json, topic_json
-from nsqd.http.slices import answer_in_slices
+from nsqd.http.reports.clients import ClientStats
+from nsqd.http.reports.counts import channel_json, topic_json
+from nsqd.http.reports.slices import answer_in_slices
 
 # Clients told of between two chances to step aside: below a millisecond.
 CLIENT_STEP = 100

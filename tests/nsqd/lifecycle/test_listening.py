@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from nsqcore.app.options import OptionsError
-from nsqd.listening import open_listeners
+from nsqd.lifecycle.listening import open_listeners
 from nsqd.options import NsqdOptions
 from nsqd.settings import nsqd_settings
 

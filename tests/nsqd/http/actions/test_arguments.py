@@ -3,7 +3,7 @@
 import pytest
 
 from nsqcore.http.responses import HttpError
-from nsqd.http.arguments import boolean, new_topic_name
+from nsqd.http.actions.arguments import boolean, new_topic_name
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from nsqcore.http.router import Answer, Router
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.engine.topic import Topic
-from nsqd.http.arguments import existing_topic, new_topic_name, topic_and_channel
+from nsqd.http.actions.arguments import existing_topic, new_topic_name, topic_and_channel
 from nsqd.http.context import NsqdApi
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from nsqd.engine.stats import (
     select_topics,
 )
 from nsqd.http.context import NsqdApi
-from nsqd.http.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
-from nsqd.http.slices import join_in_slices
+from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
+from nsqd.http.reports.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
 STEP = 1000

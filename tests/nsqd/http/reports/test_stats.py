@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.http.stats import Question, human_duration, json_pieces
+from nsqd.http.reports.stats import Question, human_duration, json_pieces
 
 SECOND = 1_000_000_000
 IDENTIFY = b'{"client_id":"cc","hostname":"host","user_agent":"ua/1"}'

@@ -7,10 +7,10 @@ import trio
 import trio.testing
 from tests.nsqd.broker import open_broker, publish
 
+from nsqd.lifecycle.sync import finish, keep_synced, watch_health
 from nsqd.storage.disk import DiskQueue
 from nsqd.storage.filesystem import SYSTEM
 from nsqd.storage.store import DiskStore
-from nsqd.sync import finish, keep_synced, watch_health
 
 
 def record(number: int) -> bytes:

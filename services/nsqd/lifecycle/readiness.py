@@ -3,8 +3,8 @@
 from attrs import define, field
 
 from nsqcore.operations.lag import LoopLag
-from nsqd.drain import Drain
 from nsqd.engine.broker import Broker
+from nsqd.lifecycle.drain import Drain
 from nsqd.lookup.registrar import LookupRegistrar
 
 

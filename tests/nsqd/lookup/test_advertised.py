@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from nsqd import advertised
-from nsqd.advertised import Advertised, AdvertisedSettings, default_address
+from nsqd.lookup import advertised
+from nsqd.lookup.advertised import Advertised, AdvertisedSettings, default_address
 
 
 def make(address: str = "me", listening: str = "0.0.0.0", **settings) -> Advertised:

@@ -6,7 +6,7 @@ from attrs import define
 
 from nsqcore.app.values import duration_text
 from nsqd.client.client import Client
-from nsqd.http.counts import FLAGS
+from nsqd.http.reports.counts import FLAGS
 
 _PLAIN_TLS = (
     ',"tls":false,"tls_cipher_suite":"","tls_version":"","tls_negotiated_protocol":""'

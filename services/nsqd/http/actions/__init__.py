@@ -1,0 +1,1 @@
+"""Endpoints that do something: publish, create, delete, empty, pause, policies."""

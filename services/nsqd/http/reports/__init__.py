@@ -1,0 +1,1 @@
+"""Endpoints that tell what there is: /stats and /metrics."""

@@ -1,0 +1,1 @@
+"""How one nsqd begins, runs and ends: listeners, sessions, the clock, the disk, the drain."""
