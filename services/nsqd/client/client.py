@@ -96,6 +96,8 @@ class Client:
     outbox: Outbox = Factory(Outbox)
     state: State = State.INIT
     tls: TlsState | None = None
+    refused: int = 0  # in the second `refused_in` of the monotonic clock, and not fatally
+    refused_in: int = 0
     compressed: bool = False  # it was told that its bytes travel compressed from here on
     secret: bytes | None = None  # of the AUTH that was sent
     permissions: Permissions | None = None

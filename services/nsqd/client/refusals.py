@@ -3,11 +3,15 @@
 import logging
 
 from nsqcore.names import quote
+from nsqcore.units import SECOND
 from nsqcore.wire.errors import AuthFirst, Invalid, ProtocolError, Unauthorized
 from nsqcore.wire.frames import error_frame
 from nsqd.client.client import Client, State
 
 logger = logging.getLogger(__name__)
+
+# Lines of the log in a second about what one client was refused.
+LINES = 10
 
 HOLDING = (State.SUBSCRIBED, State.CLOSING)
 
@@ -34,8 +38,21 @@ def refuse(client: Client, error: ProtocolError) -> None:
     client.outbox.add(error_frame(error))
 
 
+def _is_worth_a_line(client: Client) -> bool:
+    """Whether this refusal is among the first `LINES` of the second; tells how many were not."""
+    second = client.services.now() // SECOND
+    if second != client.refused_in:
+        if client.refused > LINES:
+            logger.error("[%s] - %d more refusals", client.name, client.refused - LINES)
+        client.refused_in, client.refused = second, 0
+    client.refused += 1
+    return client.refused <= LINES
+
+
 def log_refusal(client: Client, error: ProtocolError) -> None:
-    """Tell the log that the client was refused something."""
+    """Tell the log that the client was refused something; of refusals by the thousand, a few."""
+    if not error.fatal and not _is_worth_a_line(client):
+        return
     cause = f" - {error.cause}" if error.cause else ""
     line = "client(%s) - %s %s%s" if error.fatal else "[%s] - %s %s%s"
     logger.error(line, client.name, error.code, str(error), cause)

@@ -54,11 +54,14 @@ class Pipeline:
     _layers: list[Layer] = attrs.field(factory=list, init=False)
     #: What waits below each layer to be decoded.
     _inputs: list[bytes] = attrs.field(factory=list, init=False)
+    #: Decoded, and more than was asked for: a layer's smallest piece may be large.
+    _rest: bytes = attrs.field(default=b"", init=False)
 
     def push(self, layer: Layer, first: bytes) -> None:
         """Add ``layer`` next to the session; ``first`` is its first input."""
         self._layers.append(layer)
-        self._inputs.append(first)
+        self._inputs.append(first + self._rest)
+        self._rest = b""
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +71,9 @@ class Pipeline:
     @property
     def has_more(self) -> bool:
         """`read` may give more without further input."""
-        return any(self._inputs) or any(layer.has_more for layer in self._layers)
+        return (
+            bool(self._rest) or any(self._inputs) or any(layer.has_more for layer in self._layers)
+        )
 
     @property
     def has_output(self) -> bool:
@@ -85,13 +90,15 @@ class Pipeline:
         self._inputs[0] = self._inputs[0] + data if self._inputs[0] else data
 
     def read(self, limit: int) -> bytes:
-        """At most about ``limit`` bytes for the session; b"" when there are none, or when the last
+        """At most ``limit`` bytes for the session; b"" when there are none, or when the last
         handshake has just been completed.
 
         Raises:
             NsqError: the input is garbled, or a handshake failed.
         """
-        return self._read(len(self._layers) - 1, limit)
+        data = self._rest or self._read(len(self._layers) - 1, limit)
+        self._rest = data[limit:]
+        return data[:limit]
 
     def _read(self, number: int, limit: int) -> bytes:
         layer = self._layers[number]

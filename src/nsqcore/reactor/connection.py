@@ -31,7 +31,7 @@ MAX_PIECES = 1024
 ENCODE_LIMIT = 64 * 1024
 
 # A connection's reads begin with this size, and grow or shrink as its session takes its time.
-FIRST_READ = 64 * 1024
+FIRST_READ = 16 * 1024
 
 
 @attrs.define(eq=False)

@@ -10,6 +10,7 @@ No connection stays for ever. One that closes is cut when its peer takes nothing
 import logging
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -38,6 +39,8 @@ BUDGET = 0.01
 
 class Rounds(Protocol):
     """What is needed of the reactor."""
+
+    watchdog: Callable[[float], None] | None
 
     def finish_tick(self) -> None:
         """End a tick at once."""
@@ -200,6 +203,7 @@ class Lifecycle:
         try:
             while self._unfinished:
                 await trio.lowlevel.checkpoint()
+                began = time.thread_time()
                 batch, self._unfinished = self._unfinished, []
                 until = time.perf_counter() + BUDGET
                 for number, connection in enumerate(batch):
@@ -212,6 +216,8 @@ class Lifecycle:
                         self.hold_back(connection)
                     self.dirty.append(connection)
                 self.rounds.finish_tick()
+                if self.rounds.watchdog is not None:
+                    self.rounds.watchdog(time.thread_time() - began)
         finally:
             self._working = False
 

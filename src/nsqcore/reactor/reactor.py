@@ -40,11 +40,11 @@ from nsqcore.reactor.ticks import Events, run_ticks
 
 logger = logging.getLogger(__name__)
 
-# Of the largest read: half of what Linux keeps for a socket by default.
-BUFFER_SIZE = 128 * 1024
+# Of the largest read: some tens of milliseconds of the costliest commands there are.
+BUFFER_SIZE = 64 * 1024
 # What each of many busy peers may still send per tick: a few hundred small messages, well under a
 # millisecond of work.
-FAIR_READ = 32 * 1024
+FAIR_READ = 16 * 1024
 # A session that takes longer than this over a read, in seconds, is read less; one that takes less
 # than a quarter of it over a full read, more.
 SLOW_READ = 0.008

@@ -468,3 +468,13 @@ class TestLocality:
         world = make_world(limits=Limits(**ours))
         talk = world.connect(identify(**theirs), b"SUB t c\n")
         assert talk.client.consumer.locality == locality
+
+
+def test_refusals_by_the_thousand_are_a_few_lines_of_the_log(world, caplog):
+    client = world.connect(b"SUB t c\n")
+    answers = client.send(b"FIN 0123456789abcdef\n" * 5000)
+    assert len(answers) == 5000
+    assert len(caplog.messages) < 50
+    world.advance(2)
+    client.send(b"FIN 0123456789abcdef\n")
+    assert "4990 more refusals" in caplog.text

@@ -1,0 +1,303 @@
+"""Nothing that a peer sends holds up the others, whatever form its connection has.
+
+Each connection is fed what is the most work for its bytes, by one that expands most where there is
+anything to expand; meanwhile another client's /ping is answered, and no round of the reactor takes
+longer than `LONGEST`. Rounds are measured in the processor's time, so that a busy machine does not
+matter.
+"""
+
+import contextlib
+import gc
+import json
+import socket
+import ssl
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import cramjam
+import pytest
+import trio
+import trustme
+from tests.nsqd.client.conftest import World
+
+from nsqcore.app import garbage
+from nsqcore.http.request import Request
+from nsqcore.http.responses import Response, text
+from nsqcore.http.router import Router
+from nsqcore.http.session import HttpSession
+from nsqcore.net.effects import Handler, Peer
+from nsqcore.net.layers import Layer
+from nsqcore.net.tls import ServerTls
+from nsqcore.reactor.listeners import open_listener
+from nsqcore.reactor.reactor import Reactor
+from nsqcore.wire.identify import Limits
+from nsqlookupd.dispatch import LookupSession
+from nsqlookupd.registry import Registry
+
+# Seconds of the processor for one round. What is asked for is that a ping is answered in 50 ms.
+LONGEST = 0.05
+MIB = 1024 * 1024
+
+
+def sized(body: bytes) -> bytes:
+    return struct.pack(">i", len(body)) + body
+
+
+def identify(**wishes: Any) -> bytes:
+    return b"IDENTIFY\n" + sized(json.dumps(wishes).encode())
+
+
+COMMANDS = {
+    "NOP": b"NOP\n",
+    "FIN that fails": b"FIN 0123456789abcdef\n",
+    "TOUCH that fails": b"TOUCH 0123456789abcdef\n",
+    "REQ that fails": b"REQ 0123456789abcdef 0\n",
+    "RDY": b"RDY 1\n",
+    "PUB": b"PUB t\n" + sized(b"x"),
+    "PUB to many": b"".join(b"PUB t%d\n" % number + sized(b"x") for number in range(50)),
+    "MPUB": b"MPUB t\n" + sized(struct.pack(">i", 1) + sized(b"x")),
+    "MPUB of many": b"MPUB t\n" + sized(struct.pack(">i", 20_000) + sized(b"x") * 20_000),
+    "DPUB": b"DPUB t 1000\n" + sized(b"x"),
+}
+REQUESTS = {
+    "ping": b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n",
+    "upgrade": b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "not found": b"GET /%41/../x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "bare lines": b"GET /ping HTTP/1.1\nHost: x\n\n",
+    "headers": b"GET /ping HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 5000 + b"\r\n",
+    "chunks": b"POST /pub HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"1\r\nx\r\n" * 50_000
+    + b"0\r\n\r\n",
+}
+REGISTRATIONS = {
+    "PING": b"PING\n",
+    "REGISTER": b"REGISTER t c\n",
+    "REGISTER of many": b"".join(b"REGISTER t%d c\n" % number for number in range(2000)),
+    "UNREGISTER": b"UNREGISTER t c\n",
+}
+
+
+@attrs.define(eq=False)
+class Site:
+    """Everything that listens, on one reactor."""
+
+    world: World
+    reactor: Reactor
+    tls: ServerTls
+    trusting: ssl.SSLContext
+    ports: dict[str, int] = attrs.field(factory=dict)
+    rounds: list[float] = attrs.field(factory=list)
+
+    def listen(
+        self, name: str, make: Callable[[Peer], Handler], layer: Callable[[], Layer] | None = None
+    ) -> None:
+        listener = open_listener("127.0.0.1:0")
+        self.ports[name] = listener.port
+        self.reactor.listen(listener, make, layer=layer)
+
+    async def connect(self, name: str) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.ports[name])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> tuple[trustme.CA, str]:
+    path = str(tmp_path_factory.mktemp("tls") / "server.pem")
+    ca = trustme.CA()
+    ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
+    return ca, path
+
+
+@pytest.fixture(autouse=True)
+def tuned():
+    """The collector as it is in a daemon; what pytest has is out of its sight."""
+    thresholds = gc.get_threshold()
+    garbage.tune()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.fixture
+async def site(nursery, tmp_path, certificate):
+    ca, path = certificate
+    world = World(tmp_path, limits=Limits(tls=True), clock=lambda: round(trio.current_time() * 1e9))
+    rounds: list[float] = []
+    world.reactor = reactor = Reactor(world.pump, watchdog=rounds.append)
+    world.tls = ServerTls(path, path)
+    world.tls.load()
+    trusting = ssl.create_default_context()
+    ca.configure_trust(trusting)
+    site = Site(world, reactor, world.tls, trusting, rounds=rounds)
+    router = Router()
+    router.add("GET", "/ping", lambda _request: text("OK"))
+    router.add("POST", "/pub", publish(world), max_body=MIB)
+    registry = Registry(inactive_after=1 << 40, tombstone_lifetime=1 << 40)
+
+    def make_http(peer: Peer) -> HttpSession:
+        return HttpSession(router, peer)
+
+    def make_lookup(peer: Peer) -> LookupSession:
+        return LookupSession(peer, registry, lambda: {}, world.time)
+
+    site.listen("tcp", lambda peer: world.session(peer.address))
+    site.listen("http", make_http)
+    site.listen("https", make_http, world.tls.layer)
+    site.listen("lookup", make_lookup)
+    await nursery.start(lambda task_status: reactor.run(task_status=task_status))
+    nursery.start_soon(world.timers.run)
+    with trio.fail_after(100):
+        yield site
+    nursery.cancel_scope.cancel()
+
+
+def publish(world: World) -> Callable[[Request], Response]:
+    def pub(request: Request) -> Response:
+        world.broker.publish("t", [request.body], world.time())
+        return text("OK")
+
+    return pub
+
+
+async def to_the_end(stream: Any) -> None:
+    """Read and forget what comes."""
+    try:
+        while await stream.receive_some(65536):
+            pass
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+
+
+async def attack(site: Site, stream: Any, data: bytes) -> None:
+    """Send ``data`` while another client asks for a ping again and again.
+
+    Every ping is answered, and no round takes long.
+    """
+    other = await site.connect("http")
+    pings = 0
+    site.rounds.clear()
+    async with trio.open_nursery() as nursery:
+        done = trio.Event()
+
+        async def send() -> None:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(data)
+            # what is sent is not taken yet
+            done.set()
+
+        nursery.start_soon(to_the_end, stream)
+        nursery.start_soon(send)
+        while pings < 10 or not done.is_set():
+            await other.send_all(REQUESTS["ping"])
+            answer = b""
+            while not answer.endswith(b"OK"):
+                answer += await other.receive_some(1000)
+            pings += 1
+        nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(other)
+    await trio.aclose_forcefully(stream)
+    assert max(site.rounds) < LONGEST
+
+
+def repeated(data: bytes, size: int) -> bytes:
+    return data * max(size // len(data), 1)
+
+
+async def encrypted(site: Site, stream: trio.SocketStream) -> trio.SSLStream:
+    inside = trio.SSLStream(stream, site.trusting, server_hostname="localhost")
+    await inside.do_handshake()
+    return inside
+
+
+@attrs.define(eq=False)
+class Packed:
+    """A stream whose bytes are compressed once, and sent as they are."""
+
+    stream: Any
+    pack: Callable[[bytes], bytes]
+
+    async def send_all(self, data: bytes) -> None:
+        await self.stream.send_all(self.pack(data))
+
+    async def receive_some(self, size: int) -> bytes:
+        return bytes(await self.stream.receive_some(size))
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self.stream)
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+PACK = {"deflate": deflated, "snappy": lambda data: bytes(cramjam.snappy.compress(data))}
+FORMS = ["plain", "tls", "deflate", "snappy", "tls snappy"]
+
+
+async def upgraded(site: Site, form: str) -> Any:
+    """A client of the V2 protocol that has upgraded as ``form`` says."""
+    stream: Any = await site.connect("tcp")
+    wishes = {"feature_negotiation": True, "tls_v1": "tls" in form}
+    compression = form.split()[-1] if form.split()[-1] in PACK else ""
+    if compression:
+        wishes[compression] = True
+    await stream.send_all(b"  V2" + identify(**wishes))
+    header = b""
+    while len(header) < 4:
+        header += await stream.receive_some(4 - len(header))
+    left = struct.unpack(">i", header)[0]
+    while left:
+        left -= len(await stream.receive_some(left))
+    if "tls" in form:
+        stream = await encrypted(site, stream)
+    if compression:
+        stream = Packed(stream, PACK[compression])
+    return stream
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_no_commands_hold_up_the_others(site, form, command):
+    stream = await upgraded(site, form)
+    size = MIB // 4 if form in ("plain", "tls") else MIB
+    await attack(site, stream, b"SUB s c\n" + repeated(COMMANDS[command], size))
+
+
+@pytest.mark.parametrize("form", ["plain", "tls snappy"])
+async def test_commands_that_cost_little_do_not_open_the_way_for_others(site, form):
+    stream = await upgraded(site, form)
+    cheap = COMMANDS["MPUB of many"] * 2
+    await attack(site, stream, b"SUB s c\n" + (cheap + COMMANDS["FIN that fails"] * 5000) * 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["http", "https"])
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_no_requests_hold_up_the_others(site, form, request_):
+    stream: Any = await site.connect(form)
+    if form == "https":
+        stream = await encrypted(site, stream)
+    await attack(site, stream, repeated(REQUESTS[request_], MIB // 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", REGISTRATIONS)
+async def test_no_registrations_hold_up_the_others(site, command):
+    stream = await site.connect("lookup")
+    who = {"broadcast_address": "h", "hostname": "h", "tcp_port": 1, "http_port": 2, "version": "1"}
+    first = b"  V1IDENTIFY\n" + sized(json.dumps(who).encode())
+    await attack(site, stream, first + repeated(REGISTRATIONS[command], MIB))
+
+
+async def test_many_who_send_much_do_not_hold_up_another(site):
+    streams = [await site.connect("tcp") for _ in range(60)]
+    for stream in streams:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+        await stream.send_all(b"  V2" + b"NOP\n" * 15_000)
+    await attack(site, streams.pop(), b"NOP\n")
+    for stream in streams:
+        await trio.aclose_forcefully(stream)
