@@ -144,7 +144,10 @@ class EndpointClient:
             try:
                 return await self._exchange(connection, origin, head, body, deadline)
             except NoAnswer as error:
-                if not error.untouched or trio.current_time() >= deadline:
+                now = trio.current_time()
+                if now < deadline:
+                    self._pool.lost(origin, now)
+                if not error.untouched or now >= deadline:
                     raise
         connection = await self._connect(origin, deadline)
         self._pool.asked(origin, connection, trio.current_time())

@@ -6,6 +6,7 @@ connections unanswered because its workers wait on those that it has answered, t
 closed, and not used again, until the waiting ones have had their turn.
 """
 
+import math
 from collections.abc import Iterator
 
 import attrs
@@ -26,9 +27,16 @@ MAX_AGE = 15.0
 # Seconds for which a new connection waits for its first answer before that means anything.
 PATIENCE = 0.25
 
+# Seconds for which no connection is used again to an endpoint that closes them without a word after
+# an answer: a request that meets with that is lost. One that has answered twice on one connection
+# is trusted.
+DISTRUST = 60.0
+
 
 @attrs.define(eq=False)
 class _Endpoint:
+    trusted: bool = False
+    distrusted_until: float = -math.inf
     idle: list[tuple[float, HttpConnection]] = attrs.field(factory=list)  # since when
     waiting: dict[HttpConnection, float] = attrs.field(factory=dict)  # new ones, since when
 
@@ -69,11 +77,22 @@ class Pool:
         """Keep a connection that is free again, or close it."""
         endpoint = self._endpoints.setdefault(origin, _Endpoint())
         endpoint.waiting.pop(connection, None)
+        endpoint.trusted |= connection.answered > 1
         good = keep and len(endpoint.idle) < MAX_IDLE and now - connection.opened < MAX_AGE
+        good = good and now >= endpoint.distrusted_until
         if good and not endpoint.give_way(now):
             endpoint.idle.append((now, connection))
         else:
             connection.close()
+
+    def lost(self, origin: Origin, now: float) -> None:
+        """Note that a connection was used again, and ended without an answer."""
+        endpoint = self._endpoints.setdefault(origin, _Endpoint())
+        if not endpoint.trusted:
+            endpoint.distrusted_until = now + DISTRUST
+            for _, connection in endpoint.idle:
+                connection.close()
+            endpoint.idle.clear()
 
     def close_old(self, now: float) -> None:
         """Close what has been idle for too long, and what its endpoint has closed."""

@@ -5,12 +5,11 @@ one is lost with the connection. So the size it refused is remembered, and what 
 published again at once: only a destination that stays away, or refuses, fails a message.
 """
 
-import re
-
 import attrs
 import trio
 
 from nsqclient import ConnectionLost, Producer, PublishError
+from nsqtools.shared.refusals import refused_limit
 
 # Seconds to wait for a destination that went away: time for a restart.
 RECONNECT_TIMEOUT = 5.0
@@ -20,8 +19,6 @@ MAX_LOSSES = 20
 
 # Seconds for which a size that was refused is not tried again: nsqd may be given another limit.
 LIMIT_LIFE = 600.0
-
-_LIMIT = re.compile(r"\d+ > (\d+)")
 
 
 @attrs.define(eq=False)
@@ -67,7 +64,7 @@ class Destination:
         return bool(self.producer.connected)
 
     def _learn(self, error: PublishError) -> None:
-        match = _LIMIT.search(str(error))
-        if error.code in ("E_BAD_MESSAGE", "E_BAD_BODY") and match is not None:
-            self._limit = int(match[1])
+        limit = refused_limit(error)
+        if limit is not None:
+            self._limit = limit
             self._limit_until = trio.current_time() + LIMIT_LIFE

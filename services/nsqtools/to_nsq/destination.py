@@ -1,7 +1,5 @@
 """An nsqd that gets every message, in commands of sizes that it takes."""
 
-import re
-
 import attrs
 import trio
 
@@ -10,6 +8,7 @@ from nsqclient import (
     Producer,
     PublishError,
 )
+from nsqtools.shared.refusals import TOO_LARGE, refused_limit
 
 # Bodies in one command, by number and by size: below what an nsqd accepts by default (5 MiB), and
 # enough that their number, not the round trip, decides the speed.
@@ -43,7 +42,7 @@ class Destination:
             try:
                 await self._publish(topic, part)
             except PublishError as error:
-                if len(part) == 1 or error.code not in ("E_BAD_MESSAGE", "E_BAD_BODY"):
+                if len(part) == 1 or error.code not in TOO_LARGE:
                     raise
                 self._learn(error)
                 if len(self._fitting(batch, start)) == len(part):
@@ -65,13 +64,13 @@ class Destination:
         return part
 
     def _learn(self, error: PublishError) -> None:
-        match = re.search(r"\d+ > (\d+)", str(error))
-        if match is None:
+        limit = refused_limit(error)
+        if limit is None:
             return
         if error.code == "E_BAD_BODY":
-            self.max_body = int(match[1])
+            self.max_body = limit
         else:
-            self.max_message = int(match[1])
+            self.max_message = limit
 
     async def _publish(self, topic: str, batch: list[bytes]) -> None:
         try:

@@ -9,6 +9,7 @@ dropped: it must never end or disturb the daemon.
 import json
 import logging
 import os
+import select
 import sys
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -42,6 +43,9 @@ _LIBRARIES = ("asyncio", "httpcore", "httpx", "quart")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 _CONTROL |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+# Milliseconds for the rest of a line where standard error is non-blocking and has no room.
+LONGEST_WAIT = 1000
 
 parse_level = choice(*LEVELS)
 
@@ -129,12 +133,22 @@ class LogStream:
 
     def write(self, text: str) -> None:
         """Write ``text``, or as much of it as can be written now."""
-        data = text.encode("utf-8", "backslashreplace")
+        data = whole = text.encode("utf-8", "backslashreplace")
         try:
             while data:
-                data = data[os.write(self.descriptor, data) :]
+                try:
+                    data = data[os.write(self.descriptor, data) :]
+                except BlockingIOError:  # the parent made it non-blocking
+                    if data is whole or not self._has_room_soon():
+                        return
         except OSError:
             pass
+
+    def _has_room_soon(self) -> bool:
+        """Wait, but not for long: half a line has been written already."""
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLOUT)
+        return bool(poll.poll(LONGEST_WAIT))
 
     def flush(self) -> None:
         """Nothing: each line is written at once."""

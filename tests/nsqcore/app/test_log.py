@@ -4,11 +4,13 @@ import json
 import logging
 import os
 import re
+import threading
 
 import attrs
 import pytest
 
 from nsqcore.app import log
+from nsqcore.app.log import LogStream
 
 
 @attrs.frozen
@@ -121,3 +123,24 @@ def test_a_wrong_format_string_disturbs_nobody(lines, capfd):
     logging.getLogger("x").info("next")
     assert len(written()) == 1
     assert capfd.readouterr().err == ""
+
+
+def test_a_line_is_whole_or_not_there_where_standard_error_is_non_blocking():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    stream = LogStream(writing)
+    lines = [f"{number:05d}" * 2000 + "\n" for number in range(20)]  # more than a pipe holds
+
+    def write() -> None:
+        for line in lines:
+            stream.write(line)
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = b""
+    while part := os.read(reading, 65536):
+        found += part
+    writer.join()
+    os.close(reading)
+    assert set(found.decode().splitlines(keepends=True)) <= set(lines)

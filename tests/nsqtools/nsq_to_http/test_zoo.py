@@ -1,14 +1,18 @@
 """A zoo of endpoints: each odd in its own way, and every message must fare as its status says."""
 
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import attrs
 import pytest
 import trio
+import trustme
 
+from nsqtools.nsq_to_http import client as client_module
 from nsqtools.nsq_to_http.client import DeliveryFailed, EndpointClient
 from nsqtools.nsq_to_http.pool import MAX_IDLE
 
@@ -20,7 +24,7 @@ OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK
 class Caller:
     """One connection of a client, as an endpoint sees it."""
 
-    stream: trio.SocketStream
+    stream: Any
     endpoint: "Endpoint"
     _buffer: bytes = b""
 
@@ -68,6 +72,8 @@ class Endpoint:
     workers: int = 1000
     bodies: list[bytes] = attrs.field(factory=list)
     open_count: int = 0
+    connections: int = 0
+    tls: ssl.SSLContext | None = None
     address: str = ""
     _free: trio.CapacityLimiter = attrs.field(init=False)
 
@@ -83,13 +89,17 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}/in"
+        return f"http{'s' if self.tls else ''}://{self.address}/in"
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.open_count += 1
+        self.connections += 1
+        given: trio.abc.Stream = stream
+        if self.tls is not None:
+            given = trio.SSLStream(stream, self.tls, server_side=True, https_compatible=True)
         try:
             async with self._free:  # a worker, bound to this connection
-                await self.behave(Caller(stream, self))
+                await self.behave(Caller(given, self))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
@@ -351,3 +361,54 @@ async def test_an_endpoint_that_answers_early_and_reads_on_gets_all_of_the_body(
     async with Endpoint(behave).listening() as endpoint, client() as http:
         await http.post(endpoint.url, body)
     assert endpoint.bodies == [body]
+
+
+async def test_an_endpoint_that_closes_without_a_word_loses_few_requests():
+    """It says nothing of closing, and does so a moment after each answer."""
+
+    async def behave(caller: Caller) -> None:
+        await caller.request()
+        await caller.say(OK)
+        await trio.sleep(0.005)
+
+    async with Endpoint(behave).listening() as endpoint, client() as http:
+        failures = await post_all(http, endpoint.url, [b"x"] * 200, workers=5)
+        assert len(failures) <= 5
+    assert len(endpoint.bodies) <= 200
+
+
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What an HTTPS endpoint has; `nsq_to_http` trusts it."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(trusting)
+    monkeypatch.setattr(client_module, "system_tls", lambda: trusting)
+    return server
+
+
+SECURE = {name: TAKEN[name] for name in ("well", "closes-without-a-word", "short-body", "drips")}
+SECURE["early"] = early(OK_CLOSE, reads_on=False)
+
+
+@pytest.mark.parametrize("name", SECURE)
+async def test_an_https_endpoint_is_as_odd_as_another(tls, name):
+    async with Endpoint(SECURE[name], tls=tls).listening() as endpoint:
+        async with client(request_timeout=1.5) as http:
+            for size in (10, 1_000_000):
+                await http.post(endpoint.url, bytes(size))
+    if name != "early":
+        assert [len(body) for body in endpoint.bodies] == [10, 1_000_000]
+    if name == "well":
+        assert endpoint.connections == 1
+
+
+async def test_an_https_endpoint_that_hangs_up_is_posted_once(tls):
+    async with Endpoint(hangs_up_after_the_request, tls=tls).listening() as endpoint:
+        async with client() as http:
+            await http.post(endpoint.url, b"good")
+            with pytest.raises(DeliveryFailed):
+                await http.post(endpoint.url, b"bad")
+    assert endpoint.bodies == [b"good", b"bad"]
