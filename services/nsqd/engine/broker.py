@@ -28,6 +28,8 @@ from nsqd.engine.topic import Topic
 GATHER = 64
 # Messages that come due or time out and are queued again in one tick: some milliseconds' work.
 EXPIRE_STEP = 5000
+# Messages that are delivered in one tick, before others have their turn.
+DELIVER_STEP = 50_000
 # How soon a backlog that the disk would not take is tried again, in ns.
 DRAIN_RETRY = 1_000_000_000
 
@@ -297,9 +299,17 @@ class Broker:
             for topic in list(self._backlogs):
                 more |= self._drain(topic, now)
         if self._dirty:
+            left = DELIVER_STEP
             dirty, self._dirty = self._dirty, {}
             for channel in dirty:
-                channel.deliver(now)
+                if left <= 0:
+                    self._dirty[channel] = None
+                    more = True
+                    continue
+                left -= channel.deliver(now, left)
+                if left <= 0:
+                    self._dirty[channel] = None  # it may have more
+                    more = True
                 if channel.consumers and channel.depth:
                     self._await_drained(channel)
         return more

@@ -142,15 +142,19 @@ class Channel:
 
     # ------------------------------------------------------------ messages out
 
-    def deliver(self, now: int) -> None:
-        """Give what is queued to the consumers that have capacity, taking turns."""
+    def deliver(self, now: int, limit: int = maxsize) -> int:
+        """Give what is queued to the consumers that have capacity, taking turns.
+
+        Ends with the round that brings it to ``limit`` messages; returns how many there were.
+        """
+        delivered = 0
         if self.paused or not self.consumers:
-            return
+            return 0
         queue, topology_aware = self.queue, self.policy.topology_aware
-        while depth := queue.depth:
+        while delivered < limit and (depth := queue.depth):
             ready = self._ready(depth)
             if not ready:
-                return
+                break
             share = max(1, min(self._batch, depth // len(ready)))
             again = topology_aware  # who is farther away may have capacity, too
             for consumer in ready:
@@ -159,7 +163,8 @@ class Channel:
                     self._unread = queue.depth > 0
                     if self._unread:
                         self.deadlines.arm(self, now + READ_RETRY)
-                    return
+                    return delivered
+                delivered += len(records)
                 self.local_counts[consumer.locality if topology_aware else 2] += len(records)
                 if consumer.sampled is not None:
                     records = self._sample(consumer.sampled, records)
@@ -168,7 +173,8 @@ class Channel:
                     self.deadlines.arm(self, now + consumer.msg_timeout)
                 again = again or len(consumer.in_flight) < consumer.ready
             if not again:
-                return
+                break
+        return delivered
 
     def _sample(self, sampled: Callable[[], bool], records: list[bytes]) -> list[bytes]:
         """Those of ``records`` that are drawn; the others are done with."""

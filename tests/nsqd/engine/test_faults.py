@@ -326,3 +326,19 @@ def test_a_plain_channel_of_an_ephemeral_topic_leaves_no_files(directory, new_br
     publish(broker, "t#ephemeral", [b"x"])
     broker.close()
     assert list(directory.iterdir()) == []
+
+
+def test_what_many_consumers_wait_for_is_delivered_in_steps(broker, new_client):
+    clients = [new_client(ready=2500).join(broker, "t", f"c{n % 10}") for n in range(40)]
+    for _ in range(10):
+        publish(broker, "t", [b"x"] * 1000)
+    publish(broker, "t", [b"x"] * 10)
+    sent = 0
+    while True:
+        more = broker.pump(0)
+        now_sent = sum(client.consumer.message_count for client in clients)
+        assert now_sent - sent <= 60_000
+        sent = now_sent
+        if not more:
+            break
+    assert sent == sum(10_010 for _ in range(10)) or sent == 40 * 2500
