@@ -18,13 +18,14 @@ WORKERS ?= 4
 # More for pytest, or for nsqctl up: make test ARGS='-k queue -x', make run ARGS='--host=0.0.0.0'
 ARGS ?=
 
-.PHONY: help run test smoke test-compose lint format types cover bench bench-compare conformance docs configuration lock clean \
+.PHONY: help run test smoke explore test-compose lint format types cover bench bench-compare conformance docs configuration lock clean \
 	distclean FORCE
 
 help:
 	@echo 'make run          a local cluster in the foreground (ARGS="--nsqd=3")'
 	@echo 'make test         every test (ARGS="-k name" for some)'
 	@echo 'make smoke        a part of them that shows whether an installation is whole (LOCK=lowest, PYTHON=python3.13)'
+	@echo 'make explore      property tests with new random examples (MINUTES=10)'
 	@echo 'make test-compose a cluster of containers, where there is a Docker engine'
 	@echo 'make lint types   style and types;  make format  puts the style right'
 	@echo 'make cover        the tests, and what they do not reach'
@@ -71,6 +72,11 @@ SMOKE := tests/test_layers.py tests/nsqadmin tests/nsqcore/app tests/nsqcore/clu
 	tests/e2e/test_cluster.py tests/deploy/test_install.py
 smoke: $(VENV)/installed-$(LOCK)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(SMOKE) $(ARGS)
+
+# Minutes of property tests with new random examples, and of random lives; stops at the first find.
+MINUTES ?= 10
+explore: $(VENV)/installed-test
+	$(BIN)/python -m tests.support.explore $(MINUTES)
 
 # Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
 # registry: on Debian as root, with debootstrap.

@@ -21,10 +21,10 @@ here = {os.environ.get("no_proxy", ""), "localhost", "127.0.0.1"} - {""}
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(sorted(here))
 
 # Property tests have no stopwatch. Their examples are the same each time, so that what fails has to
-# do with what was changed; --hypothesis-profile=explore looks for new ones.
+# do with what was changed; `make explore` looks for new ones.
 calm = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("nsq", derandomize=True, **calm)
-settings.register_profile("explore", **calm)
+settings.register_profile("explore", max_examples=500, **calm)
 settings.load_profile("nsq")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 FILES = 300
 LARGEST_FILE = 30_000  # bytes: small files are many batches of different sizes
 TOPIC, CHANNEL = "lines", "readers"
-PYNSQ = [sys.executable, str(Path(__file__).with_name("pynsq_peer.py"))]
+PYNSQ = [sys.executable, str(Path(__file__).parents[1] / "interop/pynsq_peer.py")]
 
 Batch = list[bytes]
 
@@ -107,7 +107,7 @@ async def publish_ours(batches: list[Batch], nsqds: list[Daemon]) -> None:
 async def publish_pynsq(batches: list[Batch], nsqds: list[Daemon]) -> None:
     """Publish with pynsq, to the nsqds in turn."""
     texts = json.dumps([[line.decode("latin-1") for line in batch] for batch in batches])
-    command = [*PYNSQ, "publish", TOPIC, *(nsqd.tcp for nsqd in nsqds)]
+    command = [*PYNSQ, "publish-batches", TOPIC, *(nsqd.tcp for nsqd in nsqds)]
     await trio.run_process(command, stdin=texts.encode())
 
 
@@ -122,7 +122,7 @@ async def publish(batches: list[Batch], nsqds: list[Daemon]) -> None:
 async def consumers(cluster: Cluster) -> AsyncIterator[None]:
     """Both consumers at work."""
     addresses = [one.http for one in cluster.lookupds]
-    command = [*PYNSQ, "consume", TOPIC, CHANNEL, str(cluster.pynsq_file), *addresses]
+    command = [*PYNSQ, "record", TOPIC, CHANNEL, str(cluster.pynsq_file), *addresses]
     for nsqd in cluster.nsqds:
         await trio.to_thread.run_sync(nsqd.create, TOPIC, CHANNEL)
     async with trio.open_nursery() as nursery:

@@ -2,13 +2,21 @@
 
     pynsq_peer.py publish ADDRESS TOPIC [OPTION=VALUE …] < bodies
     pynsq_peer.py consume TOPIC CHANNEL COUNT [OPTION=VALUE …]
+    pynsq_peer.py publish-batches TOPIC NSQD_TCP… < batches
+    pynsq_peer.py record TOPIC CHANNEL FILE LOOKUPD_HTTP…
 
-The options are those of `nsq.Writer` and `nsq.Reader`, as JSON.
+The options are those of `nsq.Writer` and `nsq.Reader`, as JSON. `publish-batches` takes a JSON list
+of batches of texts, sends each with one MPUB, to the nsqds in turn, and ends when all are
+acknowledged. `record` appends [id, text] of every message to FILE and ends on SIGTERM. Texts are
+latin-1.
 """
 
+import asyncio
 import json
+import signal
 import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 import nsq
@@ -73,5 +81,50 @@ def consume(topic: str, channel: str, count: str, *more: str) -> None:
     loop.start()
 
 
+async def send(writer: Any, topic: str, batch: list[bytes]) -> Any:
+    outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    writer.mpub(topic, batch, callback=lambda _, data: outcome.set_result(data))
+    return await outcome
+
+
+async def publish_batches(topic: str, *addresses: str) -> None:
+    batches = [[text.encode("latin-1") for text in batch] for batch in json.load(sys.stdin)]
+    writers = [nsq.Writer([address]) for address in addresses]
+    for writer in writers:
+        while not writer.conns:  # noqa: ASYNC110 - pynsq tells nobody that it is connected
+            await asyncio.sleep(0.01)
+    for number, batch in enumerate(batches):
+        outcome = await send(writers[number % len(writers)], topic, batch)
+        if outcome != b"OK":
+            sys.exit(f"publishing failed: {outcome!r}")
+
+
+async def record(topic: str, channel: str, path: str, *lookupds: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    with Path(path).open("a", buffering=1) as file:  # noqa: ASYNC230 - before anything arrives
+
+        def handle(message: Any) -> bool:
+            file.write(json.dumps([message.id.decode(), message.body.decode("latin-1")]) + "\n")
+            return True
+
+        nsq.Reader(
+            topic,
+            channel,
+            handle,
+            lookupd_http_addresses=list(lookupds),
+            lookupd_poll_interval=1,
+            lookupd_poll_jitter=0.0,
+            max_in_flight=200,
+            max_tries=100,
+        )
+        await stop.wait()
+
+
 if __name__ == "__main__":
-    {"publish": publish, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    command, arguments = sys.argv[1], sys.argv[2:]
+    if command in ("publish-batches", "record"):
+        run = publish_batches if command == "publish-batches" else record
+        asyncio.run(run(*arguments))
+    else:
+        {"publish": publish, "consume": consume}[command](*arguments)

@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 from tests.e2e.daemons import Daemon
 from tests.nsqclient.backends import on_both
-from tests.nsqclient.test_upgrades import certificates
+from tests.nsqclient.connection.test_upgrades import certificates
 
 from nsqclient import open_consumer, open_producer
 

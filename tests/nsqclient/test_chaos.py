@@ -5,6 +5,7 @@ import random
 import anyio
 import pytest
 from tests.nsqclient.backends import virtual_time
+from tests.support.seeds import seeds
 
 from nsqclient import ConnectionLost, Hooks, Message, State, open_consumer, open_producer
 from nsqd.testing import Nsqd, open_nsqd
@@ -87,7 +88,7 @@ async def consume(nsqd: Nsqd, fate: random.Random, hooks: Hooks) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12))
 @virtual_time
 async def test_every_message_is_handled_whatever_happens(seed: int):
     fate = random.Random(seed)

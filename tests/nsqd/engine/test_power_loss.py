@@ -12,6 +12,7 @@ from attrs import define, field
 from tests.nsqd.broker import open_broker, publish
 from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
+from tests.support.seeds import seeds
 
 from nsqd.engine.broker import Broker
 from nsqd.storage.filesystem import SYSTEM, FileSystem
@@ -170,7 +171,7 @@ class Life:
         self.job_runs = False
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(8))
 def test_what_was_synced_outlives_a_loss_of_power(seed, directory, tmp_path):
     life = Life(directory, tmp_path / "images", random.Random(seed))
     life.images.mkdir()
