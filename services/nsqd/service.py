@@ -81,8 +81,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
         raise OptionsError(f"failed to instantiate nsqd - {error}") from error
     with lock_directory(settings.store.path):
         store = open_store(settings.store)
-        broker = open_broker(settings, store)
         policies = open_policies(settings)
+        broker = open_broker(settings, store, policies.policies)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         if full := metadata.save_at_start():
             broker.health.failed(full)
@@ -96,7 +96,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
                 await assemble(settings, process, *parts).serve()
 
 
-def open_broker(settings: NsqdSettings, store: DiskStore) -> Broker:
+def open_broker(settings: NsqdSettings, store: DiskStore, policies: Policies) -> Broker:
     """The broker with the topics and channels that are on disk. Raises OptionsError, OSError."""
     broker = Broker(
         settings.engine,
@@ -105,6 +105,7 @@ def open_broker(settings: NsqdSettings, store: DiskStore) -> Broker:
         bool(settings.lookup.addresses),
         settings.latency,
         ids_after=store.files.newest(),
+        policies=policies,
     )
     try:
         restore(broker, load(settings.store.path))

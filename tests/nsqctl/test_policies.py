@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from tests.fakes.fake_http import fake_server
+from tests.nsqctl.program import Pair, nsqctl
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
@@ -162,3 +163,16 @@ async def test_a_value_without_a_key_is_a_wrong_command_line(capsys):
     async with cluster(Nsqd()) as found:
         assert await policy(found, "set", "orders", "orders*", "max_depth") == 2
     assert "'max_depth' is not KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_real_nsqds_keep_to_a_policy_that_was_set_for_all(pair: Pair):
+    nsqctl("policy", "set", "orders", "orders*", "max_depth=3", pair.option)
+    for nsqd in pair.nsqds:
+        effective = nsqd.get("/policy/effective?topic=orders&channel=kitchen")["values"]
+        assert effective["max_depth"] == {"value": 3, "policy": "orders", "kind": "policy"}
+    out, _ = nsqctl("policy", "set", "orders", "orders*", "max_dept=3", pair.option, status=1)
+    assert "failures above" in out
+    assert [
+        row.split()[3] for row in nsqctl("policy", "list", pair.option)[0].splitlines()[1:]
+    ] == ["max_depth=3"]

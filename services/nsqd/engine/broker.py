@@ -5,7 +5,7 @@ timers do their part and leave the delivery to the next ``pump``, which the end 
 once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -15,13 +15,14 @@ from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.speedups import make_records
 from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines
-from nsqd.engine.errors import Exiting
+from nsqd.engine.errors import TOPIC_FULL, Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_header
 from nsqd.engine.policy import Policy
 from nsqd.engine.queue import Done, Loss, Storage
 from nsqd.engine.topic import Topic
+from nsqd.policies.policies import Policies
 
 # Publishes to one topic are gathered until they are this many messages or the tick ends: few
 # messages are cheaper together, and many have nothing to gain.
@@ -49,10 +50,18 @@ class EngineSettings:
 
 @frozen
 class Gathered:
-    """What clients publish to one topic within a tick."""
+    """What clients publish to one topic within a tick; ``counts`` are the messages of each."""
 
     bodies: list[bytes]
     done: list[Done]
+    counts: list[int]
+
+    def apart(self) -> "Iterator[Gathered]":
+        """What each of them publishes."""
+        start = 0
+        for done, count in zip(self.done, self.counts, strict=True):
+            yield Gathered(self.bodies[start : start + count], [done], [count])
+            start += count
 
 
 @define(eq=False)
@@ -72,6 +81,7 @@ class Broker:
     make_latency: Callable[[], LatencyWindow] | None = None
 
     ids_after: int = field(default=0, kw_only=True)
+    policies: Policies = field(factory=Policies, kw_only=True)
     topics: dict[str, Topic] = Factory(dict)
     deadlines: Deadlines = Factory(Deadlines)
     health: Health = Factory(Health)
@@ -86,6 +96,7 @@ class Broker:
 
     def __attrs_post_init__(self) -> None:
         self._ids = MessageIds(self.settings.node_id, self.ids_after)
+        self.policies.on_change(self.apply_policies)
 
     @property
     def refusal(self) -> str:
@@ -152,7 +163,15 @@ class Broker:
 
     def policy(self, topic: str, channel: str = "") -> Policy:
         """The rules for ``topic``, or for a channel of it."""
-        return self.settings.policy
+        rules, found = self.settings.policy, self.policies.effective(topic, channel or None)
+        if not found.values:
+            return rules
+        return Policy(
+            mem_queue_size=found.get("mem_queue_size", rules.mem_queue_size),
+            max_consumers=found.get("max_channel_consumers", rules.max_consumers),
+            max_depth=found.get("max_depth", rules.max_depth),
+            topology_aware=rules.topology_aware,
+        )
 
     def apply_policies(self) -> None:
         """Have all topics and channels follow the rules as they are now."""
@@ -233,10 +252,11 @@ class Broker:
             return
         gathered = self._gathered.get(topic)
         if gathered is None:
-            gathered = self._gathered[topic] = Gathered([*bodies], [done])
+            gathered = self._gathered[topic] = Gathered([*bodies], [done], [len(bodies)])
         else:
             gathered.bodies.extend(bodies)
             gathered.done.append(done)
+            gathered.counts.append(len(bodies))
         if len(gathered.bodies) >= GATHER:
             self._store(topic, self._gathered.pop(topic), now)
 
@@ -249,7 +269,15 @@ class Broker:
     def _store(self, topic: str, publish: Gathered, now: int) -> None:
         failure = None
         try:
-            self._put(topic, publish.bodies, now)
+            owner = self.topics.get(topic) or self.create_topic(topic)
+            if owner.takes(len(publish.bodies)):
+                self._put(owner, publish.bodies, now)
+            elif len(publish.done) == 1:
+                failure = TOPIC_FULL
+            else:  # some of them may fit
+                for one in publish.apart():
+                    self._store(topic, one, now)
+                return
         except OSError as error:
             self.health.failed(error)
             failure = str(error)
@@ -260,8 +288,7 @@ class Broker:
         for done in publish.done:
             done(failure)
 
-    def _put(self, topic: str, bodies: list[bytes], now: int) -> None:
-        owner = self.topics.get(topic) or self.create_topic(topic)
+    def _put(self, owner: Topic, bodies: list[bytes], now: int) -> None:
         records = self._make_records(bodies, now)
         on_disk = owner.on_disk if self.health.error else None
         if owner.put(records, sum(map(len, bodies))):
@@ -272,6 +299,8 @@ class Broker:
     def _defer(self, topic: str, bodies: list[bytes], delay: int, now: int) -> str | None:
         try:
             owner = self.topics.get(topic) or self.create_topic(topic)
+            if not owner.takes(len(bodies)):
+                return TOPIC_FULL
             owner.defer(self._make_records(bodies, now), sum(map(len, bodies)), delay, now)
         except OSError as error:
             self.health.failed(error)

@@ -2,6 +2,9 @@
 
 from nsqcore.errors import NsqError
 
+# Why a publish is refused where a policy bounds the topic, or a channel of it.
+TOPIC_FULL = "topic full"
+
 
 class NotInFlight(NsqError):
     """No consumer of the channel holds the message."""

@@ -10,9 +10,11 @@ class Policy:
     Args:
         mem_queue_size: how many messages its queue keeps in memory.
         max_consumers: how many consumers a channel may have; 0: any number.
+        max_depth: how many messages may be queued; publishers are refused beyond. 0: any number.
         topology_aware: consumers nearby are served first, and deliveries counted by distance.
     """
 
     mem_queue_size: int = 10_000
     max_consumers: int = 0
+    max_depth: int = 0
     topology_aware: bool = False

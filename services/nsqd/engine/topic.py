@@ -83,6 +83,17 @@ class Topic:
 
     # ------------------------------------------------------------ messages
 
+    def takes(self, count: int) -> bool:
+        """Whether ``count`` more messages stay within what the policies allow."""
+        if not self.flowing or self.depth:  # they would wait here
+            own = self.policy.max_depth
+            return not own or self.depth + count <= own
+        for channel in self.channels.values():
+            limit = channel.policy.max_depth
+            if limit and channel.depth + count > limit:
+                return False
+        return True
+
     def put(self, records: list[bytes], size: int) -> bool:
         """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
 

@@ -17,7 +17,7 @@ Read = Callable[[object], Any]
 
 # Keys that some part of nsqd acts on. A key that nobody acts on is refused: a promise that is not
 # kept is worse than none. Whoever implements one adds it here.
-SUPPORTED: frozenset[str] = frozenset()
+SUPPORTED = frozenset({"max_channel_consumers", "max_depth", "mem_queue_size", "overflow"})
 
 _DAY = 24 * 3600 * SECOND
 _LONGEST = 3650 * _DAY
@@ -98,7 +98,9 @@ _ALL = (
     Key("message_ttl", _duration, ordered=True),
     Key("max_depth", _whole(1, 2**63 - 1), ordered=True),
     Key("max_bytes", _size, ordered=True),
-    Key("overflow", _one_of("reject", "drop-head")),
+    Key("overflow", _one_of("reject")),
+    Key("mem_queue_size", _whole(0, 2**31 - 1), ordered=True),
+    Key("max_channel_consumers", _whole(1, 2**31 - 1), of_topics=False, ordered=True),
     Key("retention_age", _duration, of_channels=False, ordered=True),
     Key("retention_bytes", _size, of_channels=False, ordered=True),
     Key("dedupe_window", _duration, of_channels=False, ordered=True),

@@ -25,8 +25,6 @@ from nsqd.live_config import live_config
 from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.options import NsqdOptions
-from nsqd.policies.keys import KEYS
-from nsqd.policies.policies import Policies
 from nsqd.policy_store import PolicyStore
 from nsqd.settings import nsqd_settings
 from nsqd.storage.store import DiskStore
@@ -178,7 +176,7 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
             loop_lag=lambda: lag.seconds,
             checks=Readiness(broker, lag, drain, registrar).checks,
             gc_watch=GcWatch(),
-            policies=PolicyStore(Policies(supported=KEYS), str(tmp_path), settings.policy_file),
+            policies=PolicyStore(broker.policies, str(tmp_path), settings.policy_file),
         )
         return Nsqd(broker, api, time, registrar, drain, lag, sessions)
 

@@ -14,7 +14,7 @@ from nsqcore.http.responses import OK, HttpError
 from nsqcore.http.router import Answer, Router
 from nsqcore.units import MS
 from nsqcore.wire.speedups import split_bodies
-from nsqd.engine.errors import Exiting
+from nsqd.engine.errors import TOPIC_FULL, Exiting
 from nsqd.http.actions.arguments import boolean, new_topic_name
 from nsqd.http.context import NsqdApi
 
@@ -82,6 +82,8 @@ def _create_topic(api: NsqdApi, topic: str) -> None:
 
 
 def _refusal(topic: str, failure: str) -> HttpError:
+    if failure == TOPIC_FULL:
+        return HttpError(429, "TOPIC_FULL")
     logger.error("http: failed to publish to topic(%s) - %s", topic, failure)
     return HttpError(503, "EXITING")
 

@@ -87,3 +87,15 @@ async def test_a_disk_that_takes_nothing_is_an_error_and_no_policy(make_nsqd, ca
     assert answer.refusal == (500, "INTERNAL_ERROR")
     assert "failed to keep it" in caplog.text
     assert (await nsqd.get("/policy/list")).json == {"policies": []}
+
+
+async def test_a_full_topic_answers_429_until_it_is_bounded_no_more(make_nsqd):
+    nsqd = make_nsqd()
+    await nsqd.put("/policy/set?name=orders", body(definition={"max_depth": 1}))
+    assert (await nsqd.post("/pub?topic=orders", b"x")).status == 200
+    assert (await nsqd.post("/pub?topic=orders", b"x")).refusal == (429, "TOPIC_FULL")
+    assert (await nsqd.post("/mpub?topic=orders", b"x\ny")).refusal == (429, "TOPIC_FULL")
+    assert (await nsqd.post("/pub?topic=orders&defer=5", b"x")).refusal == (429, "TOPIC_FULL")
+    assert (await nsqd.post("/pub?topic=other", b"x")).status == 200
+    await nsqd.post("/policy/delete?name=orders")
+    assert (await nsqd.post("/pub?topic=orders", b"x")).status == 200
