@@ -3,14 +3,13 @@
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from nsqcore.app.pipes import end_by_broken_pipe
-from nsqcore.app.startup import fill_closed_descriptors
+from nsqcore.app.startup import fill_closed_descriptors, ignore_unused_signals
 from nsqcore.app.streams import wait_where_output_is_non_blocking
 from nsqcore.app.version import short_version_line
 from nsqctl.options import (
@@ -34,6 +33,8 @@ Commands = Any  # argparse's own class for this is private
 def main(arguments: list[str] | None = None) -> int:
     """The exit status of one ``nsqctl`` command."""
     fill_closed_descriptors()
+    if threading.current_thread() is threading.main_thread():
+        ignore_unused_signals("SIGUSR1")
     wait_where_output_is_non_blocking()
     if sys.stdout is None:  # closed by whoever started us: nobody wants to see it
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
             given.lookupd_http_address = default_lookupds()
         except argparse.ArgumentTypeError as error:
             parser.error(f"{LOOKUPD_VARIABLE}: {error}")
+    import trio  # half of the start-up, for which neither --help nor a mistyped option waits
+
     try:
         status: int = trio.run(given.command, given)
         sys.stdout.flush()

@@ -1,6 +1,8 @@
 """What the command line of nsqctl takes and refuses, and what it says of it."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 from tests.nsqctl.program import nsqctl
@@ -86,3 +88,11 @@ def test_who_does_not_answer_is_named_in_a_line(command: str):
     err = nsqctl(*command.split(), option, status=1)[1]
     assert NOBODY in err
     assert len([line for line in err.splitlines() if line.startswith("nsqctl: ")]) >= 1
+
+
+@pytest.mark.slow
+def test_help_and_mistakes_do_not_wait_for_what_only_commands_need():
+    """Fault 40."""
+    code = "import sys, nsqctl.__main__ as m; m.make_parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert not {b"trio", b"httpx", b"rich"} & set(loaded.split())

@@ -106,6 +106,16 @@ def test_the_end_of_the_terminal_does_not_end_a_cluster_under_nohup(cluster: Up)
     assert cluster.stop() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGIO])
+def test_a_signal_that_means_nothing_does_not_end_the_cluster(cluster: Up, number: signal.Signals):
+    """Fault 6."""
+    cluster.start(*SMALL)
+    assert cluster.process is not None
+    cluster.process.send_signal(number)
+    publish(cluster, "still", b"here")
+    assert cluster.stop() == 0
+
+
 def test_a_member_that_dies_ends_the_cluster_and_is_named(cluster: Up):
     cluster.start("--nsqd=2", "--no-admin")
     publish(cluster, "kept", b"1", b"2")

@@ -37,7 +37,15 @@ def begin() -> None:
         if number not in _handled and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _note)
             _handled.append(number)
-    for name in _UNUSED:
+    ignore_unused_signals()
+
+
+def ignore_unused_signals(*more: str) -> None:
+    """Ignore signals that would end a program which has no use for them; ``more`` by their names.
+
+    Of use where `begin` is not called: by programs that leave Ctrl-C to Python.
+    """
+    for name in (*_UNUSED, *more):
         unused = getattr(signal, name, None)
         if unused is not None and signal.getsignal(unused) is signal.SIG_DFL:
             signal.signal(unused, _ignore)
