@@ -8,6 +8,9 @@ outside the ``async with`` that opened it.
 an nsqd inside the test's process.
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from nsqclient.consuming.batches import Batch
 from nsqclient.consuming.consumer import Consumer, ConsumerStats
 from nsqclient.consuming.max_attempts import archive, dead_letter, drop
@@ -59,3 +62,10 @@ __all__ = [
     "open_consumer",
     "open_producer",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`nsqclient.sync` and `nsqclient.testing`, loaded when they are first asked for."""
+    if name in ("sync", "testing"):
+        return import_module(f"nsqclient.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

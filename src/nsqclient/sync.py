@@ -1,6 +1,8 @@
 """The client for programs without an event loop.
 
 ```python
+import nsqclient.sync
+
 with nsqclient.sync.open_producer("127.0.0.1:4150") as producer:
     producer.publish("orders", b"one", timeout=5)
 
@@ -19,179 +21,88 @@ several threads, but not by a forked process, which has no event loop in it: ope
 another there.
 """
 
-import os
+import inspect
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from typing import ParamSpec, Self, TypeVar
 
 import anyio
-import anyio.to_thread
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 import nsqclient
+from nsqclient.blocking.loop import Blocking, LoopThread
+from nsqclient.blocking.messages import Batch, Message
+from nsqclient.core.arguments import Duration, function, number_of_seconds, seconds, whole
 from nsqclient.core.errors import Closed
-from nsqclient.messages.message import State, conclude
+from nsqclient.messages.message import State
 from nsqclient.publishing.bodies import Body
 
-# Messages fetched from the loop's thread in one go: each trip there costs a tenth of a millisecond.
+__all__ = ["Batch", "Consumer", "Message", "Producer", "open_consumer", "open_producer"]
+
+log = logging.getLogger("nsqclient")
+
+# Messages fetched from the loop's thread in one go, at most: each trip there costs a tenth of a
+# millisecond. A program that takes longer for each gets them one by one.
 FETCH = 64
+QUICK = 0.05
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@define(eq=False)
-class _Loop:
-    """The event loop in its thread, for calls from others. ``closed`` once the block has ended."""
-
-    _portal: BlockingPortal
-    closed: bool = False
-    _process: int = Factory(os.getpid)
-
-    def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """What ``function`` returns there. An interrupt here cancels it."""
-        future = self._start(function)
-        try:
-            return future.result()
-        finally:
-            if not future.done():
-                future.cancel()
-
-    def do(self, function: Callable[[], T]) -> T:
-        """What ``function``, which does not wait, returns there."""
-
-        async def done() -> T:
-            return function()
-
-        return self.call(done)
-
-    def conclude(
-        self, message: nsqclient.Message, error: BaseException | None, delay: float | None
-    ) -> None:
-        """Give ``message`` its answer, soon; at the end of the block it was given back."""
-
-        async def answer() -> None:
-            conclude(message, error, delay)
-
-        if not self.closed:
-            self._start(answer)
-
-    def _start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
-        if os.getpid() != self._process:
-            raise RuntimeError("it was opened before the fork: open another in this process")
-        if self.closed:
-            raise Closed("its block has ended")
-        return self._portal.start_task_soon(function)
-
-
-@frozen(eq=False, repr=False)
-class Message:
-    """A message, open until it is finished or requeued (see `nsqclient.Message`)."""
-
-    _loop: _Loop
-    _message: nsqclient.Message
-
-    def __repr__(self) -> str:
-        return repr(self._message)
-
-    @property
-    def id(self) -> str:
-        """Its id: 16 hex digits, the same at every delivery."""
-        return self._message.id
-
-    @property
-    def body(self) -> bytes:
-        """The bytes that were published."""
-        return self._message.body
-
-    @property
-    def timestamp(self) -> int:
-        """When it was published: nanoseconds since 1970, by nsqd's clock."""
-        return self._message.timestamp
-
-    @property
-    def attempts(self) -> int:
-        """How often it was delivered, this time included."""
-        return self._message.attempts
-
-    @property
-    def topic(self) -> str:
-        """The topic it was published to."""
-        return self._message.topic
-
-    @property
-    def nsqd(self) -> str:
-        """The address of the nsqd it came from."""
-        return self._message.nsqd
-
-    def json(self) -> Any:
-        """The body, decoded from JSON; raises ValueError if it is none."""
-        return self._message.json()
-
-    def finish(self) -> None:
-        """Tell nsqd that the message is done."""
-        self._loop.do(self._message.finish_nowait)
-
-    def requeue(self, delay: float | None = None, *, backoff: bool = True) -> None:
-        """Give the message back, to be delivered again after ``delay`` seconds."""
-        self._loop.do(lambda: self._message.requeue_nowait(delay, backoff=backoff))
-
-    def touch(self) -> None:
-        """Start the timeout anew."""
-        self._loop.call(self._message.touch)
-
-    @contextmanager
-    def process(
-        self, *, requeue_delay: float | None = None, auto_touch: bool = True
-    ) -> Iterator[Self]:
-        """A context that answers: FIN if its block succeeds, REQ if it raises."""
-        raised: BaseException | None = None
-        self._message.auto_touch = auto_touch
-        try:
-            yield self
-        except BaseException as error:
-            raised = error
-            raise
-        finally:
-            self._loop.conclude(self._message, raised, requeue_delay)
 
 
 @define(eq=False, repr=False)
 class Producer:
     """Publishes to a set of nsqds. Made by `open_producer`."""
 
-    _loop: _Loop
+    _loop: LoopThread
     _producer: nsqclient.Producer
 
     def __repr__(self) -> str:
         return repr(self._producer)
 
     def publish(
-        self, topic: str, body: Body, *, defer: float | None = None, timeout: float | None = None
+        self,
+        topic: str,
+        body: Body,
+        *,
+        defer: Duration | None = None,
+        timeout: Duration | None = None,
     ) -> None:
         """Publish one message; returns when nsqd has it. After a timeout it may or may not have."""
+        limit = _limit(timeout)
 
         async def publish() -> None:
-            with anyio.fail_after(timeout):
+            with anyio.fail_after(limit):
                 await self._producer.publish(topic, body, defer=defer)
 
         self._loop.call(publish)
 
     def publish_many(
-        self, topic: str, bodies: Sequence[Body], *, timeout: float | None = None
+        self, topic: str, bodies: Sequence[Body], *, timeout: Duration | None = None
     ) -> None:
         """Publish all of ``bodies`` or none; returns when nsqd has them."""
+        limit = _limit(timeout)
 
         async def publish() -> None:
-            with anyio.fail_after(timeout):
+            with anyio.fail_after(limit):
                 await self._producer.publish_many(topic, bodies)
 
         self._loop.call(publish)
+
+    def wait_until_connected(self, timeout: Duration | None = None) -> None:
+        """Return when at least one nsqd is connected. Raises TimeoutError."""
+        limit = _limit(timeout)
+
+        async def wait() -> None:
+            with anyio.fail_after(limit):
+                await self._producer.wait_until_connected()
+
+        self._loop.call(wait)
 
     def _close(self) -> None:
         """Nothing is left to do when the block ends."""
@@ -201,11 +112,13 @@ class Producer:
 class Consumer:
     """Messages of a channel: iterate over it, or `run` a handler. Made by `open_consumer`."""
 
-    _loop: _Loop
+    _loop: LoopThread
     _consumer: nsqclient.Consumer
     _fetched: deque[nsqclient.Message] = Factory(deque)
-    _stopped: bool = False
     _turn: threading.Lock = Factory(threading.Lock)
+    _size: int = 1
+    _fetched_at: float = 0.0
+    _stopped: bool = False
 
     def __repr__(self) -> str:
         return repr(self._consumer)
@@ -220,48 +133,110 @@ class Consumer:
             raise StopIteration
         return message
 
-    def get(self, timeout: float | None = None) -> Message | None:
+    def get(self, timeout: Duration | None = None) -> Message | None:
         """The next message; None once the consumer is stopped. Raises TimeoutError."""
-        return self._next(timeout)
+        return self._next(_limit(timeout))
 
     def run(
         self,
         handler: Callable[[Message], object],
         *,
         concurrency: int = 1,
-        requeue_delay: float | None = None,
+        requeue_delay: Duration | None = None,
         auto_touch: bool = True,
     ) -> None:
         """Call ``handler`` with each message, in up to ``concurrency`` threads at a time.
 
-        Finishes the message when the handler returns, requeues it when it
-        raises. Returns when the consumer is stopped.
+        Finishes the message when the handler returns, requeues it when it raises. Returns when
+        the consumer is stopped. Interrupted, it stops the consumer and does not wait for
+        handlers; the end of the ``with`` does, for ``drain_timeout``.
         """
-        limiter: list[anyio.CapacityLimiter] = []
+        function(handler, "handler")
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("handler is a plain function here, not an async one")
+        whole(concurrency, "concurrency", lowest=1)
+        delay = None if requeue_delay is None else seconds(requeue_delay, "requeue_delay")
+        over = threading.Semaphore(0)
+        fatal: list[BaseException] = []
 
-        async def handle(message: nsqclient.Message) -> None:
-            received = Message(self._loop, message)
-            await anyio.to_thread.run_sync(handler, received, limiter=limiter[0])
+        def work() -> None:
+            try:
+                while not fatal and (message := self._next(None)) is not None:
+                    try:
+                        with message.process(requeue_delay=delay, auto_touch=auto_touch):
+                            handler(message)
+                    except Exception:
+                        log.exception("message(%s): handler failed, requeueing it", message.id)
+            except BaseException as error:
+                fatal.append(error)
+                if not self._stopped:
+                    self.stop()
+            finally:
+                over.release()
 
-        async def run() -> None:
-            limiter.append(anyio.CapacityLimiter(concurrency))
-            await self._consumer.run(
-                handle, concurrency=concurrency, requeue_delay=requeue_delay, auto_touch=auto_touch
-            )
+        for _ in range(concurrency):
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            for _ in range(concurrency):
+                over.acquire()
+        except BaseException:
+            self.stop()
+            raise
+        if fatal:
+            raise fatal[0]
 
-        self._loop.call(run)
+    def batches(self, *, max_size: int = 100, max_wait: Duration = 1.0) -> Iterator[Batch]:
+        """Batches of up to ``max_size`` messages (see `nsqclient.Consumer.batches`)."""
+        batches = self._loop.do(
+            lambda: self._consumer.batches(max_size=max_size, max_wait=max_wait)
+        )
+        return self._batches(batches.__anext__)
+
+    def wait_until_connected(self, timeout: Duration | None = None) -> None:
+        """Return when an nsqd has confirmed a subscription. Raises TimeoutError."""
+        limit = _limit(timeout)
+
+        async def wait() -> None:
+            with anyio.fail_after(limit):
+                await self._consumer.wait_until_connected()
+
+        self._loop.call(wait)
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many messages may be on their way or in hand. May be set; 0 takes none for now."""
+        return self._consumer.max_in_flight
+
+    @max_in_flight.setter
+    def max_in_flight(self, count: int) -> None:
+        self._loop.do(partial(setattr, self._consumer, "max_in_flight", count))
 
     def stop(self) -> None:
         """Take no more messages; iterations and runs end. For signal handlers, too.
 
         What was fetched and not handed out is given back.
         """
+        if self._loop.closed:
+            raise Closed("its block has ended")
         self._stopped = True
         self._consumer.stop()
+        self._loop.post(self._give_back)
 
     def stats(self) -> nsqclient.ConsumerStats:
         """What happened so far."""
         return self._loop.do(self._consumer.stats)
+
+    def _batches(self, take: Callable[[], "object"]) -> Iterator[Batch]:
+        async def next_batch() -> nsqclient.Batch | None:
+            try:
+                batch: nsqclient.Batch = await take()  # type: ignore[misc]
+            except StopAsyncIteration:
+                return None
+            return batch
+
+        while (batch := self._loop.call(next_batch)) is not None:
+            messages = [Message(self._loop, message) for message in batch.messages]
+            yield Batch(self._loop, batch, messages)
 
     def _next(self, timeout: float | None) -> Message | None:
         until = None if timeout is None else time.monotonic() + timeout
@@ -271,12 +246,13 @@ class Consumer:
         try:
             while True:
                 while self._fetched and not self._stopped:
-                    message = self._fetched.popleft()
+                    try:
+                        message = self._fetched.popleft()
+                    except IndexError:
+                        break  # the consumer was stopped just now
                     if message.state is State.OPEN:
+                        message.waiting = message.auto_touch = False
                         return Message(self._loop, message)
-                if self._stopped:
-                    self._give_back()
-                    return None
                 if not self._fetch(None if until is None else until - time.monotonic()):
                     return None
         finally:
@@ -284,62 +260,65 @@ class Consumer:
 
     def _fetch(self, limit: float | None) -> bool:
         """Fetch messages; returns False if there will be none."""
+        quick = time.monotonic() - self._fetched_at < QUICK
+        self._size = min(FETCH, self._size * 2) if quick else max(1, self._size // 2)
 
         async def fetch() -> bool:
             with anyio.fail_after(limit):
-                messages = await self._consumer.take_many(FETCH)
+                messages = await self._consumer.take_many(self._size)
+                for message in messages:
+                    message.waiting = message.auto_touch = True  # nobody has it yet
                 # Put where it is found again, should this thread be interrupted.
                 self._fetched.extend(messages)
             return bool(messages)
 
-        return self._loop.call(fetch)
+        found = self._loop.call(fetch)
+        self._fetched_at = time.monotonic()
+        return found
 
     def _close(self) -> None:
         """Give back what was fetched and not handed out."""
+        self._stopped = True
         self._consumer.stop()
-        self._give_back()
+        self._loop.do(self._loop.run_posted)
+        self._loop.do(self._give_back)
 
     def _give_back(self) -> None:
-        def give_back() -> None:
-            while self._fetched:
-                message = self._fetched.pop()
-                message.waiting = True  # nobody has tried it
-                message.holder.give_back([message])
-
-        self._loop.do(give_back)
+        while self._fetched:
+            message = self._fetched.pop()
+            message.auto_touch = False
+            message.holder.give_back([message])
 
 
-class _Facade(Protocol):
-    def _close(self) -> None: ...
-
-
-F = TypeVar("F", bound=_Facade)
+def _limit(timeout: Duration | None) -> float | None:
+    return None if timeout is None else number_of_seconds(timeout, "timeout")
 
 
 def _blocking(
-    opener: Callable[P, AbstractAsyncContextManager[T]], facade: Callable[[_Loop, T], F]
-) -> Callable[P, AbstractContextManager[F]]:
+    opener: Callable[P, AbstractAsyncContextManager[T]],
+    facade: Callable[[LoopThread, T], "F"],
+    kind: type,
+) -> Callable[P, AbstractContextManager["F"]]:
     """``opener`` as a plain context manager, with the same arguments."""
 
-    @contextmanager
-    def open_blocking(*args: P.args, **kwargs: P.kwargs) -> Iterator[F]:
-        with start_blocking_portal("asyncio") as portal:
-            loop = _Loop(portal)
-            try:
-                with portal.wrap_async_context_manager(opener(*args, **kwargs)) as opened:
-                    blocking = facade(loop, opened)
-                    try:
-                        yield blocking
-                    finally:
-                        blocking._close()
-            finally:
-                loop.closed = True
+    def open_blocking(*args: P.args, **kwargs: P.kwargs) -> AbstractContextManager["F"]:
+        return Blocking(lambda: opener(*args, **kwargs), facade, _close)  # type: ignore[arg-type]
 
+    open_blocking.__name__ = open_blocking.__qualname__ = getattr(opener, "__name__", "open")
+    open_blocking.__doc__ = opener.__doc__
+    signature = inspect.signature(opener)
+    open_blocking.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        return_annotation=AbstractContextManager[kind]  # type: ignore[valid-type]
+    )
     return open_blocking
 
 
-open_producer = _blocking(nsqclient.open_producer, Producer)
-"""A producer for as long as the ``with`` lasts; takes what `nsqclient.open_producer` takes."""
+F = TypeVar("F", Producer, Consumer)
 
-open_consumer = _blocking(nsqclient.open_consumer, Consumer)
-"""A consumer for as long as the ``with`` lasts; takes what `nsqclient.open_consumer` takes."""
+
+def _close(facade: Producer | Consumer) -> None:
+    facade._close()
+
+
+open_producer = _blocking(nsqclient.open_producer, Producer, Producer)
+open_consumer = _blocking(nsqclient.open_consumer, Consumer, Consumer)

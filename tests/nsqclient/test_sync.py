@@ -1,9 +1,12 @@
+import inspect
 import os
 import signal
+import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
@@ -176,3 +179,119 @@ def test_forked_process_is_told_to_open_its_own(daemon: Daemons):
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         producer.publish("orders", b"z")
+
+
+def test_forked_child_that_leaves_the_block_does_not_hang(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    child = 0
+    try:
+        with open_producer(nsqd.tcp) as producer:
+            producer.publish("orders", b"x")
+            child = os.fork()
+            if not child:
+                signal.alarm(int(PATIENCE))  # ends it if it hangs
+                sys.exit(3)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+            producer.publish("orders", b"y")
+    except SystemExit:
+        os._exit(3)
+
+
+def test_stop_hands_out_nothing_that_was_fetched(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish_many("orders", [b"%d" % n for n in range(100)])
+    seen = 0
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=100) as consumer:
+        for message in consumer:
+            with message.process():
+                seen += 1
+            if seen == 50:
+                consumer.stop()
+    assert seen == 50
+    channel = nsqd.channel("orders", "billing")
+    assert (channel["depth"], channel["in_flight_count"]) == (50, 0)
+
+
+def test_batches_settings_and_waits_are_there_too(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    with (
+        open_producer(nsqd.tcp) as producer,
+        open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=10) as consumer,
+    ):
+        producer.wait_until_connected(timeout=PATIENCE)
+        consumer.wait_until_connected(timeout=PATIENCE)
+        producer.publish_many("orders", [b"%d" % n for n in range(20)])
+        sizes = []
+        for batch in consumer.batches(max_size=10, max_wait=5):
+            with batch.process():
+                sizes.append(len(batch))
+            if sum(sizes) == 20:
+                break
+        assert sizes[0] <= 10
+        consumer.max_in_flight = 20
+        assert consumer.max_in_flight == 20
+    assert nsqd.channel("orders", "billing")["depth"] == 0
+
+
+def test_handling_hook_wraps_blocking_handlers_and_batches(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    events: list[str] = []
+
+    @contextmanager
+    def span(message: object) -> Iterator[None]:
+        events.append("begin")
+        yield
+        events.append("end")
+
+    def handle(message: Message) -> None:
+        events.append("handle")
+        consumer.stop()
+
+    with (
+        open_producer(nsqd.tcp) as producer,
+        open_consumer(
+            "orders", "billing", nsqd=nsqd.tcp, hooks=nsqclient.Hooks(handling=span)
+        ) as consumer,
+    ):
+        producer.publish_many("orders", [b"1", b"2"])
+        with next(consumer.batches(max_size=1)).process():
+            events.append("handle")
+        consumer.run(handle)
+    assert events == ["begin", "handle", "end"] * 2
+
+
+def test_interrupt_ends_run_though_a_handler_hangs(daemon: Daemons):
+    nsqd = daemon("nsqd")
+    hanging, released = threading.Event(), threading.Event()
+
+    def handle(message: Message) -> None:
+        hanging.set()
+        released.wait(PATIENCE)
+
+    def interrupt() -> None:
+        hanging.wait(PATIENCE)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.get_ident()
+    with (
+        open_producer(nsqd.tcp) as producer,
+        open_consumer("orders", "billing", nsqd=nsqd.tcp, drain_timeout=0.1) as consumer,
+    ):
+        producer.publish("orders", b"x")
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            consumer.run(handle)
+    released.set()
+    wait_until(lambda: nsqd.channel("orders", "billing")["depth"] == 1)
+
+
+def test_signatures_are_those_of_the_asynchronous_client():
+    for name in ("open_producer", "open_consumer"):
+        ours = inspect.signature(getattr(nsqclient.sync, name)).parameters
+        assert list(ours) == list(inspect.signature(getattr(nsqclient, name)).parameters)
+
+
+def test_the_module_is_there_after_importing_the_client():
+    code = "import nsqclient; nsqclient.sync.open_producer"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

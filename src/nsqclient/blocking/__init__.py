@@ -1,0 +1,1 @@
+"""What `nsqclient.sync` is made of."""
