@@ -626,3 +626,48 @@ async def test_it_needs_no_thread_that_it_has_not_got_from_the_start(nsqd, monke
             assert (await running.ask("GET", path))[0] == 200
         found = await trio.socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
         assert found
+
+
+@pytest.fixture
+def _hanging_names(monkeypatch):
+    """Names that end in .hangs are not answered for before the end of the test."""
+    release, resolve = threading.Event(), socket.getaddrinfo
+
+    def hang(host, *more, **other):
+        flags = other.get("flags", more[4] if len(more) > 4 else 0)
+        if str(host).endswith(".hangs") and not flags & socket.AI_NUMERICHOST:
+            release.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, *more, **other)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    yield
+    release.set()
+
+
+@pytest.mark.usefixtures("_hanging_names")
+async def test_a_name_server_that_hangs_delays_neither_serving_nor_the_end(nsqd):
+    settings = {
+        "broadcast_address": "auto",
+        "nsqlookupd_tcp_addresses": ("one.hangs:4160", "two.hangs:4160", "three.hangs:4160"),
+        "statsd_address": "statsd.hangs:8125",
+        "statsd_interval": 0.01,
+    }
+    began = time.monotonic()
+    async with nsqd(**settings) as running:
+        assert (await running.ask("POST", "/pub?topic=t", b"x"))[0] == 200
+        assert (await running.ask("POST", "/topic/pause?topic=t"))[0] == 200
+    assert time.monotonic() - began < 30  # the names hang for 60 s
+
+
+@pytest.mark.usefixtures("_hanging_names")
+async def test_it_can_be_stopped_while_it_looks_for_the_address_to_listen_on(tmp_path):
+    process = Process()
+    options = NsqdOptions(
+        tcp_address="tcp.hangs:0", data_path=str(tmp_path), broadcast_address="me"
+    )
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, options, process)
+            await trio.sleep(0.05)
+            process.shutdown.set()

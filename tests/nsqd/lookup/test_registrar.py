@@ -298,11 +298,38 @@ async def test_an_nsqlookupd_that_is_away_for_days_does_not_end_nsqd(
 ):
     topics["t"] = topic("t")
     found = registrar("1.1.1.1:4160")
-    await trio.sleep(3 * 86400)
+    await trio.sleep(2 * 86400)
     assert found.states()[0].state == "waiting"
 
     lookupd = network.add("1.1.1.1")
     await trio.sleep(20)
+    assert lookupd.registered == {("t", "")}
+
+
+async def test_a_name_that_does_not_resolve_for_a_day_is_tried_until_it_does(
+    autojump_clock, network, registrar, topics
+):
+    topics["t"] = topic("t")
+    registrar("lookup:4160")
+    await trio.sleep(86400)
+
+    lookupd = network.add("1.1.1.1")
+    network.names["lookup"] = [("1.1.1.1", 4160)]
+    await trio.sleep(20)
+    assert lookupd.registered == {("t", "")}
+
+
+async def test_an_nsqlookupd_that_is_mute_for_a_day_is_told_everything_in_the_end(
+    autojump_clock, network, registrar, topics
+):
+    topics["t"] = topic("t")
+    lookupd = network.add("1.1.1.1")
+    lookupd.mute = True
+    registrar("1.1.1.1:4160")
+    await trio.sleep(86400)
+
+    lookupd.mute = False
+    await trio.sleep(60)
     assert lookupd.registered == {("t", "")}
 
 
