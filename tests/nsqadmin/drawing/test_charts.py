@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 
@@ -47,3 +48,29 @@ def test_a_chart_carries_its_points_for_the_pointer():
     drawn = chart([(60, 1.0), (70, math.nan), (80, 3.0)], "depth", "Depth", "")
     assert "[[60, 1.0], [70, null], [80, 3.0]]" in drawn.replace("&#34;", '"')
     assert "00:01" in drawn
+
+
+@pytest.mark.parametrize("peak", [0.0003, 0.7, 1, 3.5, 49.2, 800, 12_345, 2_500_000, 4e8, 9e10])
+@pytest.mark.parametrize("unit", ["", "/s", " ms"])
+def test_fault_43_labels_of_an_axis_have_room_for_all_their_letters(peak, unit):
+    svg = str(chart([(0, 0.0), (10, peak)], "latency", "Latency", unit))
+    labels = re.findall(r'text-anchor="end">([^<]*)<', svg)
+    assert len(labels) >= 2
+    assert all(len(label) <= 7 for label in labels), labels
+
+
+def test_fault_43_latencies_are_durations_people_read():
+    svg = str(chart([(0, 0.0), (10, 2_500_000.0)], "latency", "Latency", " ms"))
+    assert "peak 41.7m" in svg
+    assert "M ms" not in svg
+
+
+@pytest.mark.parametrize("kind", ["depth", "in_flight"])
+def test_fault_43_one_message_is_no_spike_as_high_as_the_row(kind):
+    def highest(value):
+        svg = str(sparkline([0.0, value, 0.0], kind, "Depth"))
+        line = re.search(r'polyline class="line" points="([^"]*)"', svg)[1]
+        return 26 - min(float(point.split(",")[1]) for point in line.split())
+
+    assert highest(1.0) < 6
+    assert highest(500.0) == highest(5_000_000.0) > 20

@@ -143,3 +143,20 @@ async def test_who_consumes_is_drawn_with_the_channel(site):
 )
 def test_hosts_with_too_long_a_name_lose_their_domain(name, shown):
     assert cut_host(name, 15) == shown
+
+
+def test_fault_49_thirty_topics_are_two_screens_with_nsqlookupd_on_the_first():
+    drawing = lay_out(cluster(topics=30, channels=1))
+    assert drawing.height < 1400
+    assert all(box.y < 600 for box in drawing.boxes if box.kind == "lookupd")
+
+
+def test_fault_49_containers_go_by_the_name_they_announce():
+    def name(hostname, announced):
+        producer = Producer(broadcast_address=announced, http_port=4151, hostname=hostname)
+        return NodeState(producer=producer).name
+
+    assert name("0f3a9c2b7d11", "nsqd-1") == "nsqd-1"
+    assert name("0f3a9c2b7d11", "10.0.0.7") == "0f3a9c2b7d11"
+    assert name("db-host", "nsqd-1") == "db-host"
+    assert name("", "10.0.0.7") == "10.0.0.7:4151"

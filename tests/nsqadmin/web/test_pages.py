@@ -1,5 +1,6 @@
 """What stands on the pages."""
 
+import html
 import re
 
 import pytest
@@ -302,3 +303,59 @@ async def test_fault_44_one_page_lists_the_channels_of_all_topics(site):
         assert "/topics/orders/archive" in idle
         assert "/topics/orders/billing" not in idle
         assert "No channel fits" in await s.page("/channels?q=nothing")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_fault_49_no_two_landmarks_have_one_name(site, path):
+    channels = [channel(f"c{number}", [client(n) for n in range(30)]) for number in range(30)]
+    async with site([FakeNsqd([topic("orders", [*channels, channel("billing")])])]) as s:
+        page = await s.page(path)
+        names = re.findall(r'<nav[^>]*aria-label="([^"]*)"', page)
+        assert len(names) == len(set(names)), names
+
+
+async def test_fault_49_a_client_shows_its_port(site):
+    async with site() as s:
+        assert ":40001</span>" in await s.page("/topics/orders/billing")
+
+
+@pytest.mark.parametrize("path", ["/", "/nodes", "/channels"])
+async def test_fault_45_what_narrow_screens_leave_out_is_left_out_of_heads_and_rows(site, path):
+    async with site() as s:
+        page = await s.page(path)
+        head = re.search(r"<thead>.*?</thead>", page, re.DOTALL)[0]
+        kept = [
+            re.sub(r"<[^>]+>", "", cell)
+            for mark, cell in re.findall(r'<th [^>]*?class="([^"]*)"[^>]*>(.*?)</th>', head)
+            if "opt" not in mark
+        ]
+        assert "Depth" in kept
+        assert len(kept) <= 5
+        for row in re.findall(r"<tr [^>]*>.*?</tr>", page.partition("<tbody>")[2], re.DOTALL):
+            cells = re.findall(r"<t[dh]([^>]*)>", row)
+            assert len([c for c in cells if "opt" not in c]) == len(kept)
+
+
+async def test_fault_59_tiles_lead_to_what_they_count(site):
+    async with site() as s:
+        page = await s.page("/")
+        links = re.findall(r'<a class="tile" href="([^"]*)"', page)
+        assert len(links) == 5
+        for link in links:
+            await s.page(html.unescape(link))
+
+
+async def test_fault_59_a_topic_just_created_is_not_shown_as_trouble(site):
+    async with site() as s:
+        page = await s.page("/topics/forgotten")  # registered, and nothing published yet
+        assert "It is registered" in page
+        assert "notice warn" not in page
+        assert "notice warn" in await s.page("/topics/never-heard-of")
+
+
+async def test_fault_43_the_latency_chart_says_which_percentile_it_shows(site):
+    latency = {"count": 2, "percentiles": [{"quantile": q, "value": 3e6} for q in (0.5, 0.99)]}
+    found = topic("t", [channel("c", e2e_processing_latency=latency)])
+    async with site([FakeNsqd([found])]) as s:
+        s.admin.on_round(s.admin.collector.snapshot)
+        assert "Processing latency, 99th percentile" in await s.page("/topics/t/c")
