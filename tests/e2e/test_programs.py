@@ -17,8 +17,7 @@ def told(program: str, flag: str) -> str:
     return done.stdout + done.stderr
 
 
-# to_nsq has no --version, as in the original
-@pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "to_nsq"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_it_tells_its_version(program):
     assert told(program, "--version").startswith(f"{program} v")
 
