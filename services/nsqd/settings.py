@@ -150,7 +150,7 @@ def engine_settings(options: NsqdOptions) -> EngineSettings:
         node_id=options.id,
         policy=Policy(
             mem_queue_size=options.mem_queue_size,
-            max_consumers=options.max_channel_consumers,
+            max_channel_consumers=options.max_channel_consumers,
             topology_aware=TOPOLOGY_AWARE_CONSUMPTION in options.enable_experiment,
         ),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.speedups import make_records
@@ -19,7 +19,7 @@ from nsqd.engine.errors import TOPIC_FULL, Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
 from nsqd.engine.message import new_header
-from nsqd.engine.policy import Policy
+from nsqd.engine.policy import POLICY_FIELDS, Policy
 from nsqd.engine.queue import Done, Loss, Storage
 from nsqd.engine.topic import Topic
 from nsqd.policies.policies import Policies
@@ -163,15 +163,9 @@ class Broker:
 
     def policy(self, topic: str, channel: str = "") -> Policy:
         """The rules for ``topic``, or for a channel of it."""
-        rules, found = self.settings.policy, self.policies.effective(topic, channel or None)
-        if not found.values:
-            return rules
-        return Policy(
-            mem_queue_size=found.get("mem_queue_size", rules.mem_queue_size),
-            max_consumers=found.get("max_channel_consumers", rules.max_consumers),
-            max_depth=found.get("max_depth", rules.max_depth),
-            topology_aware=rules.topology_aware,
-        )
+        values = self.policies.effective(topic, channel or None).values
+        rules = {name: value.value for name, value in values.items() if name in POLICY_FIELDS}
+        return evolve(self.settings.policy, **rules) if rules else self.settings.policy
 
     def apply_policies(self) -> None:
         """Have all topics and channels follow the rules as they are now."""

@@ -125,7 +125,7 @@ class Channel:
         """Let ``consumer`` share the channel. Raises TooManyConsumers, Exiting."""
         if self.deleted:
             raise Exiting("exiting")
-        limit = self.policy.max_consumers
+        limit = self.policy.max_channel_consumers
         if limit and len(self.consumers) >= limit:
             raise TooManyConsumers(
                 f"consumers for {self.topic}:{self.name} exceeds limit of {limit}"

@@ -301,7 +301,7 @@ class TestConsuming:
         assert client.send(command) == ["E_INVALID cannot SUB with heartbeats disabled"]
 
     def test_one_consumer_more_than_a_channel_may_have_is_refused(self, make_world):
-        world = make_world(engine={"max_consumers": 1})
+        world = make_world(engine={"max_channel_consumers": 1})
         first = world.connect(SUB)
         assert world.connect().send(SUB) == [
             "E_SUB_FAILED SUB failed consumers for t:c exceeds limit of 1"

@@ -34,7 +34,7 @@ def test_consumer_that_holds_nothing_leaves_nothing(channel, join):
 
 
 def test_more_consumers_than_allowed_are_refused(new_channel, new_client):
-    channel = new_channel(max_consumers=2)
+    channel = new_channel(max_channel_consumers=2)
     first, second, third = (new_client().consumer for _ in range(3))
     channel.add(first)
     channel.add(second)

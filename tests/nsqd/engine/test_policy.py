@@ -4,6 +4,8 @@ import pytest
 from tests.nsqd.broker import publish
 
 from nsqd.engine.errors import TOPIC_FULL, TooManyConsumers
+from nsqd.engine.policy import POLICY_FIELDS
+from nsqd.policies.keys import SUPPORTED
 from nsqd.policies.policy import parse_policy
 
 
@@ -82,3 +84,8 @@ def test_how_many_consumers_a_channel_may_have_can_be_changed(broker, new_client
     set_policy(broker, "t:*", max_channel_consumers=1)
     with pytest.raises(TooManyConsumers, match="exceeds limit of 1"):
         new_client().join(broker)
+
+
+def test_each_key_that_policies_may_have_is_a_rule_of_the_engine():
+    # overflow says how max_depth refuses, and there is but one way so far
+    assert SUPPORTED - {"overflow"} <= POLICY_FIELDS
