@@ -84,7 +84,12 @@ async def run(options: NsqdOptions, process: Process) -> None:
         policies = open_policies(settings)
         broker = open_broker(settings, store, policies.policies)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
-        if full := metadata.save_at_start():
+        try:
+            full = metadata.save_at_start()
+        except OSError as error:
+            path = settings.store.path
+            raise OptionsError(f"failed to persist metadata in {path} - {error}") from error
+        if full:
             broker.health.failed(full)
         async with threads.open_threads():
             listen = partial(threads.run_sync, lane="names", abandon=True)

@@ -168,3 +168,21 @@ async def test_an_address_that_cannot_be_had_is_named(bad):
         with pytest.raises(OptionsError) as refused:
             await run(NsqlookupdOptions(**(HERE | {name: bad})), Process())
         assert f"listen ({bad}) failed" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--inactive-producer-timeout=0s",
+        "--inactive-topic-timeout=-1s",
+        "--tombstone-lifetime=-1s",
+        "--broadcast-address=",
+        "--broadcast-address=user:pw@host/x",
+        "--tcp-address=nowhere",
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused_and_named(capsys, flag):
+    with pytest.raises(SystemExit) as stop:
+        load(NsqlookupdOptions, "nsqlookupd", [flag], {})
+    assert stop.value.code == 1
+    assert flag.partition("=")[0] in capsys.readouterr().err

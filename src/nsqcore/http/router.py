@@ -83,33 +83,6 @@ class Router:
         else:
             self.exact.setdefault(path.encode(), {})[method] = route
 
-    def get(
-        self, path: str, *, max_body: int = MAX_BODY, too_big: str = "BODY_TOO_BIG"
-    ) -> Callable[[HandlerFunction], HandlerFunction]:
-        """Decorator: the function answers GET at ``path``."""
-        return self._decorator("GET", path, max_body, too_big)
-
-    def post(
-        self, path: str, *, max_body: int = MAX_BODY, too_big: str = "BODY_TOO_BIG"
-    ) -> Callable[[HandlerFunction], HandlerFunction]:
-        """Decorator: the function answers POST at ``path``."""
-        return self._decorator("POST", path, max_body, too_big)
-
-    def put(
-        self, path: str, *, max_body: int = MAX_BODY, too_big: str = "BODY_TOO_BIG"
-    ) -> Callable[[HandlerFunction], HandlerFunction]:
-        """Decorator: the function answers PUT at ``path``."""
-        return self._decorator("PUT", path, max_body, too_big)
-
-    def _decorator(
-        self, method: str, path: str, max_body: int, too_big: str
-    ) -> Callable[[HandlerFunction], HandlerFunction]:
-        def register(handler: HandlerFunction) -> HandlerFunction:
-            self.add(method, path, handler, max_body=max_body, too_big=too_big)
-            return handler
-
-        return register
-
     def find(self, request: Request) -> Route:
         """The route that answers ``request``; always one, be it the one that answers 404."""
         routes = self.exact.get(request.target)

@@ -45,42 +45,45 @@ def router() -> Router:
     """``/ping``, ``/echo``, ``/pub`` of at most 100 bytes, ``/slow``, ``/bad``, ``/crash``, …"""
     router = Router()
 
-    @router.get("/ping")
+    def route(method: str, path: str, **limits: Any) -> Callable[[Any], Any]:
+        return lambda handler: router.add(method, path, handler, **limits)
+
+    @route("GET", "/ping")
     def ping(_request: Request) -> Response:
         return OK
 
-    @router.post("/echo")
+    @route("POST", "/echo")
     def echo(request: Request) -> Response:
         return json([request.path, request.args(), request.body.decode("latin-1")])
 
-    @router.post("/pub", max_body=100, too_big="MSG_TOO_BIG")
+    @route("POST", "/pub", max_body=100, too_big="MSG_TOO_BIG")
     def pub(request: Request) -> Response:
         return text(str(len(request.body)))
 
-    @router.get("/slow")
+    @route("GET", "/slow")
     async def slow(request: Request) -> Response:
         await trio.sleep(1)
         return text(f"slow {request.arg('n')}")
 
-    @router.get("/later")
+    @route("GET", "/later")
     def answer_later(request: Request) -> Later:
         request.context.append(Later())
         return request.context[-1]
 
-    @router.get("/slow/bad")
+    @route("GET", "/slow/bad")
     async def slow_bad(_request: Request) -> Response:
         await trio.sleep(1)
         raise HttpError(503, "UNAVAILABLE")
 
-    @router.get("/crash")
+    @route("GET", "/crash")
     def crash(_request: Request) -> Response:
         raise RuntimeError("a handler's fault")
 
-    @router.get("/config/:opt")
+    @route("GET", "/config/:opt")
     def get_option(request: Request) -> Response:
         return json(dict(request.params))
 
-    @router.put("/config/:opt")
+    @route("PUT", "/config/:opt")
     def put_option(request: Request) -> Response:
         return json(request.context)
 
