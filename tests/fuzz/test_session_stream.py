@@ -74,7 +74,7 @@ class World:
                 effect = self.session.received(chunk)
                 assert effect is None or isinstance(effect, Close)
                 self.closing = effect is not None
-        while self.broker.pump(now):
+        while self.broker.dispatch(now):
             pass
         return self.session.outbox.take()
 

@@ -125,7 +125,7 @@ async def site(nursery, tmp_path, certificate):
     ca, path = certificate
     world = World(tmp_path, limits=Limits(tls=True), clock=lambda: round(trio.current_time() * 1e9))
     rounds: list[float] = []
-    world.reactor = reactor = Reactor(world.pump, watchdog=rounds.append)
+    world.reactor = reactor = Reactor(world.dispatch, watchdog=rounds.append)
     world.tls = ServerTls(path, path)
     world.tls.load()
     trusting = ssl.create_default_context()

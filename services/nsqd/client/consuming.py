@@ -87,7 +87,7 @@ def ready(client: Client, command: Ready) -> None:
     if count > most:
         raise Invalid(f"RDY count {count} out of range 0-{most}")
     consumer.ready = count
-    client.services.broker.mark(channel)
+    client.services.broker.mark_ready(channel)
 
 
 def finish(client: Client, command: Finish) -> None:
@@ -97,7 +97,7 @@ def finish(client: Client, command: Finish) -> None:
     wall = services.now() + services.broker.wall_offset
     for id in channel.finish(consumer, command.ids, wall):
         refuse(client, FinFailed(f"FIN {as_text(id)} failed {channel.not_held(id)}"))
-    services.broker.mark(channel)
+    services.broker.mark_ready(channel)
 
 
 def requeue(client: Client, command: Requeue) -> None:
@@ -114,7 +114,7 @@ def requeue(client: Client, command: Requeue) -> None:
         channel.requeue(consumer, command.id, min(delay * MS, longest), services.now())
     except (NotInFlight, NotOwner) as error:
         raise ReqFailed(f"REQ {as_text(command.id)} failed {error}") from None
-    services.broker.mark(channel)
+    services.broker.mark_ready(channel)
 
 
 def touch(client: Client, command: Touch) -> None:

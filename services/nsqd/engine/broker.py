@@ -1,8 +1,8 @@
 """The broker: all topics of one nsqd, and the two calls everything comes down to.
 
-``publish`` queues messages; ``pump`` gives what is queued to the consumers. Sessions, HTTP and
-timers do their part and leave the delivery to the next ``pump``, which the end of every tick calls
-once.
+``publish`` queues messages; ``dispatch`` gives what is queued to the consumers. Sessions, HTTP and
+timers do their part and leave the delivery to the next ``dispatch``, which the end of every tick
+calls once.
 """
 
 from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ class Broker:
     _ids: MessageIds = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _gathered: dict[str, Gathered] = Factory(dict)  # by topic
-    _dirty: dict[Channel, None] = Factory(dict)
+    _ready: dict[Channel, None] = Factory(dict)
     _backlogs: dict[Topic, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
@@ -124,7 +124,7 @@ class Broker:
             raise Exiting("exiting")
         policy = self.policy(name)
         queue = self.storage.topic_queue(name, policy.mem_queue_size)
-        topic = Topic(name, queue, self._make_channel, self.mark, policy)
+        topic = Topic(name, queue, self._make_channel, self.mark_ready, policy)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
@@ -175,7 +175,7 @@ class Broker:
             for channel in topic.channels.values():
                 channel.policy = self.policy(topic.name, channel.name)
                 channel.queue.memory_limit = channel.policy.mem_queue_size
-                self.mark(channel)
+                self.mark_ready(channel)
 
     def delete_topic(self, topic: Topic) -> None:
         """Delete ``topic`` with its channels and their messages."""
@@ -195,7 +195,7 @@ class Broker:
 
     def _drop_channel(self, topic: Topic, channel: Channel) -> None:
         del topic.channels[channel.name]
-        self._dirty.pop(channel, None)
+        self._ready.pop(channel, None)
         self.deadlines.disarm(channel)
         channel.delete()
         self._changed("delete", topic, channel)
@@ -208,7 +208,7 @@ class Broker:
         if channel.ephemeral and not channel.consumers:
             self.delete_channel(self.topics[channel.topic], channel)
         else:
-            self.mark(channel)
+            self.mark_ready(channel)
 
     def pause_topic(self, topic: Topic, *, paused: bool) -> None:
         """Hold back what is published to ``topic``, or let it through."""
@@ -220,7 +220,7 @@ class Broker:
         """Hold back what ``channel`` would deliver, or let it go on."""
         channel.paused = paused
         self._changed("pause", topic, channel)
-        self.mark(channel)
+        self.mark_ready(channel)
 
     def _resume(self, topic: Topic) -> None:
         if topic.backlog:
@@ -255,7 +255,7 @@ class Broker:
             self._store(topic, self._gathered.pop(topic), now)
 
     def flush(self, now: int) -> None:
-        """Queue what was published since the last `pump`."""
+        """Queue what was published since the last `dispatch`."""
         gathered, self._gathered = self._gathered, {}
         for topic, publish in gathered.items():
             self._store(topic, publish, now)
@@ -309,11 +309,11 @@ class Broker:
         records: list[bytes] = make_records(bodies, new_header(wall), ids)
         return records
 
-    def mark(self, channel: Channel) -> None:
-        """Have the next `pump` look at ``channel``."""
-        self._dirty[channel] = None
+    def mark_ready(self, channel: Channel) -> None:
+        """Have the next `dispatch` look at ``channel``."""
+        self._ready[channel] = None
 
-    def pump(self, now: int) -> bool:
+    def dispatch(self, now: int) -> bool:
         """Deliver what can be delivered; whether there is more to do right away."""
         if self._gathered:
             self.flush(now)
@@ -321,17 +321,17 @@ class Broker:
         if self._backlogs:
             for topic in list(self._backlogs):
                 more |= self._drain(topic, now)
-        if self._dirty:
+        if self._ready:
             left = DELIVER_STEP
-            dirty, self._dirty = self._dirty, {}
-            for channel in dirty:
+            ready, self._ready = self._ready, {}
+            for channel in ready:
                 if left <= 0:
-                    self._dirty[channel] = None
+                    self._ready[channel] = None
                     more = True
                     continue
                 left -= channel.deliver(now, left)
                 if left <= 0:
-                    self._dirty[channel] = None  # it may have more
+                    self._ready[channel] = None  # it may have more
                     more = True
                 if channel.consumers and channel.depth:
                     self._await_drained(channel)
@@ -341,7 +341,7 @@ class Broker:
         """Go on with ``channel`` when consumers with too much unread output have read some."""
         for consumer in channel.consumers:
             if consumer.blocked:
-                consumer.subscriber.when_drained(partial(self.mark, channel))
+                consumer.subscriber.when_drained(partial(self.mark_ready, channel))
 
     def _drain(self, topic: Topic, now: int) -> bool:
         """Move a step of the backlog of ``topic``; whether there is another to move right away."""
@@ -364,7 +364,7 @@ class Broker:
         """Act on the deadlines up to ``now``, in a bounded step; what is left is due again."""
         for due in self.deadlines.expire(now, EXPIRE_STEP):
             if isinstance(due, Channel):
-                self.mark(due)
+                self.mark_ready(due)
             elif isinstance(due, Topic):
                 self._resume(due)
 

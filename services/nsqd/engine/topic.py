@@ -28,14 +28,14 @@ DEFERRED_STEP = 1000
 class Topic:
     """The channels of ``name`` and the messages that wait for one; made by the broker.
 
-    ``make_channel`` makes a channel by name; ``dirty`` is told of every channel
+    ``make_channel`` makes a channel by name; ``mark_ready`` is told of every channel
     that has something to deliver.
     """
 
     name: str
     queue: Queue
     make_channel: Callable[[str, str], Channel]
-    dirty: Callable[[Channel], None]
+    mark_ready: Callable[[Channel], None]
     policy: Policy = Factory(Policy)
 
     is_open: bool = True
@@ -111,7 +111,7 @@ class Topic:
             # every channel may keep the list, none may change it
             for channel in self._by_need(len(records)):
                 channel.put(records)
-                self.dirty(channel)
+                self.mark_ready(channel)
         self.message_count += len(records)
         self.message_bytes += size
         return waits
@@ -163,7 +163,7 @@ class Topic:
             channel = pending[0]
             if not channel.deleted:
                 channel.put(self._batch)
-                self.dirty(channel)
+                self.mark_ready(channel)
             del pending[0]
             self._pending = pending
         self._drop_batch()

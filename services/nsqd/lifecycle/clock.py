@@ -35,7 +35,7 @@ class EngineClock:
     def end_tick(self) -> None:
         """Deliver what this tick brought, and see to it that the next deadline is met."""
         now = self.now()
-        if self.broker.pump(now):
+        if self.broker.dispatch(now):
             self.timers.call_at(now, _next_tick)
         deadline = self.broker.deadlines.next
         if deadline is None or (self._expiry is not None and self._expiry_at <= deadline):

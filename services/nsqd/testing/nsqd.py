@@ -128,7 +128,7 @@ class Nsqd:
     def counts(self, topic: str, channel: str) -> Counts:
         """What a channel has now; it is made if it is not there."""
         found = self.broker.create_channel(topic, channel)
-        self.broker.pump(now())
+        self.broker.dispatch(now())
         return Counts(
             found.depth,
             found.in_flight_count,
@@ -191,7 +191,7 @@ class Nsqd:
         del self._wakers[session]
 
     def _end_tick(self) -> None:
-        while self.broker.pump(now()):
+        while self.broker.dispatch(now()):
             pass
         self._nudge.set()
 

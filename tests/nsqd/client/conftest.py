@@ -126,24 +126,24 @@ class World:
         return self.clock() if self.clock else self.now
 
     def end_tick(self) -> None:
-        self.pump()
+        self.dispatch()
         if self.reactor is not None:
             self.reactor.finish_tick()
 
-    def pump(self) -> None:
-        while self.broker.pump(self.time()):
+    def dispatch(self) -> None:
+        while self.broker.dispatch(self.time()):
             pass
 
     def request_tick(self) -> None:
         if self.reactor is not None:
             self.reactor.request_tick()
         else:
-            self.pump()
+            self.dispatch()
 
     async def serve(self, nursery: trio.Nursery, session: Session, **options: Any) -> Any:
         """The client's end of a socket that a reactor serves with ``session``."""
         if self.reactor is None:
-            self.reactor = Reactor(self.pump, **options)
+            self.reactor = Reactor(self.dispatch, **options)
             await run_reactor(nursery, self.reactor)
         return await serve_pair(nursery, self.reactor, session)
 

@@ -478,3 +478,24 @@ def test_refusals_by_the_thousand_are_a_few_lines_of_the_log(world, caplog):
     world.advance(2)
     client.send(b"FIN 0123456789abcdef\n")
     assert "4990 more refusals" in caplog.text
+
+
+class TestOrderOfReplies:
+    def test_replies_keep_their_order_though_publishes_are_answered_at_the_end_of_the_tick(
+        self, world
+    ):
+        talk = world.connect(b"SUB s c\n")
+        pub = b"PUB t\n" + body(b"x")
+        fin = b"FIN 0123456789abcdef\n"
+        failed = "E_FIN_FAILED FIN 0123456789abcdef failed ID not in flight"
+        assert talk.send(pub, fin, mpub("u", b"y"), fin, pub, pub) == [
+            *("OK", failed, "OK", failed, "OK", "OK")
+        ]
+
+    def test_a_publish_that_fails_ends_the_connection_with_one_error(self, make_world):
+        world = make_world(engine={"mem_queue_size": 0})
+        talk = world.connect()
+        world.directory.rmdir()
+        (error,) = talk.send(b"PUB t\n" + body(b"x"), mpub("u", b"y"), b"PUB v\n" + body(b"z"))
+        assert error.startswith("E_PUB_FAILED PUB failed [Errno 2]")
+        assert talk.client.outbox.closing == "publish failed"

@@ -38,7 +38,7 @@ class Client:
         """Go on a channel, as SUB and RDY do."""
         self.channel = broker.create_channel(topic, channel)
         self.channel.add(self.consumer)
-        broker.mark(self.channel)
+        broker.mark_ready(self.channel)
         return self
 
     def leave(self, broker: Broker) -> None:

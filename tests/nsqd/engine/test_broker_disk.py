@@ -15,8 +15,8 @@ from nsqd.storage.store import DiskStore
 SECOND = 1_000_000_000
 
 
-def pump_all(broker, now=0):
-    while broker.pump(now):
+def dispatch_all(broker, now=0):
+    while broker.dispatch(now):
         pass
 
 
@@ -53,8 +53,8 @@ def test_what_was_accepted_before_the_disk_failed_is_delivered(new_broker, new_c
     with pytest.raises(OSError, match="No such file"):
         publish(broker, "t", [b"refused"], now=0)
     client.consumer.ready = 9
-    broker.mark(broker.create_channel("t", "c"))
-    broker.pump(now=0)
+    broker.mark_ready(broker.create_channel("t", "c"))
+    broker.dispatch(now=0)
     assert client.bodies() == [b"a", b"b"]
 
 
@@ -76,7 +76,7 @@ def test_what_the_disk_refuses_for_one_channel_is_on_no_other(new_broker, direct
     publish(broker, "t", [b"7", b"8"], now=0)
     broker.pause_topic(topic, paused=False)
     for _ in range(5):
-        broker.pump(now=0)
+        broker.dispatch(now=0)
     assert (topic.depth, idle.depth, full.depth) == (2, 0, 2)
 
 
@@ -88,14 +88,14 @@ def test_backlog_that_cannot_be_moved_is_reported_and_tried_again(new_broker, wa
     publish(broker, "t", [b"c", b"d"], now=0)
     directory.rmdir()
     broker.pause_topic(topic, paused=False)
-    assert not broker.pump(now=0)
+    assert not broker.dispatch(now=0)
     assert (topic.depth, channel.depth) == (2, 2)
     assert broker.health.text.startswith("NOK - ")
     assert [line for line in warnings if "failed to move messages" in line]
 
     directory.mkdir()
     publish(broker, "t", [b"e"], now=0)
-    pump_all(broker)
+    dispatch_all(broker)
     assert (topic.depth, channel.depth) == (0, 5)
 
 
@@ -107,12 +107,12 @@ def test_backlog_that_the_disk_refused_is_tried_again_a_second_later(new_broker,
     publish(broker, "t", [b"c", b"d"], now=0)
     directory.rmdir()
     broker.pause_topic(topic, paused=False)
-    broker.pump(now=0)
+    broker.dispatch(now=0)
     directory.mkdir()
 
     assert broker.deadlines.next == DRAIN_RETRY
     broker.expire(now=DRAIN_RETRY)
-    pump_all(broker)
+    dispatch_all(broker)
     assert (topic.depth, channel.depth) == (0, 4)
 
 
@@ -133,7 +133,7 @@ def half_moved(new_broker, monkeypatch):
     broker.create_channel("t", "b")
     monkeypatch.setattr(SYSTEM, "pwrite", fail_but_once)
     for second in range(5):
-        pump_all(broker, second * SECOND)
+        dispatch_all(broker, second * SECOND)
         broker.expire(second * SECOND + DRAIN_RETRY)
     monkeypatch.setattr(SYSTEM, "pwrite", pwrite)
     assert topic.depth == 3
@@ -147,7 +147,7 @@ def depths(broker):
 
 def test_retries_of_a_backlog_give_no_channel_a_second_copy(half_moved):
     assert depths(half_moved) == (3, 3, 0)
-    pump_all(half_moved, 10 * SECOND)
+    dispatch_all(half_moved, 10 * SECOND)
     assert depths(half_moved) == (0, 3, 3)
 
 
@@ -166,7 +166,7 @@ def test_backlog_that_is_half_moved_survives_a_crash(half_moved, new_broker):
     broker = new_broker(mem_queue_size=0)
     broker.create_channel("t", "a")
     broker.create_channel("t", "b")
-    pump_all(broker)
+    dispatch_all(broker)
     assert broker.topics["t"].channels["b"].depth == 3
 
 
@@ -180,7 +180,7 @@ def test_backlog_that_is_half_moved_survives_a_stop_while_the_disk_is_full(
     broker = new_broker(mem_queue_size=0)
     broker.create_channel("t", "a")
     broker.create_channel("t", "b")
-    pump_all(broker)
+    dispatch_all(broker)
     assert broker.topics["t"].channels["b"].depth == 3
 
 
@@ -191,7 +191,7 @@ def refuse(*_args):
 def test_backlog_that_is_half_moved_ends_with_the_channel_that_lacks_it(half_moved):
     topic = half_moved.topics["t"]
     half_moved.delete_channel(topic, topic.channels["b"])
-    pump_all(half_moved, 10 * SECOND)
+    dispatch_all(half_moved, 10 * SECOND)
     assert (topic.depth, topic.channels["a"].depth) == (0, 3)
 
 
@@ -204,14 +204,14 @@ def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
     away = file.rename(directory / "away")
     file.symlink_to(file)  # opening it fails, as it does when there are too many open files
     client = new_client(ready=9).join(broker)
-    pumps = 0
-    while broker.pump(now=0) and pumps < 10:
-        pumps += 1
-    assert pumps < 10
+    rounds = 0
+    while broker.dispatch(now=0) and rounds < 10:
+        rounds += 1
+    assert rounds < 10
     assert topic.depth == 1
 
     away.rename(file)
-    pump_all(broker)
+    dispatch_all(broker)
     assert client.bodies() == [b"a"]
 
 
@@ -253,7 +253,7 @@ def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, mon
     watch("unlink", SYSTEM.unlink)
     broker.create_channel("t", "a")
     broker.create_channel("t", "b")
-    pump_all(broker)
+    dispatch_all(broker)
     assert topic.depth == 0
     broker.close()
     monkeypatch.undo()
@@ -278,14 +278,14 @@ def test_channel_that_cannot_be_read_just_now_is_tried_again(new_broker, new_cli
     with monkeypatch.context() as patch:
         patch.setattr(SYSTEM, "open", fail)
         client.consumer.ready = 9
-        broker.mark(broker.create_channel("t", "c"))
-        pump_all(broker)
+        broker.mark_ready(broker.create_channel("t", "c"))
+        dispatch_all(broker)
         assert client.bodies() == []
         for _ in range(3):
             broker.expire(broker.deadlines.next)
-            pump_all(broker, broker.deadlines.next or 10 * SECOND)
+            dispatch_all(broker, broker.deadlines.next or 10 * SECOND)
     broker.expire(broker.deadlines.next)
-    pump_all(broker, 20 * SECOND)
+    dispatch_all(broker, 20 * SECOND)
     assert client.bodies() == [b"a", b"b"]
 
 
@@ -303,7 +303,7 @@ def test_ids_are_new_though_the_clock_was_set_back(new_broker, new_client, direc
     again = open_broker(store, 1_600_000_000 * SECOND, ids_after=store.files.newest())
     client = new_client(ready=9).join(again)
     publish(again, "t", [b"after"], now=0)
-    pump_all(again)
+    dispatch_all(again)
     ids = {message.body: message.id for message in client.messages()}
     assert ids[b"after"] > ids[b"before"]
 
@@ -330,14 +330,14 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
     client = new_client(ready=2).join(broker)
     for body in (b"in flight", b"requeued later"):
         publish(broker, "t", [body], now=0)
-    broker.pump(now=0)
+    broker.dispatch(now=0)
     before = {message.body: message for message in client.messages()}
     channel = broker.create_channel("t", "c")
     channel.requeue(client.consumer, before[b"requeued later"].id, 1000 * SECOND, now=0)
     client.consumer.ready = 0
     publish(broker, "t", [b"1", b"2", b"3", b"4", b"5"], now=0)
     publish(broker, "t", [b"deferred"], 0, delay=1000 * SECOND)
-    broker.pump(now=0)
+    broker.dispatch(now=0)
     publish(broker, "waiting", [b"6"], now=0)
     publish(broker, "waiting", [b"7"], 0, delay=1000 * SECOND)
     new_client(ready=9).join(broker, channel="c#ephemeral")
@@ -346,7 +346,7 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
 
     broker, client = new_broker(mem_queue_size=3), new_client(ready=99)
     client.join(broker)
-    pump_all(broker)
+    dispatch_all(broker)
     after = client.messages()
     assert {message.body: message.attempts for message in after} == {
         b"in flight": 2,
@@ -360,7 +360,7 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
 
     assert broker.create_topic("waiting").depth == 2
     client = new_client(ready=99).join(broker, topic="waiting")
-    pump_all(broker)
+    dispatch_all(broker)
     assert sorted(client.bodies()) == [b"6", b"7"]
 
 

@@ -42,8 +42,8 @@ def files_of(directory):
     return read
 
 
-def pump_all(broker, now=0):
-    while broker.pump(now):
+def dispatch_all(broker, now=0):
+    while broker.dispatch(now):
         pass
 
 
@@ -57,7 +57,7 @@ def made_anew(new_broker, new_client):
     broker = new_broker(mem_queue_size=0)
     stuck = new_client(ready=5).join(broker)
     publish(broker, "t", [b"old %d" % number for number in range(40)])
-    pump_all(broker)
+    dispatch_all(broker)
     broker.delete_channel(broker.topics["t"], stuck.channel)
     broker.create_channel("t", "c")
     publish(broker, "t", [b"new %d" % number for number in range(20)])
@@ -89,14 +89,14 @@ def test_late_consumers_of_a_deleted_channel_do_nothing_to_one_made_anew(
 ):
     broker, stuck = made_anew
     late(stuck, what)
-    broker.mark(stuck.channel)
+    broker.mark_ready(stuck.channel)
     broker.consumer_left(stuck.channel)
     broker.expire(10**18)
-    pump_all(broker)
+    dispatch_all(broker)
     anew = broker.topics["t"].channels["c"]
     assert anew.depth == 20
     client = new_client(ready=99).join(broker)
-    pump_all(broker)
+    dispatch_all(broker)
     assert sorted(client.bodies()) == sorted(b"new %d" % number for number in range(20))
 
 
@@ -107,7 +107,7 @@ def test_deleted_messages_are_not_back_after_a_restart(made_anew, new_broker, ne
     broker.close()
     again = new_broker(mem_queue_size=0)
     client = new_client(ready=99).join(again)
-    pump_all(again)
+    dispatch_all(again)
     assert sorted(client.bodies()) == sorted(b"new %d" % number for number in range(20))
 
 
@@ -137,17 +137,17 @@ def test_a_deleted_disk_queue_refuses_everything(directory, records):
 def test_finished_messages_leave_memory_at_once(broker, new_client):
     clients = [new_client(ready=1).join(broker) for _ in range(8)]
     publish(broker, "t", [b"warm"])
-    pump_all(broker)
+    dispatch_all(broker)
     tracemalloc.start()
     for _ in range(20):
         publish(broker, "t", [bytes(MIB) for _ in range(10)])
         for _ in range(20):
-            pump_all(broker)
+            dispatch_all(broker)
             for client in clients:
                 ids = list(client.consumer.in_flight)
                 client.messages()
                 client.channel.finish(client.consumer, ids, 0)
-                broker.mark(client.channel)
+                broker.mark_ready(client.channel)
     left, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert clients[0].channel.depth == 0
@@ -159,9 +159,9 @@ def test_taken_messages_leave_the_queue_at_once(broker, new_client):
     publish(broker, "t", [bytes(MIB) for _ in range(40)])
     tracemalloc.start()
     for _ in range(30):
-        pump_all(broker)
+        dispatch_all(broker)
         client.channel.finish(client.consumer, client.ids(), 0)
-        broker.mark(client.channel)
+        broker.mark_ready(client.channel)
     freed, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert client.channel.depth == 10
@@ -185,7 +185,7 @@ def steps_of_touching(client: Client, count: int) -> float:
 def test_touching_many_messages_costs_the_same_for_each(broker, new_client):
     client = new_client(ready=40_000).join(broker)
     publish(broker, "t", [b"x"] * 40_000)
-    pump_all(broker)
+    dispatch_all(broker)
     few = steps_of_touching(client, 100)
     many = steps_of_touching(client, 20_000)
     # 200 times as many; a scan for each would make it thousands of times
@@ -205,7 +205,7 @@ def test_many_deferred_messages_that_come_due_together_go_in_steps(broker, chann
     while broker.deadlines.next is not None:
         before = waiting(broker)
         broker.expire(2 * SECOND)
-        broker.pump(2 * SECOND)
+        broker.dispatch(2 * SECOND)
         steps += 1
         assert 0 < before - waiting(broker) <= STEP
     assert steps >= channels * 30_000 // STEP
@@ -219,7 +219,7 @@ def waiting(broker) -> int:
 def test_messages_that_time_out_together_are_queued_again_in_steps(broker, new_client):
     client = new_client(ready=30_000, msg_timeout=1).join(broker)
     publish(broker, "t", [b"x"] * 30_000)
-    pump_all(broker)
+    dispatch_all(broker)
     client.consumer.ready = 0
     while broker.deadlines.next is not None:
         before = client.channel.depth
@@ -238,7 +238,7 @@ def test_unpausing_a_topic_with_many_deferred_messages_goes_in_steps(broker):
     steps = 0
     while topic.depth:
         before = waiting(broker)
-        broker.pump(0)
+        broker.dispatch(0)
         steps += 1
         assert waiting(broker) - before <= 1000
     assert steps >= 20
@@ -309,8 +309,8 @@ def test_after_a_clean_stop_no_cursor_stands_at_the_end_of_a_file_that_was_read(
     publish(broker, "t", [bytes(100)])
     publish(broker, "t", [bytes(100)])
     client.consumer.ready = 2
-    broker.mark(client.channel)
-    pump_all(broker)
+    broker.mark_ready(client.channel)
+    dispatch_all(broker)
     client.channel.finish(client.consumer, client.ids(), 0)
     publish(broker, "t", [bytes(100)])
     client.consumer.ready = 0
@@ -335,7 +335,7 @@ def test_what_many_consumers_wait_for_is_delivered_in_steps(broker, new_client):
     publish(broker, "t", [b"x"] * 10)
     sent = 0
     while True:
-        more = broker.pump(0)
+        more = broker.dispatch(0)
         now_sent = sum(client.consumer.message_count for client in clients)
         assert now_sent - sent <= 60_000
         sent = now_sent

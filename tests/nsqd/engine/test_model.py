@@ -281,7 +281,7 @@ class EngineMachine(RuleBasedStateMachine):
         model.consumer.ready = ready
         model.home = self.channel(*place)
         model.home.add(model.consumer)
-        self.broker.mark(model.home)
+        self.broker.mark_ready(model.home)
         self.consumers.append(model)
         self.commit()
 
@@ -323,7 +323,7 @@ class EngineMachine(RuleBasedStateMachine):
     def change_ready(self, pick: int, ready: int) -> None:
         consumer = self.consumers[pick % len(self.consumers)]
         consumer.consumer.ready = ready
-        self.broker.mark(consumer.home)
+        self.broker.mark_ready(consumer.home)
         self.commit()
 
     @precondition(lambda self: self.consumers)
@@ -362,7 +362,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert len(missing) == len(bodies) - len(set(bodies))
         for body in set(bodies):
             del self.topics[consumer.topic].channels[consumer.channel].held[body]
-        self.broker.mark(consumer.home)
+        self.broker.mark_ready(consumer.home)
         self.commit()
 
     @precondition(lambda self: self.any_held())
@@ -371,7 +371,7 @@ class EngineMachine(RuleBasedStateMachine):
         consumer, body, held = self.any_held()[pick % len(self.any_held())]
         channel = self.topics[consumer.topic].channels[consumer.channel]
         consumer.home.requeue(consumer.consumer, self.ids[body], delay * SECOND, self.now)
-        self.broker.mark(consumer.home)
+        self.broker.mark_ready(consumer.home)
         self.give_back(channel, {body: held})
         if delay:
             channel.deferred[body] = (channel.queued.pop(body), self.now + delay * SECOND)
@@ -525,7 +525,7 @@ class EngineMachine(RuleBasedStateMachine):
             delay = SECOND if answer == "defer" else 0
             with pytest.raises(NotInFlight):
                 late.home.requeue(late.consumer, id, delay, self.now)
-        self.broker.mark(late.home)
+        self.broker.mark_ready(late.home)
         self.commit()
 
     def forget_channel(self, topic: str, name: str) -> None:
@@ -575,7 +575,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def commit(self) -> None:
         """The end of a turn: the engine delivers what it can, and the model watches."""
-        while self.broker.pump(self.now):
+        while self.broker.dispatch(self.now):
             pass
         for name, topic in self.topics.items():
             if topic.flows and topic.waiting:

@@ -37,7 +37,7 @@ def open_on(directory: Path, fs: FileSystem = SYSTEM) -> Broker:
 def found(directory: Path) -> dict[str, set[bytes]]:
     """The bodies that each channel gets of what is left in ``directory``."""
     broker = open_on(directory)
-    while broker.pump(0):
+    while broker.dispatch(0):
         pass
     left: dict[str, set[bytes]] = {}
     for name, channel in broker.topics["t"].channels.items():
@@ -118,7 +118,7 @@ class Life:
         self.loop_runs = True
         publish, deliver = self.publish, self.deliver
         self.chance.choice([publish, publish, deliver, deliver, self.pause, self.requeue])()
-        while self.broker.pump(self.now):
+        while self.broker.dispatch(self.now):
             pass
         for channel in self.channels.values():
             channel.sent()
@@ -142,7 +142,7 @@ class Life:
         engine.finish(consumer, list(channel.held.values()), 0)
         channel.held.clear()
         consumer.ready = self.chance.choice([0, 2, 9])
-        self.broker.mark(engine)
+        self.broker.mark_ready(engine)
 
     def requeue(self) -> None:
         for channel in self.channels.values():
@@ -150,7 +150,7 @@ class Life:
                 del channel.held[body]
                 channel.client.channel.requeue(channel.client.consumer, id, 0, self.now)
                 channel.waiting.add(body)
-            self.broker.mark(channel.client.channel)
+            self.broker.mark_ready(channel.client.channel)
 
     # ---------------------------------------------------------------- the sync
 

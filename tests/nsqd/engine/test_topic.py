@@ -43,7 +43,7 @@ def test_topic_tells_which_channels_have_something_to_deliver(broker, new_client
     for client, name in zip(clients, "ab", strict=True):
         broker.create_channel("t", name).add(client.consumer)
     publish(broker, "t", [b"x"], now=0)
-    broker.pump(now=0)
+    broker.dispatch(now=0)
     assert [client.bodies() for client in clients] == [[b"x"], [b"x"]]
 
 

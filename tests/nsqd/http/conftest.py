@@ -94,7 +94,7 @@ class Nsqd:
             self.waits += 1
             await self.effect.run()
             self.effect.resume()
-        self.broker.pump(self.time[0])
+        self.broker.dispatch(self.time[0])
         return take(session)
 
     async def get(self, path: str) -> Answer:
@@ -127,7 +127,7 @@ class Nsqd:
         )
         self.sessions[session] = None
         session.received(b"  V2" + commands)
-        self.broker.pump(self.time[0])
+        self.broker.dispatch(self.time[0])
         return session
 
 

@@ -65,11 +65,11 @@ async def test_deferred_message_waits_for_its_time(nsqd):
     assert (await nsqd.post("/pub?topic=t&defer=1000", b"later")).body == b"OK"
     nsqd.time[0] += 999_999_999
     nsqd.broker.expire(nsqd.time[0])
-    nsqd.broker.pump(nsqd.time[0])
+    nsqd.broker.dispatch(nsqd.time[0])
     assert consumer.outbox.take() == b""
     nsqd.time[0] += 1
     nsqd.broker.expire(nsqd.time[0])
-    nsqd.broker.pump(nsqd.time[0])
+    nsqd.broker.dispatch(nsqd.time[0])
     assert consumer.outbox.take().endswith(b"later")
 
 
