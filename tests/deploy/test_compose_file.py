@@ -76,6 +76,22 @@ def test_every_variable_of_a_program_is_a_setting():
         assert given <= known, name
 
 
+def test_no_daemon_waits_until_another_is_healthy():
+    """Fault 51: one nsqd that drained or had a full disk kept nsqadmin from starting."""
+    for name, service in services(MAIN, PUBLISHED).items():
+        needed = service.get("depends_on", [])
+        assert isinstance(needed, list), name
+        assert not any(other.startswith("nsqd") for other in needed), name
+
+
+def test_the_health_check_is_patient():
+    check = re.search(r"^HEALTHCHECK (.*) CMD", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert check is not None
+    flags = dict(re.findall(r"--(\S+)=(\d+)", check[1]))
+    assert int(flags["timeout"]) >= 10
+    assert int(flags["interval"]) * int(flags["retries"]) >= 30
+
+
 def test_published_ports_are_the_same_inside_and_outside():
     for name, service in services(PUBLISHED).items():
         for port in service.get("ports", ()):

@@ -164,3 +164,39 @@ def test_an_address_that_is_none_is_named(health):
 
 def test_where_no_daemon_is_process_one_all_is_well(health):
     assert health("") == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_makes_base_images_leaves_nothing_behind_when_it_is_stopped(tmp_path, number):
+    """Fault 61: debootstrap went on, and its folder stayed."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "debootstrap").write_text(
+        f"#!/bin/sh\nsleep 1000 &\necho $! $$ > {tmp_path}/pids\nwait\n"
+    )
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    script = subprocess.Popen(
+        [SCRIPTS.parents[1] / "tests/compose/base_images.sh"],
+        env=os.environ | {"PATH": path, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    pids = tmp_path / "pids"
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "it runs")
+    assert list(tmp_path.glob("nsq-base.*"))
+    script.send_signal(number)
+    assert script.wait(20) == 130
+    for pid in pids.read_text().split():
+        wait_until(lambda pid=pid: not is_running(pid), f"{pid} has ended")
+    assert not list(tmp_path.glob("nsq-base.*"))
+
+
+def is_running(pid: str) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
