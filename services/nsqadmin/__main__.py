@@ -4,14 +4,16 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from nsqadmin.auth.passwords import hash_password
-from nsqadmin.options import NsqadminOptions
-from nsqadmin.service import run
-from nsqcore.app import service
+from nsqcore.app import startup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run nsqadmin; its exit status."""
+    startup.begin()  # before the imports: they take a while, and signals may come meanwhile
+    from nsqadmin.options import NsqadminOptions
+    from nsqadmin.service import run
+    from nsqcore.app import service
+
     return service.main(
         "nsqadmin", NsqadminOptions, run, arguments=arguments,
         instead=lambda options: print_hash() if options.hash_password else None,
@@ -20,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def print_hash() -> int:
     """Ask for a password, or read it from a pipe, and print its hash for ``--auth-file``."""
+    from nsqadmin.auth.passwords import hash_password
+
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
         if password != getpass.getpass("Again: "):

@@ -31,7 +31,9 @@ def test_fault_18_hashing_can_be_asked_for_in_every_way_of_an_option(
     monkeypatch, capsys, flags, environment
 ):
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
-    monkeypatch.setattr("nsqadmin.__main__.hash_password", lambda password: f"hash of {password}")
+    monkeypatch.setattr(
+        "nsqadmin.auth.passwords.hash_password", lambda password: f"hash of {password}"
+    )
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert main(flags) == 0

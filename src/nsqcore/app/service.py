@@ -182,7 +182,11 @@ def main(
         arguments_allowed=arguments_allowed,
         streams=process.streams,
     )
-    status = instead(options)
+    try:
+        with startup.default_signals():
+            status = instead(options)
+    except KeyboardInterrupt:
+        return 1
     if status is not None:
         return status
     log.set_up(program, options, stream=log.LogStream(process.streams.stderr))
@@ -196,7 +200,7 @@ def main(
     except (Exception, KeyboardInterrupt) as error:
         return _report(error)
     finally:
-        startup.ignore_signals()
+        startup.ignore_signals_at_exit()
     return 0
 
 

@@ -12,9 +12,12 @@
 Imports nothing but the standard library's smallest parts, so that it is early indeed.
 """
 
+import atexit
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -58,6 +61,18 @@ def handled_signals() -> tuple[signal.Signals, ...]:
     return tuple(_handled)
 
 
+@contextlib.contextmanager
+def default_signals() -> Iterator[None]:
+    """Have signals end the process meanwhile, as Ctrl-C does at a question."""
+    handled = handled_signals()
+    for number in handled:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    yield
+    for number in handled:
+        signal.signal(number, _note)
+
+
 def pop_noted_signals() -> list[int]:
     """The signals that came since `begin`; each is told once."""
     noted = _noted.copy()
@@ -65,11 +80,18 @@ def pop_noted_signals() -> list[int]:
     return noted
 
 
-def ignore_signals() -> None:
-    """Ignore what `begin` handled: a late one must not turn the status into "killed"."""
-    for number in handled_signals():
+def ignore_signals_at_exit() -> None:
+    """Have a late signal not turn the exit status into "killed".
+
+    Until the interpreter ends they are noted: a process that this one still starts would inherit it
+    if they were ignored now, and keep it.
+    """
+    atexit.register(_ignore_all, handled_signals())
+
+
+def _ignore_all(signals: tuple[signal.Signals, ...]) -> None:
+    for number in signals:
         signal.signal(number, signal.SIG_IGN)
-    _handled.clear()
 
 
 def _ignore(_number: int, _frame: object) -> None:

@@ -3,8 +3,10 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.e2e.daemons import BIN
 
 from nsqcore.app.startup import SIGNALS
 
@@ -71,3 +73,46 @@ def test_another_thread_than_the_main_one_has_no_say_about_signals():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert done.stdout == b"True ()\n"
     assert handlers == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+
+
+FLAGS = {
+    "nsqd": ["--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"],
+    "nsqlookupd": ["--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"],
+    "nsqadmin": ["--http-address=127.0.0.1:0", "--nsqd-http-address=127.0.0.1:1"],
+    "nsq_tail": ["--topic=t", "--lookupd-http-address=127.0.0.1:1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", FLAGS)
+def test_a_signal_during_the_start_is_a_stop_and_no_death(program, tmp_path):
+    command = [str(BIN / program), *FLAGS[program]]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    status = Path(f"/proc/{process.pid}/status")
+    try:
+        while not catches(status, signal.SIGTERM):
+            assert process.poll() is None
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, err.decode()
+
+
+def catches(status: Path, number: int) -> bool:
+    """Whether a process has a handler for a signal: once it has, it is no Python that starts."""
+    row = next(row for row in status.read_text().splitlines() if row.startswith("SigCgt"))
+    return bool(int(row.split()[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_question():
+    done = run(
+        "import os",
+        "with startup.default_signals():\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt: print('asked no more')\n"
+        "os.kill(os.getpid(), signal.SIGINT)\nprint(startup.pop_noted_signals())",
+    )
+    assert done.stdout == b"asked no more\n[2]\n"
