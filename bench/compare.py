@@ -24,7 +24,13 @@ def checked_out(revision: str, folder: Path) -> Iterator[Path]:
     """The files of ``revision``, for the length of the block."""
     tree = folder / "tree"
     command = ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*command, "add", "--quiet", "--detach", str(tree), revision], check=True)
+    add = [*command, "add", "--quiet", "--detach", str(tree), revision]
+    try:
+        done = subprocess.run(add, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        sys.exit("bench.compare: git is needed, to check out the other revision")
+    if done.returncode:
+        sys.exit(f"bench.compare: {revision} cannot be checked out: {done.stderr.strip()}")
     try:
         yield tree
     finally:

@@ -12,7 +12,12 @@ from nsqcore.wire import hot as pure
 
 
 def choose(built: ModuleType) -> tuple[ModuleType, str]:
-    """``built``, or the pure form and why, where ``built`` came from another ``hot.py``."""
+    """``built``, or the pure form and why, where ``built`` came from another ``hot.py``.
+
+    Where only byte code is installed there is no source to compare with, and none to change.
+    """
+    if not pure.__file__.endswith(".py"):
+        return built, ""
     with open(pure.__file__, "rb") as source:
         if getattr(built, "SOURCE", None) == zlib.crc32(source.read()):
             return built, ""

@@ -21,3 +21,10 @@ def test_a_build_from_this_source_is_used():
     built = ModuleType("_hot")
     built.SOURCE = zlib.crc32(Path(pure.__file__).read_bytes())
     assert speedups.choose(built) == (built, "")
+
+
+def test_a_package_of_byte_code_alone_uses_its_build(monkeypatch):
+    """Fault 144: it was told to install again."""
+    monkeypatch.setattr(pure, "__file__", "/nowhere/hot.pyc")
+    built = ModuleType("_hot")
+    assert speedups.choose(built) == (built, "")
