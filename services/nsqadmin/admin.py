@@ -26,6 +26,7 @@ from nsqcore.app.options import OptionsError
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
 from nsqcore.http.client import HttpClient
+from nsqcore.operations.lag import LoopLag
 
 # Graphite's largest pictures are below 1 MB; raw data for a week of a few series about 5.
 _MAX_GRAPHITE_ANSWER = 32 * 1024 * 1024
@@ -43,6 +44,7 @@ class Admin:
     sessions: Sessions
     logins: Logins | None  # with --auth-file
     form_tokens: FormTokens = attrs.field(factory=FormTokens)
+    lag: LoopLag = attrs.field(factory=LoopLag)
     history: History = attrs.field(factory=History)
     hostname: str = attrs.field(factory=socket.gethostname)
 

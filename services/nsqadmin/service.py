@@ -17,6 +17,7 @@ from nsqadmin.web.gateway import Application, Gateway
 from nsqcore.addresses import AddressError
 from nsqcore.app.options import OptionsError
 from nsqcore.app.service import Process
+from nsqcore.app.supervise import supervise
 from nsqcore.http.dates import Dates
 from nsqcore.http.session import HttpSession, Timeouts
 from nsqcore.net.effects import Handler, Peer
@@ -66,14 +67,14 @@ def _listen(address: str) -> Listener:
 async def _serve(admin: Admin, listener: Listener, process: Process) -> None:
     options = admin.options
     async with trio.open_nursery() as helpers:
-        helpers.start_soon(admin.collector.run, admin.on_round)
-        helpers.start_soon(
-            partial(
-                admin.notifier.run,
-                connect_timeout=options.http_client_connect_timeout,
-                request_timeout=options.http_client_request_timeout,
-            )
+        notify = partial(
+            admin.notifier.run,
+            connect_timeout=options.http_client_connect_timeout,
+            request_timeout=options.http_client_request_timeout,
         )
+        helpers.start_soon(supervise, "collector", admin.collector.run, admin.on_round)
+        helpers.start_soon(supervise, "notifier", notify)
+        helpers.start_soon(supervise, "event loop lag", admin.lag.run)
         await serve(make_app(admin), listener, process)
         helpers.cancel_scope.cancel()
 

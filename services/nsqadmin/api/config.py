@@ -5,6 +5,7 @@ in the original.
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -16,20 +17,22 @@ from nsqadmin.errors import Refused
 from nsqadmin.options import NsqadminOptions
 from nsqadmin.web.identity import client_of
 from nsqadmin.web.requests import body_of, respond
-from nsqcore.app.log import LEVELS, set_level
-from nsqcore.app.options import Setting, settings
-from nsqcore.json import JsonError, decode
+from nsqcore.app.log import set_level
+from nsqcore.operations.config import addresses, config_values, level
 from nsqcore.redaction import redact
 
 logger = logging.getLogger(__name__)
 
-_LEVEL_NUMBERS = {name: number for number, name in enumerate(LEVELS, 1)}
+# What can be changed, and how its new value is read.
+_CHANGES: Mapping[str, Callable[[bytes], Any]] = {
+    "log_level": level,
+    "nsqlookupd_http_addresses": addresses,
+}
 
 
 def make_config_api(admin: Admin) -> Blueprint:
     """The routes below ``/config``."""
     api = Blueprint("config", __name__)
-    table = {setting.key: setting for setting in settings(NsqadminOptions, "nsqadmin")}
 
     @api.route("/<name>", methods=["GET", "PUT"])
     async def config(name: str) -> Response:
@@ -47,10 +50,10 @@ def make_config_api(admin: Admin) -> Blueprint:
                 raise Refused(413, "INVALID_VALUE")
             admin.options = changed(admin.options, name, body)
             logger.info("config(%s): set from %s", name, g.principal.address)
-        setting = table.get(name)
-        if setting is None or setting.secret:
+        values = config_values(admin.options, "nsqadmin")
+        if name not in values:
             raise Refused(400, "INVALID_OPTION")
-        return respond(shown(setting, getattr(admin.options, setting.name)))
+        return respond(_visible(values[name]))
 
     return api
 
@@ -61,30 +64,20 @@ def changed(options: NsqadminOptions, name: str, body: bytes) -> NsqadminOptions
     Raises:
         Refused: 400, it cannot be set, or not to that.
     """
+    change = _CHANGES.get(name)
+    if change is None:
+        raise Refused(400, "INVALID_OPTION")
+    try:
+        value = change(body)
+    except ValueError as error:
+        raise Refused(400, "INVALID_VALUE") from error
     if name == "log_level":
-        level = body.decode("utf-8", "replace").lower()
-        if level not in LEVELS:
-            raise Refused(400, "INVALID_VALUE")
-        set_level(level)
-        return attrs.evolve(options, log_level=level)
-    if name == "nsqlookupd_http_addresses":
-        try:
-            addresses = decode(body)
-        except JsonError as error:
-            raise Refused(400, "INVALID_VALUE") from error
-        addresses = [] if addresses is None else addresses
-        if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):
-            raise Refused(400, "INVALID_VALUE")
-        return attrs.evolve(options, nsqlookupd_http_addresses=tuple(addresses))
-    raise Refused(400, "INVALID_OPTION")
+        set_level(value)
+    return attrs.evolve(options, **{name: value})
 
 
-def shown(setting: Setting, value: Any) -> Any:
-    """A setting's value as the API tells it."""
-    if setting.key == "log_level":
-        return _LEVEL_NUMBERS[value]
-    if setting.type == "duration":
-        return round(value * 1e9)
-    if isinstance(value, tuple):
-        return [redact(item) if isinstance(item, str) else item for item in value]
+def _visible(value: Any) -> Any:
+    """A setting's value without the secrets of its URLs."""
+    if isinstance(value, list):
+        return [_visible(item) for item in value]
     return redact(value) if isinstance(value, str) else value

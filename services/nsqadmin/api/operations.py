@@ -6,27 +6,19 @@ asks the cluster anything. nsqadmin is ready even if the cluster is not: that is
 to look.
 """
 
-import platform
-from functools import cache
 from typing import Any
 
-import trio
 from quart import Response
 from quart_trio import QuartTrio
 
 from nsqadmin.admin import Admin
 from nsqadmin.collect.snapshot import Snapshot
-from nsqcore.app.version import VERSION, release
-from nsqcore.metrics.prometheus import CONTENT_TYPE, build_info, process_metrics, single
+from nsqcore.metrics.prometheus import CONTENT_TYPE, single
+from nsqcore.operations.metrics import process_text
+from nsqcore.operations.probes import readiness
 
 # Paths that are open without a login.
 OPEN = ("/livez", "/readyz", "/metrics")
-
-# Seconds. Pages are for people, who notice a second.
-_MAX_LAG = 1.0
-
-# Seconds. How long a timer is set for when its delay is measured: a twentieth of _MAX_LAG.
-_PROBE = 0.05
 
 
 def add_operations(app: QuartTrio, admin: Admin) -> None:
@@ -36,16 +28,12 @@ def add_operations(app: QuartTrio, admin: Admin) -> None:
         return Response("OK", content_type="text/plain; charset=utf-8")
 
     async def readyz() -> tuple[dict[str, Any], int]:
-        lag = await _lag()
-        loop = "ok" if lag <= _MAX_LAG else f"event loop is {lag:.1f} s behind"
-        ready = loop == "ok"
-        status = "ready" if ready else "not ready"
-        return {"status": status, "checks": {"loop": loop}}, 200 if ready else 503
+        return readiness({"loop": admin.lag.trouble()})
 
     async def metrics() -> Response:
-        process = await trio.to_thread.run_sync(_process_text)
+        process = await process_text("nsqadmin")
         own = _seen(admin.collector.snapshot, wall=admin.wall()) + single(
-            "nsqadmin_event_loop_lag_seconds", "gauge", "Delay of a timer.", await _lag()
+            "nsqadmin_event_loop_lag_seconds", "gauge", "Delay of a timer.", admin.lag.seconds
         )
         return Response(process + own, content_type=CONTENT_TYPE)
 
@@ -54,23 +42,6 @@ def add_operations(app: QuartTrio, admin: Admin) -> None:
     for prefix in {"", base}:
         for path, view in views.items():
             app.add_url_rule(f"{prefix}{path}", f"operations{prefix}{path}", view)
-
-
-async def _lag() -> float:
-    """Seconds by which a timer is late just now."""
-    began = trio.current_time()
-    await trio.sleep(_PROBE)
-    return max(trio.current_time() - began - _PROBE, 0.0)
-
-
-def _process_text() -> str:
-    return process_metrics() + _build_text()
-
-
-@cache
-def _build_text() -> str:
-    python = platform.python_version()
-    return build_info("nsqadmin", version=VERSION, release=release(), python=python)
 
 
 def _seen(snapshot: Snapshot, *, wall: int) -> str:

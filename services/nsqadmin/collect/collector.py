@@ -18,7 +18,7 @@ import trio
 
 from nsqadmin.collect.known import CLIENT_BUDGET, KnownLookupd, KnownNode
 from nsqadmin.collect.order import natural
-from nsqadmin.collect.polls import Inquiries
+from nsqadmin.collect.polls import Polls
 from nsqadmin.collect.snapshot import LookupdState, NodeState, Snapshot
 from nsqcore.addresses import AddressError, host_of, parse_host_port
 from nsqcore.cluster.cluster import Cluster
@@ -53,7 +53,7 @@ class Collector:
     idle: float = 10.0
     snapshot: Snapshot = attrs.field(factory=Snapshot)
     watchers: int = 0
-    _inquiries: Inquiries = attrs.field(factory=Inquiries)
+    _polls: Polls = attrs.field(factory=Polls)
     _nodes: dict[str, KnownNode] = attrs.field(factory=dict)
     _known_lookupds: dict[str, KnownLookupd] = attrs.field(factory=dict)
     _lookupds: tuple[LookupdState, ...] = ()
@@ -68,7 +68,7 @@ class Collector:
 
     async def run(self, on_round: Callable[[Snapshot], None]) -> None:
         """Look at the cluster again and again, until cancelled; ``on_round`` gets each snapshot."""
-        async with trio.open_nursery() as self._inquiries.nursery:
+        async with trio.open_nursery() as self._polls.nursery:
             await self._look_forever(on_round)
 
     async def _look_forever(self, on_round: Callable[[Snapshot], None]) -> None:
@@ -159,7 +159,7 @@ class Collector:
                 return
             lookupd.producers, lookupd.topics, lookupd.error = producers, topics, ""
 
-        await self._inquiries.ask(
+        await self._polls.ask(
             {f"nsqlookupd {address}": partial(ask, address, known[address]) for address in known},
             doubtful=[f"nsqlookupd {a}" for a, lookupd in known.items() if lookupd.failed],
         )
@@ -206,7 +206,7 @@ class Collector:
             address for address, node in nodes.items()
             if node.error or now - node.informed >= _INFO_AGE
         ]  # fmt: skip
-        await self._inquiries.ask(
+        await self._polls.ask(
             {f"info of nsqd {address}": partial(ask, address) for address in unsure},
             doubtful=[f"info of nsqd {a}" for a, node in nodes.items() if node.failed],
         )
@@ -245,7 +245,7 @@ class Collector:
             self._take(node, tuple(report.topics), clients=clients)
             node.health = await nsqd_health(cluster.upstream, address, report.health)
 
-        await self._inquiries.ask(
+        await self._polls.ask(
             {
                 f"nsqd {address}": partial(ask, address, node)
                 for address, node in self._nodes.items()
@@ -298,7 +298,7 @@ class Collector:
         self._inactive_asked = now
         answering = [
             address for address, lookupd in self._known_lookupds.items()
-            if not lookupd.error and not self._inquiries.has(f"nsqlookupd {address}")
+            if not lookupd.error and not self._polls.has(f"nsqlookupd {address}")
         ]  # fmt: skip
         found: dict[str, tuple[str, ...]] = {}
 

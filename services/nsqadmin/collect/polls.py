@@ -19,7 +19,7 @@ PATIENCE = 1.0
 
 
 @attrs.define(eq=False)
-class Inquiries:
+class Polls:
     """Questions under way. Without a ``nursery`` for slow ones, all are waited for."""
 
     nursery: trio.Nursery | None = None
