@@ -9,7 +9,7 @@ from nsqcore.units import MS
 from nsqcore.wire.commands import Finish, Ready, Requeue, StartClose, Subscribe, Touch
 from nsqcore.wire.errors import FinFailed, Invalid, ReqFailed, SubFailed, TouchFailed
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME
-from nsqcore.wire.parser import parse_number
+from nsqcore.wire.lines import parse_number
 from nsqd.client.client import Client, State
 from nsqd.client.permissions import SUBSCRIBE
 from nsqd.client.refusals import check_permission, check_state, refuse

@@ -11,7 +11,7 @@ until the bytes it needs are there, so a large body is joined once.
 
 from struct import Struct
 
-from nsqcore.names import as_text, is_valid_name, quote
+from nsqcore.names import as_text
 from nsqcore.wire.commands import (
     Auth,
     Command,
@@ -19,23 +19,13 @@ from nsqcore.wire.commands import (
     Fault,
     Finish,
     Identify,
-    Nop,
     Publish,
     PublishDeferred,
-    Ready,
-    Requeue,
-    StartClose,
-    Subscribe,
-    Touch,
 )
-from nsqcore.wire.errors import BadBody, BadChannel, BadMessage, BadTopic, Invalid, ProtocolError
+from nsqcore.wire.errors import BadBody, BadMessage, Invalid, ProtocolError
 from nsqcore.wire.hot import FIN_SIZE
+from nsqcore.wire.lines import MAX_LINE, line_command, parse_number, too_long, topic_of
 from nsqcore.wire.speedups import split_bodies, split_fin_run, split_publishes
-
-# The original reads lines through a buffer of this size, and ends the connection beyond it.
-MAX_LINE = 16 * 1024
-
-MESSAGE_ID_SIZE = 16
 
 _unpack_size = Struct(">i").unpack_from
 
@@ -162,7 +152,7 @@ class CommandParser:
                 if not self.tls_missing and self._read_again(buffer, newline + 1):
                     continue
                 if newline - start >= MAX_LINE:
-                    return [*commands, _too_long()]
+                    return [*commands, too_long()]
                 name, *params = buffer[start:newline].removesuffix(b"\r").split(b" ")
                 self._name = name
                 self._read(buffer, name, params, newline + 1)
@@ -171,7 +161,7 @@ class CommandParser:
                     break
             else:
                 if len(buffer) - self._at >= MAX_LINE:
-                    return [*commands, _too_long()]
+                    return [*commands, too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
             self.cut = Fault(unfinished.cut, self._name, topic=self._publishes_to())
@@ -211,19 +201,19 @@ class CommandParser:
             raise Invalid(f"cannot {as_text(name)} in current state (TLS required)")
         match name:
             case b"PUB":
-                self._topic = _topic("PUB", params)
+                self._topic = topic_of("PUB", params)
                 self._line = buffer[self._at : start]
                 self._read_publish_run(buffer)
                 return
             case b"MPUB":
-                self._many_topic = _topic("MPUB", params)
+                self._many_topic = topic_of("MPUB", params)
                 self._many_line = buffer[self._at : start]
                 self._open_many(buffer, start)
                 return
             case b"DPUB":
                 if len(params) < 2:
                     raise Invalid("DPUB insufficient number of parameters")
-                topic = self._deferred_topic = _topic("DPUB", params)
+                topic = self._deferred_topic = topic_of("DPUB", params)
                 delay = self._delay(params[1])
                 body = self._message_body(buffer, "DPUB", start)
                 command: Command = PublishDeferred(topic, body, delay)
@@ -239,7 +229,7 @@ class CommandParser:
                 command = Auth(body)
                 start += 4 + len(body)
             case _:
-                command = _line_command(name, params)
+                command = line_command(name, params)
         self._at = start
         self._commands.append(command)
 
@@ -367,65 +357,3 @@ class CommandParser:
         if size > self.max_body_size:
             raise BadBody(f"{name} body too big {size} > {self.max_body_size}")
         return int(size)
-
-
-def parse_number(text: bytes) -> int | None:
-    """A number as the protocol writes it, decimal digits only; nothing at all is 0."""
-    if not text:
-        return 0
-    # more digits than a 64-bit number has are out of every range anyway
-    return int(text.lstrip(b"0")[:20] or b"0") if text.isdigit() else None
-
-
-def _line_command(name: bytes, params: list[bytes]) -> Command:
-    """The command of a line that has no body."""
-    match name:
-        case b"FIN":
-            return Finish([_message_id("FIN", params, 1)])
-        case b"RDY":
-            return Ready(params[0] if params else None)
-        case b"REQ":
-            return Requeue(_message_id("REQ", params, 2), params[1])
-        case b"TOUCH":
-            return Touch(_message_id("TOUCH", params, 1))
-        case b"NOP":
-            return Nop()
-        case b"SUB":
-            return _subscribe(params)
-        case b"CLS":
-            return StartClose()
-    raise Invalid(f"invalid command {as_text(name)}")
-
-
-def _message_id(name: str, params: list[bytes], wanted: int) -> bytes:
-    if len(params) < wanted:
-        raise Invalid(f"{name} insufficient number of params")
-    if len(params[0]) != MESSAGE_ID_SIZE:
-        raise Invalid("invalid message ID")
-    return params[0]
-
-
-def _subscribe(params: list[bytes]) -> Subscribe:
-    if len(params) < 2:
-        raise Invalid("SUB insufficient number of parameters")
-    topic, channel = as_text(params[0]), as_text(params[1])
-    if not is_valid_name(topic):
-        raise BadTopic(f"SUB topic name {quote(topic)} is not valid")
-    if not is_valid_name(channel):
-        raise BadChannel(f"SUB channel name {quote(channel)} is not valid")
-    return Subscribe(topic, channel)
-
-
-def _topic(name: str, params: list[bytes]) -> str:
-    if not params:
-        raise Invalid(f"{name} insufficient number of parameters")
-    topic = as_text(params[0])
-    if not is_valid_name(params[0]):
-        # the original names the code twice for MPUB, and clients match on the text
-        twice = "E_BAD_TOPIC " if name == "MPUB" else ""
-        raise BadTopic(f"{twice}{name} topic name {quote(topic)} is not valid")
-    return topic
-
-
-def _too_long() -> Fault:
-    return Fault(Invalid(f"line longer than {MAX_LINE} bytes"), silent=True)

@@ -20,7 +20,8 @@ from nsqcore.wire.commands import (
     Subscribe,
     Touch,
 )
-from nsqcore.wire.parser import CommandParser, parse_number
+from nsqcore.wire.lines import parse_number
+from nsqcore.wire.parser import CommandParser
 
 ID = b"0123456789abcdef"
 OTHER_ID = b"fedcba9876543210"
