@@ -62,8 +62,9 @@ class Reply:
         """Hand the answer over to who waits, and call ``then``."""
         self.error = error
         self.done.set()
-        if self.then is not None:
-            self.then()
+        then, self.then = self.then, None
+        if then is not None:
+            then()
 
 
 _unwanted = RateLimited("nsqclient: nsqd %s: dropping %d messages nobody subscribed to")
@@ -303,6 +304,8 @@ class Connection:
         self.close_wait.set()
         if self._flushed is not None:
             self._flushed.set()
+        # Whoever these belong to holds the connection: without them it goes at once.
+        self.on_messages = self.on_message_error = self.on_room = None
 
 
 async def connect(address: str, options: ConnectionOptions) -> Connection:

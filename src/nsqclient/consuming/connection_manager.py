@@ -18,7 +18,7 @@ from nsqclient.consuming.flow_control import FlowControl
 from nsqclient.consuming.rdy import ConnectionRdy
 from nsqclient.consuming.subscription import Subscription
 from nsqclient.core.background import Background
-from nsqclient.core.errors import ClientError, ProtocolError
+from nsqclient.core.errors import ClientError, ProtocolError, without_traceback
 from nsqclient.core.options import ConnectionOptions, in_seconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
 from nsqcore.wire import client_commands as commands
@@ -86,7 +86,7 @@ class ConnectionManager:
                 try:
                     connection = await connect(source.address, self.options)
                 except ClientError as refused:
-                    error = refused
+                    error = without_traceback(refused)
                     if expected:
                         expected = False
                         self._unexpect()

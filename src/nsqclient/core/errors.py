@@ -11,6 +11,15 @@ class ClientError(NsqError):
     """The root of every error the client raises on purpose."""
 
 
+def without_traceback(error: ClientError) -> ClientError:
+    """``error`` for keeping: neither it nor its causes hold the frames they came through."""
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error
+
+
 class ConnectionLost(ClientError):
     """A connection ended, or could not be made.
 

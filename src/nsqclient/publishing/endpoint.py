@@ -8,7 +8,7 @@ import anyio
 from attrs import Factory, define, field
 
 from nsqclient.connection.connection import Connection, Reply, connect
-from nsqclient.core.errors import ClientError, ConnectionLost, ProtocolError
+from nsqclient.core.errors import ClientError, ConnectionLost, ProtocolError, without_traceback
 from nsqclient.core.log import RateLimited
 from nsqclient.core.options import ConnectionOptions, in_seconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
@@ -122,7 +122,7 @@ class Endpoint:
             try:
                 connection = await connect(self.address, self.options)
             except ClientError as error:
-                self._lost(error, EndpointState.DOWN)
+                self._lost(without_traceback(error), EndpointState.DOWN)
             else:
                 if await self._use(connection):
                     continue  # a message was refused, which is no outage: connect again at once

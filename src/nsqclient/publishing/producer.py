@@ -145,7 +145,7 @@ class Producer:
             await self._try(command, attempts)
         except ClientError as error:
             # What an earlier attempt did stays uncertain, whatever the last one says.
-            if attempts.lost and error is not attempts.lost[-1]:
+            if attempts.lost and not (isinstance(error, ConnectionLost) and error.sent):
                 raise ConnectionLost(str(error), sent=True) from error
             raise
 
@@ -170,7 +170,10 @@ class Producer:
         connection: Connection,
         attempts: _Attempts,
     ) -> None:
-        """Learn from an attempt that failed; raises if there is to be no other."""
+        """Learn from an attempt that failed; raises if there is to be no other.
+
+        What is raised is new: an error that is also kept would keep its frames, and they it.
+        """
         refusal = connection.refusal
         if isinstance(error, ProtocolError) and not is_unable(error):
             raise PublishError(str(error), code=error.code) from error
@@ -182,13 +185,13 @@ class Producer:
         if isinstance(error, ConnectionLost) and error.sent:
             attempts.lost.append(error)
             if not self._resend:
-                raise error
+                raise ConnectionLost(str(error), sent=True)
         elif refusal is not None:
             return  # another publish was refused, which says nothing of this one or of nsqd
         attempts.tried.append(connection)
         # Whatever breaks connections one after the other may be this very message.
         if len(attempts.tried) > len(self._endpoints):
-            raise error
+            raise ConnectionLost(str(error), sent=bool(attempts.lost))
 
     def _pick(self, attempts: _Attempts) -> Endpoint | None:
         """The nsqd whose turn it is, of those that may take it; those in trouble come last."""
