@@ -91,7 +91,7 @@ class LookupSession:
         try:
             peer = parse_peer(command.body)
         except BadBody as error:
-            return self._fail(Fault(error))
+            return self._fail(Fault(error.with_traceback(None)))
         self._producer = Producer(self.peer.address, peer, self.now())
         self.registry.add(self._producer)
         logger.info(

@@ -10,44 +10,19 @@ import contextlib
 import gc
 import json
 import socket
-import ssl
 import struct
-import zlib
-from collections.abc import Callable
 from typing import Any
 
-import attrs
-import cramjam
 import pytest
 import trio
-import trustme
-from tests.nsqd.client.conftest import World
+from tests.nsqd.sites import MIB, Site, certificate, encrypted, site, sized, upgraded
 
 from nsqcore.app import garbage
-from nsqcore.http.request import Request
-from nsqcore.http.responses import Response, text
-from nsqcore.http.router import Router
-from nsqcore.http.session import HttpSession
-from nsqcore.net.effects import Handler, Peer
-from nsqcore.net.layers import Layer
-from nsqcore.net.tls import ServerTls
-from nsqcore.reactor.listeners import open_listener
-from nsqcore.reactor.reactor import Reactor
-from nsqcore.wire.identify import Limits
-from nsqlookupd.dispatch import LookupSession
-from nsqlookupd.registry import Registry
+
+__all__ = ["certificate", "site"]  # fixtures
 
 # Seconds of the processor for one round. What is asked for is that a ping is answered in 50 ms.
 LONGEST = 0.05
-MIB = 1024 * 1024
-
-
-def sized(body: bytes) -> bytes:
-    return struct.pack(">i", len(body)) + body
-
-
-def identify(**wishes: Any) -> bytes:
-    return b"IDENTIFY\n" + sized(json.dumps(wishes).encode())
 
 
 COMMANDS = {
@@ -80,36 +55,6 @@ REGISTRATIONS = {
 }
 
 
-@attrs.define(eq=False)
-class Site:
-    """Everything that listens, on one reactor."""
-
-    world: World
-    reactor: Reactor
-    tls: ServerTls
-    trusting: ssl.SSLContext
-    ports: dict[str, int] = attrs.field(factory=dict)
-    rounds: list[float] = attrs.field(factory=list)
-
-    def listen(
-        self, name: str, make: Callable[[Peer], Handler], layer: Callable[[], Layer] | None = None
-    ) -> None:
-        listener = open_listener("127.0.0.1:0")
-        self.ports[name] = listener.port
-        self.reactor.listen(listener, make, layer=layer)
-
-    async def connect(self, name: str) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", self.ports[name])
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> tuple[trustme.CA, str]:
-    path = str(tmp_path_factory.mktemp("tls") / "server.pem")
-    ca = trustme.CA()
-    ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
-    return ca, path
-
-
 @pytest.fixture(autouse=True)
 def tuned():
     """The collector as it is in a daemon; what pytest has is out of its sight."""
@@ -118,47 +63,6 @@ def tuned():
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)
-
-
-@pytest.fixture
-async def site(nursery, tmp_path, certificate):
-    ca, path = certificate
-    world = World(tmp_path, limits=Limits(tls=True), clock=lambda: round(trio.current_time() * 1e9))
-    rounds: list[float] = []
-    world.reactor = reactor = Reactor(world.dispatch, watchdog=rounds.append)
-    world.tls = ServerTls(path, path)
-    world.tls.load()
-    trusting = ssl.create_default_context()
-    ca.configure_trust(trusting)
-    site = Site(world, reactor, world.tls, trusting, rounds=rounds)
-    router = Router()
-    router.add("GET", "/ping", lambda _request: text("OK"))
-    router.add("POST", "/pub", publish(world), max_body=MIB)
-    registry = Registry(inactive_after=1 << 40, tombstone_lifetime=1 << 40)
-
-    def make_http(peer: Peer) -> HttpSession:
-        return HttpSession(router, peer)
-
-    def make_lookup(peer: Peer) -> LookupSession:
-        return LookupSession(peer, registry, lambda: {}, world.time)
-
-    site.listen("tcp", lambda peer: world.session(peer.address))
-    site.listen("http", make_http)
-    site.listen("https", make_http, world.tls.layer)
-    site.listen("lookup", make_lookup)
-    await nursery.start(lambda task_status: reactor.run(task_status=task_status))
-    nursery.start_soon(world.timers.run)
-    with trio.fail_after(100):
-        yield site
-    nursery.cancel_scope.cancel()
-
-
-def publish(world: World) -> Callable[[Request], Response]:
-    def pub(request: Request) -> Response:
-        world.broker.publish("t", [request.body], world.time())
-        return text("OK")
-
-    return pub
 
 
 async def to_the_end(stream: Any) -> None:
@@ -205,57 +109,7 @@ def repeated(data: bytes, size: int) -> bytes:
     return data * max(size // len(data), 1)
 
 
-async def encrypted(site: Site, stream: trio.SocketStream) -> trio.SSLStream:
-    inside = trio.SSLStream(stream, site.trusting, server_hostname="localhost")
-    await inside.do_handshake()
-    return inside
-
-
-@attrs.define(eq=False)
-class Packed:
-    """A stream whose bytes are compressed once, and sent as they are."""
-
-    stream: Any
-    pack: Callable[[bytes], bytes]
-
-    async def send_all(self, data: bytes) -> None:
-        await self.stream.send_all(self.pack(data))
-
-    async def receive_some(self, size: int) -> bytes:
-        return bytes(await self.stream.receive_some(size))
-
-    async def aclose(self) -> None:
-        await trio.aclose_forcefully(self.stream)
-
-
-def deflated(data: bytes) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
-
-
-PACK = {"deflate": deflated, "snappy": lambda data: bytes(cramjam.snappy.compress(data))}
 FORMS = ["plain", "tls", "deflate", "snappy", "tls snappy"]
-
-
-async def upgraded(site: Site, form: str) -> Any:
-    """A client of the V2 protocol that has upgraded as ``form`` says."""
-    stream: Any = await site.connect("tcp")
-    wishes = {"feature_negotiation": True, "tls_v1": "tls" in form}
-    compression = form.split()[-1] if form.split()[-1] in PACK else ""
-    if compression:
-        wishes[compression] = True
-    await stream.send_all(b"  V2" + identify(**wishes))
-    header = b""
-    while len(header) < 4:
-        header += await stream.receive_some(4 - len(header))
-    left = struct.unpack(">i", header)[0]
-    while left:
-        left -= len(await stream.receive_some(left))
-    if "tls" in form:
-        stream = await encrypted(site, stream)
-    if compression:
-        stream = Packed(stream, PACK[compression])
-    return stream
 
 
 @pytest.mark.slow

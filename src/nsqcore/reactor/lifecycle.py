@@ -174,7 +174,9 @@ class Lifecycle:
         """What came is not what was agreed on, or a handshake failed: tell the peer, and close."""
         pipeline, upgrade = connection.pipeline, connection.upgrade
         assert pipeline is not None
+        # It outlives its `except`: what it was raised in would keep the connection.
         connection.error = error.with_traceback(None)
+        error.__cause__ = error.__context__ = None
         logger.debug("client(%s): %s", connection.peer.address, error)
         if upgrade is None or pipeline.is_open:
             last = pipeline.encode(b"")

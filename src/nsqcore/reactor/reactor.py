@@ -81,6 +81,11 @@ class Reactor:
         """How many connections are open."""
         return len(self._life.connections)
 
+    @property
+    def handlers(self) -> list[Handler]:
+        """The sessions of the open connections."""
+        return [connection.handler for connection in self._life.connections.values()]
+
     def listen(
         self,
         listener: Listener,

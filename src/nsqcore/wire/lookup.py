@@ -95,7 +95,8 @@ class LookupParser:
         except ProtocolError as error:
             self._faulty = True
             self._tail = b""
-            commands.append(Fault(error))
+            # it outlives this call: its traceback would keep all that belongs to it
+            commands.append(Fault(error.with_traceback(None)))
             return commands
         self._tail = buffer[position:]
         return commands
