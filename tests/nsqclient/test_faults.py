@@ -232,3 +232,22 @@ async def test_message_over_the_limit_is_refused_and_the_others_get_through(daem
             for size in (10, 20, 1001, 30, 40):
                 tasks.start_soon(publish, b"x" * size)
     assert sorted(outcomes) == ["E_BAD_MESSAGE", "ok", "ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize("what", ["topic", "channel"])
+@on_both
+async def test_what_is_deleted_under_a_consumer_stays_deleted(daemon: Daemons, what: str):
+    lookupd = daemon("nsqlookupd")
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+    await in_thread(nsqd.create, "orders", "billing")
+    await in_thread(nsqd.create, "orders", "other")
+    path = f"/{what}/delete?topic=orders" + ("&channel=billing" if what == "channel" else "")
+    async with open_consumer("orders", "billing", lookupd=lookupd.http) as consumer:
+        with anyio.fail_after(PATIENCE):
+            await consumer.wait_until_connected()
+        await anyio.sleep(0.5)  # a program that has worked for a moment
+        for one in (lookupd, nsqd):
+            await in_thread(one.post, path, b"")
+        await until(lambda: not consumer.stats().connections)
+        await anyio.sleep(2)
+        assert not await in_thread(nsqd.channel, "orders", "billing")
