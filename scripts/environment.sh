@@ -28,7 +28,19 @@ first_python() {
     done
 }
 
+# $1, or where that is a name that pyenv has a shim for but does not have in use (python3.13), the one of pyenv.
+resolve() {
+    for each in "$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/${1#python}"*/bin/python3; do
+        if describe "$each" >/dev/null; then
+            echo "$each"
+            return
+        fi
+    done
+    echo "$1"
+}
+
 if [ -n "$python" ]; then
+    python=$(resolve "$python")
     wanted=$(describe "$python") || {
         echo "PYTHON=$python is no Python of 3.11 or later that can be run here" >&2
         exit 1

@@ -148,6 +148,14 @@ def test_another_python_is_honoured_the_second_time(tree):
     assert "made by another Python" in tree.make(tree.python("other", "cpython-399 /elsewhere"))
 
 
+def test_a_name_that_pyenv_knows_but_has_not_in_use_is_found(tree, monkeypatch):
+    versions = tree.folder.parent / "pyenv/versions/3.99.1/bin"
+    versions.mkdir(parents=True)
+    Path(tree.python("other", "cpython-399 /elsewhere")).rename(versions / "python3")
+    monkeypatch.setenv("PYENV_ROOT", str(tree.folder.parent / "pyenv"))
+    assert "made by another Python" in tree.make("python3.99")
+
+
 def test_an_environment_that_lost_its_interpreter_is_made_anew(tree):
     python = tree.folder / "env/bin/python"
     python.unlink()
