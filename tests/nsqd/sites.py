@@ -46,6 +46,7 @@ class Site:
     reactor: Reactor
     tls: ServerTls
     trusting: ssl.SSLContext
+    clients: list[trio.SocketStream] = attrs.field(factory=list)
     ports: dict[str, int] = attrs.field(factory=dict)
     rounds: list[float] = attrs.field(factory=list)
 
@@ -57,7 +58,9 @@ class Site:
         self.reactor.listen(listener, make, layer=layer)
 
     async def connect(self, name: str) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", self.ports[name])
+        stream = await trio.open_tcp_stream("127.0.0.1", self.ports[name])
+        self.clients.append(stream)
+        return stream
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,8 @@ async def site(nursery, tmp_path, certificate):
     nursery.start_soon(world.timers.run)
     with trio.fail_after(100):
         yield site
+    for stream in site.clients:
+        stream.socket.close()
     nursery.cancel_scope.cancel()
 
 
