@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import trio
@@ -25,6 +25,7 @@ from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
 from nsqd.storage.atomic import sync_directory, write_temporary
+from nsqd.storage.durable.state import TopicState
 from nsqd.storage.filesystem import SYSTEM, FileSystem
 
 logger = logging.getLogger(__name__)
@@ -136,6 +137,25 @@ def restore(broker: Broker, topics: list[TopicMetadata]) -> None:
                 broker.pause_channel(topic, channel, paused=True)
         if not topic.is_open:
             broker.open_topic(topic)
+
+
+def reconcile(
+    listed: list[TopicMetadata], durable: list[TopicState], deleted: Collection[str]
+) -> list[TopicMetadata]:
+    """``listed`` as the durable topics' own states have it, which a crash leaves newer.
+
+    ``deleted`` are names of durable topics that are no more.
+    """
+    known = {state.name for state in durable} | set(deleted)
+    kept = [topic for topic in listed if topic.name not in known]
+    return kept + [
+        TopicMetadata(
+            state.name,
+            state.paused,
+            tuple(ChannelMetadata(each.name, each.paused) for each in state.channels),
+        )
+        for state in durable
+    ]
 
 
 @define(eq=False)

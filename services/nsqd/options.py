@@ -230,6 +230,15 @@ class NsqdOptions:
     sync_every: int = option(
         2500, "messages of a queue after which its file is synced to disk", check=at_least(1)
     )
+    durability: str = option(
+        "none",
+        "what OK promises of topics without a policy of their own: none, os (it outlives the"
+        " process), interval (on disk within --durability-interval), always (on disk)",
+        parse=choice("none", "os", "interval", "always"),
+    )
+    durability_interval: float = option(
+        0.1, "time after which what interval promises is on disk", check=above(0)
+    )
     sync_timeout: float = option(
         2.0, "time after which a queue's file is synced to disk", check=above(0)
     )

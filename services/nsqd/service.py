@@ -41,23 +41,30 @@ from nsqd.http.context import NsqdApi, Ports
 from nsqd.http.reports.memory import GcWatch
 from nsqd.lifecycle import certificates, sync
 from nsqd.lifecycle.changes import Changes
-from nsqd.lifecycle.clock import EngineClock, wall_offset
+from nsqd.lifecycle.clock import EngineClock
 from nsqd.lifecycle.drain import Drain
+from nsqd.lifecycle.durability import Durability
 from nsqd.lifecycle.listening import Listeners, open_listeners
+from nsqd.lifecycle.opening import (
+    open_broker,
+    open_durability,
+    open_policies,
+    open_storage,
+    open_store,
+)
 from nsqd.lifecycle.readiness import Readiness
 from nsqd.lifecycle.sessions import Sessions
 from nsqd.live_config import live_config
 from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar, LookupSettings
 from nsqd.lookup.topic_channels import TopicChannels
-from nsqd.metadata import BadMetadata, MetadataFile, load, restore
+from nsqd.metadata import MetadataFile
 from nsqd.options import NsqdOptions
-from nsqd.policies.policies import Policies
-from nsqd.policy_store import BadPolicyFile, PolicyStore
-from nsqd.settings import NsqdSettings, StoreSettings, nsqd_settings
+from nsqd.policy_store import PolicyStore
+from nsqd.settings import NsqdSettings, nsqd_settings
 from nsqd.statsd import StatsdReporter
+from nsqd.storage.durable.port import DurableStorage
 from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredStorage
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +89,9 @@ async def run(options: NsqdOptions, process: Process) -> None:
     with lock_directory(settings.store.path):
         store = open_store(settings.store)
         policies = open_policies(settings)
-        broker = open_broker(settings, store, policies.policies)
+        durability = open_durability(settings)
+        storage = open_storage(settings, store, policies, durability)
+        broker = open_broker(settings, store, storage, policies.policies)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         try:
             full = metadata.save_at_start()
@@ -97,53 +106,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
             if listeners is None:
                 return
             with closing(listeners):
-                parts = broker, store, metadata, policies, listeners, tls
+                parts = broker, store, storage, durability, metadata, policies, listeners, tls
                 await assemble(settings, process, *parts).serve()
-
-
-def open_broker(settings: NsqdSettings, store: DiskStore, policies: Policies) -> Broker:
-    """The broker with the topics and channels that are on disk. Raises OptionsError, OSError."""
-    broker = Broker(
-        settings.engine,
-        TieredStorage(store),
-        wall_offset(),
-        bool(settings.lookup.addresses),
-        settings.latency,
-        ids_after=store.files.newest(),
-        policies=policies,
-    )
-    try:
-        restore(broker, load(settings.store.path))
-    except BadMetadata as error:
-        raise OptionsError(f"failed to load metadata - {error}") from error
-    except OSError as error:
-        path = settings.store.path
-        raise OptionsError(f"failed to load the queues in {path} - {error}") from error
-    return broker
-
-
-def open_policies(settings: NsqdSettings) -> PolicyStore:
-    """The policies that are on disk. Raises OptionsError."""
-    policies = PolicyStore(Policies(), settings.store.path, settings.policy_file)
-    try:
-        policies.load()
-    except BadPolicyFile as error:
-        raise OptionsError(str(error)) from error
-    return policies
-
-
-def open_store(settings: StoreSettings) -> DiskStore:
-    """The disk queues."""
-    store = DiskStore(
-        settings.path,
-        max_bytes_per_file=settings.max_bytes_per_file,
-        max_record_size=settings.max_record_size,
-        sync_every=settings.sync_every,
-        sync_timeout=settings.sync_timeout,
-        warn=partial(logger.warning, "%s"),
-    )
-    store.files.scan()
-    return store
 
 
 def assemble(
@@ -151,6 +115,8 @@ def assemble(
     process: Process,
     broker: Broker,
     store: DiskStore,
+    storage: DurableStorage,
+    durability: Durability,
     metadata: MetadataFile,
     policies: PolicyStore,
     listeners: Listeners,
@@ -159,7 +125,7 @@ def assemble(
     """An nsqd, ready to serve."""
     now, lag = time.monotonic_ns, LoopLag()
     timers = Timers(now, lambda: reactor.finish_tick())
-    clock = EngineClock(broker, timers, now)
+    clock = EngineClock(broker, timers, durability, now)
     reactor = Reactor(clock.end_tick)
     drain = Drain(process, broker, now, timers.call_at)
     advertised = Advertised(
@@ -189,6 +155,8 @@ def assemble(
         process=process,
         broker=broker,
         store=store,
+        storage=storage,
+        durability=durability,
         metadata=metadata,
         listeners=listeners,
         tls=tls,
@@ -267,6 +235,7 @@ def http_api(
         checks=Readiness(broker, lag, drain, registrar).checks,
         gc_watch=GcWatch(),
         policies=policies,
+        when_kept=clock.durability.store.when_kept,
     )
 
 
@@ -278,6 +247,8 @@ class Nsqd:
     process: Process
     broker: Broker
     store: DiskStore
+    storage: DurableStorage
+    durability: Durability
     metadata: MetadataFile
     listeners: Listeners
     tls: ServerTls | None
@@ -299,6 +270,10 @@ class Nsqd:
                 async with trio.open_nursery() as tasks:
                     self._start_tasks(tasks)
                     await tasks.start(self.reactor.run)
+                    self.reactor.watch(
+                        self.durability.committer.descriptor,
+                        lambda: self.durability.collect(self.clock.now()),
+                    )
                     self._listen()
                     self.process.on_reload = self._reload
                     if self.settings.drain_at_sigterm:
@@ -322,6 +297,7 @@ class Nsqd:
         tasks.start_soon(supervise, "timers", self.timers.run)
         tasks.start_soon(supervise, "clock", self.clock.follow_wall_clock)
         tasks.start_soon(supervise, "sync", sync.keep_synced, store)
+        tasks.start_soon(supervise, "durability", self._keep_durable)
         tasks.start_soon(supervise, "disk", partial(sync.watch_health, broker.health, store))
         tasks.start_soon(supervise, "metadata", self.metadata.run)
         tasks.start_soon(supervise, "lag", self.lag.run)
@@ -331,6 +307,10 @@ class Nsqd:
         tasks.start_soon(supervise, "metrics", partial(threads.run_sync, metrics.preload))
         if self.settings.statsd.address:
             tasks.start_soon(supervise, "statsd", self._statsd().run)
+
+    async def _keep_durable(self) -> None:
+        tick = self.reactor.finish_tick
+        await self.durability.run(self.broker, self.storage, self.clock.now, tick)
 
     def messages_in_memory(self) -> int:
         """How many messages are held outside of the disk."""
@@ -373,6 +353,7 @@ class Nsqd:
         for name, listener in self.listeners.named():
             logger.info("%s: closing %s", name, listener.address)
         self.reactor.stop_accepting()
+        await self.durability.settle(self.clock.now, self.reactor.finish_tick)
         await self.reactor.close_clients(GRACE)
 
     async def _save(self) -> None:
@@ -393,6 +374,7 @@ class Nsqd:
                 logger.error(
                     "DISKQUEUE(%s): %d messages are lost - %s", name, loss.messages, loss.reason
                 )
+            self.durability.close(self.broker, self.storage, self.clock.now())
         finally:
             await sync.finish(self.store)
         logger.info("NSQ: bye")

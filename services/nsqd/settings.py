@@ -40,6 +40,14 @@ class StoreSettings:
 
 
 @frozen(kw_only=True)
+class DurabilitySettings:
+    """What OK promises where no policy says it; ``interval`` is seconds."""
+
+    mode: str
+    interval: float
+
+
+@frozen(kw_only=True)
 class NsqdSettings:
     """The settings of every part.
 
@@ -54,6 +62,7 @@ class NsqdSettings:
     advertised: AdvertisedSettings
     tls: TlsSettings
     store: StoreSettings
+    durability: DurabilitySettings
     engine: EngineSettings
     latency: partial[LatencyWindow] | None
     client: ClientSettings
@@ -92,6 +101,9 @@ def nsqd_settings(options: NsqdOptions) -> NsqdSettings:
             min_version=options.tls_min_version,
         ),
         store=store_settings(options),
+        durability=DurabilitySettings(
+            mode=options.durability, interval=options.durability_interval
+        ),
         engine=engine_settings(options),
         latency=latency(options),
         client=client_settings(options),

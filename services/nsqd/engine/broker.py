@@ -125,6 +125,7 @@ class Broker:
         policy = self.policy(name)
         queue = self.storage.topic_queue(name, policy.mem_queue_size)
         topic = Topic(name, queue, self._make_channel, self.mark_ready, policy)
+        topic.log = self.storage.topic_log(name, topic.arrived)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
@@ -147,6 +148,7 @@ class Broker:
         channel, made = owner.create_channel(name)
         if made:
             self._changed("create", owner, channel)
+            owner.update_flow()
             self._resume(owner)
         return channel
 
@@ -168,14 +170,32 @@ class Broker:
         return evolve(self.settings.policy, **rules) if rules else self.settings.policy
 
     def apply_policies(self) -> None:
-        """Have all topics and channels follow the rules as they are now."""
+        """Have all topics and channels follow the rules as they are now.
+
+        A topic that can't be made durable just now stays as it is.
+        """
         for topic in self.topics.values():
+            try:
+                self._apply_durability(topic)
+            except OSError as error:
+                self.health.failed(error)
+                self.storage.warn(f"TOPIC({topic.name}): failed to make it durable - {error}")
             topic.policy = self.policy(topic.name)
             topic.queue.memory_limit = topic.policy.mem_queue_size
             for channel in topic.channels.values():
                 channel.policy = self.policy(topic.name, channel.name)
                 channel.queue.memory_limit = channel.policy.mem_queue_size
                 self.mark_ready(channel)
+
+    def _apply_durability(self, topic: Topic) -> None:
+        if topic.log is not None:
+            topic.log.follow_policy()
+            return
+        topic.log = self.storage.topic_log(topic.name, topic.arrived)
+        if topic.log is not None:
+            for channel in topic.channels.values():
+                channel.queue = self.storage.logged_queue(topic.name, channel.name, channel.queue)
+            topic.update_flow()
 
     def delete_topic(self, topic: Topic) -> None:
         """Delete ``topic`` with its channels and their messages."""
@@ -198,6 +218,7 @@ class Broker:
         self._ready.pop(channel, None)
         self.deadlines.disarm(channel)
         channel.delete()
+        topic.update_flow()
         self._changed("delete", topic, channel)
 
     def consumer_left(self, channel: Channel) -> None:
@@ -213,12 +234,16 @@ class Broker:
     def pause_topic(self, topic: Topic, *, paused: bool) -> None:
         """Hold back what is published to ``topic``, or let it through."""
         topic.paused = paused
+        if topic.log is not None:
+            topic.log.set_paused(paused)
+            topic.update_flow()
         self._changed("pause", topic)
         self._resume(topic)
 
     def pause_channel(self, topic: Topic, channel: Channel, *, paused: bool) -> None:
         """Hold back what ``channel`` would deliver, or let it go on."""
         channel.paused = paused
+        channel.queue.set_paused(paused)
         self._changed("pause", topic, channel)
         self.mark_ready(channel)
 
@@ -240,9 +265,7 @@ class Broker:
             done(self.refusal)
             return
         if delay > 0:
-            failure = self._defer(topic, bodies, delay, now)
-            self.refused_count += failure is not None
-            done(failure)
+            self._defer(topic, bodies, delay, now, done)
             return
         gathered = self._gathered.get(topic)
         if gathered is None:
@@ -264,23 +287,36 @@ class Broker:
         failure = None
         try:
             owner = self.topics.get(topic) or self.create_topic(topic)
-            if owner.takes(len(publish.bodies)):
-                self._put(owner, publish.bodies, now)
-            elif len(publish.done) == 1:
+            if not owner.takes(len(publish.bodies)):
+                if len(publish.done) > 1:  # some of them may fit
+                    for one in publish.apart():
+                        self._store(topic, one, now)
+                    return
                 failure = TOPIC_FULL
-            else:  # some of them may fit
-                for one in publish.apart():
-                    self._store(topic, one, now)
+            elif owner.durable:
+                self._keep(owner, publish.bodies, now, 0, publish.done)
                 return
+            else:
+                self._put(owner, publish.bodies, now)
         except OSError as error:
             self.health.failed(error)
             failure = str(error)
         except Exiting as error:
             failure = str(error)
+        self._tell(publish.done, failure)
+
+    def _tell(self, dones: list[Done], failure: str | None) -> None:
         if failure is not None:
-            self.refused_count += len(publish.done)
-        for done in publish.done:
+            self.refused_count += len(dones)
+        for done in dones:
             done(failure)
+
+    def _keep(
+        self, owner: Topic, bodies: list[bytes], now: int, due: int, dones: list[Done]
+    ) -> None:
+        """Publish to a durable topic; the answer comes when what it promises is kept."""
+        records, done = self._make_records(bodies, now), partial(self._tell, dones)
+        owner.publish(records, sum(map(len, bodies)), due, done)
 
     def _put(self, owner: Topic, bodies: list[bytes], now: int) -> None:
         records = self._make_records(bodies, now)
@@ -290,18 +326,24 @@ class Broker:
         if on_disk is not None and owner.on_disk > on_disk:
             self.health.recovered()
 
-    def _defer(self, topic: str, bodies: list[bytes], delay: int, now: int) -> str | None:
+    def _defer(self, topic: str, bodies: list[bytes], delay: int, now: int, done: Done) -> None:
+        failure = None
         try:
             owner = self.topics.get(topic) or self.create_topic(topic)
             if not owner.takes(len(bodies)):
-                return TOPIC_FULL
-            owner.defer(self._make_records(bodies, now), sum(map(len, bodies)), delay, now)
+                failure = TOPIC_FULL
+            elif owner.durable:
+                self._keep(owner, bodies, now, now + delay, [done])
+                return
+            else:
+                records = self._make_records(bodies, now)
+                owner.defer(records, sum(map(len, bodies)), delay, now)
         except OSError as error:
             self.health.failed(error)
-            return str(error)
+            failure = str(error)
         except Exiting as error:
-            return str(error)
-        return None
+            failure = str(error)
+        self._tell([done], failure)
 
     def _make_records(self, bodies: list[bytes], now: int) -> list[bytes]:
         wall = now + self.wall_offset

@@ -39,6 +39,10 @@ class Queue(Protocol):
     memory_limit: int
 
     @property
+    def logged(self) -> bool:
+        """Whether what is published to a durable topic comes here by itself, from its `Log`."""
+
+    @property
     def depth(self) -> int:
         """How many are queued, in memory and on disk; not those deferred."""
 
@@ -83,6 +87,9 @@ class Queue(Protocol):
     def release_due(self, now: int, limit: int) -> int:
         """Queue what is due at ``now``, at most ``limit`` records; how many there were."""
 
+    def set_paused(self, paused: bool) -> None:
+        """Keep over a restart whether the channel is paused, where that is kept with messages."""
+
     def commit(self) -> None:
         """What was taken so far is in the queues it went to. For a topic's queue."""
 
@@ -99,14 +106,60 @@ class Queue(Protocol):
         """
 
 
+class Log(Protocol):
+    """The messages of a durable topic, which are kept once for all of its channels.
+
+    The queues of its channels (`Storage.channel_queue`) read from it. Times are monotonic ns.
+    """
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait until they may flow to channels."""
+
+    @property
+    def promise(self) -> str:
+        """What OK promises: ``os``, ``interval`` or ``always``; ``none`` once nothing new goes
+        here any more."""
+
+    def publish(self, records: list[bytes], due: int, done: Done) -> None:
+        """Keep new ``records``, to be delivered at ``due`` (0: at once); `arrived` is called with
+        them before ``done``, if messages flow."""
+
+    def let_flow(self, flows: bool) -> None:
+        """Let messages through to the channels, or hold back what is published from now on."""
+
+    def follow_policy(self) -> None:
+        """Promise from now on what the policies ask for."""
+
+    def set_paused(self, paused: bool) -> None:
+        """Keep over a restart whether the topic is paused."""
+
+    def empty(self) -> None:
+        """Drop what waits until it may flow."""
+
+    def delete(self) -> None:
+        """Drop everything."""
+
+
+#: Told of the records that came into a log, and when they are due (0: at once).
+Arrived = Callable[[list[bytes], int], None]
+
+
 class Storage(Protocol):
     """Where queues come from."""
+
+    def topic_log(self, topic: str, arrived: Arrived) -> Log | None:
+        """The log of a durable topic; None for one that is not. Raises OSError."""
 
     def topic_queue(self, topic: str, memory_limit: int) -> Queue:
         """What a topic itself has not passed on to its channels. Raises OSError."""
 
     def channel_queue(self, topic: str, channel: str, memory_limit: int) -> Queue:
         """The queue of a channel, as it was left, or new. Raises OSError."""
+
+    def logged_queue(self, topic: str, channel: str, queue: Queue) -> Queue:
+        """What is to be the queue of a channel whose topic has become durable, and which has
+        ``queue`` so far. Raises OSError."""
 
     def warn(self, message: str) -> None:
         """Tell an operator."""

@@ -7,6 +7,7 @@ nsqd have of it); it drains in bounded steps, so that a large backlog does not h
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from sys import maxsize
 
@@ -16,7 +17,7 @@ from nsqcore.names import is_ephemeral
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.engine.policy import Policy
-from nsqd.engine.queue import Loss, Queue
+from nsqd.engine.queue import Done, Log, Loss, Queue
 
 # Records moved to the channels in one step: some milliseconds' work.
 DRAIN_STEP = 5000
@@ -38,6 +39,7 @@ class Topic:
     mark_ready: Callable[[Channel], None]
     policy: Policy = Factory(Policy)
 
+    log: Log | None = None  # of a durable topic
     is_open: bool = True
     paused: bool = False
     deleted: bool = False
@@ -59,7 +61,8 @@ class Topic:
     @property
     def depth(self) -> int:
         """Messages that wait for a channel or for the end of a pause."""
-        return self.queue.depth + len(self._deferred) + len(self._batch)
+        plain = self.queue.depth + len(self._deferred) + len(self._batch)
+        return plain if self.log is None else plain + self.log.depth
 
     @property
     def backend_depth(self) -> int:
@@ -79,7 +82,8 @@ class Topic:
     @property
     def backlog(self) -> bool:
         """Whether there is something `drain` can move now."""
-        return self.depth > 0 and self.flowing
+        waits = self.queue.depth > 0 or bool(self._deferred) or bool(self._batch)
+        return waits and self.flowing
 
     # ------------------------------------------------------------ messages
 
@@ -115,6 +119,42 @@ class Topic:
         self.message_count += len(records)
         self.message_bytes += size
         return waits
+
+    @property
+    def durable(self) -> bool:
+        """Whether new messages go to a log."""
+        return self.log is not None and self.log.promise != "none"
+
+    def publish(self, records: list[bytes], size: int, due: int, done: Done) -> None:
+        """Keep new ``records`` in the log of a durable topic, to be delivered at ``due``."""
+        assert self.log is not None
+        self.log.publish(records, due, partial(self._published, len(records), size, done))
+
+    def _published(self, count: int, size: int, done: Done, failure: str | None) -> None:
+        if failure is None:
+            self.message_count += count
+            self.message_bytes += size
+        done(failure)
+
+    def arrived(self, records: list[bytes], due: int) -> None:
+        """The log has ``records``, and its channels with it: the others get them now."""
+        for channel in self.channels.values():
+            if channel.queue.logged:
+                channel.message_count += len(records)
+                if due:
+                    channel.deadlines.arm(channel, due)
+            elif due:
+                channel.defer(records, due)
+            else:
+                channel.put(records)
+            self.mark_ready(channel)
+
+    def update_flow(self) -> None:
+        """Tell the log whether messages may flow; to be called whenever that may have changed."""
+        if self.log is not None and not self.deleted:
+            self.log.let_flow(self.flowing)
+            for channel in self.channels.values():
+                self.mark_ready(channel)
 
     def defer(self, records: list[bytes], size: int, delay: int, now: int) -> None:
         """Queue new ``records`` that every channel holds back for ``delay`` ns.
@@ -205,6 +245,7 @@ class Topic:
     def open(self) -> None:
         """Let messages through to the channels."""
         self.is_open = True
+        self.update_flow()
         self._tell_open()
 
     def _tell_open(self) -> None:
@@ -217,6 +258,8 @@ class Topic:
         self._deferred.clear()
         self._drop_batch()
         self.queue.empty()
+        if self.log is not None:
+            self.log.empty()
 
     def delete(self) -> None:
         """Drop everything, files too."""
@@ -225,6 +268,8 @@ class Topic:
         self._drop_batch()
         self._tell_open()
         self.queue.delete()
+        if self.log is not None:
+            self.log.delete()
 
     def close(self) -> Loss | None:
         """Put what waits in the topic on disk, before the channels are closed."""

@@ -31,6 +31,10 @@ class Ports:
     https: int = -1
 
 
+def _at_once(call: Callable[[], None]) -> None:
+    call()
+
+
 @define(eq=False, kw_only=True)
 class NsqdApi:
     """One nsqd, as its HTTP API sees it; its service makes it once all parts are there.
@@ -47,6 +51,7 @@ class NsqdApi:
         has_channels: returns once a new topic has the channels that it has elsewhere.
         draining: whether publishes are refused.
         loop_lag: how many seconds the event loop is behind.
+        when_kept: calls back once what was done to durable topics outlives a crash.
         checks: what keeps this nsqd from being ready, by name; empty where all is well.
     """
 
@@ -68,6 +73,7 @@ class NsqdApi:
     checks: Callable[[], Mapping[str, str]]
     gc_watch: GcWatch
     policies: PolicyStore
+    when_kept: Callable[[Callable[[], None]], None] = _at_once
 
     @property
     def wall(self) -> int:

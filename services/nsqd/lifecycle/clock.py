@@ -8,6 +8,7 @@ from attrs import define, field
 
 from nsqcore.reactor.timers import Timer, Timers
 from nsqd.engine.broker import Broker
+from nsqd.lifecycle.durability import Durability
 
 # Seconds between two looks whether the wall clock was set.
 WALL_INTERVAL = 0.5
@@ -24,6 +25,7 @@ class EngineClock:
 
     broker: Broker
     timers: Timers
+    durability: Durability
     now: Callable[[], int] = time.monotonic_ns
     _expiry: Timer | None = field(default=None, init=False)
     _expiry_at: int = field(default=0, init=False)
@@ -34,9 +36,12 @@ class EngineClock:
 
     def end_tick(self) -> None:
         """Deliver what this tick brought, and see to it that the next deadline is met."""
-        now = self.now()
+        now, call_at = self.now(), self.timers.call_at
+        self.broker.flush(now)
+        self.durability.end_tick(now, call_at)
         if self.broker.dispatch(now):
-            self.timers.call_at(now, _next_tick)
+            call_at(now, _next_tick)
+        self.durability.after_delivery(now, call_at)
         deadline = self.broker.deadlines.next
         if deadline is None or (self._expiry is not None and self._expiry_at <= deadline):
             return

@@ -17,7 +17,9 @@ Read = Callable[[object], Any]
 
 # Keys that some part of nsqd acts on. A key that nobody acts on is refused: a promise that is not
 # kept is worse than none. Whoever implements one adds it here.
-SUPPORTED = frozenset({"max_channel_consumers", "max_depth", "mem_queue_size", "overflow"})
+SUPPORTED = frozenset(
+    {"durability", "max_channel_consumers", "max_depth", "mem_queue_size", "overflow"}
+)
 
 _DAY = 24 * 3600 * SECOND
 _LONGEST = 3650 * _DAY

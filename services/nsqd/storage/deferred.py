@@ -1,5 +1,6 @@
 """Records that wait for their time: a heap by when they are due."""
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 
@@ -33,6 +34,11 @@ class DeferredRecords:
         while heap and heap[0][0] <= now and len(due) < limit:
             due.append(heappop(heap)[2])
         return due
+
+    def items(self) -> Iterator[tuple[bytes, int]]:
+        """Every record with when it is due, in no order."""
+        for due, _, record in self._heap:
+            yield record, due
 
     def take_all(self) -> list[bytes]:
         """All records, in the order in which they are due."""

@@ -9,7 +9,7 @@ room is dropped. What is deferred waits in memory, as in the original.
 from attrs import define, field
 
 from nsqcore.names import is_ephemeral
-from nsqd.engine.queue import Loss
+from nsqd.engine.queue import Arrived, Loss, Queue
 from nsqd.storage.deferred import DeferredRecords
 from nsqd.storage.disk import DiskQueue
 from nsqd.storage.memory import MemoryQueue
@@ -42,6 +42,14 @@ class TieredQueue:
             self._disk = None
         else:
             self._disk = DiskQueue(self.name, self.store, forwarding=self.forwarding)
+
+    @property
+    def logged(self) -> bool:
+        """Nothing comes here by itself."""
+        return False
+
+    def set_paused(self, paused: bool) -> None:
+        """``nsqd.dat`` keeps it."""
 
     @property
     def depth(self) -> int:
@@ -219,6 +227,13 @@ class TieredStorage:
     """The queues of one data directory: a `nsqd.engine.queue.Storage`."""
 
     store: DiskStore
+
+    def topic_log(self, topic: str, arrived: Arrived) -> None:
+        """No topic is durable."""
+
+    def logged_queue(self, topic: str, channel: str, queue: Queue) -> Queue:
+        """No topic is durable."""
+        return queue
 
     def topic_queue(self, topic: str, memory_limit: int) -> TieredQueue:
         """What ``topic`` itself has not passed on to its channels. Raises OSError."""

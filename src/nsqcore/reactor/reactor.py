@@ -67,6 +67,8 @@ class Reactor:
     _buffer: memoryview = attrs.field(init=False)
     _acceptor: Acceptor = attrs.field(init=False)
     _life: Lifecycle = attrs.field(init=False)
+    #: What to call when a descriptor that is no connection can be read from.
+    _watched: dict[int, Callable[[], None]] = attrs.field(factory=dict, init=False)
     #: Something has happened since the tick's ``end_tick`` that asks for another.
     _tick_requested: bool = attrs.field(default=False, init=False)
     _ending_tick: bool = attrs.field(default=False, init=False)
@@ -104,6 +106,20 @@ class Reactor:
         """Serve a connected, non-blocking socket, while `run` runs."""
         self._life.begin(open_connection(sock, peer, handler), None)
 
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        """Call ``call`` within a tick whenever ``fd`` can be read from, until `unwatch`.
+
+        For what a thread reports: it needs no wake-up of trio's, and takes part in the tick.
+        """
+        self._watched[fd] = call
+        if self._life.poller is not None:
+            self._life.poller.register(fd, EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget ``fd``, before it is closed."""
+        if self._watched.pop(fd, None) is not None and self._life.poller is not None:
+            self._life.poller.unregister(fd)
+
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
         raise_limit()
@@ -113,6 +129,8 @@ class Reactor:
             epoll = select.epoll() if self.use_epoll else None
             poller = epoll or TaskPoller(nursery, self._tick)
             life.poller = poller
+            for fd in self._watched:
+                poller.register(fd, EPOLLIN)
             tick = self._tick if self.watchdog is None else self._watched_tick
             try:
                 self._acceptor.start(nursery, poller)
@@ -184,7 +202,11 @@ class Reactor:
         for number, (fd, event) in enumerate(events, 1):
             connection = connections.get(fd)
             if connection is None:
-                self._acceptor.accept(fd)
+                watched = self._watched.get(fd)
+                if watched is not None:
+                    watched()
+                else:
+                    self._acceptor.accept(fd)
                 continue
             if event != EPOLLIN:
                 if connection.blocked:

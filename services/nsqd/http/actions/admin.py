@@ -7,6 +7,7 @@ a 404.
 import logging
 from functools import partial
 
+from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response
 from nsqcore.http.router import Answer, Router
@@ -45,7 +46,14 @@ def create_topic(api: NsqdApi, request: Request) -> Answer:
 
 def _created(api: NsqdApi, topic: Topic) -> Answer:
     """The answer, which comes once a new topic has the channels that it has elsewhere."""
-    return EMPTY if topic.is_open else _once_open(api, topic)
+    return _done(api) if topic.is_open else _once_open(api, topic)
+
+
+def _done(api: NsqdApi) -> Later:
+    """The answer, which comes once what was done to a durable topic outlives a crash."""
+    later = Later()
+    api.when_kept(partial(later.answer, EMPTY))
+    return later
 
 
 async def _once_open(api: NsqdApi, topic: Topic) -> Response:
@@ -53,24 +61,24 @@ async def _once_open(api: NsqdApi, topic: Topic) -> Response:
     return EMPTY
 
 
-def delete_topic(api: NsqdApi, request: Request) -> Response:
+def delete_topic(api: NsqdApi, request: Request) -> Answer:
     """POST /topic/delete."""
     topic = existing_topic(api.broker, request)
     try:
         api.broker.delete_topic(topic)
     except OSError as error:
         raise _failed(f"TOPIC({topic.name}): failed to delete", error) from error
-    return EMPTY
+    return _done(api)
 
 
-def empty_topic(api: NsqdApi, request: Request) -> Response:
+def empty_topic(api: NsqdApi, request: Request) -> Answer:
     """POST /topic/empty: drops what waits in the topic itself."""
     topic = existing_topic(api.broker, request, checked=True)
     try:
         topic.empty()
     except OSError as error:
         raise _failed(f"TOPIC({topic.name}): failed to empty", error) from error
-    return EMPTY
+    return _done(api)
 
 
 async def pause_topic(api: NsqdApi, request: Request, *, paused: bool) -> Response:
@@ -90,24 +98,24 @@ def create_channel(api: NsqdApi, request: Request) -> Answer:
     return _created(api, topic)
 
 
-def delete_channel(api: NsqdApi, request: Request) -> Response:
+def delete_channel(api: NsqdApi, request: Request) -> Answer:
     """POST /channel/delete."""
     topic, channel = _channel(api, request)
     try:
         api.broker.delete_channel(topic, channel)
     except OSError as error:
         raise _failed(f"CHANNEL({channel.name}): failed to delete", error) from error
-    return EMPTY
+    return _done(api)
 
 
-def empty_channel(api: NsqdApi, request: Request) -> Response:
+def empty_channel(api: NsqdApi, request: Request) -> Answer:
     """POST /channel/empty: drops what is queued, deferred and in flight."""
     _, channel = _channel(api, request)
     try:
         channel.empty()
     except OSError as error:
         raise _failed(f"CHANNEL({channel.name}): failed to empty", error) from error
-    return EMPTY
+    return _done(api)
 
 
 async def pause_channel(api: NsqdApi, request: Request, *, paused: bool) -> Response:

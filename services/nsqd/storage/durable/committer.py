@@ -43,7 +43,7 @@ def perform(disk: Disk, write: Write) -> OSError | None:
 class Committer:
     """Performs writes in a thread of its own. ``descriptor`` is readable when one is finished.
 
-    Raises OSError or RuntimeError from `start` where there is no thread to be had.
+    Raises RuntimeError from `start` where there is no thread to be had.
     """
 
     disk: Disk
@@ -53,14 +53,16 @@ class Committer:
     _results: "SimpleQueue[Finished]" = field(factory=SimpleQueue, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def start(self) -> None:
-        """Start the thread. It ends with `stop`, or with the process."""
+    def __attrs_post_init__(self) -> None:
         if hasattr(os, "eventfd"):
             self.descriptor = self._signal = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
             self.descriptor, self._signal = os.pipe()
             os.set_blocking(self.descriptor, False)
             os.set_blocking(self._signal, False)
+
+    def start(self) -> None:
+        """Start the thread. It ends with `stop`, or with the process."""
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 

@@ -13,9 +13,11 @@ from attrs import define, field
 
 from nsqd.storage.durable.disk import ZEROS, Disk
 from nsqd.storage.durable.entries import BadHead, Head, Scan, UnknownFormat, scan
-from nsqd.storage.durable.journal import JournalFile
+from nsqd.storage.durable.journal import MAX_GROUP_BYTES, JournalFile
 
 FILE_SIZE = 64 << 20
+# More than one write has at once, which is all that may be missing before an entry that is there.
+READ_AHEAD = MAX_GROUP_BYTES + (1 << 20)
 _NAME = re.compile(r"journal\.(\d{6,})")
 
 
@@ -74,16 +76,20 @@ class JournalFiles:
         size = self.disk.size(path) or 0
         descriptor = self.disk.open(path)
         try:
-            image = self.disk.read(descriptor, size, 0)
-        finally:
-            self.disk.close(descriptor)
-        try:
+            image = self.disk.read(descriptor, READ_AHEAD, 0)
             head = Head.decode(image)
+            found = scan(image, head.epoch)
+            # What is behind the last entry by more than one write can have is of an earlier use.
+            while len(image) < size and len(image) < found.end + READ_AHEAD:
+                image += self.disk.read(descriptor, READ_AHEAD, len(image))
+                found = scan(image, head.epoch)
         except BadHead:
             return Found(path, None, Scan())
         except UnknownFormat as error:
             raise UnknownFormat(f"{path}: {error}") from None
-        return Found(path, head, scan(image, head.epoch))
+        finally:
+            self.disk.close(descriptor)
+        return Found(path, head, found)
 
     # ------------------------------------------------------------ for the journal
 
@@ -99,6 +105,11 @@ class JournalFiles:
     def free(self) -> int:
         """How many files are ready, or need little to be."""
         return len(self._ready) + len(self._free)
+
+    @property
+    def unread(self) -> bool:
+        """Whether what was found at the start is still needed, for want of a checkpoint."""
+        return bool(self._found)
 
     @property
     def wants_file(self) -> bool:

@@ -13,6 +13,7 @@ without its data. Its entries are still here and go to a fresh file; if that fai
 refused, and what else happened is written once there is a file that takes it.
 """
 
+import errno
 from collections.abc import Callable
 from typing import Protocol
 
@@ -25,6 +26,8 @@ Done = Callable[[OSError | None], None]
 
 # At most so many bytes in one write: some milliseconds of a fast disk.
 MAX_GROUP_BYTES = 16 << 20
+# More than what stands round a batch of one message, or of few, in a file.
+OVERHEAD = HEAD_SIZE + 1024
 # At most so many parts in one write (IOV_MAX of Linux); more are joined.
 MAX_PARTS = 1024
 
@@ -71,7 +74,9 @@ class Write:
 
 
 class Spares(Protocol):
-    """Where files come from that can be written to."""
+    """Where files come from that can be written to, of ``file_size`` bytes."""
+
+    file_size: int
 
     def take(self) -> JournalFile | None:
         """A file ready for use, or None if one is still being made."""
@@ -112,6 +117,11 @@ class Journal:
         self._waiting += sync
         self.pending_bytes += size
         return self.number
+
+    def check_size(self, size: int) -> None:
+        """Raise OSError if ``size`` bytes of records are more than a file can have."""
+        if size + OVERHEAD > self.spares.file_size:
+            raise OSError(errno.EFBIG, f"{size} bytes are more than the journal takes at once")
 
     @property
     def idle(self) -> bool:

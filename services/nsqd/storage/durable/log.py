@@ -61,6 +61,7 @@ class TopicLog:
     segment_size: int = SEGMENT_SIZE
     segments: list[Segment] = Factory(list)  # in order; the last one grows
     end: int = 1
+    newest: int = 0  # when the last batch that was found was published, wall-clock ns
     damaged: Ranges = Factory(Ranges)  # ordinals of records that could not be read
     #: Ordinals that were given out and whose records never came to be.
     holes: Ranges = Factory(Ranges)
@@ -113,6 +114,7 @@ class TopicLog:
             if header.first > self.end:
                 self.holes.append(self.end, header.first)
             self._note_damaged(batch)
+            self.newest = max(self.newest, header.wall)
             self.end = max(self.end, header.next)
         segment.next = self.end
         segment.tail = end
@@ -194,6 +196,7 @@ class TopicLog:
             self.holes.append(self.end, header.first)
         self.holes.remove(header.first, header.next)
         self._note_damaged(batch)
+        self.newest = max(self.newest, header.wall)
         known = [found for found in self.segments if found.first == segment]
         if not known:
             self.segments.append(self._begin(segment))

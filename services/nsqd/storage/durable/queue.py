@@ -41,6 +41,10 @@ def with_attempts(record: bytes, attempts: int) -> bytes:
     return b"".join((record[:8], min(attempts, 0xFFFF).to_bytes(2, "big"), record[10:]))
 
 
+def _deliver_early(record: bytes, due: int) -> None:
+    raise NotImplementedError("nobody holds deferred records back")
+
+
 @define(eq=False)
 class LogQueue:
     """The queue of one channel. ``flow`` tells the first ordinal that may not be read yet.
@@ -51,10 +55,10 @@ class LogQueue:
 
     state: ChannelState
     log: TopicLog
-    memory_limit: int
     flow: Callable[[], int]
     note: Callable[[Kind, list[tuple[int, int, int]]], None]
-    defer: Callable[[bytes, int], None]
+    defer: Callable[[bytes, int], None] = _deliver_early
+    memory_limit: int = 10_000
     #: Where messages lie that do not lie where their ids say: ordinals, by id.
     moved: dict[int, int] = Factory(dict)
     _memory: MemoryQueue = field(factory=MemoryQueue, init=False)

@@ -87,6 +87,7 @@ class Recovery:
     segment_size: int = SEGMENT_SIZE
     topics: dict[int, OpenTopic] = Factory(dict)  # by number
     deleted: set[int] = Factory(set)
+    deleted_names: set[str] = Factory(set)
     number: int = 0  # of the last entry there is
     watermark: int = 0  # all entries up to it are in the states
     report: Report = Factory(Report)
@@ -156,6 +157,7 @@ class Recovery:
             except BadPayload as error:
                 self.report.problems.append(f"entry {number} of the journal: {error}")
         self._drop_predecessors()
+        self.deleted_names -= {topic.state.name for topic in self.topics.values()}
         torn = bool(self.report.missing or self.report.problems)
         for topic in self.topics.values():
             cursors = [channel.cursor.ordinal for channel in topic.state.channels]
@@ -242,6 +244,7 @@ class Recovery:
             return
         state = topic.state
         if op == "delete":
+            self.deleted_names.add(state.name)
             del self.topics[topic_number]
             self.deleted.add(topic_number)
             topic.log.release()

@@ -32,7 +32,7 @@ from nsqd.storage.durable.recovery import (
 )
 from nsqd.storage.durable.segments import Segment
 from nsqd.storage.durable.state import TopicState
-from nsqd.storage.durable.topic import Arrived, DurableTopic
+from nsqd.storage.durable.topic import ALWAYS, INTERVAL, DurableTopic
 
 FORMAT = "format"
 _FORMAT_LINE = "nsq-trio durable 1"
@@ -91,16 +91,16 @@ class Checkpoint:
 class DurableStore:
     """The durable topics in ``directory``, which is made when the first one is.
 
-    ``arrived`` is told of queues that have got something to deliver.
+    A topic's `DurableTopic.arrived` is told of what comes into its log.
     """
 
     disk: Disk
     directory: str
-    arrived: Arrived
     file_size: int = FILE_SIZE
     segment_size: int = SEGMENT_SIZE
     topics: dict[str, DurableTopic] = Factory(dict)
     report: Report = Factory(Report)
+    deleted_names: set[str] = Factory(set)  # of topics that the journal says are no more
     committer: Committer | None = None
     journal: Journal = field(init=False)
     files: JournalFiles = field(init=False)
@@ -134,6 +134,7 @@ class DurableStore:
         recovery.load_states()
         recovery.replay(self.files.find())
         self.report = recovery.report
+        self.deleted_names = recovery.deleted_names
         self.journal.number = self._ended = recovery.number
         self._next_topic = max([*recovery.topics, *recovery.deleted], default=0) + 1
         self._deleted = [
@@ -145,7 +146,7 @@ class DurableStore:
 
     def adopt(self, found: OpenTopic) -> DurableTopic:
         """Take in a topic that was found."""
-        topic = DurableTopic(found.state, found.log, found.directory, self.journal, self.arrived)
+        topic = DurableTopic(found.state, found.log, found.directory, self.journal)
         self.topics[found.state.name] = topic
         return topic
 
@@ -213,6 +214,36 @@ class DurableStore:
             self._end(write, perform(self.disk, write), now)
             sync = False
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether something was noted that is not journaled yet."""
+        return any(topic.has_notes for topic in self.topics.values())
+
+    @property
+    def wants_sync(self) -> bool:
+        """Whether something is written and not synced that somebody was promised to be, soon."""
+        file = self.journal.file
+        if file is None or not file.unsynced:
+            return False
+        return any(topic.state.mode in (INTERVAL, ALWAYS) for topic in self.topics.values())
+
+    def when_kept(self, call: Callable[[], None]) -> None:
+        """Call ``call`` when all that was noted so far is journaled, and synced if a topic asks."""
+        if self.journal.idle and not self.has_notes:
+            call()
+            return
+        for topic in self.topics.values():
+            if topic.has_notes:
+                topic.journal_notes()
+        sync = any(topic.syncs for topic in self.topics.values())
+        fields = encode_fields({"op": "barrier"})
+        self.journal.add(Kind.TOPIC, [fields], sync=sync, done=lambda error: call())
+
+    def try_out(self) -> None:
+        """Have something written, so that a disk that failed can show that it works again."""
+        if self.journal.idle:
+            self.journal.add(Kind.TOPIC, [encode_fields({"op": "trial"})], sync=True)
+
     def collect(self, now: int) -> None:
         """Take in what the thread has done."""
         if self.committer is not None:
@@ -228,7 +259,7 @@ class DurableStore:
 
     def wants_checkpoint(self, now: int) -> bool:
         """Whether it is time for one: a journal file is full or failed, or all has been quiet."""
-        if self.files.full or self.files.failed or self._deleted:
+        if self.files.unread or self.files.full or self.files.failed or self._deleted:
             return True
         idle = now - self._last_change >= IDLE_CHECKPOINT
         return idle and any(topic.changed for topic in self.topics.values())

@@ -16,10 +16,15 @@ from nsqd.storage.durable.payloads import Change, Place, encode_changes, encode_
 from nsqd.storage.durable.queue import Held, LogQueue, with_attempts
 from nsqd.storage.durable.state import ChannelState, TopicState
 
+INTERVAL = "interval"
 ALWAYS = "always"
 
-#: Told that something can be taken from a channel's queue.
-Arrived = Callable[[LogQueue], None]
+#: Told of records that came into the log, and when they are due (wall-clock ns; 0: at once).
+Arrived = Callable[[list[bytes], int], None]
+
+
+def _nobody(records: list[bytes], due: int) -> None:
+    """Nobody wants to be told."""
 
 
 @define(eq=False)
@@ -30,7 +35,7 @@ class DurableTopic:
     log: TopicLog
     directory: str
     journal: Journal
-    arrived: Arrived
+    arrived: Arrived = _nobody
     queues: dict[int, LogQueue] = Factory(dict)
     changed: bool = True  # since the last checkpoint
     lost: int = 0  # messages in hand that are not in the log any more
@@ -49,8 +54,10 @@ class DurableTopic:
     ) -> None:
         """Append ``records``; ``done`` is told when the topic's promise is kept, or why not.
 
-        Raises OSError where the disk has no room; nothing was accepted then.
+        Raises OSError where the disk has no room, or a message is larger than a journal file;
+        nothing was accepted then.
         """
+        self.journal.check_size(sum(map(len, records)))
         appended = self.log.append(records, wall=wall, due=due, channel=channel)
         place = Place(self.state.number, appended.segment, appended.position)
         self.journal.add(
@@ -81,8 +88,8 @@ class DurableTopic:
             self.log.end = max(self.log.end, appended.next)
         if not self.state.flow and not self.deleted:
             for queue in self.queues.values():
-                if queue.arrived(appended, records, due=due, channel=channel):
-                    self.arrived(queue)
+                queue.arrived(appended, records, due=due, channel=channel)
+            self.arrived(records, due)
         done(None)
 
     # ------------------------------------------------------------ flow
@@ -105,10 +112,6 @@ class DurableTopic:
             return
         self.state.flow = flow
         self._note("flow", flow=flow)
-        if flows:
-            for queue in self.queues.values():
-                if queue.unread:
-                    self.arrived(queue)
 
     def empty(self) -> None:
         """Drop what waits for a channel."""
@@ -139,12 +142,9 @@ class DurableTopic:
         self._note_channel("create", state, done, name=name)
         return queue
 
-    def make_queue(
-        self, state: ChannelState, *, memory_limit: int, defer: Callable[[bytes, int], None]
-    ) -> LogQueue:
-        """A queue for the channel with ``state``, to be given to `create_channel` or `adopt`."""
-        note = partial(self.note, state.number)
-        return LogQueue(state, self.log, memory_limit, lambda: self.flow, note, defer)
+    def make_queue(self, state: ChannelState) -> LogQueue:
+        """A queue for the channel with ``state``, for `create_channel` or `adopt`."""
+        return LogQueue(state, self.log, lambda: self.flow, partial(self.note, state.number))
 
     def load(self, queue: LogQueue) -> tuple[list[bytes], list[tuple[bytes, int]]]:
         """What a channel had in hand when nsqd ended: records to deliver at once, and records

@@ -68,7 +68,6 @@ class Life:
         self.store = DurableStore(
             self.disk,
             DIRECTORY,
-            lambda queue: None,
             file_size=1 << 14,
             segment_size=1 << 13,
         )
@@ -90,7 +89,8 @@ class Life:
         self.deferred[queue] = {id_of(record): (record, due) for record, due in deferred}
 
     def queue(self, topic: DurableTopic, state: object) -> LogQueue:
-        queue = topic.make_queue(state, memory_limit=5, defer=lambda record, due: None)
+        queue = topic.make_queue(state)
+        queue.memory_limit = 5
         queue.defer = partial(self.defer, queue)
         self.in_flight[queue] = {}
         self.deferred.setdefault(queue, {})

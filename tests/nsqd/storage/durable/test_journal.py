@@ -14,6 +14,7 @@ class Spares:
     """Files ready for use, and what became of them."""
 
     ready: list[JournalFile] = Factory(list)
+    file_size: int = 1 << 13
     full: list[JournalFile] = Factory(list)
     failed: list[JournalFile] = Factory(list)
 
