@@ -68,7 +68,7 @@ def test_no_part_of_nsqd_reads_its_options_but_its_settings():
         if "from nsqd.options import" in path.read_text()
     }
     # The supervisor of --processes passes flags on; the service names the type.
-    assert readers == {"settings.py", "__main__.py", "processes.py", "service.py"}
+    assert readers == {"settings.py", "program.py", "processes.py", "service.py"}
     assert not re.search(r"options\.\w", (NSQD / "service.py").read_text())
 
 
