@@ -28,7 +28,7 @@ def test_a_full_channel_refuses_publishers_until_its_consumers_have_caught_up(br
     refused(broker, "t", [b"x"], delay=5)
     assert (channel.depth, other.depth) == (3, 3)
     new_client(ready=2).join(broker)
-    broker.pump(0)
+    broker.dispatch(0)
     publish(broker, "t", [b"x"] * 2)
     assert channel.depth == 3
 
