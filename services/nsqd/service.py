@@ -90,7 +90,7 @@ async def run(options: NsqdOptions, process: Process) -> None:
         store = open_store(settings.store)
         policies = open_policies(settings)
         durability = open_durability(settings)
-        storage = open_storage(settings, store, policies, durability)
+        storage = open_storage(store, durability)
         broker = open_broker(settings, store, storage, policies.policies)
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         try:

@@ -40,14 +40,6 @@ class StoreSettings:
 
 
 @frozen(kw_only=True)
-class DurabilitySettings:
-    """What OK promises where no policy says it; ``interval`` is seconds."""
-
-    mode: str
-    interval: float
-
-
-@frozen(kw_only=True)
 class NsqdSettings:
     """The settings of every part.
 
@@ -62,7 +54,7 @@ class NsqdSettings:
     advertised: AdvertisedSettings
     tls: TlsSettings
     store: StoreSettings
-    durability: DurabilitySettings
+    durability_interval: float
     engine: EngineSettings
     latency: partial[LatencyWindow] | None
     client: ClientSettings
@@ -101,9 +93,7 @@ def nsqd_settings(options: NsqdOptions) -> NsqdSettings:
             min_version=options.tls_min_version,
         ),
         store=store_settings(options),
-        durability=DurabilitySettings(
-            mode=options.durability, interval=options.durability_interval
-        ),
+        durability_interval=options.durability_interval,
         engine=engine_settings(options),
         latency=latency(options),
         client=client_settings(options),
@@ -163,6 +153,7 @@ def engine_settings(options: NsqdOptions) -> EngineSettings:
         policy=Policy(
             mem_queue_size=options.mem_queue_size,
             max_channel_consumers=options.max_channel_consumers,
+            durability=options.durability,
             topology_aware=TOPOLOGY_AWARE_CONSUMPTION in options.enable_experiment,
         ),
     )

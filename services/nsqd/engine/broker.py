@@ -125,7 +125,7 @@ class Broker:
         policy = self.policy(name)
         queue = self.storage.topic_queue(name, policy.mem_queue_size)
         topic = Topic(name, queue, self._make_channel, self.mark_ready, policy)
-        topic.log = self.storage.topic_log(name, topic.arrived)
+        topic.log = self.storage.topic_log(name, policy.durability, topic.arrived)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
@@ -175,12 +175,12 @@ class Broker:
         A topic that can't be made durable just now stays as it is.
         """
         for topic in self.topics.values():
+            topic.policy = self.policy(topic.name)
             try:
                 self._apply_durability(topic)
             except OSError as error:
                 self.health.failed(error)
                 self.storage.warn(f"TOPIC({topic.name}): failed to make it durable - {error}")
-            topic.policy = self.policy(topic.name)
             topic.queue.memory_limit = topic.policy.mem_queue_size
             for channel in topic.channels.values():
                 channel.policy = self.policy(topic.name, channel.name)
@@ -189,9 +189,9 @@ class Broker:
 
     def _apply_durability(self, topic: Topic) -> None:
         if topic.log is not None:
-            topic.log.follow_policy()
+            topic.log.set_promise(topic.policy.durability)
             return
-        topic.log = self.storage.topic_log(topic.name, topic.arrived)
+        topic.log = self.storage.topic_log(topic.name, topic.policy.durability, topic.arrived)
         if topic.log is not None:
             for channel in topic.channels.values():
                 channel.queue = self.storage.logged_queue(topic.name, channel.name, channel.queue)

@@ -128,8 +128,8 @@ class Log(Protocol):
     def let_flow(self, flows: bool) -> None:
         """Let messages through to the channels, or hold back what is published from now on."""
 
-    def follow_policy(self) -> None:
-        """Promise from now on what the policies ask for."""
+    def set_promise(self, durability: str) -> None:
+        """Promise ``durability`` from now on."""
 
     def set_paused(self, paused: bool) -> None:
         """Keep over a restart whether the topic is paused."""
@@ -148,8 +148,8 @@ Arrived = Callable[[list[bytes], int], None]
 class Storage(Protocol):
     """Where queues come from."""
 
-    def topic_log(self, topic: str, arrived: Arrived) -> Log | None:
-        """The log of a durable topic; None for one that is not. Raises OSError."""
+    def topic_log(self, topic: str, durability: str, arrived: Arrived) -> Log | None:
+        """The log of a topic that is, or was, durable; None for another. Raises OSError."""
 
     def topic_queue(self, topic: str, memory_limit: int) -> Queue:
         """What a topic itself has not passed on to its channels. Raises OSError."""

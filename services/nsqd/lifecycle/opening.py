@@ -28,20 +28,12 @@ def open_durability(settings: NsqdSettings) -> Durability:
     """What keeps durable topics."""
     disk = OsDisk()
     durable = DurableStore(disk, os.path.join(settings.store.path, "durable"))
-    return Durability(durable, settings.durability.interval, Committer(disk))
+    return Durability(durable, settings.durability_interval, Committer(disk))
 
 
-def open_storage(
-    settings: NsqdSettings, store: DiskStore, policies: PolicyStore, durability: Durability
-) -> DurableStorage:
+def open_storage(store: DiskStore, durability: Durability) -> DurableStorage:
     """The queues of durable topics, and of all others."""
-    default = settings.durability.mode
-
-    def mode(topic: str) -> str:
-        return str(policies.policies.effective(topic).get("durability", default))
-
-    plain = TieredStorage(store)
-    return DurableStorage(plain, durability.store, mode, wall_offset, durability.start)
+    return DurableStorage(TieredStorage(store), durability.store, wall_offset, durability.start)
 
 
 def open_broker(

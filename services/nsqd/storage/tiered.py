@@ -228,7 +228,7 @@ class TieredStorage:
 
     store: DiskStore
 
-    def topic_log(self, topic: str, arrived: Arrived) -> None:
+    def topic_log(self, topic: str, durability: str, arrived: Arrived) -> None:
         """No topic is durable."""
 
     def logged_queue(self, topic: str, channel: str, queue: Queue) -> Queue:

@@ -36,7 +36,6 @@ class DurableLog:
     topic: DurableTopic
     store: DurableStore
     wall_offset: Callable[[], int]
-    mode: Callable[[str], str]
 
     @property
     def depth(self) -> int:
@@ -61,11 +60,10 @@ class DurableLog:
         """Let messages through to the channels, or hold back what comes from now on."""
         self.topic.let_flow(flows)
 
-    def follow_policy(self) -> None:
-        """Promise from now on what the policies ask for."""
-        mode = self.mode(self.topic.state.name)
-        if mode != self.topic.state.mode:
-            self.topic.set_mode(mode)
+    def set_promise(self, durability: str) -> None:
+        """Promise ``durability`` from now on."""
+        if durability != self.topic.state.mode:
+            self.topic.set_mode(durability)
 
     def set_paused(self, paused: bool) -> None:
         """Keep over a restart whether the topic is paused."""
@@ -273,14 +271,10 @@ class DurableQueue:
 
 @define(eq=False)
 class DurableStorage:
-    """The queues of one nsqd, some of whose topics are durable: a `nsqd.engine.queue.Storage`.
-
-    ``mode`` tells what is to be promised of a topic by its name.
-    """
+    """The queues of one nsqd, some of whose topics are durable: a `nsqd.engine.queue.Storage`."""
 
     plain: TieredStorage
     store: DurableStore
-    mode: Callable[[str], str]
     wall_offset: Callable[[], int]
     #: Called before a topic becomes durable while nsqd runs; raises OSError where it can't.
     start: Callable[[], None]
@@ -293,22 +287,22 @@ class DurableStorage:
         self._found = {topic.state.name: topic for topic in found}
         return found
 
-    def topic_log(self, topic: str, arrived: Arrived) -> DurableLog | None:
-        """The log of ``topic`` if it is durable. Raises OSError."""
+    def topic_log(self, topic: str, durability: str, arrived: Arrived) -> DurableLog | None:
+        """The log of ``topic`` if it is durable, or was. Raises OSError."""
         if is_ephemeral(topic):
             return None
-        mode, found = self.mode(topic), self._found.pop(topic, None)
-        if found is None and mode == NONE:
+        found = self._found.pop(topic, None)
+        if found is None and durability == NONE:
             return None
         self.start()
         if found is not None:
             durable = self.store.adopt(found)
-            if durable.state.mode != mode:
-                durable.set_mode(mode)
+            if durable.state.mode != durability:
+                durable.set_mode(durability)
         else:
-            durable = self.store.create(topic, mode)
+            durable = self.store.create(topic, durability)
         durable.arrived = partial(self._arrived, arrived)
-        return DurableLog(durable, self.store, self.wall_offset, self.mode)
+        return DurableLog(durable, self.store, self.wall_offset)
 
     def _arrived(self, arrived: Arrived, records: list[bytes], due: int) -> None:
         arrived(records, due - self.wall_offset() if due else 0)
