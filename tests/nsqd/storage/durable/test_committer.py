@@ -30,7 +30,9 @@ def test_a_commit_is_reported_by_a_descriptor_and_is_in_the_file(files: JournalF
         write = journal.begin(0)
         assert write is not None
         committer.submit(write)
-        assert select.select([committer.descriptor], [], [], 20)[0]
+        poll = select.poll()  # select() knows no descriptor beyond 1023
+        poll.register(committer.descriptor, select.POLLIN)
+        assert poll.poll(20_000)
         (finished,) = committer.collect()
         journal.end(finished.write, finished.error, 1)
         assert told == [None, None, None]
