@@ -91,7 +91,9 @@ async def run(options: NsqdOptions, process: Process) -> None:
         policies = open_policies(settings)
         durability = open_durability(settings)
         storage = open_storage(store, durability)
+        began = time.monotonic()
         broker = open_broker(settings, store, storage, policies.policies)
+        durability.recovery_seconds = time.monotonic() - began
         metadata = MetadataFile(settings.store.path, broker.topics, VERSION)
         try:
             full = metadata.save_at_start()
@@ -236,6 +238,8 @@ def http_api(
         gc_watch=GcWatch(),
         policies=policies,
         when_kept=clock.durability.store.when_kept,
+        durable=clock.durability.status,
+        durability_interval=settings.durability_interval,
     )
 
 

@@ -30,6 +30,22 @@ def test_messages_in_every_state_outlive_kill_9(daemon, peer, mode):
     assert {message.attempts for message in again.values()} == {2}
 
 
+def test_it_is_told_how_the_journal_is_and_what_a_start_found(daemon):
+    nsqd = daemon("nsqd", "--durability=always")
+    nsqd.post("/pub?topic=t", b"kept")
+    status = nsqd.get("/durable/status")
+    assert status["commits"] >= 1
+    assert status["last_commit_ms"] > 0
+    assert status["recovery"]["entries"] == 0
+    nsqd.kill()
+    nsqd.start()
+    recovery = nsqd.get("/durable/status")["recovery"]
+    assert recovery["entries"] >= 2  # the topic, and its message
+    assert (recovery["missing"], recovery["damaged"], recovery["problems"]) == (0, 0, [])
+    (topic,) = nsqd.get("/stats?format=json")["topics"]
+    assert topic["promise"] == "on disk"
+
+
 def test_a_topic_with_no_channel_and_a_paused_one_keep_what_waits_in_them(daemon, peer):
     nsqd = daemon("nsqd", "--durability=always")
     nsqd.post("/pub?topic=alone", b"1")

@@ -106,6 +106,23 @@ class Queue(Protocol):
         """
 
 
+@frozen
+class LogStats:
+    """How much is in a durable topic's log.
+
+    ``first`` is the number of the first message that is still there, ``next`` that of the next one
+    to come; ``segments`` are files. ``lost`` and ``damaged`` messages could not be found, or read,
+    since nsqd began.
+    """
+
+    first: int
+    next: int
+    bytes: int
+    segments: int
+    lost: int
+    damaged: int
+
+
 class Log(Protocol):
     """The messages of a durable topic, which are kept once for all of its channels.
 
@@ -120,6 +137,9 @@ class Log(Protocol):
     def promise(self) -> str:
         """What OK promises: ``os``, ``interval`` or ``always``; ``none`` once nothing new goes
         here any more."""
+
+    def stats(self) -> LogStats:
+        """How much is in it."""
 
     def publish(self, records: list[bytes], due: int, done: Done) -> None:
         """Keep new ``records``, to be delivered at ``due`` (0: at once); `arrived` is called with

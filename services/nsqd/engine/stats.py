@@ -10,6 +10,7 @@ from attrs import define
 from nsqcore.metrics.quantile import LatencySummary, summarize
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
+from nsqd.engine.queue import LogStats
 from nsqd.engine.topic import Topic
 
 UNTRACKED = LatencySummary()
@@ -61,7 +62,10 @@ class ChannelStats:
 
 @define(eq=False)
 class TopicStats:
-    """A topic, counted. ``latency`` is that of all its channels."""
+    """A topic, counted. ``latency`` is that of all its channels.
+
+    ``durability`` and ``log`` are those of a topic that is durable, or was; else "" and None.
+    """
 
     topic_name: str
     latency: LatencySummary
@@ -70,6 +74,8 @@ class TopicStats:
     message_count: int
     message_bytes: int
     paused: bool
+    durability: str = ""
+    log: LogStats | None = None
 
     @classmethod
     def of(cls, topic: Topic, wall: int) -> "TopicStats":
@@ -82,6 +88,8 @@ class TopicStats:
             topic.message_count,
             topic.message_bytes,
             topic.paused,
+            "" if topic.log is None else topic.log.promise,
+            None if topic.log is None else topic.log.stats(),
         )
 
 

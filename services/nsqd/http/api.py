@@ -7,13 +7,13 @@ from nsqcore.operations import config
 from nsqd.http import debug, info, probes
 from nsqd.http.actions import admin, policies, publish
 from nsqd.http.context import NsqdApi
-from nsqd.http.reports import metrics, stats
+from nsqd.http.reports import durable, metrics, stats
 
 
 def build_router(api: NsqdApi) -> Router:
     """Every endpoint."""
     router = Router()
-    for module in (publish, info, stats, admin, policies, metrics, probes):
+    for module in (publish, info, stats, admin, policies, durable, metrics, probes):
         module.add_routes(router, api)
     config.add_routes(router, api.config, max_body=api.limits.max_msg_size)
     debug.add_routes(router)

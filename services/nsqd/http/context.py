@@ -11,6 +11,7 @@ from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
 from nsqd.http.reports.memory import GcWatch
 from nsqd.policy_store import PolicyStore
+from nsqd.storage.durable.status import DurableStatus
 
 
 @frozen(kw_only=True)
@@ -52,6 +53,8 @@ class NsqdApi:
         draining: whether publishes are refused.
         loop_lag: how many seconds the event loop is behind.
         when_kept: calls back once what was done to durable topics outlives a crash.
+        durable: how the journal of durable topics is.
+        durability_interval: within how many seconds ``interval`` syncs.
         checks: what keeps this nsqd from being ready, by name; empty where all is well.
     """
 
@@ -73,6 +76,8 @@ class NsqdApi:
     checks: Callable[[], Mapping[str, str]]
     gc_watch: GcWatch
     policies: PolicyStore
+    durable: Callable[[], DurableStatus]
+    durability_interval: float
     when_kept: Callable[[Callable[[], None]], None] = _at_once
 
     @property

@@ -9,6 +9,7 @@ from nsqcore.http.responses import Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.units import SECOND
 from nsqd.http.context import NsqdApi
+from nsqd.http.reports.durable import promise_text
 
 WELL = text("OK", versioned=False)
 
@@ -27,7 +28,10 @@ def ping(api: NsqdApi, _request: Request) -> Response:
 
 
 def info(api: NsqdApi, _request: Request) -> Response:
-    """GET /info. Durations are ns; ``draining`` is there only while it is true."""
+    """GET /info. Durations are ns; ``draining`` is there only while it is true.
+
+    ``durability`` and ``promise`` are those of topics without a policy, if not ``none``.
+    """
     fields = {
         "version": VERSION,
         "broadcast_address": api.address(),
@@ -37,6 +41,10 @@ def info(api: NsqdApi, _request: Request) -> Response:
         "start_time": api.started // SECOND,
         **api.info,
     }
+    durability = api.broker.settings.policy.durability
+    if durability != "none":
+        fields["durability"] = durability
+        fields["promise"] = promise_text(durability, api.durability_interval)
     if api.draining():
         fields["draining"] = True
     return json(fields)

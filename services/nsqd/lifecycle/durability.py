@@ -11,10 +11,12 @@ import trio
 from attrs import define, field
 
 from nsqcore.app import threads
-from nsqcore.units import MS
+from nsqcore.metrics.histogram import Histogram
+from nsqcore.units import MS, SECOND
 from nsqd.engine.broker import Broker
 from nsqd.storage.durable.committer import Committer
 from nsqd.storage.durable.port import DurableStorage
+from nsqd.storage.durable.status import DurableStatus, status_of
 from nsqd.storage.durable.store import DurableStore
 
 logger = logging.getLogger(__name__)
@@ -25,17 +27,24 @@ LONGEST_UNSYNCED = 1.0
 NOTES_WAIT = 10 * MS
 # Seconds between two looks at a disk that failed.
 RETRY = 2.0
+# Seconds by which commits are counted: from a fast disk to one that hangs.
+COMMIT_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 CallAt = Callable[[int, Callable[[], None]], object]
 
 
 @define(eq=False)
 class Durability:
-    """Drives the durable store. ``interval`` is ``--durability-interval`` in seconds."""
+    """Drives the durable store. ``interval`` is ``--durability-interval`` in seconds.
+
+    ``recovery_seconds`` is how long it took to read what was on disk at the start.
+    """
 
     store: DurableStore
     interval: float
     committer: Committer
+    recovery_seconds: float = 0.0
+    commit_times: Histogram = field(factory=lambda: Histogram(COMMIT_BOUNDS), init=False)
     _wake: trio.Event = field(factory=trio.Event, init=False)
     _running: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
@@ -86,7 +95,15 @@ class Durability:
 
     def collect(self, now: int) -> None:
         """Take in what the thread has done."""
+        journal = self.store.journal
+        commits = journal.commits
         self.store.collect(now)
+        if journal.commits != commits:  # one: there is one at a time
+            self.commit_times.observe(journal.last_commit / SECOND)
+
+    def status(self) -> DurableStatus:
+        """How the journal is, and how the start was."""
+        return status_of(self.store, self.commit_times, self.recovery_seconds)
 
     # ------------------------------------------------------------ in the background
 

@@ -20,6 +20,7 @@ from nsqd.http.api import build_router
 from nsqd.http.context import NsqdApi, Ports
 from nsqd.http.reports.memory import GcWatch
 from nsqd.lifecycle.drain import Drain
+from nsqd.lifecycle.durability import Durability
 from nsqd.lifecycle.readiness import Readiness
 from nsqd.live_config import live_config
 from nsqd.lookup.advertised import Advertised
@@ -27,6 +28,10 @@ from nsqd.lookup.registrar import LookupRegistrar
 from nsqd.options import NsqdOptions
 from nsqd.policy_store import PolicyStore
 from nsqd.settings import nsqd_settings
+from nsqd.storage.durable.committer import Committer
+from nsqd.storage.durable.disk import OsDisk
+from nsqd.storage.durable.port import DurableStorage
+from nsqd.storage.durable.store import DurableStore
 from nsqd.storage.store import DiskStore
 from nsqd.storage.tiered import TieredStorage
 
@@ -77,6 +82,7 @@ class Nsqd:
     drain: Drain
     lag: LoopLag
     sessions: dict[Session, None]
+    durability: Durability
     waits: int = 0  # answers that were not made at once
     effect: object = None
 
@@ -96,6 +102,11 @@ class Nsqd:
             self.effect.resume()
         self.broker.dispatch(self.time[0])
         return take(session)
+
+    def commit(self) -> None:
+        """What the thread of the journal does with what a tick brought."""
+        self.durability.store.prepare()
+        self.durability.store.end_tick(self.time[0])
 
     async def get(self, path: str) -> Answer:
         return await self.ask("GET", path)
@@ -151,7 +162,11 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
     def make(*, latency=None, **options: Any) -> Nsqd:
         settings = nsqd_settings(NsqdOptions(**{"broadcast_address": "me", **options}))
         time = [5 * SECOND]
-        storage = TieredStorage(DiskStore(str(tmp_path), warn=print))
+        disk = OsDisk()
+        store = DurableStore(disk, str(tmp_path / "durable"), file_size=1 << 16)
+        durability = Durability(store, settings.durability_interval, Committer(disk))
+        plain = TieredStorage(DiskStore(str(tmp_path), warn=print))
+        storage = DurableStorage(plain, store, lambda: WALL, lambda: None)
         broker = Broker(settings.engine, storage, WALL, make_latency=latency)
         advertised = Advertised(settings.advertised, "127.0.0.1", 4150, 4151)
         registrar = LookupRegistrar(advertised.identify, broker.topics, settings.lookup.addresses)
@@ -177,8 +192,10 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
             checks=Readiness(broker, lag, drain, registrar).checks,
             gc_watch=GcWatch(),
             policies=PolicyStore(broker.policies, str(tmp_path), settings.policy_file),
+            durable=durability.status,
+            durability_interval=settings.durability_interval,
         )
-        return Nsqd(broker, api, time, registrar, drain, lag, sessions)
+        return Nsqd(broker, api, time, registrar, drain, lag, sessions, durability)
 
     return make
 

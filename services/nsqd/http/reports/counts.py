@@ -107,8 +107,11 @@ def _deliveries_json(stats: ChannelStats) -> str:
     )
 
 
-def topic_json(stats: TopicStats, channels: str) -> str:
-    """An entry of ``topics``; ``channels`` is the JSON of its channels."""
+def topic_json(stats: TopicStats, channels: str, promise: str = "") -> str:
+    """An entry of ``topics``; ``channels`` is the JSON of its channels.
+
+    ``promise`` says what its ``durability`` means; only durable topics have both.
+    """
     return (
         f'{{"topic_name":{quoted(stats.topic_name)}'
         f',"channels":{channels}'
@@ -117,7 +120,22 @@ def topic_json(stats: TopicStats, channels: str) -> str:
         f',"message_count":{stats.message_count}'
         f',"message_bytes":{stats.message_bytes}'
         f',"paused":{FLAGS[stats.paused]}'
-        f',"e2e_processing_latency":{latency_json(stats.latency)}}}'
+        f',"e2e_processing_latency":{latency_json(stats.latency)}'
+        f"{_durable_json(stats, promise)}}}"
+    )
+
+
+def _durable_json(stats: TopicStats, promise: str) -> str:
+    log = stats.log
+    if log is None:
+        return ""
+    return (
+        f',"durability":{quoted(stats.durability)}'
+        f',"promise":{quoted(promise)}'
+        f',"log":{{"first":{log.first},"next":{log.next},"bytes":{log.bytes}'
+        f',"segments":{log.segments}}}'
+        f',"lost_count":{log.lost}'
+        f',"damaged_count":{log.damaged}'
     )
 
 

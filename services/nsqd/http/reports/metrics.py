@@ -30,6 +30,7 @@ from nsqd.engine.stats import (
 )
 from nsqd.http.context import NsqdApi
 from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
+from nsqd.http.reports.durable import durable_metrics
 from nsqd.http.reports.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
@@ -55,6 +56,7 @@ async def get_metrics(api: NsqdApi, _request: Request) -> Response:
 def pieces(api: NsqdApi) -> Iterator[str]:
     """All that nsqd itself counts, in pieces."""
     yield daemon_text(api)
+    yield durable_metrics(api.durable())
     topics: Labelled[TopicStats] = []
     channels: Labelled[ChannelStats] = []
     wall = api.wall

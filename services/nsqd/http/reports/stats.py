@@ -27,6 +27,7 @@ from nsqd.http.actions.arguments import boolean
 from nsqd.http.context import NsqdApi
 from nsqd.http.reports.clients import ClientStats
 from nsqd.http.reports.counts import channel_json, topic_json
+from nsqd.http.reports.durable import promise_text
 from nsqd.http.reports.slices import answer_in_slices
 
 # Clients told of between two chances to step aside: below a millisecond.
@@ -107,7 +108,9 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
             clients = "null" if consumers is None else (yield from _clients_json(consumers))
             rendered.append(channel_json(counted, clients))
             yield ""
-        yield separator + topic_json(TopicStats.of(topic, wall), f"[{','.join(rendered)}]")
+        counts = TopicStats.of(topic, wall)
+        promise = promise_text(counts.durability, api.durability_interval)
+        yield separator + topic_json(counts, f"[{','.join(rendered)}]", promise)
         separator = ","
     yield "]"
 
@@ -166,7 +169,8 @@ def _topics_text(api: NsqdApi, question: Question) -> Iterator[str]:
         channels = select_channels(topic, question.channel)
         if channels is None:
             continue
-        yield f"{heading}\n{_topic_line(TopicStats.of(topic, wall))}"
+        counts = TopicStats.of(topic, wall)
+        yield f"{heading}\n{_topic_line(counts)}{_log_line(counts, api.durability_interval)}"
         heading = ""
         for channel in channels:
             counted, consumers = _counted(channel, question, wall)
@@ -181,6 +185,17 @@ def _topic_line(topic: TopicStats) -> str:
         f"{'*P ' if topic.paused else '   '}[{topic.topic_name:<15}]"
         f" depth: {topic.depth:<5} be-depth: {topic.backend_depth:<5}"
         f" msgs: {topic.message_count:<8} e2e%: {_latency_text(topic.latency)}\n"
+    )
+
+
+def _log_line(topic: TopicStats, interval: float) -> str:
+    log = topic.log
+    if log is None:
+        return ""
+    return (
+        f"   durability: {topic.durability} ({promise_text(topic.durability, interval)})"
+        f" log: {log.first}-{log.next} bytes: {log.bytes} segments: {log.segments}"
+        f" lost: {log.lost} damaged: {log.damaged}\n"
     )
 
 

@@ -217,6 +217,16 @@ class TopicLog:
             return self.end
         return min(self.end, *(appended.first for appended in self._unwritten.values()))
 
+    @property
+    def first(self) -> int:
+        """The ordinal of the first record that there is a file for."""
+        return self.segments[0].first if self.segments else self.end
+
+    @property
+    def size(self) -> int:
+        """How many bytes are in its files."""
+        return sum(segment.size for segment in self.segments)
+
     def awaits(self, segment: Segment) -> bool:
         """Whether a batch is still to be written to ``segment``."""
         return any(each.segment == segment.first for each in self._unwritten.values())

@@ -13,7 +13,7 @@ from functools import partial
 from attrs import Factory, define, field
 
 from nsqcore.names import is_ephemeral
-from nsqd.engine.queue import Arrived, Done, Loss, Queue
+from nsqd.engine.queue import Arrived, Done, LogStats, Loss, Queue
 from nsqd.storage.deferred import DeferredRecords
 from nsqd.storage.durable.queue import Held, LogQueue, attempts_of
 from nsqd.storage.durable.recovery import OpenTopic
@@ -46,6 +46,18 @@ class DurableLog:
     def promise(self) -> str:
         """What OK promises."""
         return self.topic.state.mode
+
+    def stats(self) -> LogStats:
+        """How much is in it."""
+        log = self.topic.log
+        return LogStats(
+            first=log.first,
+            next=log.end,
+            bytes=log.size,
+            segments=len(log.segments),
+            lost=self.topic.lost,
+            damaged=log.damaged.total,
+        )
 
     def publish(self, records: list[bytes], due: int, done: Done) -> None:
         """Keep new ``records``. Raises OSError where the disk has no room."""
