@@ -46,6 +46,8 @@ class Site:
     reactor: Reactor
     tls: ServerTls
     trusting: ssl.SSLContext
+    #: The certificate of the authority that they trust, in PEM.
+    authority: str
     clients: list[trio.SocketStream] = attrs.field(factory=list)
     ports: dict[str, int] = attrs.field(factory=dict)
     rounds: list[float] = attrs.field(factory=list)
@@ -81,7 +83,8 @@ async def site(nursery, tmp_path, certificate):
     world.tls.load()
     trusting = ssl.create_default_context()
     ca.configure_trust(trusting)
-    site = Site(world, reactor, world.tls, trusting, rounds=rounds)
+    authority = ca.cert_pem.bytes().decode()
+    site = Site(world, reactor, world.tls, trusting, authority, rounds=rounds)
     router = Router()
     router.add("GET", "/ping", lambda _request: text("OK"))
     router.add("POST", "/pub", publish(world), max_body=MIB)
@@ -145,20 +148,30 @@ def deflated(data: bytes) -> bytes:
 PACK = {"deflate": deflated, "snappy": lambda data: bytes(cramjam.snappy.compress(data))}
 
 
-async def upgraded(site: Site, form: str, **wishes: Any) -> Any:
-    """A client of the V2 protocol that has upgraded as ``form`` says."""
-    stream: Any = await site.connect("tcp")
-    wishes |= {"feature_negotiation": True, "tls_v1": "tls" in form}
-    compression = form.split()[-1] if form.split()[-1] in PACK else ""
-    if compression:
-        wishes[compression] = True
-    await stream.send_all(b"  V2" + identify(**wishes))
+async def identified(site: Site, **wishes: Any) -> trio.SocketStream:
+    """A client of the V2 protocol that has been told what IDENTIFY agreed."""
+    stream = await site.connect("tcp")
+    await stream.send_all(b"  V2" + identify(feature_negotiation=True, **wishes))
     header = b""
     while len(header) < 4:
         header += await stream.receive_some(4 - len(header))
     left = struct.unpack(">i", header)[0]
     while left:
         left -= len(await stream.receive_some(left))
+    return stream
+
+
+async def before_tls(site: Site) -> trio.SocketStream:
+    """A client of the V2 protocol whose next bytes are to be a TLS handshake."""
+    return await identified(site, tls_v1=True)
+
+
+async def upgraded(site: Site, form: str, **wishes: Any) -> Any:
+    """A client of the V2 protocol that has upgraded as ``form`` says."""
+    compression = form.split()[-1] if form.split()[-1] in PACK else ""
+    if compression:
+        wishes[compression] = True
+    stream: Any = await identified(site, tls_v1="tls" in form, **wishes)
     if "tls" in form:
         stream = await encrypted(site, stream)
     if compression:

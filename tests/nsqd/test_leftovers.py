@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 import trio
-from tests.nsqd.sites import Site, certificate, encrypted, identify, site, sized, upgraded
+from tests.nsqd.sites import (
+    Site,
+    before_tls,
+    certificate,
+    encrypted,
+    identify,
+    site,
+    sized,
+    upgraded,
+)
 
 __all__ = ["certificate", "site"]  # fixtures
 
@@ -72,12 +81,6 @@ CASES = [(kind, sent) for sent, (_, kinds) in SENT.items() for kind in kinds]
 
 async def https(site: Site) -> Any:
     return await encrypted(site, await site.connect("https"))
-
-
-async def before_tls(site: Site) -> Any:
-    stream = await site.connect("tcp")
-    await stream.send_all(b"  V2" + identify(feature_negotiation=True, tls_v1=True))
-    return stream
 
 
 def socket_of(stream: Any) -> Any:

@@ -88,7 +88,8 @@ class TlsLayer:
         except (ssl.SSLError, OSError) as error:
             raise self._describe(error) from None
         self.is_open = True
-        self.has_more = self._incoming.pending > 0
+        # The peer's first bytes may have come with its last of the handshake.
+        self.has_more = self._incoming.pending > 0 or self._object.pending() > 0
 
     def _describe(self, error: Exception) -> TlsError:
         """What a handshake failed of, in words, and what the peer is told."""

@@ -3,12 +3,11 @@
 import contextlib
 import shutil
 import ssl
-import subprocess
-from pathlib import Path
 
 import attrs
 import pytest
 import trustme
+from tests.nsqcore.net.chains import make_chain
 
 from nsqcore.net.tls import TLS1_0, TLS1_2, TLS1_3, ServerTls
 from nsqcore.net.tls_layer import TlsError, TlsLayer
@@ -106,55 +105,6 @@ def shake(files):
     return connect
 
 
-def weak_chain(path: Path, kind: str) -> tuple[str, str]:
-    """Files of an authority, and of a client's chain and key, weak in the way ``kind`` names.
-
-    By the program, for no library signs with such hashes any more.
-    """
-
-    def run(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=path, check=True, capture_output=True)
-
-    def issue(name: str, issuer: str, digest: str) -> None:
-        run("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
-        run(
-            *f"x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -set_serial 7 -days 2"
-            f" -{digest} -extfile {name}.ext -out {name}.pem".split()
-        )
-
-    (path / "client.ext").write_text("basicConstraints=CA:FALSE")
-    (path / "middle.ext").write_text("basicConstraints=CA:TRUE")
-    for name in ("root", "middle"):
-        run("genrsa", "-out", f"{name}.key", "2048")
-    run(
-        *["req", "-x509", "-key", "root.key", "-subj", "/CN=root", "-days", "2", "-out", "root.pem"]
-    )
-    if kind == "ec":
-        run(
-            *[
-                "genpkey",
-                "-algorithm",
-                "EC",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-out",
-                "client.key",
-            ]
-        )
-    else:
-        bits = kind.removeprefix("rsa-") if kind.startswith("rsa-") else "2048"
-        run("genrsa", "-out", "client.key", bits)
-    digest = kind if kind in ("md5", "sha1") else "sha256"
-    chain = ["client.pem", "client.key"]
-    if kind == "issued by md5":
-        issue("middle", "root", "md5")
-        chain.insert(1, "middle.pem")
-    issue("client", "middle" if kind == "issued by md5" else "root", digest)
-    whole = path / "chain.pem"
-    whole.write_text("".join((path / name).read_text() for name in chain))
-    return str(path / "root.pem"), str(whole)
-
-
 def server_with(files: Files, **options) -> ServerTls:
     server = ServerTls(files.server, files.server, **options)
     server.load()
@@ -196,7 +146,7 @@ def test_require_verify_takes_certificates_of_the_authority_only(files, shake, m
 @pytest.mark.parametrize("min_version", [TLS1_0, TLS1_2])
 @pytest.mark.parametrize("kind", ["md5", "sha1", "rsa-512", "rsa-1024", "ec", "issued by md5"])
 def test_weak_certificates_are_not_taken_for_verified(files, shake, tmp_path, kind, min_version):
-    ca, client = weak_chain(tmp_path, kind)
+    ca, client = make_chain(tmp_path, kind)
     server = server_with(files, policy="require-verify", root_ca=ca, min_version=min_version)
     context = client_context(files)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -295,6 +245,19 @@ def test_a_client_is_told_why_its_handshake_failed(files, policy, version, alert
     client.incoming.write(failure.value.alert)
     with pytest.raises(ssl.SSLError, match=alert):
         client.tls.read(1)
+
+
+@pytest.mark.parametrize("policy", ["", "require", "require-verify"])
+@pytest.mark.parametrize("min_version", [TLS1_0, TLS1_3])
+def test_what_comes_with_the_last_of_the_handshake_is_decoded(files, policy, min_version):
+    server = server_with(files, policy=policy, root_ca=files.ca, min_version=min_version)
+    client = Client(client_context(files, files.client), server.layer())
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.layer.decode(client.outgoing.read(), 1000)
+    client.incoming.write(client.layer.encode(b""))
+    client.tls.do_handshake()
+    assert client.send(b"GET / HTTP/1.1\r\n\r\n") == b"GET / HTTP/1.1\r\n\r\n"
 
 
 def test_a_peer_that_hangs_up_during_the_handshake_has_failed(files):
