@@ -11,17 +11,21 @@ from collections.abc import Iterator
 import pytest
 from tests.test_layers import MODULES, NAMES
 
-# Not looked through yet, by the beginning of their names.
-LEFT = (
-    "nsqclient",
-    "nsqcore.app",
-    "nsqcore.cluster",
-    "nsqcore.net",
-    "nsqcore.reactor",
-    "nsqd.lookup",
-    "nsqlookupd",
-    "nsqtools",
-)
+# Modules in which one is kept for a moment: to be raised by who waits for a task or a thread, or
+# once all of several have been tried. So many places each.
+CARRIED = {
+    "nsqclient.blocking.messages": 1,
+    "nsqclient.connection.sockets": 1,
+    "nsqclient.consuming.discovery": 1,
+    "nsqclient.consuming.runner": 3,
+    "nsqclient.core.background": 1,
+    "nsqclient.sync": 1,
+    "nsqcore.app.service": 1,
+    "nsqcore.app.threads": 1,
+    "nsqd.lookup.peer": 1,
+    "nsqtools.nsq_to_http.forwarder": 1,
+    "nsqtools.to_nsq.publisher": 1,
+}
 
 
 def kept(handler: ast.ExceptHandler) -> Iterator[ast.AST]:
@@ -50,12 +54,10 @@ def is_exception(value: ast.AST, name: str | None) -> bool:
 
 @pytest.mark.parametrize(("name", "path"), MODULES, ids=NAMES)
 def test_an_exception_that_outlives_its_except_is_not_kept(name, path) -> None:
-    if name.startswith(LEFT):
-        pytest.skip("not looked through yet")
     found = [
         f"{path}:{node.lineno}"
         for handler in ast.walk(ast.parse(path.read_text()))
         if isinstance(handler, ast.ExceptHandler) and handler.name
         for node in kept(handler)
     ]
-    assert found == []
+    assert len(found) == CARRIED.get(name, 0), found

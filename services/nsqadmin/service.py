@@ -60,7 +60,7 @@ def _listen(address: str) -> Listener:
     try:
         return open_listener(address)
     except (OSError, AddressError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error)
         raise OptionsError(f"listen ({address}) failed - {reason}") from error
 
 

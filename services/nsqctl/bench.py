@@ -26,6 +26,8 @@ from nsqctl.output import paper, print_json, table
 CHANNEL = "bench"
 
 # For deleting the topic, also when the measurement was interrupted.
+# A topic is gone for good when it was not there so often, at intervals of so many seconds.
+ABSENT, ABSENT_INTERVAL = 3, 0.05
 CLEANUP_TIMEOUT = 5.0
 
 # A consumer waits for its nsqd for ever; a measurement does not.
@@ -85,11 +87,18 @@ async def _measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _delete(http: nsqclient.NsqdHttp, topic: str) -> None:
-    try:
-        await http.delete_topic(topic)
-    except nsqclient.HttpError as error:
-        if error.status != HTTPStatus.NOT_FOUND:  # it may not have come to be
-            print(f"nsqctl: the topic {topic} could not be deleted: {error}", file=sys.stderr)
+    """Delete ``topic`` until it stays away: what was published is perhaps still being read."""
+    absent = 0
+    while absent < ABSENT:
+        try:
+            await http.delete_topic(topic)
+            absent = 0
+        except nsqclient.HttpError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                print(f"nsqctl: the topic {topic} could not be deleted: {error}", file=sys.stderr)
+                return
+            absent += 1
+        await trio.sleep(ABSENT_INTERVAL)
 
 
 async def _forget(lookupds: list[str], topic: str) -> None:

@@ -129,7 +129,7 @@ def _listen_all(*addresses: str) -> list[Listener]:
     except (OSError, AddressError, ValueError) as error:
         for listener in opened:
             listener.close()
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error)
         raise OptionsError(
             f"failed to instantiate nsqlookupd - listen ({address}) failed - {reason}"
         ) from error

@@ -156,7 +156,7 @@ class TestSlowAuth:
         client = peer(nsqd)
         assert client.ask(AUTH) == b"E_AUTH_FAILED AUTH failed"
         assert client.is_closed()
-        assert "no answer within 0.2 s" in nsqd.log()
+        assert "no answer in time" in nsqd.log()
         assert "secret" not in nsqd.log()
 
 

@@ -50,8 +50,9 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, when it has ended. Raises TimeoutExpired."""
         if self.returncode is None:
-            readable, _, _ = select.select([self._status], [], [], timeout)
-            if not readable:
+            waiting = select.poll()  # unlike select() it knows descriptors beyond 1023
+            waiting.register(self._status, select.POLLIN)
+            if not waiting.poll(None if timeout is None else 1000 * timeout):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             told = self._status.recv(64)
             assert told, "the server of forks has ended"

@@ -18,12 +18,13 @@ def add_changes(api: Blueprint, admin: Admin) -> None:
 
     async def allowed_fields(action: Action, right: str, *names: str) -> list[str]:
         """Fields of the body. Who may not act is told so first, whatever the body is."""
-        fields, broken = [""] * len(names), None
+        fields: list[str] = [""] * len(names)
+        refusal: tuple[int, str] | None = None
         try:
             body = await json_object(request)
             fields = [text_field(body, name) for name in names]
         except Refused as error:
-            broken = error
+            refusal = error.status, str(error)
         known = dict(zip(names, fields, strict=True))
         told = attrs.evolve(
             action,
@@ -32,8 +33,8 @@ def add_changes(api: Blueprint, admin: Admin) -> None:
             channel=known.get("channel") or action.channel,
         )
         allow(origin_of(request).principal, told, right=right)
-        if broken is not None:
-            raise broken
+        if refusal is not None:
+            raise Refused(*refusal)
         return fields
 
     @api.post("/topics")

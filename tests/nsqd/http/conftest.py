@@ -1,7 +1,7 @@
 """An nsqd's HTTP API in one process: real broker, real sessions, no sockets."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -156,15 +156,17 @@ def take(session: HttpSession) -> Answer:
 
 
 @pytest.fixture
-def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
+def make_nsqd(tmp_path) -> Iterator[Callable[..., Nsqd]]:
     """A function that makes an nsqd with the given options."""
+    committers: list[Committer] = []
 
     def make(*, latency=None, **options: Any) -> Nsqd:
         settings = nsqd_settings(NsqdOptions(**{"broadcast_address": "me", **options}))
         time = [5 * SECOND]
         disk = OsDisk()
         store = DurableStore(disk, str(tmp_path / "durable"), file_size=1 << 16)
-        durability = Durability(store, settings.durability_interval, Committer(disk))
+        committers.append(Committer(disk))
+        durability = Durability(store, settings.durability_interval, committers[-1])
         plain = TieredStorage(DiskStore(str(tmp_path), warn=print))
         storage = DurableStorage(plain, store, lambda: WALL, lambda: None)
         broker = Broker(settings.engine, storage, WALL, make_latency=latency)
@@ -197,7 +199,9 @@ def make_nsqd(tmp_path) -> Callable[..., Nsqd]:
         )
         return Nsqd(broker, api, time, registrar, drain, lag, sessions, durability)
 
-    return make
+    yield make
+    for committer in committers:
+        committer.stop()
 
 
 @pytest.fixture
