@@ -26,9 +26,9 @@ from nsqctl.output import paper, print_json, table
 CHANNEL = "bench"
 
 # For deleting the topic, also when the measurement was interrupted.
+CLEANUP_TIMEOUT = 5.0
 # A topic is gone for good when it was not there so often, at intervals of so many seconds.
 ABSENT, ABSENT_INTERVAL = 3, 0.05
-CLEANUP_TIMEOUT = 5.0
 
 # A consumer waits for its nsqd for ever; a measurement does not.
 STALLED = 20.0
