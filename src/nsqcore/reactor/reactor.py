@@ -32,6 +32,7 @@ from nsqcore.net.effects import Close, Handler, Peer, Upgrade
 from nsqcore.net.layers import Layer
 from nsqcore.reactor.acceptor import Acceptor, Binding
 from nsqcore.reactor.connection import Connection, open_connection
+from nsqcore.reactor.connections import Connections
 from nsqcore.reactor.descriptors import raise_limit
 from nsqcore.reactor.lifecycle import BUDGET, MAX_OUTBOX, Lifecycle
 from nsqcore.reactor.listeners import Listener
@@ -66,6 +67,7 @@ class Reactor:
     watchdog: Callable[[float], None] | None = attrs.field(default=None, kw_only=True)
     _buffer: memoryview = attrs.field(init=False)
     _acceptor: Acceptor = attrs.field(init=False)
+    _connections: Connections = attrs.field(factory=Connections, init=False)
     _life: Lifecycle = attrs.field(init=False)
     #: What to call when a descriptor that is no connection can be read from.
     _watched: dict[int, Callable[[], None]] = attrs.field(factory=dict, init=False)
@@ -76,17 +78,17 @@ class Reactor:
     def __attrs_post_init__(self) -> None:
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._acceptor = Acceptor(self._accepted)
-        self._life = Lifecycle(self, self.max_outbox)
+        self._life = Lifecycle(self._connections, self, self.max_outbox)
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._life.connections)
+        return len(self._connections.by_fd)
 
     @property
     def handlers(self) -> list[Handler]:
         """The sessions of the open connections."""
-        return [connection.handler for connection in self._life.connections.values()]
+        return [connection.handler for connection in self._connections.by_fd.values()]
 
     def listen(
         self,
@@ -112,23 +114,23 @@ class Reactor:
         For what a thread reports: it needs no wake-up of trio's, and takes part in the tick.
         """
         self._watched[fd] = call
-        if self._life.poller is not None:
-            self._life.poller.register(fd, EPOLLIN)
+        if self._connections.poller is not None:
+            self._connections.poller.register(fd, EPOLLIN)
 
     def unwatch(self, fd: int) -> None:
         """Forget ``fd``, before it is closed."""
-        if self._watched.pop(fd, None) is not None and self._life.poller is not None:
-            self._life.poller.unregister(fd)
+        if self._watched.pop(fd, None) is not None and self._connections.poller is not None:
+            self._connections.poller.unregister(fd)
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then listeners and connections are closed."""
         raise_limit()
         async with trio.open_nursery() as nursery:
-            life = self._life
-            life.nursery = nursery
+            connections = self._connections
+            connections.nursery = nursery
             epoll = select.epoll() if self.use_epoll else None
             poller = epoll or TaskPoller(nursery, self._tick)
-            life.poller = poller
+            connections.poller = poller
             for fd in self._watched:
                 poller.register(fd, EPOLLIN)
             tick = self._tick if self.watchdog is None else self._watched_tick
@@ -141,8 +143,8 @@ class Reactor:
                     await run_ticks(epoll, tick)
             finally:
                 self.stop_accepting()
-                life.cut_all()
-                life.poller = None
+                self._life.ends.cut_all()
+                connections.poller = None
                 poller.close()
 
     def finish_tick(self) -> None:
@@ -150,7 +152,7 @@ class Reactor:
 
         For timers and other tasks, after they have changed what sessions are to say.
         """
-        dirty = self._life.dirty
+        dirty = self._connections.dirty
         self._ending_tick = True
         try:
             self._tick_requested = False
@@ -181,12 +183,12 @@ class Reactor:
 
     async def close_clients(self, grace: float) -> None:
         """Close every connection once what waits for it is sent, or after ``grace`` seconds."""
-        life = self._life
-        life.leave(grace)
-        assert life.emptied is not None
+        ends, connections = self._life.ends, self._connections
+        ends.leave(grace)
+        assert connections.emptied is not None
         with trio.move_on_after(grace):
-            await life.emptied.wait()
-        life.cut_all()
+            await connections.emptied.wait()
+        ends.cut_all()
         self.finish_tick()
 
     # The tick.
@@ -194,7 +196,7 @@ class Reactor:
     def _tick(self, events: Events) -> Events | None:
         """Read and feed everybody in ``events``, then send; those that are left for the next."""
         life, buffer, clock = self._life, self._buffer, time.perf_counter
-        connections = life.connections
+        connections = self._connections.by_fd
         fair = max(BUFFER_SIZE // len(events), FAIR_READ)
         left: Events | None = None
         before = clock()
@@ -211,7 +213,7 @@ class Reactor:
             if event != EPOLLIN:
                 if connection.blocked:
                     connection.blocked = False
-                    life.dirty.append(connection)
+                    self._connections.dirty.append(connection)
                 if event == EPOLLOUT or not connection.mask & EPOLLIN:
                     continue
             limit = min(fair, connection.limit)
@@ -220,7 +222,7 @@ class Reactor:
             except BlockingIOError:
                 continue
             except OSError as error:
-                life.lose(connection, error)
+                life.ends.lose(connection, error)
                 continue
             if not count:
                 life.at_end(connection)
@@ -231,7 +233,7 @@ class Reactor:
                 try:
                     effect = connection.received(bytes(buffer[:count]))
                 except Exception as error:
-                    life.fault(connection, error)
+                    life.ends.fault(connection, error)
                     continue
                 if effect is not None:
                     life.perform(connection, effect)
@@ -257,7 +259,7 @@ class Reactor:
     def _flush(self) -> None:
         """Send every outbox that has something new, once."""
         life, clock = self._life, time.perf_counter
-        dirty = life.dirty
+        dirty = self._connections.dirty
         until = 0.0
         # It may grow meanwhile: what a lost session gives back is sent too.
         for connection in dirty:
@@ -266,7 +268,7 @@ class Reactor:
                 continue
             if connection.blocked:
                 if outbox.closing is not None:
-                    life.close(connection, Close(outbox.closing))
+                    life.ends.close(connection, Close(outbox.closing))
                 continue
             parts = outbox.parts
             try:
@@ -290,7 +292,7 @@ class Reactor:
                 pass
             except OSError as error:
                 # Sending fails where the peer is gone for good, which is no error of its own.
-                life.lose(connection, None if connection.at_end else error)
+                life.ends.lose(connection, None if connection.at_end else error)
                 continue
             if (
                 outbox.size
