@@ -14,6 +14,10 @@ from nsqclient.messages.buffer import MessageBuffer
 from nsqclient.messages.message import Message, State, conclude
 from nsqclient.messages.span import Span
 
+# How long a batch waits for idle nsqds (s) while a busy one waits for its answers: longer than the
+# messages of several busy ones are apart, short enough to keep the busy one at work.
+PATIENCE = 0.01
+
 
 @frozen(eq=False)
 class Batch:
@@ -96,8 +100,9 @@ class Batches:
     """An iterator of batches: up to ``max_size`` messages, or what came within ``max_wait`` s.
 
     The wait begins with the first message of a batch, and ends early when no nsqd can send
-    more before some are answered. Cancelled while it gathers, it gives the gathered messages
-    back.
+    more before some are answered, or when one of those the batch came from cannot and the
+    others bring nothing for `PATIENCE`. Cancelled while it gathers, it gives the gathered
+    messages back.
     """
 
     _buffer: MessageBuffer
@@ -138,5 +143,10 @@ class Batches:
                 messages.append(message)
             elif self._is_exhausted():
                 return
+            elif any(holder.is_full for holder in {message.holder for message in messages}):
+                with anyio.move_on_after(PATIENCE) as patience:
+                    await self._buffer.wait()
+                if patience.cancelled_caught:
+                    return
             else:
                 await self._buffer.wait()

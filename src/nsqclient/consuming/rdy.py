@@ -86,6 +86,11 @@ class ConnectionRdy:
         """How many messages may be in flight on this connection at worst."""
         return max(self.ready, self.in_flight + self.in_transit)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more messages may come before some are answered."""
+        return self.in_flight >= self.ready and not self.in_transit
+
     def received(self, count: int, now: float) -> None:
         """Count messages that arrived."""
         self.in_flight += count
@@ -143,7 +148,7 @@ class RdyDistribution:
 
     def is_exhausted(self) -> bool:
         """Whether no connection may bring more messages before some are answered."""
-        return all(c.in_flight >= c.ready and not c.in_transit for c in self.connections)
+        return all(connection.is_full for connection in self.connections)
 
     def plan(self, now: float) -> tuple[list[ConnectionRdy], float]:
         """The connections whose RDY changed and has to be sent, and when to plan again.

@@ -76,6 +76,11 @@ class Subscription:
         """The nsqd's address."""
         return self.connection.address
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nsqd may send no more before some messages are answered."""
+        return self.rdy.is_full
+
     def receive(self, records: list[bytes]) -> None:
         """Hand on the messages of a chunk."""
         now = self.owner.now()

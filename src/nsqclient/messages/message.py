@@ -54,6 +54,10 @@ class Holder(Protocol):
     def address(self) -> str:
         """The nsqd's address."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nsqd may send no more before some messages are answered."""
+
     def finish(self, message: "Message") -> None:
         """Send FIN and note the state; raises MessageExpired if it is too late."""
 

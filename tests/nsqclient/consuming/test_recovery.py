@@ -55,6 +55,26 @@ async def test_batches_of_several_nsqds_do_not_wait_for_messages_that_cannot_com
 
 
 @on_both
+async def test_batches_of_one_busy_nsqd_do_not_wait_for_idle_ones():
+    """The busy one may send a third of max_in_flight, and the others have nothing."""
+    async with fake_cluster() as cluster:
+        nsqds = [cluster.nsqd(f"n{number}:1") for number in range(3)]
+        nsqds[1].put(*[b"x"] * 1000)
+        count = 0
+        async with open_consumer(
+            "orders", "billing", nsqd=[n.address for n in nsqds], options=cluster.options()
+        ) as consumer:
+            await until(lambda: len(consumer._control.subscribed) == 3)
+            began = anyio.current_time()
+            async for batch in consumer.batches(max_size=100, max_wait=1.0):
+                await batch.finish()
+                count += len(batch)
+                if count == 1000:
+                    break
+            assert anyio.current_time() - began < 5
+
+
+@on_both
 async def test_batches_that_never_fill_are_warned_of_and_follow_max_in_flight(caplog):
     async with fake_cluster() as cluster:
         nsqd = cluster.nsqd()
