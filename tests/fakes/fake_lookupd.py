@@ -15,12 +15,14 @@ Answer = bytes | Callable[[], Awaitable[bytes]]
 class FakeLookupd:
     """``answers`` maps a request target to a body, or to what waits for one.
 
-    Others get ``default``, and 404 without one.
+    Others get ``default``, and 404 without one. With ``raw`` every request gets that, and the
+    end of the connection.
     """
 
     address: str
     answers: dict[str, Answer] = Factory(dict)
     default: Answer | None = None
+    raw: bytes | None = None
     asked: list[str] = Factory(list)
     heads: list[bytes] = Factory(list)
 
@@ -44,6 +46,9 @@ class FakeLookupd:
                     target = head.split(b" ")[1].decode()
                     self.asked.append(target)
                     self.heads.append(head)
+                    if self.raw is not None:
+                        await stream.send(self.raw)
+                        return
                     status, body = b"200 OK", self.answers.get(target, self.default)
                     if body is None:
                         status, body = b"404 Not Found", b'{"message":"TOPIC_NOT_FOUND"}'

@@ -19,7 +19,7 @@ import anyio
 from attrs import Factory, define, frozen
 
 from nsqclient.connection.stream import check_address
-from nsqclient.core.errors import HttpError
+from nsqclient.core.errors import HttpError, without_traceback
 from nsqclient.core.reconnect import ReconnectDelay, jittered
 from nsqclient.http.lookupd import LookupdHttp
 from nsqclient.http.producers import Found
@@ -27,6 +27,9 @@ from nsqcore.names import is_valid_name
 from nsqcore.redaction import redact
 
 log = logging.getLogger("nsqclient")
+
+# What answers for so long (s) as no nsqlookupd does, and never did otherwise, is none.
+WRONG_FOR = 3.0
 
 # Lookups of different topics under way at one nsqlookupd.
 LOOKUPS_AT_ONCE = 10
@@ -61,7 +64,8 @@ class LookupdSettings:
 class Discovery:
     """Asks nsqlookupds and reports all that they name, whenever that changes.
 
-    ``topic`` is a name, or tells which names are meant.
+    ``topic`` is a name, or tells which names are meant. ``failed`` is called with the error if
+    nothing that was asked turns out to be an nsqlookupd that takes us.
     """
 
     topic: str | Callable[[str], bool]
@@ -69,6 +73,8 @@ class Discovery:
     lookupds: list[str]
     settings: LookupdSettings
     report: Callable[[set[Source]], None]
+    failed: Callable[[HttpError], None] | None = None
+    _wrong_since: dict[str, float] = Factory(dict)
     _answers: dict[str, set[Source]] = Factory(dict)
     _silent: set[str] = Factory(set)
     _reported: set[Source] | None = None
@@ -92,6 +98,7 @@ class Discovery:
                     log.warning("lookupd(%s): %s; asking again in %.1f s", shown, error, delay)
                     self._silent.add(lookupd)
                     self._update()
+                    self._note_wrong(lookupd, error)
                 else:
                     failing.succeeded()
                     # A topic nobody has yet, or that an nsqd had, is about to come: look for it
@@ -107,6 +114,18 @@ class Discovery:
                 with anyio.move_on_after(delay):
                     await soon.wait()
                     hurry.succeeded()
+
+    def _note_wrong(self, lookupd: str, error: HttpError) -> None:
+        if not error.wrong_server:
+            self._wrong_since.pop(lookupd, None)
+            return
+        now = anyio.current_time()
+        self._wrong_since.setdefault(lookupd, now)
+        if self._answers or len(self._wrong_since) < len(set(self.lookupds)):
+            return
+        if self.failed is not None and now - max(self._wrong_since.values()) >= WRONG_FOR:
+            without_traceback(error)
+            self.failed(error)
 
     async def has(self, source: Source) -> bool:
         """Whether ``source`` is still to be dialled, after its connection has ended."""

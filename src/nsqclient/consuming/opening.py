@@ -85,9 +85,11 @@ async def open_consumer(
     """
     lookupds, nsqds = addresses(lookupd, "lookupd"), addresses(nsqd, "nsqd")
     wanted = _check(topic, topics, channel, lookupds, nsqds)
-    options = instance(options or ConnectionOptions(), ConnectionOptions, "options")
+    options = ConnectionOptions() if options is None else options
+    instance(options, ConnectionOptions, "options")
     if lookupd_tls is not None:
         instance(lookupd_tls, ssl.SSLContext, "lookupd_tls")
+    hooks = Hooks() if hooks is None else hooks
     control = FlowControl(
         name=f"{topic or topics}/{channel}",
         distribution=RdyDistribution(
@@ -96,7 +98,7 @@ async def open_consumer(
         backoff=Backoff(
             seconds(backoff_unit, "backoff_unit", above=True), seconds(max_backoff, "max_backoff")
         ),
-        hooks=instance(hooks or Hooks(), Hooks, "hooks"),
+        hooks=instance(hooks, Hooks, "hooks"),
         max_attempts=_max_attempts(max_attempts, on_give_up),
         first_requeue_delay=seconds(requeue_delay, "requeue_delay"),
         longest_requeue_delay=seconds(max_requeue_delay, "max_requeue_delay"),
@@ -117,6 +119,8 @@ async def open_consumer(
             discovery = Discovery(wanted, channel, lookupds, settings, connections.want)
             connections.is_named = discovery.has
             connections.subscribed = discovery.subscribed
+            if not fixed:
+                discovery.failed = control.fail
             for address in lookupds:
                 tasks.start(discovery.poll, address)
         connections.want(())

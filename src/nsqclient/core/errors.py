@@ -73,10 +73,14 @@ class HttpError(ClientError):
     """An HTTP request failed: no answer, a refusal, or an answer that makes no sense.
 
     ``status`` is the HTTP status, 0 without an answer; ``message`` is the
-    server's own word, such as ``TOPIC_NOT_FOUND``.
+    server's own word, such as ``TOPIC_NOT_FOUND``. ``wrong_server`` is set if what answers is
+    no such server, or one that does not know or trust us: to try again is of no use.
     """
 
-    def __init__(self, text: str, *, status: int = 0, message: str = "") -> None:
+    def __init__(
+        self, text: str, *, status: int = 0, message: str = "", wrong_server: bool = False
+    ) -> None:
         super().__init__(text)
+        self.wrong_server = wrong_server or status in (401, 403)
         self.status = status
         self.message = message

@@ -83,7 +83,8 @@ class Api:
                 method, url, params=query, headers=headers, body=body
             )
         except NsqError as error:  # a `RequestFailed`
-            raise HttpError(f"{where}: {error}") from None
+            wrong_server = getattr(error, "wrong_server", False)
+            raise HttpError(f"{where}: {error}", wrong_server=wrong_server) from None
         if answer.status != 200:
             message = _message(answer.body)
             text = f"{where}: {answer.status} {message}"
@@ -97,7 +98,7 @@ class Api:
             return decode(answer)
         except JsonError:
             where = redact(f"GET {base_url(self.address)}{path}")
-        raise HttpError(f"{where}: not JSON: {answer[:100]!r}", status=200)
+        raise HttpError(f"{where}: not JSON: {answer[:100]!r}", status=200, wrong_server=True)
 
     async def post(self, path: str, query: Query | None = None, body: bytes | None = None) -> None:
         """A POST whose answer says nothing."""
@@ -123,5 +124,6 @@ def dictionary(answer: object) -> dict[str, Any]:
     ):
         answer = answer["data"]
     if not isinstance(answer, dict):
-        raise HttpError(f"not an answer of NSQ: {str(answer)[:100]}", status=200)
+        text = f"not an answer of NSQ: {str(answer)[:100]}"
+        raise HttpError(text, status=200, wrong_server=True)
     return answer

@@ -55,7 +55,9 @@ class LookupdHttp:
         except HttpError as error:
             if error.message == "TOPIC_NOT_FOUND":
                 return Found([], [])
-            raise  # another 404 is of something that is no nsqlookupd
+            # Another 404 is of something that is no nsqlookupd; this one is an nsqd's.
+            error.wrong_server = error.wrong_server or error.message == "NOT_FOUND"
+            raise
         return Found(names(answer, "channels"), producers(answer))
 
     async def topics(self) -> list[str]:

@@ -73,4 +73,5 @@ def _producer(entry: readers.Json) -> Producer:
 def _check_list(answer: dict[str, Any], key: str) -> None:
     # Go writes null for a list that was never made.
     if key not in answer or not isinstance(answer[key], list | None):
-        raise HttpError(f"not an answer of nsqlookupd: {str(answer)[:100]}", status=200)
+        text = f"not an answer of nsqlookupd: {str(answer)[:100]}"
+        raise HttpError(text, status=200, wrong_server=True)

@@ -289,8 +289,9 @@ async def open_producer(
     found = addresses(nsqd, "nsqd")
     if not found:
         raise ValueError("nowhere to publish to: give the address of an nsqd")
-    options = instance(options or ConnectionOptions(), ConnectionOptions, "options")
-    hooks = instance(hooks or Hooks(), Hooks, "hooks")
+    options = ConnectionOptions() if options is None else options
+    instance(options, ConnectionOptions, "options")
+    hooks = instance(Hooks() if hooks is None else hooks, Hooks, "hooks")
     producer = Producer(hooks, switch(resend, "resend"), switch(wait_when_down, "wait_when_down"))
     for address in found:
         check_address(address)

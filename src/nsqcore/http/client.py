@@ -39,7 +39,14 @@ Params = Mapping[str, str | int]
 
 
 class RequestFailed(NsqError):
-    """There is no answer, or none that can be used; the text says why, and names no address."""
+    """There is no answer, or none that can be used; the text says why, and names no address.
+
+    ``wrong_server``: what listens there speaks no HTTP, or not with us, and will not by itself.
+    """
+
+    def __init__(self, text: str, *, wrong_server: bool = False) -> None:
+        super().__init__(text)
+        self.wrong_server = wrong_server
 
 
 @frozen
@@ -105,6 +112,7 @@ class HttpClient:
         Raises:
             RequestFailed: it did not come in time, or is no answer, or too large.
         """
+        wrong_server = False
         try:
             target = httpx.URL(url)
             port = target.port or 80
@@ -118,8 +126,9 @@ class HttpClient:
             reason = "no answer in time"
         except _FAILURES as error:
             reason = failure_reason(error)
+            wrong_server = _is_wrong_server(error)
         # Raised outside of `except`: whoever keeps it keeps no frames.
-        raise RequestFailed(reason)
+        raise RequestFailed(reason, wrong_server=wrong_server)
 
     async def _exchange(
         self,
@@ -142,6 +151,19 @@ class HttpClient:
         ):
             content = await _read(response, self.max_answer)
             return Answer(response.status_code, content, response.headers)
+
+
+def _is_wrong_server(error: BaseException) -> bool:
+    if isinstance(error, httpx.RemoteProtocolError):
+        return str(error).startswith("illegal")  # a server that goes away hangs up without a word
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(cause, ssl.SSLError):
+            return cause.reason == "WRONG_VERSION_NUMBER"  # no TLS there
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:

@@ -20,6 +20,7 @@ from nsqclient import (
     Closed,
     ConnectionOptions,
     Hooks,
+    HttpError,
     Message,
     MessageExpired,
     NsqdHttp,
@@ -28,6 +29,7 @@ from nsqclient import (
     open_consumer,
     open_producer,
 )
+from nsqclient.consuming import discovery
 from nsqcore.wire.errors import BadBody, FinFailed, SubFailed
 from nsqcore.wire.frames import error_frame
 from nsqd.testing import open_nsqd
@@ -421,6 +423,46 @@ async def test_consumer_that_no_nsqd_will_ever_take_says_so():
                 await consumer.run(lambda message: message.finish())
             with pytest.raises(AuthFailed):
                 await consumer.wait_until_connected()
+
+
+@on_both
+@pytest.mark.parametrize("answer", [b"<html>", b"[1]", b'{"topics": []}'])
+async def test_consumer_whose_nsqlookupds_are_none_says_so(monkeypatch, answer):
+    monkeypatch.setattr(discovery, "WRONG_FOR", 0.1)
+    async with fake_lookupd() as lookupd:
+        lookupd.default = answer
+        async with open_consumer("orders", "billing", lookupd=lookupd.address) as consumer:
+            with anyio.fail_after(PATIENCE), pytest.raises(HttpError):
+                await anext(consumer)
+            with pytest.raises(HttpError):
+                await consumer.wait_until_connected()
+
+
+@on_both
+async def test_tcp_port_given_for_an_nsqlookupd_is_told(monkeypatch):
+    monkeypatch.setattr(discovery, "WRONG_FOR", 0.1)
+    async with fake_lookupd() as lookupd:
+        lookupd.raw = b"\x00\x00\x00\x0f\x00\x00\x00\x01E_BAD_PROTOCOL"
+        async with open_consumer("orders", "billing", lookupd=lookupd.address) as consumer:
+            with anyio.fail_after(PATIENCE), pytest.raises(HttpError, match="illegal"):
+                await consumer.wait_until_connected()
+
+
+@on_both
+async def test_nsqlookupd_that_may_come_back_is_waited_for_beside_a_wrong_one(monkeypatch):
+    monkeypatch.setattr(discovery, "WRONG_FOR", 0.0)
+    async with fake_cluster() as cluster, fake_lookupd() as away, fake_lookupd() as wrong:
+        cluster.nsqd("a:1").put(b"x")
+        away.raw, wrong.default = b"", b"[]"
+        lookupds = [away.address, wrong.address]
+        async with open_consumer(
+            "orders", "billing", lookupd=lookupds, options=cluster.options()
+        ) as consumer:
+            await until(lambda: len(wrong.asked) >= 3 and len(away.asked) >= 3)
+            away.raw = None
+            away.knows("orders", "a:1")
+            with anyio.fail_after(PATIENCE):
+                await (await anext(consumer)).finish()
 
 
 @on_both
