@@ -74,7 +74,13 @@ def certificate(tmp_path_factory) -> tuple[trustme.CA, str]:
 
 
 @pytest.fixture
-async def site(nursery, tmp_path, certificate):
+def longest() -> float:
+    """Seconds that a test may take, on its clock."""
+    return 100
+
+
+@pytest.fixture
+async def site(nursery, tmp_path, certificate, longest):
     ca, path = certificate
     world = World(tmp_path, limits=Limits(tls=True), clock=lambda: round(trio.current_time() * 1e9))
     rounds: list[float] = []
@@ -87,6 +93,7 @@ async def site(nursery, tmp_path, certificate):
     site = Site(world, reactor, world.tls, trusting, authority, rounds=rounds)
     router = Router()
     router.add("GET", "/ping", lambda _request: text("OK"))
+    router.add("GET", "/big", lambda _request: text("x" * MIB))
     router.add("POST", "/pub", publish(world), max_body=MIB)
     registry = Registry(inactive_after=1 << 40, tombstone_lifetime=1 << 40)
 
@@ -102,7 +109,7 @@ async def site(nursery, tmp_path, certificate):
     site.listen("lookup", make_lookup)
     await nursery.start(lambda task_status: reactor.run(task_status=task_status))
     nursery.start_soon(world.timers.run)
-    with trio.fail_after(100):
+    with trio.fail_after(longest):
         yield site
     for stream in site.clients:
         stream.socket.close()
@@ -115,6 +122,13 @@ def publish(world: World) -> Callable[[Request], Response]:
         return text("OK")
 
     return pub
+
+
+def socket_of(stream: Any) -> Any:
+    """The socket below the layers of a client's ``stream``."""
+    while not hasattr(stream, "socket"):
+        stream = stream.transport_stream if hasattr(stream, "transport_stream") else stream.stream
+    return stream.socket
 
 
 async def encrypted(site: Site, stream: trio.SocketStream) -> trio.SSLStream:

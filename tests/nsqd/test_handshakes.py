@@ -6,11 +6,11 @@ import ssl
 import pytest
 import trio
 from tests.nsqcore.net.chains import make_chain
-from tests.nsqd.sites import Site, before_tls, certificate, site
+from tests.nsqd.sites import Site, before_tls, certificate, longest, site
 
 from nsqcore.net.tls import TLS1_0, TLS1_2
 
-__all__ = ["certificate", "site"]  # fixtures
+__all__ = ["certificate", "longest", "site"]  # fixtures
 
 # pyOpenSSL verifies where TLS 1.0 is allowed, `ssl` where it is not.
 LIBRARIES = {"pyOpenSSL": TLS1_0, "ssl": TLS1_2}

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import trio
-from tests.nsqd.sites import MIB, Site, certificate, encrypted, site, sized, upgraded
+from tests.nsqd.sites import MIB, Site, certificate, encrypted, longest, site, sized, upgraded
 
 from nsqcore.app import garbage
 
-__all__ = ["certificate", "site"]  # fixtures
+__all__ = ["certificate", "longest", "site"]  # fixtures
 
 # Seconds of the processor for one round. What is asked for is that a ping is answered in 50 ms.
 LONGEST = 0.05

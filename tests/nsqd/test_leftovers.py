@@ -20,12 +20,14 @@ from tests.nsqd.sites import (
     certificate,
     encrypted,
     identify,
+    longest,
     site,
     sized,
+    socket_of,
     upgraded,
 )
 
-__all__ = ["certificate", "site"]  # fixtures
+__all__ = ["certificate", "longest", "site"]  # fixtures
 
 TIMES = 3
 OURS = ("nsqcore.", "nsqd.", "nsqlookupd.", "httptools.")
@@ -81,12 +83,6 @@ CASES = [(kind, sent) for sent, (_, kinds) in SENT.items() for kind in kinds]
 
 async def https(site: Site) -> Any:
     return await encrypted(site, await site.connect("https"))
-
-
-def socket_of(stream: Any) -> Any:
-    while not hasattr(stream, "socket"):
-        stream = stream.transport_stream if hasattr(stream, "transport_stream") else stream.stream
-    return stream.socket
 
 
 async def visit(site: Site, kind: str, data: bytes, end: str) -> None:

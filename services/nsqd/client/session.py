@@ -14,7 +14,7 @@ from attrs import define, field
 from nsqcore.names import as_text
 from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.net.outbox import Outbox
-from nsqcore.units import MS
+from nsqcore.units import MS, SECOND
 from nsqcore.wire.client_commands import MAGIC_V2
 from nsqcore.wire.commands import Command, Fault
 from nsqcore.wire.errors import BadProtocol, ProtocolError
@@ -158,8 +158,11 @@ class Session:
             self._heartbeat.cancel()
             self._heartbeat = None
         self._interval = self.client.identity.heartbeat_interval * MS
+        services = self.client.services
+        # A client without heartbeats is given the longest that one with them could have.
+        longest = services.settings.limits.max_heartbeat_interval * MS
+        self.outbox.patience = 2 * (self._interval or longest) / SECOND
         if self._interval:
-            services = self.client.services
             self._next_beat = services.now() + self._interval
             self._heartbeat = services.call_at(self._next_beat, self._beat)
 

@@ -17,6 +17,8 @@ import attrs
 
 # Half of what the engine lets pile up for a consumer.
 DRAINED = 512 * 1024
+# Seconds that a peer may take to read the next of what it is sent; more than any slow link needs.
+PATIENCE = 60.0
 
 
 def _wake_nobody() -> None:
@@ -40,6 +42,8 @@ class Outbox:
     closing: str | None = attrs.field(default=None, init=False)
     #: Called once, and forgotten, when less than `DRAINED` bytes are left.
     drained: Callable[[], None] | None = attrs.field(default=None, init=False)
+    #: Seconds after which a peer that takes next to nothing of what waits for it is cut.
+    patience: float = attrs.field(default=PATIENCE, init=False)
     #: The handler has been told that the connection is gone. Set by the driver.
     ended: bool = attrs.field(default=False, init=False)
     _tail: list[bytes | memoryview] = attrs.field(init=False)

@@ -17,6 +17,7 @@ import attrs
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Upgrade
 from nsqcore.net.layers import Pipeline
 from nsqcore.net.outbox import Outbox
+from nsqcore.reactor.descriptors import unacknowledged
 from nsqcore.reactor.poller import EPOLLIN, EPOLLOUT, Poller
 from nsqcore.reactor.stream import ConnectionStream
 
@@ -63,6 +64,10 @@ class Connection:
     waiting: bool = False
     #: The kernel did not take everything: EPOLLOUT goes on with it.
     blocked: bool = False
+    #: Bytes that the kernel took after it had once not taken everything.
+    taken: int = 0
+    #: While the peer is watched for reading on: how much it had taken when it was looked at last.
+    read_mark: int | None = None
     #: The outbox is over its limit: nothing is read until it has drained.
     full: bool = False
     #: The peer has sent everything it will …
@@ -97,6 +102,11 @@ class Connection:
     def unsent(self) -> int:
         """Bytes that wait for the peer to take some."""
         return self.outbox.size + len(self.out)
+
+    @property
+    def read_by_peer(self) -> int:
+        """Of `taken`, what has left this machine's queue, as far as the system tells."""
+        return self.taken - unacknowledged(self.fd)
 
     def register(self, poller: Poller) -> None:
         """Have ``poller`` report what can be acted on, and nothing else: it would repeat itself."""
@@ -135,6 +145,7 @@ class Connection:
             except BlockingIOError:
                 return False
             outbox.sent(count)
+            self.taken += count
             if count < wanted:
                 return False
         return True
@@ -170,6 +181,7 @@ class Connection:
             count = self.send(out)
         except BlockingIOError:
             return
+        self.taken += count
         self.out = memoryview(out)[count:] if count < len(out) else b""
 
 

@@ -1,7 +1,10 @@
-"""How many connections the process may have open."""
+"""What the system says of descriptors: how many there may be, and what waits in a socket."""
 
 import contextlib
+import fcntl
 import resource
+import struct
+import termios
 
 
 def raise_limit() -> int:
@@ -16,3 +19,15 @@ def raise_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return soft
+
+
+def unacknowledged(fd: int) -> int:
+    """Bytes that were sent on the socket ``fd`` and that its peer has no room for yet.
+
+    0 where the system does not tell.
+    """
+    try:
+        answer = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])

@@ -1,7 +1,8 @@
 """How connections end: asked to, overdue, broken, by a fault, or all of them with the daemon.
 
 No connection stays for ever. One that closes is cut when its peer takes nothing for as long as its
-`Close` lingers, or takes it at less than `SLOWEST`; so is one whose handshake takes too long.
+`Close` lingers, or takes it at less than `SLOWEST`; so is one whose handshake takes too long, and
+one whose peer reads next to nothing of what waits for it, for as long as its `Outbox.patience`.
 """
 
 import logging
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT = 5.0
 # Bytes a second at which a peer must take what it is told at the end.
 SLOWEST = 16 * 1024
+# Bytes that a peer must read within the patience of an outbox; kernels tell of it in such steps.
+LEAST_READ = 16 * 1024
 
 
 class Rounds(Protocol):
@@ -79,6 +82,22 @@ class Endings:
         """It has shaken hands."""
         self._deadlines.disarm(connection)
 
+    def await_reading(self, connection: Connection) -> None:
+        """Cut ``connection``, which is blocked, unless its peer reads on."""
+        shakes_hands = connection.upgrade is not None and not connection.waiting
+        if connection.read_mark is None and connection.closing is None and not shakes_hands:
+            self._mark(connection)
+
+    def reading_done(self, connection: Connection) -> None:
+        """The peer has taken everything that waited for it."""
+        if connection.read_mark is not None:
+            connection.read_mark = None
+            self._deadlines.disarm(connection)
+
+    def _mark(self, connection: Connection) -> None:
+        connection.read_mark = connection.read_by_peer
+        self._arm(connection, trio.current_time() + connection.outbox.patience)
+
     def _arm(self, connection: Connection, when: float) -> None:
         assert self.connections.nursery is not None
         self._deadlines.arm(connection, when, self.connections.nursery)
@@ -88,6 +107,7 @@ class Endings:
         if connection.closing is not None or connection.fd < 0:
             return
         connection.closing = effect
+        connection.read_mark = None
         connection.outbox.closing = effect.reason or ""
         connection.received = _discard
         connection.last_deadline = trio.current_time() + effect.linger + connection.unsent / SLOWEST
@@ -105,14 +125,24 @@ class Endings:
         self._arm(connection, when)
 
     def _overdue(self, connections: list[Connection]) -> None:
-        """Cut those who do not go; refuse those who do not shake hands."""
+        """Cut those who do not go or do not read; refuse those who do not shake hands."""
         for connection in connections:
-            if connection.closing is None and connection.upgrade is not None:
+            if connection.read_mark is not None:
+                self._look_at_reading(connection)
+            elif connection.closing is None and connection.upgrade is not None:
                 self._deadlines.disarm(connection)
                 self.refuse(connection, NsqError("TLS handshake: it took too long"))
             else:
                 self.lose(connection, connection.error)
         self.rounds.finish_tick()
+
+    def _look_at_reading(self, connection: Connection) -> None:
+        assert connection.read_mark is not None
+        if connection.read_by_peer - connection.read_mark >= LEAST_READ:
+            self._mark(connection)
+            return
+        logger.info("client(%s): does not read, closing", connection.peer.address)
+        self.lose(connection, NsqError("the peer does not read what it is sent"))
 
     def settle_closing(self, connection: Connection) -> None:
         """Adapt to what sending left of a closing connection: go on with it, or be done."""

@@ -222,6 +222,7 @@ class Lifecycle:
             if following is not None:
                 self.perform(connection, following)
         else:
+            connection.read_mark = None
             self.ends.await_handshake(connection)
         if connection.pipeline is not None and connection.pipeline.has_more:
             self._go_on(connection)
@@ -279,6 +280,10 @@ class Lifecycle:
             connection.blocked = bool(outbox.parts)
         else:
             connection.blocked = bool(connection.out)
+        if connection.blocked:
+            self.ends.await_reading(connection)
+        elif connection.read_mark is not None:
+            self.ends.reading_done(connection)
         limit = self.max_outbox // 2 if connection.full else self.max_outbox
         connection.full = connection.unsent > limit
         if outbox.closing is not None:

@@ -286,6 +286,7 @@ class Reactor:
                             outbox.tell_drained()
                     else:
                         outbox.sent(count)
+                        connection.taken += count
                 elif parts:
                     connection.send_pending()
             except BlockingIOError:
