@@ -87,6 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_lists(commands)
     _add_actions(commands)
     _add_policy(commands)
+    _add_durable(commands)
     _add_top(commands)
     _add_bench(commands)
     doctor = _add(commands, "doctor", "check a cluster; each finding says what to do", _doctor)
@@ -200,6 +201,35 @@ def _add_policy(commands: Commands) -> None:
             )
 
 
+def _add_durable(commands: Commands) -> None:
+    help = "durable topics in the data directory of an nsqd that is stopped"
+    parser: argparse.ArgumentParser = commands.add_parser("durable", help=help, description=help)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for action, help in (
+        ("check", "read everything and tell what is damaged"),
+        ("dump", "every message that is left, as JSON lines"),
+        ("export", "write what is left as files of plain topics"),
+        ("repair", "make a directory that nsqd refuses to start on one that it starts on"),
+    ):
+        command = _add(actions, action, help, _durable, cluster=False)
+        command.set_defaults(action=action)
+        command.add_argument("directory", metavar="DIR", help="the --data-path of the nsqd")
+        if action == "check":
+            command.add_argument("--json", action="store_true", help="for programs")
+        if action == "dump":
+            command.add_argument("--topic", default="", help="this one only")
+            shown = ("base64", "text", "none")
+            command.add_argument("--body", choices=shown, default="base64", help="(base64)")
+            command.add_argument(
+                "--entries", action="store_true", help="the journal's entries instead"
+            )
+        if action == "export":
+            command.add_argument("--to", required=True, metavar="DIR", help="empty, or to be made")
+            command.add_argument(
+                "--drop-timers", action="store_true", help="deliver deferred messages at once"
+            )
+
+
 def _add_top(commands: Commands) -> None:
     parser = _add(commands, "top", "the busiest channels, live", _top)
     parser.add_argument("--interval", type=positive, default=2.0, metavar="SECONDS", help="(2)")
@@ -283,6 +313,12 @@ async def _policy(given: argparse.Namespace) -> int:
 
     async with open_cluster(given) as cluster:
         return await run_policy_command(cluster, given)
+
+
+async def _durable(given: argparse.Namespace) -> int:
+    from nsqctl.durable import run_durable_command
+
+    return await run_durable_command(given)
 
 
 async def _top(given: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 import pytest
 from tests.e2e.daemons import wait_until
 
+from nsqctl.__main__ import main as nsqctl
+
 pytestmark = pytest.mark.slow
 
 
@@ -44,6 +46,28 @@ def test_it_is_told_how_the_journal_is_and_what_a_start_found(daemon):
     assert (recovery["missing"], recovery["damaged"], recovery["problems"]) == (0, 0, [])
     (topic,) = nsqd.get("/stats?format=json")["topics"]
     assert topic["promise"] == "on disk"
+
+
+def test_what_was_rescued_from_a_killed_nsqd_is_read_by_a_plain_one(daemon, capfd):
+    nsqd = daemon("nsqd", "--durability=always")
+    nsqd.create("t", "c")
+    nsqd.post("/mpub?topic=t", b"1\n2\n3")
+    nsqd.post("/pub?topic=alone", b"4")
+    data = nsqd.data
+    assert nsqctl(["durable", "check", str(data)]) == 1  # it runs
+    nsqd.kill()
+    assert nsqctl(["durable", "check", str(data)]) == 0
+    assert nsqctl(["durable", "export", f"--to={data}.plain", str(data)]) == 0
+    assert "4 messages in 3 queues" in capfd.readouterr().out
+    data.rename(f"{data}.durable")
+    data.with_name(data.name + ".plain").rename(data)
+    nsqd.flags.clear()
+    nsqd.start()
+    assert nsqd.channel("t", "c")["depth"] == 3
+    depths = {
+        topic["topic_name"]: topic["depth"] for topic in nsqd.get("/stats?format=json")["topics"]
+    }
+    assert depths == {"alone": 1, "t": 0}
 
 
 def test_a_topic_with_no_channel_and_a_paused_one_keep_what_waits_in_them(daemon, peer):
