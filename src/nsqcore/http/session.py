@@ -19,8 +19,8 @@ import attrs
 import httptools
 import trio
 
-from nsqcore.http.heads import declared_length, find_refusal, is_plain, mend_line
 from nsqcore.http.later import Later
+from nsqcore.http.parser import RequestParser
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
 from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
@@ -72,23 +72,8 @@ class HttpSession:
     #: Called when the connection is gone, for whoever keeps count.
     on_closed: Callable[[], None] | None = attrs.field(default=None, kw_only=True)
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
-    _parser: Any = attrs.field(init=False)
-    # The request that is being read.
-    _in_request: bool = attrs.field(default=False, init=False)
-    _head_done: bool = attrs.field(default=False, init=False)
-    #: A CR was the last that came of it.
-    _after_cr: bool = attrs.field(default=False, init=False)
-    #: Its head asks for another protocol: it is to be parsed once more without that.
-    _offers_upgrade: bool = attrs.field(default=False, init=False)
-    _url: bytes = attrs.field(default=b"", init=False)
-    _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
-    #: Of HTTP; known when the head is.
-    _version: str = attrs.field(default="", init=False)
-    _body: bytes | bytearray = attrs.field(default=b"", init=False)
-    #: The answer to a head that asks for what we do not do.
-    _refusal: Response | None = attrs.field(default=None, init=False)
-    #: Bytes of its head in chunks that did not complete it; then, those in a row without body.
-    _head_size: int = attrs.field(default=0, init=False)
+    _parser: RequestParser = attrs.field(init=False)
+    #: Bytes of the body of the request that is being read, when it was looked at last.
     _body_seen: int = attrs.field(default=0, init=False)
     #: Where it is going; None until somebody had to look.
     _route: Route | None = attrs.field(default=None, init=False)
@@ -109,7 +94,7 @@ class HttpSession:
     _still: float = attrs.field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self._complete)
         if self.timeouts is not None:
             self._rearm(self.timeouts)
 
@@ -120,16 +105,14 @@ class HttpSession:
         if self._last or not data:
             return Close(linger=LINGER)
         try:
-            if is_plain(data):
-                self._feed(data)
-            else:
-                self._feed_lines(data)
-            self._after_cr = data.endswith(b"\r")
+            self._parser.feed(data)
+            if self._parser.stopped:
+                self._last = True
         except httptools.HttpParserError as error:
             if not self._last:
                 logger.debug("http(%s): bad request: %s", self.peer.address, error)
                 self._refuse(BAD_REQUEST)
-        if self._in_request and not self._last:
+        if self._parser.in_request and not self._last:
             self._look_at_unfinished(len(data))
         return self._next_effect()
 
@@ -140,105 +123,18 @@ class HttpSession:
         if self._timer is not None:
             self._timer.cancel()
         self._note_drained()
-        self._parser = None  # it refers back to us
+        self._parser.close()  # it refers back to us
         if self.on_closed is not None:
             self.on_closed()
 
-    def _feed_lines(self, data: bytes) -> None:
-        """Parse ``data`` line by line, but for bodies, each line as the parser wants it."""
-        position = 0
-        while position < len(data):
-            end = len(data)
-            if self._head_done:
-                length = declared_length(self._headers)
-                if length is not None:
-                    end = min(end, position + length - len(self._body))
-                    if end <= position:  # it has come, and nothing behind it is looked at
-                        return
-                piece = data[position:end]
-            else:
-                end = data.find(b"\n", position) + 1 or end
-                is_first = not (self._in_request and self._headers)
-                piece = mend_line(data[position:end], is_first=is_first, after_cr=self._after_cr)
-                self._after_cr = piece.endswith(b"\r")
-            position = end
-            self._feed(piece)
-
-    def _feed(self, data: bytes) -> None:
-        """Parse ``data``; where the parser stops at an ``Upgrade`` it goes on as if there was none.
-
-        A client that offers another protocol gets its answer in this one (RFC 9110, section 7.8),
-        body and all; httptools takes everything behind such a head for the other protocol.
-        """
-        rest = memoryview(data)
-        while True:
-            try:
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as stopped:
-                if not self._offers_upgrade:  # CONNECT, which we do not do: it has been answered
-                    self._last = True
-                    return
-                rest = rest[stopped.args[0] :]
-                self._parse_head_again()
-            else:
-                return
-
-    def _parse_head_again(self) -> None:
-        """Begin the request anew with a parser that is not shown its ``Upgrade``."""
-        method, url, headers = self._parser.get_method(), self._url, self._headers
-        line = b"%s %s HTTP/%s\r\n" % (method, url, self._version.encode())
-        kept = [b"%s: %s\r\n" % entry for entry in headers if entry[0].lower() != b"upgrade"]
-        self._in_request = self._head_done = self._offers_upgrade = False
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(line + b"".join(kept) + b"\r\n")
-
-    # What the parser calls.
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request's target; the first one begins a request."""
-        if self._in_request:
-            self._url += url
-        else:
-            self._in_request = True
-            self._url = url
-            self._headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, complete. Those behind the body, its trailers, mean nothing here."""
-        if not self._head_done:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """The body is next."""
-        self._head_done = True
-        self._head_size = 0
-        self._version = self._parser.get_http_version()
-        self._refusal = find_refusal(self._version, self._headers)
-        if self._parser.should_upgrade():
-            self._offers_upgrade = self._parser.get_method() != b"CONNECT"
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-        body = self._body
-        if not body:
-            self._body = data
-        elif isinstance(body, bytearray):
-            body += data
-        else:
-            self._body = bytearray(body)
-            self._body += data
-
-    def on_message_complete(self) -> None:
+    def _complete(self) -> None:
         """A request is complete: answer it, or put it behind those that are being answered."""
-        if self._last or self._offers_upgrade:
+        if self._last:
             return
-        if self._refusal is not None:
-            self._refuse(self._refusal)
+        if self._parser.refusal is not None:
+            self._refuse(self._parser.refusal)
             return
-        body = self._body
-        request = self._request(body if body.__class__ is bytes else bytes(body))
-        self._in_request = self._head_done = False
-        self._body = b""
+        request = self._parser.take(self.peer, self.context)
         self._route = None
         self._body_seen = 0
         self._progress += 1
@@ -248,21 +144,6 @@ class HttpSession:
             self._serve(route, request)
         else:
             self._ahead.append((route, request))
-
-    def _request(self, body: bytes) -> Request:
-        parser = self._parser
-        target, _, query = self._url.partition(b"?")
-        return Request(
-            parser.get_method().decode(),
-            target,
-            query,
-            body,
-            self.peer,
-            self._headers,
-            self.context,
-            parser.should_keep_alive(),
-            self._version == "1.0",
-        )
 
     # Answering.
 
@@ -346,8 +227,10 @@ class HttpSession:
 
     def _refuse(self, response: Response) -> None:
         """Answer a request that is not complete, and nothing after it."""
-        request = Request("", self._url, b"", b"", self.peer, [], self.context, keep_alive=False)
-        self._in_request = False
+        request = Request(
+            "", self._parser.url, b"", b"", self.peer, [], self.context, keep_alive=False
+        )
+        self._parser.in_request = False
         if self._awaited is None and not self._ahead:
             self._respond(request, response)
         else:
@@ -382,35 +265,35 @@ class HttpSession:
 
     def _look_at_unfinished(self, count: int) -> None:
         """Refuse what will be too big, before it is all here."""
-        if self._refusal is not None:
-            self._refuse(self._refusal)
+        if self._parser.refusal is not None:
+            self._refuse(self._parser.refusal)
             return
-        if len(self._body) > self._body_seen:
-            self._body_seen, self._head_size = len(self._body), 0
+        if len(self._parser.body) > self._body_seen:
+            self._body_seen, self._parser.head_size = len(self._parser.body), 0
         else:
             # The first chunk may hold earlier requests; its size is bounded by the reader.
-            self._head_size = self._head_size + count if self._head_size else 1
-            if self._head_size > MAX_HEAD:
+            self._parser.head_size = self._parser.head_size + count if self._parser.head_size else 1
+            if self._parser.head_size > MAX_HEAD:
                 self._refuse(HEAD_TOO_BIG)
                 return
-        if not self._head_done:
+        if not self._parser.head_done:
             return
         self._progress += 1
         if self._route is None:
             self._look_at_head()
-        elif len(self._body) > self._route.max_body:
+        elif len(self._parser.body) > self._route.max_body:
             self._refuse(HttpError(413, self._route.too_big).response())
 
     def _look_at_head(self) -> None:
         """The head is here, the body is not: check what is declared, tell the client to go on."""
-        request = self._request(b"")
+        request = self._parser.request(b"", self.peer, self.context)
         route = self._route = self.router.find(request)
         declared = int(request.header("Content-Length") or 0)
-        if max(declared, len(self._body)) > route.max_body:
+        if max(declared, len(self._parser.body)) > route.max_body:
             self._refuse(HttpError(413, route.too_big).response())
             return
         expected = (request.header("Expect") or "").lower()
-        if expected == "100-continue" and self._awaited is None and not self._body:
+        if expected == "100-continue" and self._awaited is None and not self._parser.body:
             self.outbox.add(CONTINUE)
 
     # Timeouts.
@@ -422,14 +305,14 @@ class HttpSession:
 
     def _check(self, timeouts: Timeouts, interval: float) -> None:
         """End a connection on which nothing has moved for too long."""
-        state = (self._progress, self._in_request)
+        state = (self._progress, self._parser.in_request)
         if state != self._seen or self._awaited is not None or self.outbox.open_slots:
             self._seen, self._still = state, 0.0
         else:
             self._still += interval
-        if self._still < (timeouts.request if self._in_request else timeouts.idle):
+        if self._still < (timeouts.request if self._parser.in_request else timeouts.idle):
             self._rearm(timeouts)
             return
-        if self._in_request:
+        if self._parser.in_request:
             self._refuse(TOO_SLOW)
         self.outbox.close("timeout")
