@@ -5,21 +5,20 @@ timers do their part and leave the delivery to the next ``dispatch``, which the 
 calls once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from attrs import Factory, define, evolve, field, frozen
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqcore.wire.speedups import make_records
 from nsqd.engine.channel import Channel
 from nsqd.engine.deadlines import Deadlines
-from nsqd.engine.errors import TOPIC_FULL, Exiting
+from nsqd.engine.errors import Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.ids import MessageIds
-from nsqd.engine.message import new_header
 from nsqd.engine.policy import POLICY_FIELDS, Policy
+from nsqd.engine.publisher import Gathered, Publisher
 from nsqd.engine.queue import Done, Loss, Storage
 from nsqd.engine.topic import Topic
 from nsqd.policies.policies import Policies
@@ -48,22 +47,6 @@ class EngineSettings:
     policy: Policy = Factory(Policy)
 
 
-@frozen
-class Gathered:
-    """What clients publish to one topic within a tick; ``counts`` are the messages of each."""
-
-    bodies: list[bytes]
-    done: list[Done]
-    counts: list[int]
-
-    def apart(self) -> "Iterator[Gathered]":
-        """What each of them publishes."""
-        start = 0
-        for done, count in zip(self.done, self.counts, strict=True):
-            yield Gathered(self.bodies[start : start + count], [done], [count])
-            start += count
-
-
 @define(eq=False)
 class Broker:
     """The topics, and the clockwork that moves messages through them.
@@ -87,15 +70,17 @@ class Broker:
     health: Health = Factory(Health)
     draining: bool = False  # publishes are refused
     closing: bool = False
-    refused_count: int = 0  # publishes, not messages
-    _ids: MessageIds = field(init=False)
+    _publisher: Publisher = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _gathered: dict[str, Gathered] = Factory(dict)  # by topic
     _ready: dict[Channel, None] = Factory(dict)
     _backlogs: dict[Topic, None] = Factory(dict)
 
     def __attrs_post_init__(self) -> None:
-        self._ids = MessageIds(self.settings.node_id, self.ids_after)
+        ids = MessageIds(self.settings.node_id, self.ids_after)
+        self._publisher = Publisher(
+            ids, self.health, lambda: self.wall_offset, self.create_topic, self._resume
+        )
         self.policies.on_change(self.apply_policies)
 
     @property
@@ -104,6 +89,11 @@ class Broker:
         if self.closing:
             return "exiting"
         return "draining" if self.draining else ""
+
+    @property
+    def refused_count(self) -> int:
+        """Publishes, not messages, that were refused."""
+        return self._publisher.refused_count
 
     def on_change(self, listener: Listener) -> None:
         """Have ``listener`` told of topics and channels that come, go, or are paused."""
@@ -261,11 +251,11 @@ class Broker:
         ``done`` is told what has become of them: at the end of this tick at the latest.
         """
         if self.draining or self.closing:
-            self.refused_count += 1
+            self._publisher.refused_count += 1
             done(self.refusal)
             return
         if delay > 0:
-            self._defer(topic, bodies, delay, now, done)
+            self._publisher.defer(topic, bodies, delay, now, done)
             return
         gathered = self._gathered.get(topic)
         if gathered is None:
@@ -275,81 +265,13 @@ class Broker:
             gathered.done.append(done)
             gathered.counts.append(len(bodies))
         if len(gathered.bodies) >= GATHER:
-            self._store(topic, self._gathered.pop(topic), now)
+            self._publisher.store(topic, self._gathered.pop(topic), now)
 
     def flush(self, now: int) -> None:
         """Queue what was published since the last `dispatch`."""
         gathered, self._gathered = self._gathered, {}
         for topic, publish in gathered.items():
-            self._store(topic, publish, now)
-
-    def _store(self, topic: str, publish: Gathered, now: int) -> None:
-        failure = None
-        try:
-            owner = self.topics.get(topic) or self.create_topic(topic)
-            if not owner.takes(len(publish.bodies)):
-                if len(publish.done) > 1:  # some of them may fit
-                    for one in publish.apart():
-                        self._store(topic, one, now)
-                    return
-                failure = TOPIC_FULL
-            elif owner.durable:
-                self._keep(owner, publish.bodies, now, 0, publish.done)
-                return
-            else:
-                self._put(owner, publish.bodies, now)
-        except OSError as error:
-            self.health.failed(error)
-            failure = str(error)
-        except Exiting as error:
-            failure = str(error)
-        self._tell(publish.done, failure)
-
-    def _tell(self, dones: list[Done], failure: str | None) -> None:
-        if failure is not None:
-            self.refused_count += len(dones)
-        for done in dones:
-            done(failure)
-
-    def _keep(
-        self, owner: Topic, bodies: list[bytes], now: int, due: int, dones: list[Done]
-    ) -> None:
-        """Publish to a durable topic; the answer comes when what it promises is kept."""
-        records, done = self._make_records(bodies, now), partial(self._tell, dones)
-        owner.publish(records, sum(map(len, bodies)), due, done)
-
-    def _put(self, owner: Topic, bodies: list[bytes], now: int) -> None:
-        records = self._make_records(bodies, now)
-        on_disk = owner.on_disk if self.health.error else None
-        if owner.put(records, sum(map(len, bodies))):
-            self._resume(owner)
-        if on_disk is not None and owner.on_disk > on_disk:
-            self.health.recovered()
-
-    def _defer(self, topic: str, bodies: list[bytes], delay: int, now: int, done: Done) -> None:
-        failure = None
-        try:
-            owner = self.topics.get(topic) or self.create_topic(topic)
-            if not owner.takes(len(bodies)):
-                failure = TOPIC_FULL
-            elif owner.durable:
-                self._keep(owner, bodies, now, now + delay, [done])
-                return
-            else:
-                records = self._make_records(bodies, now)
-                owner.defer(records, sum(map(len, bodies)), delay, now)
-        except OSError as error:
-            self.health.failed(error)
-            failure = str(error)
-        except Exiting as error:
-            failure = str(error)
-        self._tell([done], failure)
-
-    def _make_records(self, bodies: list[bytes], now: int) -> list[bytes]:
-        wall = now + self.wall_offset
-        ids = self._ids.take(len(bodies), wall)
-        records: list[bytes] = make_records(bodies, new_header(wall), ids)
-        return records
+            self._publisher.store(topic, publish, now)
 
     def mark_ready(self, channel: Channel) -> None:
         """Have the next `dispatch` look at ``channel``."""
