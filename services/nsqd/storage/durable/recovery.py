@@ -31,7 +31,7 @@ from nsqd.storage.durable.state import BadState, ChannelState, TopicState
 
 STATE = "state"
 WATERMARK = "checkpoint"
-_DIRECTORY = re.compile(r"t\..+\.\d+", re.DOTALL)
+_DIRECTORY = re.compile(r"t\..+\.([0-9]+)", re.DOTALL)
 
 
 def directory_name(topic: str, number: int) -> str:
@@ -99,12 +99,23 @@ class Recovery:
             BadState: a state file is of a format that this nsqd does not know.
             OSError: something can't be read.
         """
-        for name in self.disk.names(self.directory):
-            if _DIRECTORY.fullmatch(name):
-                self._load(os.path.join(self.directory, name))
+        for directory in self.directories():
+            self._load(directory)
         content = read_file(self.disk, os.path.join(self.directory, WATERMARK))
         self.watermark = decode_watermark(content or b"")
         self.number = max(self.number, self.watermark)
+
+    def directories(self) -> dict[str, int]:
+        """The directories of topics, each with the topic's number. Raises OSError.
+
+        That of a topic whose creation a loss of power undid is among them: its number is not free,
+        or a new topic would begin with the messages in it.
+        """
+        return {
+            os.path.join(self.directory, name): int(found[1])
+            for name in self.disk.names(self.directory)
+            if (found := _DIRECTORY.fullmatch(name))
+        }
 
     def _load(self, directory: str) -> None:
         path = os.path.join(directory, STATE)

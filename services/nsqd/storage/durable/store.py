@@ -136,12 +136,16 @@ class DurableStore:
         self.report = recovery.report
         self.deleted_names = recovery.deleted_names
         self.journal.number = self._ended = recovery.number
-        self._next_topic = max([*recovery.topics, *recovery.deleted], default=0) + 1
-        self._deleted = [
-            self._path(name)
-            for name in self.disk.names(self.directory)
-            if name.startswith("t.") and int(name.rpartition(".")[2]) in recovery.deleted
-        ]
+        directories = recovery.directories()
+        numbers = [*recovery.topics, *recovery.deleted, *directories.values()]
+        self._next_topic = max(numbers, default=0) + 1
+        for path, number in directories.items():
+            if number in recovery.deleted or (
+                number not in recovery.topics and not self.disk.names(path)
+            ):
+                self._deleted.append(path)
+            elif number not in recovery.topics:
+                self.report.problems.append(f"{path}: of no topic that is known, left as it is")
         return list(recovery.topics.values())
 
     def adopt(self, found: OpenTopic) -> DurableTopic:
