@@ -25,7 +25,7 @@ help:
 	@echo 'make run          a local cluster in the foreground (ARGS="--nsqd=3")'
 	@echo 'make test         every test (ARGS="-k name" for some)'
 	@echo 'make smoke        a part of them that shows whether an installation is whole (LOCK=lowest, PYTHON=python3.13)'
-	@echo 'make explore      property tests with new random examples (MINUTES=10)'
+	@echo 'make explore      a soak, and property tests with new random examples (MINUTES=10)'
 	@echo 'make test-compose a cluster of containers, where there is a Docker engine'
 	@echo 'make lint types   style and types;  make format  puts the style right'
 	@echo 'make cover        the tests, and what they do not reach'
@@ -73,10 +73,12 @@ SMOKE := tests/test_layers.py tests/nsqadmin tests/nsqcore/app tests/nsqcore/clu
 smoke: $(VENV)/installed-$(LOCK)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(SMOKE) $(ARGS)
 
-# Minutes of property tests with new random examples, and of random lives; stops at the first find.
+# Half of the minutes are a soak of the daemons, the others property tests with new random examples and random lives;
+# stops at the first find. ONLY=soak or ONLY=examples for one of them.
 MINUTES ?= 10
+ONLY ?=
 explore: $(VENV)/installed-test
-	$(BIN)/python -m tests.support.explore $(MINUTES)
+	$(BIN)/python -m tests.support.explore $(MINUTES) $(ONLY)
 
 # Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
 # registry: on Debian as root, with debootstrap.

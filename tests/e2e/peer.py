@@ -33,6 +33,7 @@ class Peer:
     """A connection to an nsqd, its magic sent."""
 
     sock: socket.socket
+    patience: float = PATIENCE
     _buffer: bytes = field(default=b"", alias="_buffer")
 
     @classmethod
@@ -48,8 +49,8 @@ class Peer:
         return self
 
     def frame(self) -> tuple[int, bytes]:
-        """The next frame that is no heartbeat; EOFError when the connection is closed."""
-        deadline = time.monotonic() + PATIENCE
+        """The next frame that is no heartbeat. Raises EOFError when the connection is closed."""
+        deadline = time.monotonic() + self.patience
         while True:
             if len(self._buffer) >= 8:
                 size, kind = struct.unpack_from(">II", self._buffer)

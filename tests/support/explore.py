@@ -1,8 +1,10 @@
 """Looks for what the tests of every day do not find: ``python -m tests.support.explore MINUTES``.
 
-Property tests run with new random examples, and the tests that draw random lives with new seeds,
-again and again until the time is up or one of them fails. hypothesis prints the example, and
-NSQ_TEST_SEED the lives: pin what is found, as an ``@example`` or a seed of its test.
+Half of the time is a soak of the daemons (`tests.support.soak`), all of it with a second argument
+``soak``, none with ``examples``. In the rest property tests run with new random examples, and the
+tests that draw random lives with new seeds, again and again until the time is up or one of them
+fails. hypothesis prints the example, and NSQ_TEST_SEED the lives: pin what is found, as an
+``@example`` or a seed of its test.
 """
 
 import os
@@ -11,6 +13,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.support import soak
 
 TESTS = Path(__file__).parents[1]
 
@@ -27,8 +31,22 @@ def files() -> list[str]:
     ]
 
 
-def main(minutes: float) -> int:
+def main(minutes: float, only: str = "") -> int:
     """The exit status."""
+    if only not in ("", "soak", "examples"):
+        print(f"explore: {only}: soak or examples", file=sys.stderr)
+        return 2
+    if only != "examples":
+        share = minutes if only == "soak" else minutes / 2
+        status = soak.main(share, soak.chosen_seed())
+        if status or only == "soak":
+            return status
+        minutes -= share
+    return explore(minutes)
+
+
+def explore(minutes: float) -> int:
+    """Run tests with new examples. The exit status."""
     end, rounds = time.monotonic() + minutes * 60, 0
     chosen = files()
     while time.monotonic() < end:
@@ -52,4 +70,4 @@ def main(minutes: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1])))
+    sys.exit(main(float(sys.argv[1]), *sys.argv[2:3]))
