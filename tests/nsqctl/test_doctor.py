@@ -18,12 +18,13 @@ from nsqctl.doctor.checks import (
     check_addresses,
     check_consumers,
     check_hosts,
+    check_journals,
     check_lookupds,
     check_nsqds,
     check_registration,
     check_versions,
 )
-from nsqctl.doctor.examine import Examined, NsqdState, apart, examine_host
+from nsqctl.doctor.examine import Examined, NsqdState, apart, examine_host, examine_journal
 
 NODE = "nsqd a:4151"
 
@@ -61,6 +62,7 @@ def only(findings: object) -> Finding:
         check_registration,
         check_versions,
         check_hosts,
+        check_journals,
         check_consumers,
     ],
 )
@@ -259,3 +261,49 @@ async def test_an_odd_answer_of_one_host_ends_no_check_up(readyz, date, disk_fre
     state = NsqdState(Producer(broadcast_address="h", http_port=1))
     await examine_host(Cluster(Nsqd(), nsqds=("h:1",)), state)
     assert state.disk_free == disk_free
+
+
+@pytest.mark.parametrize(
+    ("known", "level", "problem"),
+    [
+        ({"sync_ms": 80.0}, "warning", "its last sync took 80 ms"),
+        ({"full_files": 5}, "warning", "5 files of its journal wait for a checkpoint"),
+        ({"failed_files": 1}, "error", "writes to 1 files of its journal failed"),
+        ({"damaged": 3}, "error", "3 messages of durable topics are damaged"),
+    ],
+)
+def test_a_journal_that_is_not_well_is_found(known: dict[str, object], level: str, problem: str):
+    finding = only(check_journals(cluster(state(**known), state("b", sync_ms=5.0, full_files=2))))
+    assert (finding.level, finding.subject, finding.problem) == (level, NODE, problem)
+
+
+@pytest.mark.parametrize(
+    ("told", "sync_ms", "full", "damaged"),
+    [
+        (
+            {
+                "in_use": True,
+                "last_commit_ms": 0.5,
+                "journal": {"full": 2},
+                "damaged": 1,
+                "lost": 2,
+            },
+            0.5,
+            2,
+            3,
+        ),
+        ({"in_use": False, "last_commit_ms": 99.0, "journal": {"full": 9}}, None, 0, 0),
+        ({"in_use": True, "last_commit_ms": "x", "journal": [], "damaged": -1}, 0.0, 0, 0),
+        ({"message": "NOT_FOUND"}, None, 0, 0),
+        ([], None, 0, 0),
+    ],
+)
+async def test_only_what_uses_its_journal_tells_of_it(told, sync_ms, full, damaged):
+    class Nsqd:
+        async def probe(self, address, path):
+            await trio.lowlevel.checkpoint()
+            return Probe(200, json.dumps(told).encode(), "")
+
+    state = NsqdState(Producer(broadcast_address="h", http_port=1))
+    await examine_journal(Cluster(Nsqd(), nsqds=("h:1",)), state)
+    assert (state.sync_ms, state.full_files, state.damaged) == (sync_ms, full, damaged)

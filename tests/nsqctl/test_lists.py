@@ -33,6 +33,17 @@ def test_topics_are_summed_over_the_nsqds_and_the_forgotten_are_there_too(steady
     assert listed[1]["nodes"] == []
 
 
+def test_what_durable_topics_promise_is_listed(pair: Pair):
+    policy = b'{"pattern": "orders", "definition": {"durability": "always"}}'
+    assert pair.nsqds[0].request("PUT", "/policy/set?name=keep", policy)[0] == 200
+    header, orders, _ = rows(nsqctl("topics", pair.option)[0])
+    assert header[-1] == "promise"
+    assert " ".join(orders[-5:]) == "in memory or on disk"
+    assert "topic orders (in memory or on disk)" in nsqctl("stats", "orders", pair.option)[0]
+    assert pair.nsqds[1].request("PUT", "/policy/set?name=keep", policy)[0] == 200
+    assert nsqctl_json("topics", pair.option)[0]["promise"] == "on disk"
+
+
 def test_channels_of_all_topics_or_of_one(pair: Pair):
     pair.nsqds[0].create("other", "c")
     assert [row[:3] for row in rows(nsqctl("channels", pair.option)[0])[1:]] == [

@@ -21,6 +21,12 @@ MAX_SKEW = 2.0
 # Below this share of free disk an nsqd may soon refuse messages.
 MIN_FREE = 0.10
 
+# A sync that takes longer is that of a disk which is slow, shared or far away; ms.
+SLOW_SYNC = 50.0
+
+# More journal files than these wait for a checkpoint only where checkpoints fail.
+MANY_FULL = 4
+
 
 @frozen
 class Finding:
@@ -134,6 +140,40 @@ def check_hosts(found: Examined) -> Iterator[Finding]:
             )
 
 
+def check_journals(found: Examined) -> Iterator[Finding]:
+    """Journals of durable topics that are slow, full or damaged."""
+    for state in found.nsqds.values():
+        name = f"nsqd {state.name}"
+        if state.failed_files:
+            yield Finding(
+                "error",
+                name,
+                f"writes to {state.failed_files} files of its journal failed",
+                "see its log (DURABLE); check its disk",
+            )
+        if state.full_files > MANY_FULL:
+            yield Finding(
+                "warning",
+                name,
+                f"{state.full_files} files of its journal wait for a checkpoint",
+                "see its log (DURABLE) for why checkpoints fail: the journal grows meanwhile",
+            )
+        if state.sync_ms is not None and state.sync_ms > SLOW_SYNC:
+            yield Finding(
+                "warning",
+                name,
+                f"its last sync took {state.sync_ms:.0f} ms",
+                "publishers of durable topics wait for it: use a faster disk, or one of its own",
+            )
+        if state.damaged:
+            yield Finding(
+                "error",
+                name,
+                f"{state.damaged:,} messages of durable topics are damaged",
+                "see its log, and `nsqctl durable check` when it is stopped; replace its disk",
+            )
+
+
 def check_consumers(found: Examined) -> Iterator[Finding]:
     """Channels and topics whose messages nobody takes."""
     waiting: dict[tuple[str, str], list[int]] = {}
@@ -170,6 +210,7 @@ CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_registration,
     check_versions,
     check_hosts,
+    check_journals,
     check_consumers,
 )
 

@@ -20,7 +20,7 @@ from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
-from nsqcore.readers import number, text
+from nsqcore.readers import count, flag, number, text
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
 CONNECT_TIMEOUT = 2.0
@@ -40,6 +40,10 @@ class NsqdState:
     health: str = ""
     skew: float | None = None  # seconds that its clock is ahead of ours, at least
     disk_free: float | None = None  # share of its data path's file system
+    sync_ms: float | None = None  # how long the last sync of its journal took
+    full_files: int = 0  # of its journal, waiting for a checkpoint
+    failed_files: int = 0
+    damaged: int = 0  # messages
 
     @property
     def name(self) -> str:
@@ -106,6 +110,7 @@ async def _examine_nsqd(cluster: Cluster, state: NsqdState) -> None:
         state.stats = await one_nsqd_stats(cluster.upstream, producer)
         state.health = await _health(cluster, producer)
         await examine_host(cluster, state)
+        await examine_journal(cluster, state)
     except UpstreamError as error:
         state.http_error = str(error)
 
@@ -159,6 +164,23 @@ async def examine_host(cluster: Cluster, state: NsqdState) -> None:
         with contextlib.suppress(ValueError, OverflowError):
             second = parsedate_to_datetime(probe.date).timestamp()  # the header counts whole ones
             state.skew = apart(second, second + 1, asked, answered)
+
+
+async def examine_journal(cluster: Cluster, state: NsqdState) -> None:
+    """What an nsqd with durable topics tells of its journal; others tell nothing."""
+    probe = await cluster.upstream.probe(state.producer.http_address, "/durable/status")
+    try:
+        told = decode(probe.body)
+    except JsonError:
+        return
+    if not isinstance(told, dict) or not flag(told, "in_use"):
+        return
+    journal = told.get("journal")
+    if isinstance(journal, dict):
+        state.full_files = count(journal, "full")
+        state.failed_files = count(journal, "failed")
+    state.sync_ms = number(told, "last_commit_ms")
+    state.damaged = count(told, "damaged") + count(told, "lost")
 
 
 def apart(earliest: float, latest: float, asked: float, answered: float) -> float:

@@ -50,7 +50,12 @@ async def topics(cluster: Cluster, given: argparse.Namespace) -> int:
     else:
         rows: list[Sequence[object]] = [_topic_row(stats) for stats in answer.value]
         rows += [(name, 0, 0, 0, 0, 0, False) for name in forgotten]
-        paper().print(table("", TOPIC_COLUMNS, rows))
+        columns: tuple[str, ...] = TOPIC_COLUMNS
+        if any(stats.promise for stats in answer.value):
+            columns += ("promise",)
+            told = [stats.promise for stats in answer.value] + [""] * len(forgotten)
+            rows = [(*row, promise) for row, promise in zip(rows, told, strict=True)]
+        paper().print(table("", columns, rows))
     return print_failures(answer.failures + known.failures)
 
 
@@ -136,7 +141,8 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
             for part in topic.nodes or ()
         ]
         columns = ("nsqd", "HTTP", "depth", "on disk", "messages")
-        out.print(table(f"topic {topic.topic_name}", columns, per_node, texts=2))
+        title = f"topic {topic.topic_name}" + (f" ({topic.promise})" if topic.promise else "")
+        out.print(table(title, columns, per_node, texts=2))
         shown = [c for c in topic.channels if given.channel in (None, c.channel_name)]
         out.print("", table("channels", CHANNEL_COLUMNS, map(_channel_row, shown), texts=2))
         for channel in shown:

@@ -10,6 +10,10 @@ from typing import Any
 from nsqcore.cluster.latency import merge_latency
 from nsqcore.cluster.stats import CHANNEL_SUMS, TOPIC_SUMS, ChannelStats, ClientStats, TopicStats
 
+# What an OK may promise, the least first, and what it promises where nothing is durable.
+DURABILITIES = ("", "os", "interval", "always")
+IN_MEMORY = "in memory"
+
 
 def merge_topic(name: str, parts: Sequence[TopicStats], *, clients: bool = True) -> TopicStats:
     """The topic over all ``parts``; its channels are sums as well.
@@ -25,6 +29,7 @@ def merge_topic(name: str, parts: Sequence[TopicStats], *, clients: bool = True)
         for channel in part.channels:
             by_channel.setdefault(channel.channel_name, []).append(channel)
     sums: dict[str, Any] = {key: sum(getattr(part, key) for part in nodes) for key in TOPIC_SUMS}
+    durable = any(part.durability for part in nodes)
     return TopicStats(
         node="*",
         topic_name=name,
@@ -36,8 +41,25 @@ def merge_topic(name: str, parts: Sequence[TopicStats], *, clients: bool = True)
         ],
         nodes=list(nodes),
         rate=sum(part.rate for part in nodes),
+        durability=(_least(nodes).durability or "none") if durable else "",
+        promise=_promises(nodes) if durable else "",
         **sums,
     )
+
+
+def _least(parts: Iterable[TopicStats]) -> TopicStats:
+    """The part that promises least."""
+    return min(parts, key=_rank)
+
+
+def _rank(part: TopicStats) -> int:
+    return DURABILITIES.index(part.durability) if part.durability in DURABILITIES else 0
+
+
+def _promises(parts: Iterable[TopicStats]) -> str:
+    """What the parts promise, the least first: ``in memory or on disk``."""
+    ordered = sorted(parts, key=_rank)
+    return " or ".join(dict.fromkeys(part.promise or IN_MEMORY for part in ordered))
 
 
 def merge_channel(parts: Sequence[ChannelStats], *, clients: bool = True) -> ChannelStats:

@@ -16,6 +16,9 @@ from nsqcore.cluster.producer import Producer
 from nsqcore.readers import Json, count, flag, is_name, objects, text
 from nsqcore.units import SECOND
 
+# Characters of what a topic promises that are kept; daemons may tell anything.
+MAX_PROMISE = 64
+
 _READERS: dict[type | None, Callable[[Json, str], str | int | bool]] = {
     str: text,
     int: count,
@@ -188,7 +191,10 @@ class ChannelStats:
 
 @attrs.define(eq=False, kw_only=True)
 class TopicStats:
-    """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
+    """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts).
+
+    ``durability`` and ``promise``, which says it in words, are empty where nothing is durable.
+    """
 
     node: str
     hostname: str = ""
@@ -205,6 +211,8 @@ class TopicStats:
     channels: list[ChannelStats] = attrs.field(factory=list)
     nodes: list["TopicStats"] | None = None
     rate: float = 0.0  # messages per second, where somebody has computed it
+    durability: str = ""
+    promise: str = ""
 
     @property
     def memory_depth(self) -> int:
@@ -220,6 +228,8 @@ class TopicStats:
     def from_json(cls, raw: Json, producer: Producer) -> "TopicStats":
         """One entry of ``topics``."""
         name = text(raw, "topic_name")
+        durability = text(raw, "durability", longest=MAX_PROMISE)
+        durable = durability not in ("", "none")
         sums: dict[str, Any] = {key: count(raw, key) for key in TOPIC_SUMS}
         return cls(
             node=producer.http_address,
@@ -232,6 +242,8 @@ class TopicStats:
                 for item in objects(raw, "channels")
                 if is_name(item.get("channel_name"))
             ],
+            durability=durability if durable else "",
+            promise=text(raw, "promise", longest=MAX_PROMISE) if durable else "",
             **sums,
         )
 
@@ -249,6 +261,7 @@ class TopicStats:
             "delivery_msg_count": self.delivery_msg_count,
             **_deliveries(self),
             "paused": self.paused,
+            **self._durable_json(),
             "nodes": None if self.nodes is None else [node.to_json(now) for node in self.nodes],
             "channels": [channel.to_json(now) for channel in self.channels]
             or (None if whole else []),
@@ -256,6 +269,12 @@ class TopicStats:
             if whole
             else self.latency.to_json(),
         }
+
+    def _durable_json(self) -> dict[str, str]:
+        """Nothing of a plain topic, as the original knows no other."""
+        if not self.durability:
+            return {}
+        return {"durability": self.durability, "promise": self.promise}
 
 
 _DELIVERIES = ("zone_local_msg_count", "region_local_msg_count", "global_msg_count")

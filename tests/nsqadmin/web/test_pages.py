@@ -359,3 +359,32 @@ async def test_fault_43_the_latency_chart_says_which_percentile_it_shows(site):
     async with site([FakeNsqd([found])]) as s:
         s.admin.on_round(s.admin.collector.snapshot)
         assert "Processing latency, 99th percentile" in await s.page("/topics/t/c")
+
+
+async def test_what_a_durable_topic_promises_stands_beside_its_name_and_else_nothing(site):
+    durable = topic("kept", [channel("c")]) | {"durability": "always", "promise": "on disk"}
+    nsqds = [
+        FakeNsqd([durable, topic("plain"), durable | {"topic_name": "mixed"}], hostname="a"),
+        FakeNsqd([topic("mixed")], hostname="b"),
+    ]
+    async with site(nsqds) as s:
+        badge = '<span class="badge ok" title="where a message is once it is acknowledged">on disk'
+        whole = await s.page("/topics")
+        assert whole.count(badge) == 1
+        assert (
+            '<span class="badge warn" title="where a message is once it is acknowledged: '
+            'nsqds differ">in memory or on disk' in whole
+        )
+        assert badge in await s.page("/topics/kept")
+        assert badge in await s.page(f"/nodes/{nsqds[0].address}")
+        assert "acknowledged" not in await s.page("/topics/plain")
+        assert "promise" not in await s.json("/api/topics/plain")
+
+
+async def test_a_promise_that_is_markup_stays_text(site):
+    evil = topic("t") | {"durability": "always", "promise": EVIL}
+    async with site([FakeNsqd([evil])]) as s:
+        for path in ("/topics", "/topics/t"):
+            page = await s.page(path)
+            assert "<img src=x" not in page
+            assert "&lt;script&gt;" in page

@@ -67,3 +67,23 @@ def test_the_time_since_a_client_connected_is_in_whole_seconds():
     found = on("a", topic("t", [channel("c", [client(connect_ts=1_799_999_990)])]))
     (shown,) = found.to_json(NOW + 5)["channels"][0]["clients"]
     assert shown["connected"] == 10_000_000_000
+
+
+DURABLE = {"durability": "always", "promise": "on disk"}
+
+
+def test_a_plain_topic_has_no_promise_and_its_json_no_word_of_it():
+    whole = merge_topic("t", [on("a", topic("t")), on("b", topic("t") | {"durability": "none"})])
+    assert (whole.durability, whole.promise) == ("", "")
+    assert not {"durability", "promise"} & set(whole.to_json(NOW))
+
+
+def test_a_topic_promises_what_all_its_nodes_promise_and_else_it_is_said_that_they_differ():
+    alike = merge_topic("t", [on(host, topic("t") | DURABLE) for host in "ab"])
+    assert (alike.durability, alike.promise) == ("always", "on disk")
+    assert alike.to_json(NOW)["promise"] == "on disk"
+    cached = {"durability": "os", "promise": "in the system's cache"}
+    other = merge_topic("t", [on("a", topic("t") | DURABLE), on("b", topic("t") | cached)])
+    assert (other.durability, other.promise) == ("os", "in the system's cache or on disk")
+    mixed = merge_topic("t", [on("a", topic("t") | DURABLE), on("b", topic("t"))])
+    assert (mixed.durability, mixed.promise) == ("none", "in memory or on disk")
