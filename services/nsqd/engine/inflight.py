@@ -59,7 +59,7 @@ class InFlight:
         if self._delivered is not None:
             self._delivered.update(dict.fromkeys(ids, now))
         if self._held > 2 * len(self.records) + STALE:
-            self._drop_stale_holds()
+            self._drop_stale()
 
     def finish(self, ids: list[bytes]) -> list[bytes]:
         """Let go of ``ids`` for good; returns those that are not in flight."""
@@ -81,8 +81,7 @@ class InFlight:
         if self._holds:
             self._left[id] = self._serial
             if len(self._left) > 2 * len(self.records) + STALE:
-                oldest = self._holds[0][1]
-                self._left = {id: last for id, last in self._left.items() if last >= oldest}
+                self._drop_stale()
         return record
 
     def take_all(self) -> list[bytes]:
@@ -147,12 +146,14 @@ class InFlight:
             times.update(dict.fromkeys(ids, deadline - self.msg_timeout))
         return {id: times[id] for id in self.records}
 
-    def _drop_stale_holds(self) -> None:
-        records = self.records
+    def _drop_stale(self) -> None:
+        """Leave each message in flight in the hold of its last delivery alone."""
+        records, left = self.records, self._left
         holds: deque[tuple[int, int, list[bytes]]] = deque()
         for deadline, serial, ids in self._holds:
-            kept = [id for id in ids if id in records]
+            kept = [id for id in ids if id in records and serial > left.get(id, 0)]
             if kept:
                 holds.append((deadline, serial, kept))
         self._holds = holds
         self._held = sum(len(ids) for _, _, ids in holds)
+        left.clear()

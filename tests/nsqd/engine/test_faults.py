@@ -193,6 +193,40 @@ def test_touching_many_messages_costs_the_same_for_each(broker, new_client):
     assert len(client.consumer.in_flight) == 40_000
 
 
+def cpu_of_requeueing(client: Client, ids: list[bytes]) -> float:
+    """CPU seconds that giving ``ids`` back, to come again much later, takes."""
+    began = time.process_time()
+    for id in ids:
+        client.channel.requeue(client.consumer, id, 60 * SECOND, now=0)
+    return time.process_time() - began
+
+
+def test_requeueing_all_that_is_held_costs_the_same_for_each(broker, new_client):
+    client = new_client(ready=20_000).join(broker)
+    publish(broker, "t", [b"x"] * 20_000)
+    dispatch_all(broker)
+    ids = list(client.consumer.in_flight)
+    few = cpu_of_requeueing(client, ids[:2_000])
+    many = cpu_of_requeueing(client, ids[2_000:])
+    assert many < 10 * 9 * max(few, 1e-3)
+    assert client.channel.deferred_count == 20_000
+
+
+def test_messages_that_are_requeued_again_and_again_keep_no_trace_of_each_time(broker, new_client):
+    client = new_client(ready=1_000).join(broker)
+    publish(broker, "t", [b"x"] * 1_000)
+    tracemalloc.start()
+    for _ in range(30):
+        dispatch_all(broker)
+        for message in client.messages():
+            client.channel.requeue(client.consumer, message.id, 0, now=0)
+        broker.mark_ready(client.channel)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert client.channel.depth == 1_000
+    assert kept < MIB
+
+
 # ------------------------------------------------ much that is due at once (146)
 
 
