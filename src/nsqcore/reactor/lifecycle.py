@@ -293,6 +293,7 @@ class Lifecycle:
             self._push(connection, connection.upgrade)
         if pipeline is not None and connection.fd >= 0:
             more_to_read = pipeline.has_more and connection.may_read_on
-            if more_to_read or (not connection.blocked and outbox.parts and pipeline.is_open):
+            more_to_send = pipeline.has_output or (outbox.parts and pipeline.is_open)
+            if more_to_read or (more_to_send and not connection.blocked):
                 self._go_on(connection)
         self.connections.watch(connection)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from tests.nsqcore.reactor.conftest import CODECS, Server
 
 from nsqcore.net.tls import ServerTls
 from nsqcore.net.tls_layer import TlsError
+from nsqcore.reactor.connection import Connection
 
 
 @attrs.frozen
@@ -77,6 +79,30 @@ async def test_what_is_compressed_inside_tls_is_understood(server, connect, name
         while codec.has_more:
             found += codec.decompress(b"")
     assert found == b"upgraded\n" + bytes(2_000_000) + b"last!\n"
+
+
+async def test_those_whom_a_round_has_no_time_for_are_answered_in_the_next(
+    server, certificates, monkeypatch
+):
+    send = Connection.send_encoded
+
+    def send_slowly(connection: Connection, until: float) -> None:
+        send(connection, until)
+        while time.perf_counter() < until:  # so that there is time to send to one
+            pass
+
+    monkeypatch.setattr(Connection, "send_encoded", send_slowly)
+    clients = [await server.connect() for _ in range(4)]
+    for client in clients:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = certificates.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        # Without a checkpoint, so that the server finds the hellos of all in one round.
+        client.socket._sock.sendall(outgoing.read())
+    with trio.fail_after(4):  # less than a handshake may take
+        for client in clients:
+            assert (await client.receive_some()).startswith(b"\x16\x03\x03")  # a server's hello
 
 
 async def test_a_client_that_goes_without_a_word_is_no_error(server, connect):
