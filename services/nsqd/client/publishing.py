@@ -24,11 +24,10 @@ FAILURES = {"PUB": PubFailed, "MPUB": MpubFailed, "DPUB": DpubFailed}
 
 def publish(client: Client, command: Publish) -> Close | None:
     """PUB and MPUB."""
-    services, outbox, topic = client.services, client.outbox, command.topic
+    services, outbox, topic, bodies = client.services, client.outbox, command.topic, command.bodies
     name = "MPUB" if command.many else "PUB"
     if services.settings.limits.auth_required:
         check_permission(client, name, topic, "", PUBLISH)
-    bodies = command.bodies
     reply = PublishReply(client, name, topic, len(bodies), command.replies)
     outbox.enter(reply)
     services.broker.publish(topic, bodies, services.now(), reply.done)
@@ -68,7 +67,8 @@ class PublishReply(Slot):
         if failure is None:
             counts = client.pub_counts
             counts[topic] = counts.get(topic, 0) + self.messages
-            self.outbox.fill(self, OK_FRAME * self.replies)
+            replies = self.replies
+            self.outbox.fill(self, OK_FRAME if replies == 1 else OK_FRAME * replies)
         elif client.outbox.closing is None:
             error = FAILURES[self.name](f"{self.name} failed {failure}").because(failure)
             log_refusal(client, error)

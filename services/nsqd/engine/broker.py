@@ -157,7 +157,10 @@ class Broker:
         """The rules for ``topic``, or for a channel of it."""
         values = self.policies.effective(topic, channel or None).values
         rules = {name: value.value for name, value in values.items() if name in POLICY_FIELDS}
-        return evolve(self.settings.policy, **rules) if rules else self.settings.policy
+        policy = evolve(self.settings.policy, **rules) if rules else self.settings.policy
+        if policy.max_depth:
+            self._publisher.has_limits = True
+        return policy
 
     def apply_policies(self) -> None:
         """Have all topics and channels follow the rules as they are now.
@@ -257,18 +260,25 @@ class Broker:
         if delay > 0:
             self._publisher.defer(topic, bodies, delay, now, done)
             return
+        count = len(bodies)
         gathered = self._gathered.get(topic)
         if gathered is None:
-            gathered = self._gathered[topic] = Gathered([*bodies], [done], [len(bodies)])
-        else:
-            gathered.bodies.extend(bodies)
-            gathered.done.append(done)
-            gathered.counts.append(len(bodies))
+            if count >= GATHER:
+                self._publisher.store(topic, Gathered(bodies, [done], [count]), now)
+            else:
+                self._gathered[topic] = Gathered([*bodies], [done], [count])
+            return
+        gathered.bodies.extend(bodies)
+        gathered.done.append(done)
+        gathered.counts.append(count)
         if len(gathered.bodies) >= GATHER:
-            self._publisher.store(topic, self._gathered.pop(topic), now)
+            del self._gathered[topic]
+            self._publisher.store(topic, gathered, now)
 
     def flush(self, now: int) -> None:
         """Queue what was published since the last `dispatch`."""
+        if not self._gathered:
+            return
         gathered, self._gathered = self._gathered, {}
         for topic, publish in gathered.items():
             self._publisher.store(topic, publish, now)

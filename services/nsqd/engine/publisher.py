@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from attrs import define, frozen
+from attrs import define
 
 from nsqcore.wire.speedups import make_records
 from nsqd.engine.errors import TOPIC_FULL, Exiting
@@ -14,7 +14,7 @@ from nsqd.engine.queue import Done
 from nsqd.engine.topic import Topic
 
 
-@frozen
+@define(eq=False)
 class Gathered:
     """What clients publish to one topic within a tick; ``counts`` are the messages of each."""
 
@@ -35,7 +35,8 @@ class Publisher:
     """Makes messages of bodies, with ``ids``, and puts them into the queues of their topics.
 
     ``create_topic`` gives a topic by its name, and raises Exiting and OSError; ``resume`` is told
-    of those whose messages are to go on to channels.
+    of those whose messages are to go on to channels. While no rule limits a depth ``has_limits``
+    is false, and topics are not asked whether they take more.
     """
 
     ids: MessageIds
@@ -43,6 +44,7 @@ class Publisher:
     wall_offset: Callable[[], int]
     create_topic: Callable[[str], Topic]
     resume: Callable[[Topic], None]
+    has_limits: bool = False
     refused_count: int = 0  # publishes, not messages
 
     def store(self, topic: str, publish: Gathered, now: int) -> None:
@@ -50,13 +52,13 @@ class Publisher:
         failure = None
         try:
             owner = self.create_topic(topic)
-            if not owner.takes(len(publish.bodies)):
+            if self.has_limits and not owner.takes(len(publish.bodies)):
                 if len(publish.done) > 1:  # some of them may fit
                     for one in publish.apart():
                         self.store(topic, one, now)
                     return
                 failure = TOPIC_FULL
-            elif owner.durable:
+            elif owner.log is not None and owner.durable:
                 self._keep(owner, publish.bodies, now, 0, publish.done)
                 return
             else:
@@ -66,7 +68,10 @@ class Publisher:
             failure = str(error)
         except Exiting as error:
             failure = str(error)
-        self._tell(publish.done, failure)
+        if failure is not None:
+            self.refused_count += len(publish.done)
+        for done in publish.done:
+            done(failure)
 
     def _tell(self, dones: list[Done], failure: str | None) -> None:
         if failure is not None:
@@ -84,7 +89,8 @@ class Publisher:
     def _put(self, owner: Topic, bodies: list[bytes], now: int) -> None:
         records = self._make_records(bodies, now)
         on_disk = owner.on_disk if self.health.error else None
-        if owner.put(records, sum(map(len, bodies))):
+        size = len(bodies[0]) if len(bodies) == 1 else sum(map(len, bodies))
+        if owner.put(records, size):
             self.resume(owner)
         if on_disk is not None and owner.on_disk > on_disk:
             self.health.recovered()
@@ -94,7 +100,7 @@ class Publisher:
         failure = None
         try:
             owner = self.create_topic(topic)
-            if not owner.takes(len(bodies)):
+            if self.has_limits and not owner.takes(len(bodies)):
                 failure = TOPIC_FULL
             elif owner.durable:
                 self._keep(owner, bodies, now, now + delay, [done])

@@ -108,12 +108,15 @@ class Topic:
         """
         if self.deleted:
             raise Exiting("exiting")
-        waits = not self.flowing or self.queue.depth > 0 or bool(self._batch)
+        channels = self.channels
+        flowing = channels and self.is_open and not self.paused
+        waits = not flowing or bool(self._batch) or self.queue.depth > 0
         if waits:
             self.queue.put(records)
         else:
             # every channel may keep the list, none may change it
-            for channel in self._by_need(len(records)):
+            some = channels.values() if len(channels) == 1 else self._by_need(len(records))
+            for channel in some:
                 channel.put(records)
                 self.mark_ready(channel)
         self.message_count += len(records)

@@ -36,13 +36,16 @@ class EngineClock:
 
     def end_tick(self) -> None:
         """Deliver what this tick brought, and see to it that the next deadline is met."""
-        now, call_at = self.now(), self.timers.call_at
-        self.broker.flush(now)
-        self.durability.end_tick(now, call_at)
-        if self.broker.dispatch(now):
+        now, call_at, broker = self.now(), self.timers.call_at, self.broker
+        durability = self.durability
+        broker.flush(now)
+        if durability.running:
+            durability.end_tick(now, call_at)
+        if broker.dispatch(now):
             call_at(now, _next_tick)
-        self.durability.after_delivery(now, call_at)
-        deadline = self.broker.deadlines.next
+        if durability.running:
+            durability.after_delivery(now, call_at)
+        deadline = broker.deadlines.next
         if deadline is None or (self._expiry is not None and self._expiry_at <= deadline):
             return
         if self._expiry is not None:

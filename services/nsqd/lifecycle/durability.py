@@ -46,28 +46,30 @@ class Durability:
     recovery_seconds: float = 0.0
     commit_times: Histogram = field(factory=lambda: Histogram(COMMIT_BOUNDS), init=False)
     _wake: trio.Event = field(factory=trio.Event, init=False)
-    _running: bool = field(default=False, init=False)
+    #: There are durable topics, or have been.
+    running: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
     _timer_at: int = field(default=0, init=False)
 
     def start(self) -> None:
         """Be ready for durable topics. Raises OSError where there is no thread to be had."""
-        if self._running:
+        if self.running:
             return
         try:
             self.committer.start()
         except RuntimeError as error:
             raise OSError(f"no thread for the journal: {error}") from None
         self.store.committer = self.committer
-        self._running = True
+        self.running = True
         self._wake.set()
 
     # ------------------------------------------------------------ in the tick
 
     def end_tick(self, now: int, call_at: CallAt) -> None:
-        """Journal what the tick brought. ``call_at`` sets a timer, after which there is a tick."""
-        if not self._running:
-            return
+        """Journal what the tick brought. ``call_at`` sets a timer, after which there is a tick.
+
+        For a store that is `running`, as `after_delivery` is.
+        """
         store = self.store
         store.end_tick(now)
         journal = store.journal
@@ -82,7 +84,7 @@ class Durability:
 
     def after_delivery(self, now: int, call_at: CallAt) -> None:
         """Have what was delivered at the end of this tick journaled soon."""
-        if self._running and self.store.has_notes:
+        if self.store.has_notes:
             self._set_timer(now + NOTES_WAIT, call_at)
 
     def _set_timer(self, at: int, call_at: CallAt) -> None:
@@ -117,7 +119,7 @@ class Durability:
         """Make files ready, sync, make checkpoints, until cancelled. ``tick`` ends a tick."""
         while True:
             await self._wake.wait()
-            if not self._running:
+            if not self.running:
                 self._wake = trio.Event()
                 continue
             await self._round(broker, storage, now, tick)
@@ -180,7 +182,7 @@ class Durability:
 
     async def settle(self, now: Callable[[], int], tick: Callable[[], None]) -> None:
         """Have every answer out that can be given, before connections end."""
-        if not self._running:
+        if not self.running:
             return
         with trio.move_on_after(5):
             while not self.store.journal.idle:
@@ -190,7 +192,7 @@ class Durability:
 
     def close(self, broker: Broker, storage: DurableStorage, now: int) -> None:
         """Leave everything on the disk. Raises OSError."""
-        if self._running:
+        if self.running:
             self.store.close(now, lambda log: storage.held(log, in_flight(broker)))
         else:
             self.committer.stop()

@@ -87,6 +87,15 @@ class Outbox:
         if not slots or slot is not slots[0]:
             return
         parts = self.parts
+        if len(slots) == 1:  # as where every reply is there before the next command
+            slots.clear()
+            if data:
+                parts.append(data)
+            if slot.behind:
+                parts += slot.behind
+            self._tail = parts
+            self.wake()
+            return
         while slots and (first := slots[0].data) is not None:
             if first:
                 parts.append(first)

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 BUFFER_SIZE = 64 * 1024
 # What each of many busy peers may still send per tick: a few hundred small messages, well under a
 # millisecond of work.
-FAIR_READ = 16 * 1024
+FAIR_READ = 32 * 1024
 # A session that takes longer than this over a read, in seconds, is read less; one that takes less
 # than a quarter of it over a full read, more.
 SLOW_READ = 0.008
@@ -216,7 +216,9 @@ class Reactor:
                     self._connections.dirty.append(connection)
                 if event == EPOLLOUT or not connection.mask & EPOLLIN:
                     continue
-            limit = min(fair, connection.limit)
+            limit = connection.limit
+            if limit > fair:
+                limit = fair
             try:
                 count = connection.recv_into(buffer, limit)
             except BlockingIOError:
