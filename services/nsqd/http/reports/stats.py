@@ -109,8 +109,8 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
             rendered.append(channel_json(counted, clients))
             yield ""
         counts = TopicStats.of(topic, wall)
-        promise = promise_text(counts.durability, api.durability_interval)
-        yield separator + topic_json(counts, f"[{','.join(rendered)}]", promise)
+        promise = counts.log and promise_text(counts.durability, api.durability_interval)
+        yield separator + topic_json(counts, f"[{','.join(rendered)}]", promise or "")
         separator = ","
     yield "]"
 
