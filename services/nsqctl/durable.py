@@ -1,10 +1,13 @@
 """``nsqctl durable check|dump|export|repair``: nsqd's own program for its formats does it."""
 
 import argparse
+import signal
 import subprocess
 import sys
 
 import trio
+
+from nsqcore.app.pipes import end_by_broken_pipe
 
 
 async def run_durable_command(given: argparse.Namespace) -> int:
@@ -13,7 +16,10 @@ async def run_durable_command(given: argparse.Namespace) -> int:
     command = [sys.executable, "-P", "-m", "nsqd.rescue", *command_line(given)]
     sys.stdout.flush()
     finished = await trio.run_process(command, stdin=subprocess.DEVNULL, check=False)
-    return finished.returncode
+    status = finished.returncode
+    if status == -signal.SIGPIPE:
+        end_by_broken_pipe()  # whoever reads the dump has seen enough
+    return status if status >= 0 else 128 - status
 
 
 def command_line(given: argparse.Namespace) -> list[str]:

@@ -84,7 +84,11 @@ def _unused_files(opened: Opened) -> Iterator[str]:
 
 def _check_topic(opened: Opened, topic: OpenTopic, findings: Findings) -> None:
     state, log = topic.state, topic.log
-    messages = sum(_check_segment(segment, findings) for segment in log.segments)
+    messages = size = 0
+    for segment in log.segments:
+        found, end = _check_segment(segment, findings)
+        messages += found
+        size += end
     channels = {channel.name: {"depth": 0, "deferred": 0} for channel in state.channels}
     waiting = 0
     for message in opened.messages(topic):
@@ -104,7 +108,7 @@ def _check_topic(opened: Opened, topic: OpenTopic, findings: Findings) -> None:
             "durability": state.mode,
             "paused": state.paused,
             "segments": len(log.segments),
-            "bytes": log.size,
+            "bytes": size,
             "messages": messages,
             "waiting": waiting,
             "channels": channels,
@@ -112,8 +116,11 @@ def _check_topic(opened: Opened, topic: OpenTopic, findings: Findings) -> None:
     )
 
 
-def _check_segment(segment: Segment, findings: Findings) -> int:
-    """How many messages of ``segment`` can be read."""
+def _check_segment(segment: Segment, findings: Findings) -> tuple[int, int]:
+    """How many messages of ``segment`` can be read, and where the last batch ends.
+
+    Behind it there is room that was reserved, and never used.
+    """
     position = messages = 0
     for begins, batch in segment.batches(0):
         if begins > position and not _is_empty(segment, position, begins):
@@ -127,7 +134,7 @@ def _check_segment(segment: Segment, findings: Findings) -> int:
         position = begins + batch.header.size
     if not messages and segment.size and not _is_empty(segment, 0, segment.size):
         findings.problems.append(f"{segment.path}: no message in it can be read")
-    return messages
+    return messages, position
 
 
 def _is_empty(segment: Segment, start: int, stop: int) -> bool:

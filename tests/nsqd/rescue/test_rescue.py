@@ -4,11 +4,14 @@ import errno
 import json
 import os
 import random
+import signal
+import subprocess
 from base64 import b64decode
 from pathlib import Path
 
 import pytest
 from tests.nsqd.rescue.conftest import FAR, WALL, contents, flip
+from tests.support.forks import BIN
 
 from nsqcore.app.dirlock import lock_directory
 from nsqctl.__main__ import main as nsqctl
@@ -97,7 +100,9 @@ def test_check_counts_what_is_there_and_changes_nothing(killed, capsys):
     found = json.loads(out)
     assert (status, found["ok"], found["problems"]) == (0, True, [])
     alone, orders = found["topics"]
-    assert alone["waiting"] == 1
+    assert (alone["waiting"], alone["messages"]) == (1, 1)
+    # the room that is reserved behind them does not count
+    assert alone["bytes"] == 48 + 8 + 26 + len("waits")
     assert orders["channels"] == {
         "kitchen": {"depth": 3, "deferred": 1},
         "audit": {"depth": 4, "deferred": 1},
@@ -345,3 +350,17 @@ def test_nsqctl_has_it(killed, capfd):
     out = killed.path.parent / "out"
     assert nsqctl(["durable", "export", f"--to={out}", str(killed.path)]) == 1
     assert "--drop-timers" in capfd.readouterr().err
+
+
+def test_a_dump_whose_reader_goes_away_ends_by_its_signal_without_a_word(killed):
+    topic = killed.topic("t", "c")
+    for _ in range(5):
+        killed.publish(topic, *[b"x" * 100] * 200)  # more than a pipe takes
+    command = [str(BIN / "nsqctl"), "durable", "dump", str(killed.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dump:
+        assert dump.stdout is not None
+        assert dump.stderr is not None
+        dump.stdout.readline()
+        dump.stdout.close()
+        assert dump.stderr.read() == b""
+    assert dump.returncode == -signal.SIGPIPE
