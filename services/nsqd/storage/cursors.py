@@ -50,7 +50,7 @@ def load(path: str, fs: FileSystem) -> Cursors | None:
 
     Raises:
         BadCursors: it says nothing sensible.
-        OSError: it can't be read.
+        OSError: it can't be read; its ``filename`` is ``path``.
     """
     try:
         fs.size(path)  # which needs no descriptor: a new queue can be made when there is none left
@@ -59,6 +59,8 @@ def load(path: str, fs: FileSystem) -> Cursors | None:
         return None
     try:
         content = fs.read(descriptor, LONGEST + 1)
+    except OSError as error:  # reading knows no name
+        raise OSError(error.errno, error.strerror, path) from error
     finally:
         fs.close(descriptor)
     match = _LINES.fullmatch(content.decode("latin-1"))

@@ -613,3 +613,11 @@ def damage(data, path) -> None:
             path.unlink()
             return
     path.write_bytes(content)
+
+
+def test_a_meta_file_that_cannot_be_read_is_named(store, files):
+    meta = files.directory / "t.diskqueue.meta.dat"
+    meta.mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        DiskQueue("t", store)
+    assert caught.value.filename == str(meta)
