@@ -122,6 +122,8 @@ def _statsd_address(address: str) -> None:
         raise ValueError(f"must be <addr>:<port>: {error}") from error
     if not port:
         raise ValueError("must be <addr>:<port>: the port is missing")
+    if port.isdecimal() and not 0 < int(port[:6]) < 65536:
+        raise ValueError(f"must be <addr>:<port>: address {address}: invalid port")
 
 
 def _descending(values: list[float]) -> tuple[float, ...]:

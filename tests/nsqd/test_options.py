@@ -131,6 +131,7 @@ def test_impossible_settings_end_with_1_and_say_which(capsys, flag, words):
         "--statsd-udp-packet-size=70000",
         "--statsd-interval=0s",
         "--statsd-address=nowhere",
+        "--statsd-address=127.0.0.1:99999",
         "--http-client-connect-timeout=0s",
         "--http-client-request-timeout=0s",
         "--e2e-processing-latency-window-time=0s",
