@@ -24,6 +24,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 # What would end a program that does not know it, and is ignored as in the original. Not by SIG_IGN,
 # which programs that are started by this one would inherit.
 _UNUSED = ("SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGXCPU")
+# Those without names, where there are any; each would end the program, too.
+_REAL_TIME = [n for n in signal.valid_signals() if n >= getattr(signal, "SIGRTMIN", signal.NSIG)]
 
 _NULL_MODES = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 
@@ -48,8 +50,8 @@ def ignore_unused_signals(*more: str) -> None:
 
     Of use where `begin` is not called: by programs that leave Ctrl-C to Python.
     """
-    for name in (*_UNUSED, *more):
-        unused = getattr(signal, name, None)
+    named = [getattr(signal, name, None) for name in (*_UNUSED, *more)]
+    for unused in (*named, *_REAL_TIME):
         if unused is not None and signal.getsignal(unused) is signal.SIG_DFL:
             signal.signal(unused, _ignore)
 

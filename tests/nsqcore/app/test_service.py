@@ -191,6 +191,9 @@ HARMLESS = [
     signal.SIGPROF,
     signal.SIGPWR,
     signal.SIGXCPU,
+    signal.SIGRTMIN,
+    signal.SIGRTMIN + 7,  # without a name
+    signal.SIGRTMAX,
 ]
 
 
