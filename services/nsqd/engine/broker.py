@@ -78,9 +78,7 @@ class Broker:
 
     def __attrs_post_init__(self) -> None:
         ids = MessageIds(self.settings.node_id, self.ids_after)
-        self._publisher = Publisher(
-            ids, self.health, lambda: self.wall_offset, self.create_topic, self._resume
-        )
+        self._publisher = Publisher(ids, self.health, self.topics, self.create_topic, self._resume)
         self.policies.on_change(self.apply_policies)
 
     @property
@@ -258,13 +256,14 @@ class Broker:
             done(self.refusal)
             return
         if delay > 0:
-            self._publisher.defer(topic, bodies, delay, now, done)
+            self._publisher.defer(topic, bodies, delay, now, now + self.wall_offset, done)
             return
         count = len(bodies)
         gathered = self._gathered.get(topic)
         if gathered is None:
             if count >= GATHER:
-                self._publisher.store(topic, Gathered(bodies, [done], [count]), now)
+                publish = Gathered(bodies, [done], [count])
+                self._publisher.store(topic, publish, now + self.wall_offset)
             else:
                 self._gathered[topic] = Gathered([*bodies], [done], [count])
             return
@@ -273,15 +272,16 @@ class Broker:
         gathered.counts.append(count)
         if len(gathered.bodies) >= GATHER:
             del self._gathered[topic]
-            self._publisher.store(topic, gathered, now)
+            self._publisher.store(topic, gathered, now + self.wall_offset)
 
     def flush(self, now: int) -> None:
         """Queue what was published since the last `dispatch`."""
         if not self._gathered:
             return
         gathered, self._gathered = self._gathered, {}
+        store, wall = self._publisher.store, now + self.wall_offset
         for topic, publish in gathered.items():
-            self._publisher.store(topic, publish, now)
+            store(topic, publish, wall)
 
     def mark_ready(self, channel: Channel) -> None:
         """Have the next `dispatch` look at ``channel``."""

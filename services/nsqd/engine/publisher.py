@@ -34,35 +34,38 @@ class Gathered:
 class Publisher:
     """Makes messages of bodies, with ``ids``, and puts them into the queues of their topics.
 
-    ``create_topic`` gives a topic by its name, and raises Exiting and OSError; ``resume`` is told
+    ``create_topic`` adds a topic to ``topics``, and raises Exiting and OSError; ``resume`` is told
     of those whose messages are to go on to channels. While no rule limits a depth ``has_limits``
     is false, and topics are not asked whether they take more.
     """
 
     ids: MessageIds
     health: Health
-    wall_offset: Callable[[], int]
+    topics: dict[str, Topic]
     create_topic: Callable[[str], Topic]
     resume: Callable[[Topic], None]
     has_limits: bool = False
     refused_count: int = 0  # publishes, not messages
 
-    def store(self, topic: str, publish: Gathered, now: int) -> None:
-        """Put what was gathered into the queue of ``topic``, and tell how it went."""
+    def store(self, topic: str, publish: Gathered, wall: int) -> None:
+        """Put what was gathered into the queue of ``topic``, and tell how it went.
+
+        ``wall`` is the wall clock in ns.
+        """
         failure = None
         try:
-            owner = self.create_topic(topic)
+            owner = self.topics.get(topic) or self.create_topic(topic)
             if self.has_limits and not owner.takes(len(publish.bodies)):
                 if len(publish.done) > 1:  # some of them may fit
                     for one in publish.apart():
-                        self.store(topic, one, now)
+                        self.store(topic, one, wall)
                     return
                 failure = TOPIC_FULL
             elif owner.log is not None and owner.durable:
-                self._keep(owner, publish.bodies, now, 0, publish.done)
+                self._keep(owner, publish.bodies, wall, 0, publish.done)
                 return
             else:
-                self._put(owner, publish.bodies, now)
+                self._put(owner, publish.bodies, wall)
         except OSError as error:
             self.health.failed(error)
             failure = str(error)
@@ -80,33 +83,36 @@ class Publisher:
             done(failure)
 
     def _keep(
-        self, owner: Topic, bodies: list[bytes], now: int, due: int, dones: list[Done]
+        self, owner: Topic, bodies: list[bytes], wall: int, due: int, dones: list[Done]
     ) -> None:
         """Publish to a durable topic; the answer comes when what it promises is kept."""
-        records, done = self._make_records(bodies, now), partial(self._tell, dones)
+        records, done = self._make_records(bodies, wall), partial(self._tell, dones)
         owner.publish(records, sum(map(len, bodies)), due, done)
 
-    def _put(self, owner: Topic, bodies: list[bytes], now: int) -> None:
-        records = self._make_records(bodies, now)
+    def _put(self, owner: Topic, bodies: list[bytes], wall: int) -> None:
+        count = len(bodies)
+        # as `_make_records`: once for every single message, so without the call
+        records = make_records(bodies, new_header(wall), self.ids.take(count, wall))
         on_disk = owner.on_disk if self.health.error else None
-        size = len(bodies[0]) if len(bodies) == 1 else sum(map(len, bodies))
-        if owner.put(records, size):
+        if owner.put(records, len(bodies[0]) if count == 1 else sum(map(len, bodies))):
             self.resume(owner)
         if on_disk is not None and owner.on_disk > on_disk:
             self.health.recovered()
 
-    def defer(self, topic: str, bodies: list[bytes], delay: int, now: int, done: Done) -> None:
+    def defer(
+        self, topic: str, bodies: list[bytes], delay: int, now: int, wall: int, done: Done
+    ) -> None:
         """As `store`, of one publish, to be delivered ``delay`` ns from ``now``."""
         failure = None
         try:
-            owner = self.create_topic(topic)
+            owner = self.topics.get(topic) or self.create_topic(topic)
             if self.has_limits and not owner.takes(len(bodies)):
                 failure = TOPIC_FULL
             elif owner.durable:
-                self._keep(owner, bodies, now, now + delay, [done])
+                self._keep(owner, bodies, wall, now + delay, [done])
                 return
             else:
-                records = self._make_records(bodies, now)
+                records = self._make_records(bodies, wall)
                 owner.defer(records, sum(map(len, bodies)), delay, now)
         except OSError as error:
             self.health.failed(error)
@@ -115,8 +121,7 @@ class Publisher:
             failure = str(error)
         self._tell([done], failure)
 
-    def _make_records(self, bodies: list[bytes], now: int) -> list[bytes]:
-        wall = now + self.wall_offset()
+    def _make_records(self, bodies: list[bytes], wall: int) -> list[bytes]:
         ids = self.ids.take(len(bodies), wall)
         records: list[bytes] = make_records(bodies, new_header(wall), ids)
         return records

@@ -197,7 +197,9 @@ class Reactor:
         """Read and feed everybody in ``events``, then send; those that are left for the next."""
         life, buffer, clock = self._life, self._buffer, time.perf_counter
         connections = self._connections.by_fd
-        fair = max(BUFFER_SIZE // len(events), FAIR_READ)
+        fair = BUFFER_SIZE // len(events)
+        if fair < FAIR_READ:
+            fair = FAIR_READ
         left: Events | None = None
         before = clock()
         until = before + BUDGET
