@@ -5,6 +5,7 @@ import os
 import select
 import shlex
 import signal
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -209,6 +210,29 @@ def test_without_a_terminal_it_prints_as_often_as_told(steady: Pair):
     out = nsqctl("top", steady.option, "--count=3", "--interval=0.1")[0]
     assert out.count("1 channels  depth 5") == 3
     assert "\x1b" not in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_was_ignored_stays_ignored(steady: Pair, number: signal.Signals):
+    """As under nohup, and in the background of a script."""
+    process = subprocess.Popen(
+        [NSQCTL, "top", steady.option, "--interval=0.1"],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
+    )
+    assert process.stdout is not None
+    with process:
+        try:
+            process.stdout.readline()
+            process.send_signal(number)
+            for _ in range(20):
+                assert process.stdout.readline()
+            process.terminate()
+            process.stdout.read()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqctl import output
 from nsqctl.statistics.listing import merged_topics
 from nsqctl.statistics.rates import Meter, Row
+from nsqctl.stop_signals import stop_signals
 
 # Title, and the field of a row; those that a narrow terminal has no room for come last.
 COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
@@ -146,7 +147,7 @@ async def top(cluster: Cluster, given: argparse.Namespace) -> int:
     screen = Screen(sort=given.sort)
     interactive = sys.stdin.isatty() and console.is_terminal
     picture = Drawn(screen, console) if interactive else Printed(screen, console)
-    heeded = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    heeded = stop_signals()
     if interactive:
         heeded += [signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT]
     with trio.open_signal_receiver(*heeded) as signals, picture:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 import trio
 
 from nsqcore.app.children import open_child, status_text, stop_child
+from nsqctl.stop_signals import stop_signals
 from nsqctl.up.plan import Member, UpOptions, plan
 from nsqctl.up.ports import UpFailed
 from nsqctl.up.summary import beginning, summary
@@ -23,7 +24,7 @@ async def up(options: UpOptions) -> None:
     _print(beginning(planned))
     running: dict[str, trio.Process] = {}
     failures: list[str] = []
-    with trio.open_signal_receiver(*_stop_signals()) as signals:
+    with trio.open_signal_receiver(*stop_signals()) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_at_signal, signals, nursery.cancel_scope)
             try:
@@ -45,12 +46,6 @@ async def up(options: UpOptions) -> None:
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, flush=True)
-
-
-def _stop_signals() -> list[signal.Signals]:
-    """What stops the cluster; what was ignored when nsqctl began stays so, as under nohup."""
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 async def _stop_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
