@@ -130,6 +130,7 @@ class DurableQueue:
     log: LogQueue
     plain: Queue
     wall_offset: Callable[[], int]
+    forget: Callable[[LogQueue], None]  # the channel is deleted
     deferred_records: DeferredRecords = Factory(DeferredRecords)  # by wall-clock ns
     deleted: bool = False
     plain_ids: set[bytes] = field(factory=set, init=False)  # taken from the plain queue
@@ -275,10 +276,15 @@ class DurableQueue:
         self.deferred_records = DeferredRecords()
         self.plain.delete()
         self.topic.delete_channel(self.log)
+        self.forget(self.log)
 
     def close(self, *, bypassed: bool = False) -> Loss | None:
         """Leave the plain queue in order; the rest is the store's business."""
         return self.plain.close(bypassed=bypassed)
+
+
+def _nothing_left(record: bytes, due: int) -> None:
+    """What a deleted channel would hold back is dropped."""
 
 
 @define(eq=False)
@@ -349,10 +355,15 @@ class DurableStorage:
         return logged
 
     def _queue(self, topic: DurableTopic, log: LogQueue, plain: Queue) -> DurableQueue:
-        queue = DurableQueue(topic, log, plain, self.wall_offset)
+        queue = DurableQueue(topic, log, plain, self.wall_offset, self._forget)
         log.defer = queue.hold_back
         self.queues[log] = queue
         return queue
+
+    def _forget(self, log: LogQueue) -> None:
+        """Keep nothing of a channel that is deleted, no circle either."""
+        del self.queues[log]
+        log.defer = _nothing_left
 
     def held(self, log: LogQueue, in_flight: InFlight) -> Iterator[Held]:
         """What is in hand of a channel besides what is queued, for a checkpoint."""

@@ -192,9 +192,8 @@ class DurableStore:
 
     def delete(self, topic: DurableTopic, done: Done | None = None) -> None:
         """Forget a topic and all its messages."""
-        topic.deleted = True
         del self.topics[topic.state.name]
-        topic.log.release()
+        topic.let_go()
         self._deleted.append(topic.directory)
         fields = {"op": "delete", "topic": topic.state.number}
         self.journal.add(Kind.TOPIC, [encode_fields(fields)], sync=topic.syncs, done=done)

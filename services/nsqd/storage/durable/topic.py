@@ -129,6 +129,12 @@ class DurableTopic:
         self.state.paused = paused
         self._note("pause", done=done, paused=paused)
 
+    def let_go(self) -> None:
+        """The topic is deleted: its files are closed, and nobody is told of anything."""
+        self.deleted = True
+        self.arrived = _nobody
+        self.log.release()
+
     # ------------------------------------------------------------ channels
 
     def create_channel(
