@@ -711,6 +711,7 @@ async def test_http_interfaces_can_be_opened_again():
         for _ in range(2):
             async with nsqd:
                 await nsqd.ping()
+        assert server.asked == ["/ping", "/ping"]
 
 
 @on_both

@@ -21,7 +21,9 @@ def test_the_supervisor_hears_what_is_said(tmp_path, monkeypatch, abstract):
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all", "no-path"])
 def test_a_supervisor_that_cannot_hear_stops_nobody(monkeypatch, address):
     monkeypatch.setenv("NOTIFY_SOCKET", address)
+    before = os.listdir("/proc/self/fd")
     notify("READY=1")
+    assert os.listdir("/proc/self/fd") == before  # it keeps no socket either
 
 
 @pytest.mark.parametrize(
