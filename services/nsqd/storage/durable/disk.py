@@ -3,12 +3,20 @@
 Every call may raise OSError. Descriptors are the operating system's.
 """
 
+import ctypes
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 ZEROS = bytes(1 << 20)
+
+# fallocate(2), which has room made without changing a file's size (Linux).
+_KEEP_SIZE = 1
+_fallocate: Any = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+if _fallocate is not None:
+    _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 # A write through to the device, where the system has it (Linux); elsewhere a sync follows.
 _DSYNC: int = getattr(os, "RWF_DSYNC", 0)
@@ -109,8 +117,11 @@ class OsDisk:
             os.fdatasync(descriptor)
 
     def reserve(self, descriptor: int, position: int, size: int) -> None:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, position, size)
+        # os.posix_fallocate would make the file longer: what is not written yet looks like damage
+        if _fallocate is not None and _fallocate(descriptor, _KEEP_SIZE, position, size) < 0:
+            code = ctypes.get_errno()
+            if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                raise OSError(code, os.strerror(code))
 
     def truncate(self, descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)

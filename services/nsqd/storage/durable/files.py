@@ -12,7 +12,7 @@ import uuid
 from attrs import define, field
 
 from nsqd.storage.durable.disk import ZEROS, Disk
-from nsqd.storage.durable.entries import BadHead, Head, Scan, UnknownFormat, scan
+from nsqd.storage.durable.entries import HEAD_SIZE, BadHead, Head, Scan, UnknownFormat, scan
 from nsqd.storage.durable.journal import MAX_GROUP_BYTES, JournalFile
 
 FILE_SIZE = 64 << 20
@@ -28,6 +28,7 @@ class Found:
     path: str
     head: Head | None  # None: its head is damaged, and it is read by what its entries say
     scan: Scan
+    blank: bool = False  # there is nothing in it yet
 
 
 @define(eq=False)
@@ -84,7 +85,8 @@ class JournalFiles:
                 image += self.disk.read(descriptor, READ_AHEAD, len(image))
                 found = scan(image, head.epoch)
         except BadHead:
-            return Found(path, None, Scan())
+            # zeros are no damage: whoever made the file was killed before it was used
+            return Found(path, None, Scan(), blank=not image[:HEAD_SIZE].strip(b"\0"))
         except UnknownFormat as error:
             raise UnknownFormat(f"{path}: {error}") from None
         finally:

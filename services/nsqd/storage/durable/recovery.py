@@ -149,7 +149,7 @@ class Recovery:
         """Apply what is in ``files``. Raises OSError."""
         entries: dict[int, Entry] = {}
         for found in files:
-            if found.head is None:
+            if found.head is None and not found.blank:
                 self.report.problems.append(f"{found.path}: its head is damaged, not read")
             for start, stop in found.scan.damaged:
                 self.report.problems.append(f"{found.path}: bytes {start} to {stop} are damaged")
