@@ -8,6 +8,7 @@ from tests.nsqd.storage.durable.simulated_disk import SimulatedDisk
 from tests.support.seeds import seeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", seeds(8, step=50))
 def test_what_was_promised_is_there_in_the_next_life(first: int):
     for seed in range(first, first + 50):
@@ -25,6 +26,7 @@ def test_what_was_found_once_stays_mended(seed: int, lives: int, steps: int):
     live_and_die(seed, lives=lives, steps=steps)
 
 
+@pytest.mark.slow
 def test_many_long_lives_keep_what_was_promised():
     (seed,) = seeds(1)
     for each in range(20 * seed, 20 * seed + 20):
