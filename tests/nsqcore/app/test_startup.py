@@ -19,6 +19,17 @@ startup.begin()
 """
 
 
+@pytest.fixture(autouse=True)
+def default_signals():
+    """Programs started here ignore no signal, though the tests may have been started so."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def run(before: str, after: str, **more: object) -> subprocess.CompletedProcess[bytes]:
     code = PROGRAM.format(before=before, after=after)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, **more)
