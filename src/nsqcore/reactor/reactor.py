@@ -42,7 +42,7 @@ from nsqcore.reactor.ticks import Events, run_ticks
 logger = logging.getLogger(__name__)
 
 # Of the largest read: some tens of milliseconds of the costliest commands there are.
-BUFFER_SIZE = 64 * 1024
+BUFFER_SIZE = 128 * 1024
 # What each of many busy peers may still send per tick: a few hundred small messages, well under a
 # millisecond of work.
 FAIR_READ = 32 * 1024
