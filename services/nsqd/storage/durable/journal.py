@@ -158,6 +158,8 @@ class Journal:
         parts: list[bytes] = []
         for entry in entries:
             parts += encode_entry(entry.kind, file.epoch, entry.number, entry.parts)
+        if len(parts) > MAX_PARTS:
+            parts = [b"".join(parts)]
         wanted = sync or any(entry.sync for entry in entries)
         retried = bool(self._retry)
         self._retry = []

@@ -59,3 +59,24 @@ def test_a_commit_that_fails_says_why(files: JournalFiles):
         assert finished.error.__traceback__ is None
     finally:
         committer.stop()
+
+
+def test_any_number_of_entries_is_written_at_once(files: JournalFiles):
+    committer = Committer(files.disk)
+    committer.start()
+    try:
+        journal = Journal(files)
+        told: list[OSError | None] = []
+        for number in range(2000):
+            journal.add(Kind.ACK, [b"%d" % number], sync=True, done=told.append)
+        write = journal.begin(0)
+        assert write is not None
+        committer.submit(write)
+        finished = committer.wait()
+        journal.end(finished.write, finished.error, 1)
+        assert told == [None] * 2000
+        entries = scan(Path(write.file.path).read_bytes(), write.file.epoch).entries
+        assert [entry.payload for entry in entries] == [b"%d" % number for number in range(2000)]
+    finally:
+        committer.stop()
+        files.close(journal.file)
