@@ -9,6 +9,7 @@ import re
 MAX_NAME_LENGTH = 64
 
 EPHEMERAL = "#ephemeral"
+_DEAD = ".dead"
 
 _VALID = re.compile(rb"[.a-zA-Z0-9_-]+(?:#ephemeral)?", re.ASCII)
 
@@ -33,6 +34,19 @@ def is_valid_name(name: str | bytes) -> bool:
         name = name.encode()
     raw = name
     return len(raw) <= MAX_NAME_LENGTH and _VALID.fullmatch(raw) is not None
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Where what is dead in ``topic`` goes, if no policy says otherwise; the name may be too
+    long."""
+    if is_ephemeral(topic):
+        return topic.removesuffix(EPHEMERAL) + _DEAD + EPHEMERAL
+    return topic + _DEAD
+
+
+def is_dead_letter_topic(topic: str) -> bool:
+    """Whether ``topic`` has a name as `dead_letter_topic` gives."""
+    return topic.removesuffix(EPHEMERAL).endswith(_DEAD)
 
 
 def is_ephemeral(name: str) -> bool:

@@ -35,6 +35,7 @@ def test_what_is_no_json_is_one_kind_of_error_whatever_it_is(data):
         assert caught.value.__context__ is None
 
 
+@pytest.mark.slow
 @given(st.binary() | st.text(alphabet=st.characters(codec=None), max_size=40))
 def test_nothing_raises_another_error(data):
     try:
@@ -87,6 +88,7 @@ def test_an_answer_with_too_many_values_is_not_read(monkeypatch):
         decode(b"[" + b"1," * 1001 + b"1]")
 
 
+@pytest.mark.slow
 def test_a_large_answer_lets_other_threads_run():
     data = b"[" + b'{"a":1,"b":[1,2,3]},' * 200_000 + b"{}]"
     ended: list[float] = []

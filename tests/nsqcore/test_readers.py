@@ -49,6 +49,7 @@ def test_an_odd_value_is_an_empty_one(value):
     check(value)
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_no_value_gets_through_that_is_no_such_thing(value):
     check(value)

@@ -16,8 +16,8 @@ from typing import Any, Protocol, cast
 
 import attrs
 
-from nsqcore.app.options import option
-from nsqcore.app.values import choice
+from nsqcore.app.config.options import option
+from nsqcore.app.config.values import choice
 from nsqcore.redaction import redact
 
 LEVELS = {
@@ -54,11 +54,19 @@ class LogOptions(Protocol):
     """The settings that every daemon has about its log."""
 
     @property
-    def log_level(self) -> str: ...
+    def log_level(self) -> str:
+        """The least important level that is shown: one of `LEVELS`."""
+        ...
+
     @property
-    def log_prefix(self) -> str: ...
+    def log_prefix(self) -> str:
+        """What every line of the text format begins with."""
+        ...
+
     @property
-    def log_format(self) -> str: ...
+    def log_format(self) -> str:
+        """``text`` or ``json``."""
+        ...
 
 
 def level_option() -> Any:

@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from nsqcore.app import diagnose, log, sdnotify, startup
-from nsqcore.app.load import load
-from nsqcore.app.options import OptionsError, Version
-from nsqcore.app.streams import Streams
-from nsqcore.app.version import VERSION
+from nsqcore.app import diagnose, log, startup
+from nsqcore.app.config.load import load
+from nsqcore.app.config.options import OptionsError, Version
+from nsqcore.app.process import sdnotify
+from nsqcore.app.process.streams import Streams
+from nsqcore.app.process.version import VERSION
 from nsqcore.errors import leaves, reason
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def main(
     arguments: Sequence[str] | None = None,
     arguments_allowed: bool = True,
     process: Process | None = None,
-    reloads: bool = False,
+    reloads: Callable[[T], bool] = lambda _options: False,
     instead: Callable[[T], int | None] = lambda _options: None,
 ) -> int:
     """The exit status of a daemon, after it has run.
@@ -166,11 +167,11 @@ def main(
         arguments_allowed: whether arguments behind the flags are ignored, with a warning, or
             refused.
         process: what the daemon gets; by default one with the standard streams.
-        reloads: whether SIGHUP is never a reason to end, not even while the daemon still starts.
+        reloads: whether SIGHUP is, with these settings, never a reason to end, not even while the
+            daemon still starts.
     """
     startup.begin()
     process = process or Process()
-    process.reloads = reloads
     notes: list[str] = []
     given = sys.argv[1:] if arguments is None else arguments
     options = load(
@@ -182,6 +183,7 @@ def main(
         arguments_allowed=arguments_allowed,
         streams=process.streams,
     )
+    process.reloads = reloads(options)
     try:
         with startup.default_signals():
             status = instead(options)

@@ -9,15 +9,20 @@
 - The signals in `SIGNALS` are noted from now on, and acted on once the program runs. One that was
   ignored when the program started (``nohup``, a background job) stays ignored.
 
-Imports nothing but the standard library's smallest parts, so that it is early indeed.
+Imports nothing but the standard library's smallest parts, so that it is early indeed. `start` does
+both: it begins, and then imports what it is to run.
 """
 
 import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+
+from nsqcore.app.process.extras import missing_extra
+from nsqcore.late import load
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -31,6 +36,23 @@ _NULL_MODES = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 
 _noted: list[int] = []
 _handled: list[signal.Signals] = []
+
+
+def start(program: str, *arguments: object) -> int:
+    """The exit status of what ``program`` names for `load`, called with ``arguments``.
+
+    It is imported after `begin`: that takes a while, and signals may come meanwhile. Where the
+    extra that it needs is not installed, that is said in a line.
+    """
+    begin()
+    try:
+        run = load(program)
+    except ModuleNotFoundError as error:
+        parts = program.split(".")
+        print(missing_extra(parts[1 if parts[0] == "nsqtools" else 0], error), file=sys.stderr)
+        return 1
+    status: int = run(*arguments)
+    return status
 
 
 def begin() -> None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import attrs
 import trio
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 
 Result = TypeVar("Result")
 Args = TypeVarTuple("Args")
@@ -45,8 +45,12 @@ async def run_sync(
     lanes[lane].jobs.put(job)
     with trio.CancelScope(shield=not abandon):
         await job.done.wait()
-    if job.error is not None:
-        raise job.error
+    error, job.error = job.error, None
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # its traceback refers to this frame
     result: Result = job.result
     return result
 
@@ -89,7 +93,10 @@ class _Job:
         try:
             self.result = self.call()
         except BaseException as error:  # whatever it is, it belongs to the task that waits
-            self.error = error
+            # Without this frame in its traceback, which would refer back to it.
+            trace = error.__traceback__
+            self.error = error.with_traceback(trace and trace.tb_next)
+            del trace
         try:
             self.token.run_sync_soon(self.done.set)
         except trio.RunFinishedError:  # nobody waits any more: the daemon has ended

@@ -74,10 +74,14 @@ class Cluster:
         """Remove a topic with all its channels, or one channel, everywhere."""
         what, params = _target(topic, channel)
         answer = await self.producers(topic)  # before the nsqlookupds forget them
-        concerned = await self._having(answer.value, topic, channel)
+        concerned, silent = await self._having(answer.value, topic, channel)
         path = f"/{what}/delete"
-        failures = answer.failures + await self._deleted_at(self.lookupds, path, params)
-        return failures + await self._deleted_at(concerned, path, params)
+        failures = await self._post(self.lookupds, path, params)
+        failures += await self._post(concerned, path, params)
+        if len(failures) < len(self.lookupds) + len(concerned):
+            # Who never had it has not failed, if another had it.
+            failures = tuple(one for one in failures if one.status != HTTPStatus.NOT_FOUND)
+        return answer.failures + silent + failures
 
     async def act(
         self, action: str, topic: str, channel: str = "", *, node: str | None = None
@@ -93,36 +97,44 @@ class Cluster:
         """
         what, params = _target(topic, channel)
         answer = await self.producers(topic)
+        silent: Failures = ()
         if node is None:
-            addresses = await self._having(answer.value, topic, channel)
+            addresses, silent = await self._having(answer.value, topic, channel)
         elif node in _addresses(answer.value):
             addresses = [node]
         else:
             raise AllFailed("nsqd", [UpstreamError(node, f"{node} does not have this topic")])
-        return answer.failures + await self._post(addresses, f"/{what}/{action}", params)
+        failures = await self._post(addresses, f"/{what}/{action}", params)
+        return answer.failures + silent + failures
 
-    async def _having(self, producers: Sequence[Producer], topic: str, channel: str) -> list[str]:
-        """The addresses of those of ``producers`` that have the channel.
+    async def _having(
+        self, producers: Sequence[Producer], topic: str, channel: str
+    ) -> tuple[list[str], Failures]:
+        """The addresses of those of ``producers`` that have the channel, and who did not say.
 
         A channel is made where a consumer asks for it, so that usually not every nsqd of a topic
         has all of its channels. All of them if there is no channel, or no nsqd has it (what they
-        answer then says so); one that does not answer may have it.
+        answer then says so); one that does not answer may have it. Who was waited for in vain is
+        not asked again, as that would take as long once more.
         """
         every = _addresses(producers)
         if not channel:
-            return every
+            return every, ()
         try:
             found = await nsqd_stats(self.upstream, producers, topic=topic, channel=channel)
         except AllFailed:
-            return every
+            return every, ()
         having = {
             part.node
             for stats in found.value
             for part in stats.channels
             if part.channel_name == channel
         }
-        silent = {failure.address for failure in found.failures}
-        return [one for one in every if one in having | silent] if having else every
+        if not having:
+            return every, ()
+        late = tuple(failure for failure in found.failures if failure.late)
+        asked = having | {failure.address for failure in found.failures if not failure.late}
+        return [one for one in every if one in asked], late
 
     async def tombstone(self, topic: str, node: str) -> Failures:
         """Hide ``node`` from who looks for ``topic``, and delete the topic there.
@@ -139,15 +151,6 @@ class Cluster:
         there = await nsqd_nodes(self.upstream, [node])
         failures += answer.failures + there.failures
         return failures + await self._post([node], "/topic/delete", {"topic": topic})
-
-    async def _deleted_at(
-        self, addresses: Sequence[str], path: str, params: dict[str, str]
-    ) -> Failures:
-        """As `_post`; who never had it has not failed, if another had."""
-        failures = await self._post(addresses, path, params)
-        if len(failures) == len(addresses):
-            return failures
-        return tuple(failure for failure in failures if failure.status != HTTPStatus.NOT_FOUND)
 
     async def _post(self, addresses: Sequence[str], path: str, params: dict[str, str]) -> Failures:
         async def ask(address: str) -> None:

@@ -83,6 +83,7 @@ def merge_channel(parts: Sequence[ChannelStats], *, clients: bool = True) -> Cha
         paused=any(part.paused for part in nodes),
         latency=merge_latency(part.latency for part in nodes),
         clients=gathered or None,
+        dead_letter_topic=next((p.dead_letter_topic for p in nodes if p.dead_letter_topic), ""),
         nodes=list(nodes),
         rate=sum(part.rate for part in nodes),
         **sums,

@@ -16,6 +16,8 @@ from nsqcore.cluster.producer import Producer
 from nsqcore.readers import Json, count, flag, is_name, objects, text
 from nsqcore.units import SECOND
 
+_DISCARD = "discard"  # no topic: what is dead is dropped
+
 # Characters of what a topic promises that are kept; daemons may tell anything.
 MAX_PROMISE = 64
 
@@ -109,28 +111,20 @@ _CLIENT_FIELDS = [
 
 
 @attrs.define(eq=False, kw_only=True)
-class ChannelStats:
-    """A channel on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
+class Counts:
+    """What topics and channels have in common."""
 
     node: str
     hostname: str = ""
     topic_name: str
-    channel_name: str
     depth: int = 0
     backend_depth: int = 0
-    in_flight_count: int = 0
-    deferred_count: int = 0
-    requeue_count: int = 0
-    timeout_count: int = 0
     message_count: int = 0
     zone_local_msg_count: int = 0
     region_local_msg_count: int = 0
     global_msg_count: int = 0
-    client_count: int = 0
     paused: bool = False
     latency: Latency = attrs.field(factory=Latency)
-    clients: list[ClientStats] | None = None  # None: not asked for
-    nodes: list["ChannelStats"] | None = None
     rate: float = 0.0  # messages per second, where somebody has computed it
 
     @property
@@ -143,12 +137,29 @@ class ChannelStats:
         """Messages delivered whose way (zone, region, farther) is known."""
         return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
 
+
+@attrs.define(eq=False, kw_only=True)
+class ChannelStats(Counts):
+    """A channel on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
+
+    channel_name: str
+    in_flight_count: int = 0
+    deferred_count: int = 0
+    requeue_count: int = 0
+    timeout_count: int = 0
+    dead_count: int = 0  # dead-lettered, where a policy speaks of it
+    dead_letter_topic: str = ""  # where a policy names another than `TOPIC.dead`
+    client_count: int = 0
+    clients: list[ClientStats] | None = None  # None: not asked for
+    nodes: list["ChannelStats"] | None = None
+
     @classmethod
     def from_json(cls, raw: Json, topic: str, producer: Producer) -> "ChannelStats":
         """One entry of ``channels``."""
         listed = isinstance(raw.get("clients"), list)
         sums: dict[str, Any] = {key: count(raw, key) for key in CHANNEL_SUMS}
         clients = [ClientStats.from_json(item, producer) for item in objects(raw, "clients")]
+        named = text(raw, "dead_letter_topic")
         return cls(
             node=producer.http_address,
             hostname=producer.hostname,
@@ -158,6 +169,7 @@ class ChannelStats:
             paused=flag(raw, "paused"),
             latency=Latency.from_json(raw.get("e2e_processing_latency")),
             clients=clients if listed else None,
+            dead_letter_topic=named if is_name(named) and named != _DISCARD else "",
             **sums,
         )
 
@@ -172,7 +184,7 @@ class ChannelStats:
             "memory_depth": self.memory_depth,
             "client_count": self.client_count,
             "paused": self.paused,
-            **{key: getattr(self, key) for key in CHANNEL_SUMS if key not in _DELIVERIES},
+            **{key: getattr(self, key) for key in CHANNEL_SUMS if key not in _UNTOLD},
             **_deliveries(self),
             "nodes": None if self.nodes is None else [node.to_json(now) for node in self.nodes],
             "clients": None
@@ -186,43 +198,23 @@ class ChannelStats:
         }
         if self.delivery_msg_count:
             shown["delivery_msg_count"] = self.delivery_msg_count
+        if self.dead_count:
+            shown["dead_count"] = self.dead_count
         return shown
 
 
 @attrs.define(eq=False, kw_only=True)
-class TopicStats:
+class TopicStats(Counts):
     """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts).
 
     ``durability`` and ``promise``, which says it in words, are empty where nothing is durable.
     """
 
-    node: str
-    hostname: str = ""
-    topic_name: str
-    depth: int = 0
-    backend_depth: int = 0
-    message_count: int = 0
     message_bytes: int = 0
-    zone_local_msg_count: int = 0
-    region_local_msg_count: int = 0
-    global_msg_count: int = 0
-    paused: bool = False
-    latency: Latency = attrs.field(factory=Latency)
     channels: list[ChannelStats] = attrs.field(factory=list)
     nodes: list["TopicStats"] | None = None
-    rate: float = 0.0  # messages per second, where somebody has computed it
     durability: str = ""
     promise: str = ""
-
-    @property
-    def memory_depth(self) -> int:
-        """Messages in memory."""
-        return self.depth - self.backend_depth
-
-    @property
-    def delivery_msg_count(self) -> int:
-        """Messages delivered whose way (zone, region, farther) is known."""
-        return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
 
     @classmethod
     def from_json(cls, raw: Json, producer: Producer) -> "TopicStats":
@@ -280,10 +272,12 @@ class TopicStats:
 _DELIVERIES = ("zone_local_msg_count", "region_local_msg_count", "global_msg_count")
 CHANNEL_SUMS = (
     "depth", "backend_depth", "in_flight_count", "deferred_count", "requeue_count",
-    "timeout_count", "message_count", *_DELIVERIES,
+    "timeout_count", "message_count", "dead_count", *_DELIVERIES,
 )  # fmt: skip
+# Not in the API of the original: left out, or told only where there is something to tell.
+_UNTOLD = frozenset((*_DELIVERIES, "dead_count"))
 TOPIC_SUMS = ("depth", "backend_depth", "message_count", "message_bytes", *_DELIVERIES)
 
 
-def _deliveries(stats: TopicStats | ChannelStats) -> dict[str, int]:
+def _deliveries(stats: Counts) -> dict[str, int]:
     return {key: value for key in _DELIVERIES if (value := getattr(stats, key))}

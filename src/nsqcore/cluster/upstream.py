@@ -1,8 +1,10 @@
 """HTTP to nsqd and nsqlookupd: one request, its JSON or a named failure.
 
 Requests go down through `Upstream`, which bounds how many run at once, how long each may take and
-how much each may answer. Everything that goes wrong with one daemon comes back as `UpstreamError`
-with that daemon's address in it; it never ends a query over many daemons.
+how much each may answer. A token is shown to a daemon only after it has asked for one, and never in
+the clear to one that wants TLS; an address may be an ``https://`` one. Everything that goes wrong
+with one daemon comes back as `UpstreamError` with that daemon's address in it; it never ends a
+query over many daemons.
 """
 
 import ssl
@@ -15,14 +17,14 @@ import attrs
 import trio
 
 from nsqcore.addresses import host_of, join_host_port
-from nsqcore.http.client import Answer as HttpAnswer
-from nsqcore.http.client import HttpClient, RequestFailed
+from nsqcore.errors import NsqError
+from nsqcore.http.client import HttpAnswer, HttpClient, RequestFailed
 from nsqcore.http.pools import IDLE
 from nsqcore.json import JsonError, decode
 from nsqcore.readers import port
 
 T = TypeVar("T")
-Params = Mapping[str, str]
+Params = Mapping[str, str | Sequence[str]]
 
 # An nsqd with 600 clients on each of 100 channels answers about 40 MB; four times that is no honest
 # answer.
@@ -36,16 +38,18 @@ CONCURRENCY = 32
 class UpstreamError(Exception):
     """One daemon did not answer, or not what was asked; the text names it.
 
-    ``status`` is the one of an HTTP answer, 0 where there was none.
+    ``status`` is the one of an HTTP answer, 0 where there was none. ``late``: it was waited for in
+    vain as long as may be.
     """
 
-    def __init__(self, address: str, message: str, *, status: int = 0) -> None:
+    def __init__(self, address: str, message: str, *, status: int = 0, late: bool = False) -> None:
         super().__init__(message)
         self.address = address
         self.status = status
+        self.late = late
 
 
-class AllFailed(Exception):
+class AllFailed(NsqError):
     """Not one of the daemons asked has answered."""
 
     def __init__(self, kind: str, failures: Sequence[UpstreamError]) -> None:
@@ -80,6 +84,7 @@ class Upstream:
         connect_timeout: float = 2.0,
         request_timeout: float = 5.0,
         tls: ssl.SSLContext | None = None,
+        token: Callable[[], str] | None = None,
         concurrency: int = CONCURRENCY,
         idle: float = IDLE,
     ) -> None:
@@ -92,6 +97,9 @@ class Upstream:
         )
         self._limiter = trio.Semaphore(concurrency)
         self._https: dict[str, str] = {}  # daemons that want HTTPS: address to address
+        self._token = token
+        self._guarded: set[str] = set()  # daemons that want the token
+        self._secured: set[str] = set()  # those that wanted HTTPS once
 
     async def __aenter__(self) -> "Upstream":
         return self
@@ -138,7 +146,7 @@ class Upstream:
             reason = f"no JSON: {error}"
         except RuntimeError as error:  # no thread can be started
             reason = str(error)
-        raise UpstreamError(address, f"GET http://{address}{path}: {reason}")
+        raise UpstreamError(address, f"GET {_url(address, path)}: {reason}")
 
     async def post(self, address: str, path: str, params: Params | None = None) -> None:
         """Do an action at the daemon at ``address``.
@@ -148,6 +156,35 @@ class Upstream:
         """
         await self._request("POST", address, path, params)
 
+    async def ask(self, address: str, path: str, params: Params) -> Any:
+        """Do an action at the daemon at ``address``; the JSON that it answers.
+
+        Raises:
+            UpstreamError: it did not answer 200 with JSON.
+        """
+        body = await self._request("POST", address, path, params)
+        try:
+            return decode(body)
+        except JsonError as error:
+            reason = str(error)
+        raise UpstreamError(address, f"POST http://{address}{path}: no JSON: {reason}")
+
+    async def fetch(self, address: str, path: str, params: Params) -> bytes:
+        """The body that the daemon at ``address`` answers to a GET.
+
+        Raises:
+            UpstreamError: it did not answer 200.
+        """
+        return await self._request("GET", address, path, params)
+
+    async def send(self, address: str, path: str, params: Params, body: bytes) -> None:
+        """Send ``body`` to the daemon at ``address`` with a POST.
+
+        Raises:
+            UpstreamError: it did not answer 200.
+        """
+        await self._request("POST", address, path, params, body)
+
     async def put(self, address: str, path: str, params: Params, body: bytes) -> None:
         """Send ``body`` to the daemon at ``address``.
 
@@ -156,14 +193,27 @@ class Upstream:
         """
         await self._request("PUT", address, path, params, body)
 
-    async def probe(self, address: str, path: str) -> Probe:
+    async def probe(
+        self,
+        address: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Probe:
         """Whatever the daemon at ``address`` answers to a GET, an error status included.
+
+        Args:
+            headers: sent in place of the token.
 
         Raises:
             UpstreamError: it did not answer in time.
         """
-        answer = await self._send("GET", address, self._https.get(address), path, None)
+        answer = await self._ask("GET", address, path, None, headers=headers)
         return Probe(answer.status, answer.body, answer.headers.get("date", ""))
+
+    def is_encrypted(self, address: str) -> bool:
+        """Whether the daemon at ``address`` was asked over HTTPS last."""
+        return address.startswith("https://") or address in self._https
 
     async def _request(
         self,
@@ -173,16 +223,37 @@ class Upstream:
         params: Params | None,
         content: bytes | None = None,
     ) -> bytes:
-        secure = self._https.get(address)
-        answer = await self._send(method, address, secure, path, params, content)
-        if answer.status == 403 and secure is None and (https := _https_port(answer.body)):
-            secure = self._https[address] = join_host_port(host_of(address), https)
-            answer = await self._send(method, address, secure, path, params, content)
+        answer = await self._ask(method, address, path, params, content)
         if answer.status != 200:
             shown = answer.body[:200].decode("utf-8", "replace")
-            text = f"{method} http://{address}{path}: got response {answer.status} {shown!r}"
+            text = f"{method} {_url(address, path)}: got response {answer.status} {shown!r}"
+            if answer.status == 401:
+                text += self._advice(address)
             raise UpstreamError(address, text, status=answer.status)
         return answer.body
+
+    async def _ask(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        params: Params | None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """One answer, over HTTPS where the daemon wants that."""
+        secure = self._https.get(address)
+        answer = await self._send(method, address, secure, path, params, content, headers)
+        if answer.status == 403 and secure is None and (https := _https_port(answer.body)):
+            secure = self._https[address] = join_host_port(host_of(address), https)
+            self._secured.add(address)
+            answer = await self._send(method, address, secure, path, params, content, headers)
+        return answer
+
+    def _advice(self, address: str) -> str:
+        if self._token is None:
+            return " (it wants a token: see the option for a token file)"
+        return " (the token is not one that it knows)" if address in self._guarded else ""
 
     async def _send(
         self,
@@ -192,15 +263,41 @@ class Upstream:
         path: str,
         params: Params | None,
         content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> HttpAnswer:
-        url = f"https://{secure}{path}" if secure else f"http://{address}{path}"
+        """One request; with the token if it is wanted, unless there are ``headers``."""
+        url = f"https://{secure}{path}" if secure else _url(address, path)
         try:
             async with self._limiter:
-                return await self.http.request(method, url, params=params, body=content)
+                shown = self._credential(address, url) if headers is None else headers
+                answer = await self.http.request(
+                    method, url, params=params, headers=shown, body=content
+                )
+                if answer.status == 401 and headers is None and not shown and self._token:
+                    self._guarded.add(address)
+                    shown = self._credential(address, url)
+                    if shown:
+                        answer = await self.http.request(
+                            method, url, params=params, headers=shown, body=content
+                        )
+                return answer
         except RequestFailed as error:
             self._https.pop(address, None)
-            reason = str(error)
-        raise UpstreamError(address, f"{method} {url}: {reason}")
+            self._guarded.discard(address)
+            reason, late = str(error), error.late
+        raise UpstreamError(address, f"{method} {url}: {reason}", late=late)
+
+    def _credential(self, address: str, url: str) -> dict[str, str]:
+        """The header for a daemon that has asked for a token."""
+        if self._token is None or address not in self._guarded:
+            return {}
+        if address in self._secured and not url.startswith("https://"):
+            return {}  # somebody in between would like to have it in the clear
+        return {"Authorization": f"Bearer {self._token()}"}
+
+
+def _url(address: str, path: str) -> str:
+    return f"{address}{path}" if address.startswith("https://") else f"http://{address}{path}"
 
 
 def _https_port(body: bytes) -> int:
@@ -237,7 +334,8 @@ async def ask_all(
             answers[index] = (address, await ask(address))
         except UpstreamError as error:
             # without its traceback
-            failures[index] = UpstreamError(error.address, str(error), status=error.status)
+            kept = UpstreamError(error.address, str(error), status=error.status, late=error.late)
+            failures[index] = kept
 
     async with trio.open_nursery() as nursery:
         for index, address in enumerate(addresses):

@@ -4,17 +4,19 @@
 is read whole, within a time and up to a size. Answers are asked for uncompressed; one that is
 compressed all the same is unpacked piece by piece, and unpacks to no more than the same size.
 
-Importing this takes a tenth of a second: a program that may do without imports it late, but not
-once it may have run out of descriptors.
+Importing this takes a tenth of a second, and the first request half as long: a program that may do
+without imports it late, but not once it may have run out of descriptors; a daemon that serves
+others awaits `warm_up` before.
 """
 
 import ssl
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpx
 from attrs import Factory, define, field, frozen
@@ -30,27 +32,32 @@ from nsqcore.tls import system_tls
 MAX_RATIO = 100
 _FREE = 1024 * 1024
 _PIECE = 256 * 1024  # unpacked between two looks at the limits
+# Pieces of an answer, as the server cut it, before others have their turn: it may cut after each
+# byte, and thousands of pieces come with one read.
+_STEP = 100
 
 # Beside what httpx names: hosts that cannot be encoded, threads that cannot be started.
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
 
 ACCEPT = "application/vnd.nsq; version=1.0"
-Params = Mapping[str, str | int]
+Params = Mapping[str, str | int | Sequence[str]]
 
 
 class RequestFailed(NsqError):
     """There is no answer, or none that can be used; the text says why, and names no address.
 
     ``wrong_server``: what listens there speaks no HTTP, or not with us, and will not by itself.
+    ``late``: it was waited for in vain as long as may be.
     """
 
-    def __init__(self, text: str, *, wrong_server: bool = False) -> None:
+    def __init__(self, text: str, *, wrong_server: bool = False, late: bool = False) -> None:
         super().__init__(text)
         self.wrong_server = wrong_server
+        self.late = late
 
 
 @frozen
-class Answer:
+class HttpAnswer:
     """Any answer, an error status included; ``headers`` is without case."""
 
     status: int
@@ -106,13 +113,13 @@ class HttpClient:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The answer of ``url`` to one request.
 
         Raises:
             RequestFailed: it did not come in time, or is no answer, or too large.
         """
-        wrong_server = False
+        wrong_server = late = False
         try:
             target = httpx.URL(url)
             port = target.port or 80
@@ -121,14 +128,14 @@ class HttpClient:
             with anyio.fail_after(self.request_timeout or None):
                 return await self._exchange(method, target, params, headers or {}, body)
         except httpx.ConnectTimeout:
-            reason = "no connection in time"
+            reason, late = "no connection in time", True
         except (httpx.TimeoutException, TimeoutError):
-            reason = "no answer in time"
+            reason, late = "no answer in time", True
         except _FAILURES as error:
             reason = failure_reason(error)
             wrong_server = _is_wrong_server(error)
         # Raised outside of `except`: whoever keeps it keeps no frames.
-        raise RequestFailed(reason, wrong_server=wrong_server)
+        raise RequestFailed(reason, wrong_server=wrong_server, late=late)
 
     async def _exchange(
         self,
@@ -137,7 +144,7 @@ class HttpClient:
         params: Params | None,
         headers: Mapping[str, str],
         body: bytes | None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         tls = None
         if url.scheme == "https":
             tls = self.tls = self.tls or await anyio.to_thread.run_sync(system_tls)
@@ -145,12 +152,30 @@ class HttpClient:
         sent = {
             "Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "nsq-trio", **headers,
         }  # fmt: skip
-        async with (
-            self._pools.use(origin, tls) as client,
-            client.stream(method, url, params=params, headers=sent, content=body) as response,
-        ):
-            content = await _read(response, self.max_answer)
-            return Answer(response.status_code, content, response.headers)
+        response: httpx.Response | None = None
+        try:
+            async with (
+                self._pools.use(origin, tls) as client,
+                client.stream(method, url, params=params, headers=sent, content=body) as response,
+            ):
+                content = await _read(response, self.max_answer)
+                return HttpAnswer(response.status_code, content, response.headers)
+        finally:
+            if response is not None:
+                _break_circles(response)
+
+
+async def warm_up() -> None:
+    """Load what the first request would load, of the libraries and for this event loop."""
+    httpx.AsyncHTTPTransport(verify=False)
+    "host".encode("idna")
+    await anyio.lowlevel.checkpoint()
+
+
+def _break_circles(response: httpx.Response) -> None:
+    """Let go of what each response refers to and is referred to by: connection and pool."""
+    for each in (*response.history, response):
+        each.stream = httpx.ByteStream(b"")
 
 
 def _is_wrong_server(error: BaseException) -> bool:
@@ -170,8 +195,12 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     """The body of ``response``, unpacked. Raises RequestFailed."""
     body = _Body(limit, _unpacker(response.headers.get("content-encoding", "")))
     # httpx cleans up behind a cancelled read, not behind one that just goes no further.
+    pieces = 0
     with anyio.CancelScope() as reading:
         async for raw in response.aiter_raw():
+            pieces += 1
+            if pieces % _STEP == 0:
+                await anyio.lowlevel.checkpoint()
             try:
                 body.add(raw)
             except (RequestFailed, zlib.error) as error:

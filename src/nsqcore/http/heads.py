@@ -27,6 +27,8 @@ _LENGTHS = (4, 6, 17)
 # What a host and its port are made of (RFC 3986): names, addresses of both kinds, escapes.
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
+# A valid length of a body, in a head.
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength:[ \t]*([0-9]{1,18})[ \t]*\r\n")
 # A daemon goes by few names, each as long as a head at most: what was found out is kept.
 _is_host = lru_cache(32)(_HOST.fullmatch)
 
@@ -34,6 +36,15 @@ _is_host = lru_cache(32)(_HOST.fullmatch)
 def is_plain(data: bytes) -> bool:
     """Whether no line of ``data`` can need `mend_line`; bodies may say no where heads are fine."""
     return data.isascii() and data.count(b"\n") == data.count(b"\r\n")
+
+
+def is_plain_head_and_body(data: bytes) -> bool:
+    """Whether ``data`` begins with a whole plain head, and what is behind it is its body alone."""
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4 or end == len(data):
+        return False
+    found = _LENGTH.search(data, 0, end)
+    return found is not None and end + int(found[1]) >= len(data) and is_plain(data[:end])
 
 
 def mend_line(line: bytes, *, is_first: bool, after_cr: bool) -> bytes:

@@ -6,7 +6,13 @@ from typing import Any
 import attrs
 import httptools
 
-from nsqcore.http.heads import declared_length, find_refusal, is_plain, mend_line
+from nsqcore.http.heads import (
+    declared_length,
+    find_refusal,
+    is_plain,
+    is_plain_head_and_body,
+    mend_line,
+)
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response
 from nsqcore.net.effects import Peer
@@ -41,7 +47,11 @@ class RequestParser:
 
     def feed(self, data: bytes) -> None:
         """Take a chunk. Raises `httptools.HttpParserError`."""
-        if is_plain(data):
+        if self.in_request:
+            whole = self._is_all_body(data) or is_plain(data)
+        else:
+            whole = is_plain_head_and_body(data) or is_plain(data)
+        if whole:
             self._feed(data)
         else:
             self._feed_lines(data)
@@ -52,8 +62,15 @@ class RequestParser:
         self._parser = None
         self.complete = _ignore
 
+    def _is_all_body(self, data: bytes) -> bool:
+        """Whether nothing but the body of the request at hand is in ``data``."""
+        if not self.head_done:
+            return False
+        length = declared_length(self._headers)
+        return length is not None and len(self.body) + len(data) <= length
+
     def _feed_lines(self, data: bytes) -> None:
-        """Parse ``data`` line by line, but for bodies, each line as the parser wants it."""
+        """Parse ``data`` line by line, as the parser wants it; bodies and plain heads whole."""
         position = 0
         while position < len(data) and not self.stopped:
             end = len(data)
@@ -64,6 +81,9 @@ class RequestParser:
                     if end <= position:  # it has come, and nothing behind it is looked at
                         return
                 piece = data[position:end]
+            elif not self.in_request and (head := self._plain_head(data, position)):
+                piece = head
+                end = position + len(head)
             else:
                 end = data.find(b"\n", position) + 1 or end
                 is_first = not (self.in_request and self._headers)
@@ -71,6 +91,12 @@ class RequestParser:
                 self._after_cr = piece.endswith(b"\r")
             position = end
             self._feed(piece)
+
+    def _plain_head(self, data: bytes, position: int) -> bytes:
+        """The head that begins at ``position``, if all of it is there and needs no mending."""
+        end = data.find(b"\r\n\r\n", position) + 4
+        head = data[position:end]
+        return head if end > 3 and is_plain(head) else b""
 
     def _feed(self, data: bytes) -> None:
         """Parse ``data``; where the parser stops at an ``Upgrade`` it goes on as if there was none.

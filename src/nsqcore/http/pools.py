@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-import trio
 from attrs import define, field
 
 logger = logging.getLogger(__name__)
@@ -44,12 +43,15 @@ class _Pool:
 
 @define(eq=False)
 class Pools:
-    """The pools of one client, by the scheme, host and port of the server."""
+    """The pools of one client, by the scheme, host and port of the server, and the TLS used.
+
+    With another TLS than before a server has another pool, and the old one becomes idle.
+    """
 
     timeout: httpx.Timeout
     idle: float = IDLE
     follow_redirects: bool = False
-    _pools: dict[str, _Pool] = field(factory=dict)
+    _pools: dict[tuple[str, ssl.SSLContext | None], _Pool] = field(factory=dict)
     _sweeping: bool = False
     _stop: Callable[[], object] | None = None
 
@@ -61,9 +63,9 @@ class Pools:
         self, origin: str, tls: ssl.SSLContext | None
     ) -> AsyncIterator[httpx.AsyncClient]:
         """A client for one request to ``origin``; it may not be kept."""
-        pool = self._pools.get(origin)
+        pool = self._pools.get((origin, tls))
         if pool is None:
-            pool = self._pools[origin] = _Pool(self._make(tls))
+            pool = self._pools[origin, tls] = _Pool(self._make(tls))
         pool.requests += 1
         try:
             yield pool.client
@@ -136,7 +138,11 @@ def _spawn(run: Callable[[], Awaitable[None]]) -> Callable[[], object]:
 
     No task group may own it: the client is opened in one task and closed in another.
     """
-    if trio.lowlevel.in_trio_run():
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        import trio  # a program of asyncio has no need of it, and may not have it
+
         scope = trio.CancelScope()
 
         async def scoped() -> None:
@@ -149,4 +155,4 @@ def _spawn(run: Callable[[], Awaitable[None]]) -> Callable[[], object]:
     async def awaited() -> None:
         await run()
 
-    return asyncio.get_running_loop().create_task(awaited()).cancel
+    return loop.create_task(awaited()).cancel

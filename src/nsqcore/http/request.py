@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from nsqcore.access.roles import Grant
 from nsqcore.http.query import QueryError, parse_query, unescape
 from nsqcore.http.responses import HttpError
 from nsqcore.net.effects import Peer
@@ -33,6 +34,8 @@ class Request:
     params: Mapping[str, str] = NO_PARAMS
     #: It is worth a line in the log: it may have changed something, and carried no messages.
     notable: bool = False
+    #: Whose credential let it in; None where none was asked for.
+    grant: Grant | None = None
 
     def __str__(self) -> str:
         query = b"?" + self.raw_query if self.raw_query else b""
@@ -74,8 +77,13 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The value of the first header ``name``, in any case."""
-        wanted = name.lower().encode("latin-1")
+        value = self.raw_header(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    def raw_header(self, name: bytes) -> bytes | None:
+        """The value, as it came, of the first header ``name``, which is in small letters."""
+        length = len(name)
         for key, value in self.headers:
-            if key.lower() == wanted:
-                return value.decode("latin-1")
+            if len(key) == length and key.lower() == name:
+                return value
         return None

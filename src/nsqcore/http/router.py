@@ -6,11 +6,14 @@ the path, a redirect where only a trailing slash, the case or superfluous slashe
 with the methods, and 404.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from urllib.parse import quote
 
 import attrs
 
+from nsqcore.access.roles import ADMIN, Rule
+from nsqcore.http.guard import Ask, Guard
 from nsqcore.http.later import Later
 from nsqcore.http.query import QueryError
 from nsqcore.http.request import Request
@@ -19,7 +22,16 @@ from nsqcore.http.responses import HTML, TEXT, HttpError, Response
 # What a request may carry where its route says nothing else: every body of the API is far smaller.
 MAX_BODY = 1024 * 1024
 
-Answer = Response | Later | Awaitable[Response]
+
+@attrs.frozen
+class Asking:
+    """A request of which ``ask`` finds out whether ``handler`` may answer it."""
+
+    ask: Ask
+    handler: "HandlerFunction"
+
+
+Answer = Response | Later | Asking | Awaitable[Response]
 HandlerFunction = Callable[[Request], Answer]
 
 NOT_FOUND = HttpError(404, "NOT_FOUND").response()
@@ -39,10 +51,28 @@ class Route:
     param: str = ""
     #: It carries messages, which are not worth a line each in the log.
     quiet: bool = False
+    #: What it needs of who asks; None is what only an administrator may do.
+    rule: Rule | None = None
+    #: The refusal of a request, before its body is here; None where everybody may do everything.
+    check: Callable[[Request], Response | Ask | None] | None = None
 
 
 def _not_found(_request: Request) -> Response:
     return NOT_FOUND
+
+
+def _guarded(
+    handler: HandlerFunction, check: Callable[[Request], Response | Ask | None]
+) -> HandlerFunction:
+    """``handler`` for those whom ``check`` lets in."""
+
+    def guarded(request: Request) -> Answer:
+        verdict = check(request)
+        if verdict is None:
+            return handler(request)
+        return verdict if isinstance(verdict, Response) else Asking(verdict, handler)
+
+    return guarded
 
 
 def constant_route(response: Response) -> Route:
@@ -55,10 +85,11 @@ class Router:
     """The routes of one daemon's HTTP API.
 
     ``fallback`` answers what no route does. A router without routes whose fallback is 403 answers
-    everything with it.
+    everything with it. ``guard`` looks at each request that a route is to answer.
     """
 
     fallback: HandlerFunction | Route = _not_found
+    guard: Guard | None = None
     #: Path, as it comes in a request, to method to route.
     exact: dict[bytes, dict[str, Route]] = attrs.field(factory=dict, init=False)
     _prefixes: dict[str, dict[str, Route]] = attrs.field(factory=dict, init=False)
@@ -73,15 +104,31 @@ class Router:
         max_body: int = MAX_BODY,
         too_big: str = "BODY_TOO_BIG",
         quiet: bool = False,
+        rule: Rule | None = None,
     ) -> None:
-        """Let ``handler`` answer ``method`` at ``path``; the last part may be ``:name``."""
+        """Let ``handler`` answer ``method`` at ``path``; the last part may be ``:name``.
+
+        ``rule`` is what it needs of who asks, where credentials are asked for.
+        """
         prefix, colon, name = path.partition(":")
-        route = Route(handler, max_body, too_big, name, quiet)
+        check = None
+        if self.guard is not None:
+            check = partial(self.guard.check, ADMIN if rule is None else rule)
+            handler = _guarded(handler, check)
+        route = Route(handler, max_body, too_big, name, quiet, rule, check)
         self._methods.add(method)
         if colon:
             self._prefixes.setdefault(prefix, {})[method] = route
         else:
             self.exact.setdefault(path.encode(), {})[method] = route
+
+    def routes(self) -> Iterator[tuple[str, str, Route]]:
+        """Method, path and route of every endpoint."""
+        for exact, methods in self.exact.items():
+            yield from ((method, exact.decode(), route) for method, route in methods.items())
+        for prefix, methods in self._prefixes.items():
+            for method, route in methods.items():
+                yield method, f"{prefix}:{route.param}", route
 
     def find(self, request: Request) -> Route:
         """The route that answers ``request``; always one, be it the one that answers 404."""

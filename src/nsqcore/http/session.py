@@ -23,7 +23,7 @@ from nsqcore.http.later import Later
 from nsqcore.http.parser import RequestParser
 from nsqcore.http.request import Request
 from nsqcore.http.responses import TEXT, HttpError, Response
-from nsqcore.http.router import BAD_REQUEST, Route, Router, constant_route
+from nsqcore.http.router import BAD_REQUEST, Asking, Route, Router, constant_route
 from nsqcore.net.effects import Close, Effect, HandOver, Peer, Wait
 from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.reactor.timers import Timer, Timers
@@ -37,6 +37,10 @@ MAX_HEAD = 64 * 1024
 MAX_PENDING = 1024 * 1024
 # Requests that may be served behind one that is answered later.
 MAX_LATER = 1024
+# Requests of one client that are served before others have their turn. One that changes something
+# (makes a topic, deletes one) is as much work as a few others.
+MAX_TURN = 128
+CHANGE_COUNTS = 4
 # After an answer that refuses what is still coming: long enough for a client to send the rest and
 # only then look.
 LINGER = 1.0
@@ -80,9 +84,13 @@ class HttpSession:
     # The answers.
     #: The request whose answer is awaited; those that came after it are `_ahead`.
     _awaited: Request | None = attrs.field(default=None, init=False)
-    _answer: Response = attrs.field(default=INTERNAL_ERROR, init=False)
+    _answer: Response | None = attrs.field(default=None, init=False)
+    #: What is done if that is None: it was asked whether it may be.
+    _asking: Asking | None = attrs.field(default=None, init=False)
     _ahead: deque[tuple[Route, Request]] = attrs.field(factory=deque, init=False)
     _effect: Effect | None = attrs.field(default=None, init=False)
+    #: What was served since others had their turn, in requests that change nothing.
+    _turn: int = attrs.field(default=0, init=False)
     #: Set when a client that did not read has begun to, or has gone.
     _reads_on: trio.Event | None = attrs.field(default=None, init=False)
     #: The connection ends with what has been answered.
@@ -104,6 +112,7 @@ class HttpSession:
         """Take a chunk, cut anywhere."""
         if self._last or not data:
             return Close(linger=LINGER)
+        self._turn = 0
         try:
             self._parser.feed(data)
             if self._parser.stopped:
@@ -151,11 +160,15 @@ class HttpSession:
         """Whether the next request may be answered now."""
         outbox = self.outbox
         return (
-            self._awaited is None and outbox.size <= MAX_PENDING and outbox.open_slots < MAX_LATER
+            self._awaited is None
+            and self._turn < MAX_TURN
+            and outbox.size <= MAX_PENDING
+            and outbox.open_slots < MAX_LATER
         )
 
     def _serve(self, route: Route, request: Request) -> None:
         """Answer one request, or begin to."""
+        self._turn += CHANGE_COUNTS if request.notable else 1
         if len(request.body) > route.max_body:
             answer: Any = HttpError(413, route.too_big).response()
         else:
@@ -173,9 +186,11 @@ class HttpSession:
             answer.when_answered(partial(self._fill, self.outbox.hold(), request))
         else:
             self._awaited = request
+            if answer.__class__ is Asking:
+                self._asking, answer = answer, answer.ask()
             self._effect = Wait(partial(self._await, request, answer), self._resume)
 
-    async def _await(self, request: Request, answer: Awaitable[Response]) -> None:
+    async def _await(self, request: Request, answer: Awaitable[Response | None]) -> None:
         try:
             self._answer = await answer
         except HttpError as error:
@@ -200,7 +215,10 @@ class HttpSession:
     def _render(self, request: Request, response: Response) -> bytes:
         level = logging.INFO if request.notable else logging.DEBUG
         if logger.isEnabledFor(level):
-            logger.log(level, "%d %s (%s)", response.status, request, self.peer.address)
+            who = self.peer.address
+            if request.grant is not None:
+                who += f" {request.grant.name}"
+            logger.log(level, "%d %s (%s)", response.status, request, who)
         if request.keep_alive and not request.http_1_0 and request.method != "HEAD":
             return response.wire(self.date())
         return response.render(
@@ -242,6 +260,8 @@ class HttpSession:
             return effect
         if self._last:
             return Close(linger=LINGER)
+        if self._ahead and self._turn >= MAX_TURN:
+            return Wait(trio.lowlevel.checkpoint, self._resume)
         if self._ahead:
             self._reads_on = trio.Event()
             self.outbox.drained = self._note_drained
@@ -250,9 +270,14 @@ class HttpSession:
 
     def _resume(self) -> Effect | None:
         """Go on once the asynchronous answer is there, or the client reads again."""
+        self._turn = 0
         request, self._awaited = self._awaited, None
-        if request is not None:
-            self._respond(request, self._answer)
+        answer, self._answer = self._answer, None
+        asking, self._asking = self._asking, None
+        if request is not None and answer is not None:
+            self._respond(request, answer)
+        elif request is not None and asking is not None:
+            self._serve(Route(asking.handler), request)
         while self._ahead and self._may_serve() and not self._last:
             self._serve(*self._ahead.popleft())
         return self._next_effect()
@@ -292,6 +317,14 @@ class HttpSession:
         if max(declared, len(self._parser.body)) > route.max_body:
             self._refuse(HttpError(413, route.too_big).response())
             return
+        if route.check is not None:
+            try:
+                verdict = route.check(request)
+            except HttpError as error:
+                verdict = error.response()
+            if isinstance(verdict, Response):
+                self._refuse(verdict)
+                return
         expected = (request.header("Expect") or "").lower()
         if expected == "100-continue" and self._awaited is None and not self._parser.body:
             self.outbox.add(CONTINUE)

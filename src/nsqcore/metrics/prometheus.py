@@ -1,8 +1,8 @@
 """Metrics in the text format that Prometheus reads.
 
-What a daemon counts itself is written here directly: with thousands of topics a library that
-makes an object of every sample would hold up the messages. What concerns the process comes from
-prometheus_client. The samples of one metric have to stand together, behind its heading
+The text is written here directly: with thousands of topics a library that makes an object of every
+sample would hold up the messages, and to import one takes a tenth of a second. The samples of one
+metric have to stand together, behind its heading
 (spec: https://prometheus.io/docs/instrumenting/exposition_formats/).
 """
 
@@ -31,23 +31,3 @@ def build_info(program: str, **known: str) -> str:
     """What is running, as a metric: the labels ``known`` and the value 1."""
     name = f"{program}_build_info"
     return f"{heading(name, 'gauge', 'What is running.')}{name}{labels(**known)} 1\n"
-
-
-def process_metrics() -> str:
-    """Memory, CPU time, descriptors and garbage collections of this process.
-
-    The first call imports prometheus_client, which takes a tenth of a second: call it in a
-    thread.
-    """
-    from prometheus_client import (
-        CollectorRegistry,
-        GCCollector,
-        PlatformCollector,
-        ProcessCollector,
-        generate_latest,
-    )
-
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    return generate_latest(registry).decode()

@@ -13,9 +13,14 @@ No clock: ``now`` is an argument, in the same nanoseconds as ``window``.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from attrs import define, field, frozen
-from ddsketch import LogCollapsingLowestDenseDDSketch as Sketch
+
+from nsqcore.late import load
+
+#: One of the library's, which is loaded late.
+Sketch = Any
 
 ACCURACY = 0.01
 
@@ -43,14 +48,19 @@ class LatencySummary:
         }
 
 
+def _new_sketch() -> Sketch:
+    """An empty sketch. The library is loaded with the first: few daemons track latencies."""
+    return load("ddsketch:LogCollapsingLowestDenseDDSketch")(ACCURACY)
+
+
 @define(eq=False)
 class LatencyWindow:
     """The latencies of about the last ``window`` ns, and their ``quantiles``."""
 
     quantiles: tuple[float, ...]
     window: int
-    _newer: Sketch = field(factory=lambda: Sketch(ACCURACY), init=False)
-    _older: Sketch = field(factory=lambda: Sketch(ACCURACY), init=False)
+    _newer: Sketch = field(factory=_new_sketch, init=False)
+    _older: Sketch = field(factory=_new_sketch, init=False)
     _began: int | None = field(default=None, init=False)  # when the newer half did
 
     def add(self, latency: int, now: int) -> None:
@@ -76,8 +86,8 @@ class LatencyWindow:
         halves = (now - self._began) // half
         if halves < 1:
             return
-        self._older = self._newer if halves == 1 else Sketch(ACCURACY)
-        self._newer = Sketch(ACCURACY)
+        self._older = self._newer if halves == 1 else _new_sketch()
+        self._newer = _new_sketch()
         self._began += halves * half
 
 
@@ -88,7 +98,7 @@ def summarize(
     windows = list(windows)
     if not windows:
         return LatencySummary()
-    merged = Sketch(ACCURACY)
+    merged = _new_sketch()
     for window in windows:
         for sketch in window.sketches(now):
             merged.merge(sketch)

@@ -93,7 +93,13 @@ class Handler(Protocol):
 
 @attrs.frozen
 class Peer:
-    """Who is at the other end. ``address`` is printed as Go does: ``127.0.0.1:1234``, ``@``."""
+    """Who is at the other end. ``address`` is printed as Go does: ``127.0.0.1:1234``, ``@``.
+
+    ``names`` gives those in the client certificate, with their kind, if it was verified.
+    ``encrypted``: everything passes TLS.
+    """
 
     address: str
     is_unix: bool = False
+    names: Callable[[], tuple[str, ...]] = attrs.field(default=tuple, eq=False, repr=False)
+    encrypted: bool = False

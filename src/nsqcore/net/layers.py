@@ -71,19 +71,28 @@ class Pipeline:
     @property
     def has_more(self) -> bool:
         """`read` may give more without further input."""
-        return (
-            bool(self._rest) or any(self._inputs) or any(layer.has_more for layer in self._layers)
-        )
+        if self._rest:
+            return True
+        for number, layer in enumerate(self._layers):
+            if self._inputs[number] or layer.has_more:
+                return True
+        return False
 
     @property
     def has_output(self) -> bool:
         """A layer has something of its own to send."""
-        return any(layer.has_output for layer in self._layers)
+        for layer in self._layers:  # noqa: SIM110 - looked at for every read, and a loop is cheaper
+            if layer.has_output:
+                return True
+        return False
 
     @property
     def ended(self) -> bool:
         """The peer has said that it sends no more."""
-        return any(layer.ended for layer in self._layers)
+        for layer in self._layers:  # noqa: SIM110
+            if layer.ended:
+                return True
+        return False
 
     def feed(self, data: bytes) -> None:
         """Take what came from the socket."""
@@ -143,7 +152,7 @@ class Pipeline:
 
 
 class Codec(Protocol):
-    """A compression: see `nsqcore.wire.deflate`, `nsqcore.wire.snappy`."""
+    """A compression: see `nsqcore.wire.compression.deflate`, `nsqcore.wire.compression.snappy`."""
 
     @property
     def has_more(self) -> bool:

@@ -9,7 +9,7 @@ an `ssl.SSLObject`; errors are translated. Remove it when `ssl` offers the callb
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import attrs
@@ -20,6 +20,11 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
 T = TypeVar("T")
+
+_OTHER_NAMES: dict[type[x509.GeneralName], str] = {
+    x509.DNSName: "DNS", x509.UniformResourceIdentifier: "URI", x509.RFC822Name: "email",
+    x509.IPAddress: "IP Address",
+}  # fmt: skip
 
 # The most one call of OpenSSL gives back: a TLS record.
 RECORD = 16 * 1024
@@ -94,9 +99,11 @@ def any_certificate_context(cert: str, key: str, *, min_version: int) -> OpenSsl
 
 
 def strong_certificate_context(
-    cert: str, key: str, root_ca: str, *, min_version: int
+    cert: str, key: str, root_ca: str, *, min_version: int, required: bool = True
 ) -> OpenSslContext:
     """A context that insists on a certificate of ``root_ca`` (or the system's) that is not weak.
+
+    Where it is not ``required``, clients without one are let in, too.
 
     Raises:
         OSError: the files cannot be read, or are not what they should be.
@@ -109,7 +116,8 @@ def strong_certificate_context(
             context.set_default_verify_paths()
     except SSL.Error as error:
         raise ssl.SSLError(f"{root_ca}: {_reason(error)}") from None
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_strong)
+    insists = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0
+    context.set_verify(SSL.VERIFY_PEER | insists, _accept_strong)
     return OpenSslContext(context)
 
 
@@ -128,6 +136,16 @@ def _make_context(cert: str, key: str, min_version: int) -> SSL.Context:
     # Without a name for its sessions a server that asks for certificates cannot resume any.
     context.set_session_id(b"nsq")
     return context
+
+
+def _other_names(certificate: x509.Certificate) -> Iterator[tuple[str, str]]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):  # there is none, or it cannot be read
+        return
+    for name in found:
+        if kind := _OTHER_NAMES.get(type(name)):
+            yield kind, str(name.value)
 
 
 def _reason(error: SSL.Error) -> str:
@@ -190,7 +208,7 @@ class OpenSslObject:
         return self._connection.get_alpn_proto_negotiated().decode() or None
 
     def getpeercert(self) -> dict[str, Any]:
-        """The subject of the peer's certificate, in the shape of `ssl.SSLObject.getpeercert`."""
+        """The names in the peer's certificate, in the shape of `ssl.SSLObject.getpeercert`."""
         certificate = self._connection.get_peer_certificate(as_cryptography=True)
         if certificate is None:
             return {}
@@ -198,7 +216,7 @@ class OpenSslObject:
             (("commonName" if a.oid.dotted_string == "2.5.4.3" else a.oid.dotted_string, a.value),)
             for a in certificate.subject
         ]
-        return {"subject": tuple(names)}
+        return {"subject": tuple(names), "subjectAltName": tuple(_other_names(certificate))}
 
     def _call(self, operation: Callable[[], T]) -> T:
         """What ``operation`` gives, with the buffers carried over before and after."""

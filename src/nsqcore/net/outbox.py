@@ -110,8 +110,7 @@ class Outbox:
         """Ask for the end of the connection, after everything added so far is sent.
 
         For whoever is not inside a handler's call and cannot return `Close`: timers, the engine.
-        Open slots are waited for as long as the driver lingers; then what is behind them is
-        dropped.
+        Open slots are waited for, a minute at most; then what is behind them is dropped.
         """
         if self.closing is None:
             self.closing = reason
@@ -183,17 +182,15 @@ class Outbox:
             tell()
 
 
+@attrs.define(eq=False)
 class Slot:
     """The place of one reply in an outbox, until `release`. There is one for every publish."""
 
-    __slots__ = ("behind", "data", "outbox")
-
-    def __init__(self, outbox: Outbox) -> None:
-        self.outbox = outbox
-        #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
-        self.data: bytes | None = None
-        #: What was added behind this slot and before the next.
-        self.behind: list[bytes | memoryview] = []
+    outbox: Outbox
+    #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
+    data: bytes | None = attrs.field(default=None, init=False)
+    #: What was added behind this slot and before the next.
+    behind: list[bytes | memoryview] = attrs.field(factory=list, init=False)
 
     def release(self, data: bytes) -> None:
         """Let ``data`` take this place; it may be empty. After the connection's end it is dropped.

@@ -14,7 +14,9 @@ from nsqcore.net.tls_layer import TlsError, TlsLayer
 #: The numbers by which TLS itself names its versions.
 TLS1_0, TLS1_1, TLS1_2, TLS1_3 = 0x301, 0x302, 0x303, 0x304
 
-NO_CLIENT_CERTIFICATE, ANY_CLIENT_CERTIFICATE, VERIFIED = "", "require", "require-verify"
+NO_CLIENT_CERTIFICATE, ANY_CLIENT_CERTIFICATE = "", "require"
+VERIFIED, VERIFIED_IF_GIVEN = "require-verify", "verify-if-given"
+_VERIFYING = (VERIFIED, VERIFIED_IF_GIVEN)
 
 
 @attrs.define(eq=False)
@@ -22,7 +24,7 @@ class ServerTls:
     """How a server does TLS. Made by `load`; ``policy`` is what is asked of clients.
 
     ``require`` takes any certificate unverified, ``require-verify`` those of ``root_ca`` (or of
-    the system's authorities); anything else asks for none.
+    the system's authorities), ``verify-if-given`` the same or none; anything else asks for none.
     """
 
     cert: str
@@ -51,24 +53,26 @@ class ServerTls:
     def _make_context(self) -> Any:
         """The context that the policy asks for."""
         version = self.min_version
-        weak_allowed = version < TLS1_2 and self.policy == VERIFIED
+        weak_allowed = version < TLS1_2 and self.policy in _VERIFYING
         if self.policy != ANY_CLIENT_CERTIFICATE and not weak_allowed:
             return self._verifying_context()
         # needs another TLS library, which takes 40 ms to import
         from nsqcore.net import openssl
 
-        if self.policy == VERIFIED:
+        if self.policy in _VERIFYING:
             return openssl.strong_certificate_context(
-                self.cert, self.key, self.root_ca, min_version=version
-            )
+                self.cert, self.key, self.root_ca, min_version=version,
+                required=self.policy == VERIFIED,
+            )  # fmt: skip
         return openssl.any_certificate_context(self.cert, self.key, min_version=version)
 
     def _verifying_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _set_min_version(context, self.min_version)
         context.load_cert_chain(self.cert, self.key)
-        if self.policy == VERIFIED:
-            context.verify_mode = ssl.CERT_REQUIRED
+        if self.policy in _VERIFYING:
+            required = self.policy == VERIFIED
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
             if self.root_ca:
                 context.load_verify_locations(cadata=_authorities(self.root_ca))
             else:
@@ -77,7 +81,7 @@ class ServerTls:
 
     def layer(self) -> TlsLayer:
         """The TLS of a new connection."""
-        return TlsLayer(self._context)
+        return TlsLayer(self._context, verified=self.policy in _VERIFYING)
 
 
 def check_authorities(path: str) -> None:

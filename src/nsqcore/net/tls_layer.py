@@ -21,6 +21,9 @@ BUFFER_SIZE = 256 * 1024
 NO_TLS = "tls: first record does not look like a TLS handshake"
 _NO_TLS = re.compile("wrong.version.number|http.request|https.proxy.request", re.IGNORECASE)
 
+# Kinds of names, as `ssl` calls them, and as we do.
+_KINDS = {"DNS": "dns", "URI": "uri", "email": "email", "IP Address": "ip"}
+
 # Between two calls of a session nothing is in it: all connections share it.
 _buffer = memoryview(bytearray(BUFFER_SIZE))
 
@@ -43,13 +46,19 @@ class TlsInfo:
     negotiated_protocol: str = ""
     #: The common name of the peer's certificate; "" without one.
     common_name: str = ""
+    #: All names in it, with their kind: ``cn:app``, ``dns:app.example``, ``uri:spiffe://…``.
+    names: tuple[str, ...] = ()
 
 
 @attrs.define(eq=False)
 class TlsLayer:
-    """The server's side of one TLS connection. ``context`` is an `ssl.SSLContext` or the like."""
+    """The server's side of one TLS connection. ``context`` is an `ssl.SSLContext` or the like.
+
+    ``verified``: the context takes no client certificate that it has not verified.
+    """
 
     context: Any
+    verified: bool = False
     is_open: bool = attrs.field(default=False, init=False)
     has_more: bool = attrs.field(default=False, init=False)
     ended: bool = attrs.field(default=False, init=False)
@@ -58,6 +67,7 @@ class TlsLayer:
     _object: Any = attrs.field(init=False)
     #: What was found wrong behind bytes that were still right.
     _failure: TlsError | None = attrs.field(default=None, init=False)
+    _names: tuple[str, ...] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._object = self.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -152,15 +162,29 @@ class TlsLayer:
                 self._object.unwrap()
         return self._outgoing.read()
 
+    def verified_names(self) -> tuple[str, ...]:
+        """The names in the client certificate that was verified, as in `TlsInfo`."""
+        if not self.verified or not self.is_open:
+            return ()
+        if self._names is None:
+            self._names = self.info().names
+        return self._names
+
     def info(self) -> TlsInfo:
         """What the connection, whose handshake is done, agreed on."""
         tls = self._object
         cipher = tls.cipher()
-        subject = (tls.getpeercert() or {}).get("subject", ())
+        shown = tls.getpeercert() or {}
+        subject = shown.get("subject", ())
         common_names = [value for names in subject for name, value in names if name == "commonName"]
+        others = [(_KINDS.get(kind), value) for kind, value in shown.get("subjectAltName", ())]
         return TlsInfo(
             version_name(tls.version()),
             suite_name(cipher[0]) if cipher else "",
             tls.selected_alpn_protocol() or "",
             common_names[-1] if common_names else "",
+            (
+                *(f"cn:{name}" for name in common_names[-1:]),
+                *(f"{kind}:{value}" for kind, value in others if kind),
+            ),
         )

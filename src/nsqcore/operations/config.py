@@ -12,9 +12,10 @@ from typing import Any
 
 import attrs
 
+from nsqcore.access.roles import ADMIN
+from nsqcore.app.config.options import settings
+from nsqcore.app.config.values import seconds
 from nsqcore.app.log import LEVELS, parse_level
-from nsqcore.app.options import settings
-from nsqcore.app.values import seconds
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
@@ -109,9 +110,14 @@ def addresses(body: bytes) -> tuple[str, ...]:
 def add_routes(router: Router, config: Config, *, max_body: int) -> None:
     """Add /config to ``router``; a new value has at most ``max_body`` bytes."""
     path = "/config/:opt"
-    router.add("GET", path, partial(get_setting, config))
+    router.add("GET", path, partial(get_setting, config), rule=ADMIN)
     router.add(
-        "PUT", path, partial(put_setting, config), max_body=max_body, too_big="INVALID_VALUE"
+        "PUT",
+        path,
+        partial(put_setting, config),
+        max_body=max_body,
+        too_big="INVALID_VALUE",
+        rule=ADMIN,
     )
 
 

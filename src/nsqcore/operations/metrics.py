@@ -4,9 +4,10 @@ import platform
 from functools import cache
 
 from nsqcore.app import threads
-from nsqcore.app.version import VERSION, release
+from nsqcore.app.process.version import VERSION, release
 from nsqcore.http.responses import Response
-from nsqcore.metrics.prometheus import CONTENT_TYPE, build_info, process_metrics
+from nsqcore.metrics.prometheus import CONTENT_TYPE, build_info
+from nsqcore.operations.process import process_metrics
 
 
 async def process_text(program: str, **build: str) -> str:
@@ -22,12 +23,6 @@ def _process_text(program: str, *build: tuple[str, str]) -> str:
 def _build_text(program: str, *build: tuple[str, str]) -> str:
     python = platform.python_version()
     return build_info(program, version=VERSION, release=release(), python=python, **dict(build))
-
-
-def preload() -> None:
-    """Import what the first scrape needs: then there may be no descriptor left to import with."""
-    process_metrics()
-    release()
 
 
 def response(text: str) -> Response:

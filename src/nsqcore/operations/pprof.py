@@ -5,8 +5,9 @@ The contents are Python's; `nsqcore.app.diagnose` says what each one shows, and 
 
 from functools import partial
 
+from nsqcore.access.roles import ADMIN
 from nsqcore.app import diagnose, threads
-from nsqcore.app.values import number
+from nsqcore.app.config.values import number
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, text
 from nsqcore.http.router import Router
@@ -18,15 +19,15 @@ _plain = partial(text, versioned=False)
 
 def add_routes(router: Router, *, index_path: str = "/debug/pprof/") -> None:
     """Add the look inside; whether its index has a slash at the end differs between daemons."""
-    router.add("GET", index_path, index)
-    router.add("GET", "/debug/pprof/cmdline", cmdline)
-    router.add("GET", "/debug/pprof/symbol", symbol)
-    router.add("POST", "/debug/pprof/symbol", symbol)
-    router.add("GET", "/debug/pprof/profile", profile)
-    router.add("GET", "/debug/pprof/heap", heap)
-    router.add("GET", "/debug/pprof/goroutine", tasks)
-    router.add("GET", "/debug/pprof/block", stacks)
-    router.add("GET", "/debug/pprof/threadcreate", stacks)
+    router.add("GET", index_path, index, rule=ADMIN)
+    router.add("GET", "/debug/pprof/cmdline", cmdline, rule=ADMIN)
+    router.add("GET", "/debug/pprof/symbol", symbol, rule=ADMIN)
+    router.add("POST", "/debug/pprof/symbol", symbol, rule=ADMIN)
+    router.add("GET", "/debug/pprof/profile", profile, rule=ADMIN)
+    router.add("GET", "/debug/pprof/heap", heap, rule=ADMIN)
+    router.add("GET", "/debug/pprof/goroutine", tasks, rule=ADMIN)
+    router.add("GET", "/debug/pprof/block", stacks, rule=ADMIN)
+    router.add("GET", "/debug/pprof/threadcreate", stacks, rule=ADMIN)
 
 
 def index(_request: Request) -> Response:

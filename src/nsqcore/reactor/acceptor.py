@@ -15,8 +15,9 @@ import trio
 from nsqcore.addresses import print_socket_address
 from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.layers import Layer
+from nsqcore.net.tls_layer import TlsLayer
 from nsqcore.reactor.listeners import Listener
-from nsqcore.reactor.poller import EPOLLIN, Poller
+from nsqcore.reactor.polling.poller import EPOLLIN, Poller
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ class Binding:
 
 @attrs.define(eq=False)
 class Acceptor:
-    """All listeners. ``accepted`` is given each new connection with its handler."""
+    """All listeners. ``accepted`` is given each new connection with its handler and layer."""
 
-    accepted: Callable[[Binding, socket.socket, Peer, Handler], None]
+    accepted: Callable[[Layer | None, socket.socket, Peer, Handler], None]
     #: By the listener's descriptor.
     _bindings: dict[int, Binding] = attrs.field(factory=dict, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
@@ -66,11 +67,19 @@ class Acceptor:
     def close(self) -> None:
         """Close the listeners."""
         for binding in self._bindings.values():
-            fd = binding.listener.socket.fileno()
-            if self._poller is not None and fd >= 0 and fd not in self._pausing:
-                self._poller.unregister(fd)
-            binding.listener.close()
+            self._close(binding.listener)
         self._bindings.clear()
+
+    def leave(self, listener: Listener) -> None:
+        """Close one of the listeners; that is closed or unknown is no matter."""
+        if self._bindings.pop(listener.socket.fileno(), None) is not None:
+            self._close(listener)
+
+    def _close(self, listener: Listener) -> None:
+        fd = listener.socket.fileno()
+        if self._poller is not None and fd >= 0 and fd not in self._pausing:
+            self._poller.unregister(fd)
+        listener.close()
 
     def accept(self, fd: int) -> None:
         """Accept up to `MAX_ACCEPTS` who wait at a listener; other descriptors are ignored."""
@@ -96,21 +105,25 @@ class Acceptor:
 
     def _make_handler(self, binding: Binding, sock: socket.socket, address: object) -> None:
         is_unix = binding.listener.path is not None
-        peer = Peer(print_socket_address(address), is_unix)
         try:
+            layer = None if binding.layer is None else binding.layer()
+            printed = print_socket_address(address)
+            peer = Peer(printed, is_unix)
+            if isinstance(layer, TlsLayer):
+                peer = Peer(printed, is_unix, layer.verified_names, encrypted=True)
             sock.setblocking(False)
             if not is_unix:
                 # Replies are sent once per tick, complete: waiting for more never pays.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             handler = binding.make_handler(peer)
         except OSError as error:
-            logger.debug("client(%s): gone: %s", peer.address, error)
+            logger.debug("client(%s): gone: %s", print_socket_address(address), error)
             sock.close()
         except Exception:  # a supervisor: only this connection is lost
-            logger.exception("client(%s): refused", peer.address)
+            logger.exception("client(%s): refused", print_socket_address(address))
             sock.close()
         else:
-            self.accepted(binding, sock, peer, handler)
+            self.accepted(layer, sock, peer, handler)
 
     def _pause(self, binding: Binding, error: OSError) -> None:
         """Stop accepting for a moment: there is nothing to serve a connection with."""

@@ -47,10 +47,14 @@ class Listener:
                 os.unlink(self.path)
 
 
-def open_listener(address: str, *, mode: int | None = None, backlog: int = BACKLOG) -> Listener:
+def open_listener(
+    address: str, *, mode: int | None = None, backlog: int = BACKLOG, shared: bool = False
+) -> Listener:
     """A listener at ``address``: ``host:port``, ``:port`` (every interface) or a path.
 
-    Port 0 takes a free one. ``mode`` is the permissions of a Unix socket.
+    Port 0 takes a free one. ``mode`` is the permissions of a Unix socket. With ``shared`` other
+    processes of this user may listen there as well, all with ``shared``; the system gives each
+    connection to one of them (SO_REUSEPORT).
 
     Raises:
         OSError: it is taken, not ours, or not allowed.
@@ -62,7 +66,7 @@ def open_listener(address: str, *, mode: int | None = None, backlog: int = BACKL
     if port.isdigit() and int(port[:6]) > MAX_PORT:  # the resolver would just cut it to 16 bits
         raise AddressError(f"address {port}: invalid port")
     if not host:
-        return _open_wildcard(port or "0", backlog)
+        return _open_wildcard(port or "0", backlog, shared)
     try:
         found = socket.getaddrinfo(
             host, port or "0", type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -72,10 +76,10 @@ def open_listener(address: str, *, mode: int | None = None, backlog: int = BACKL
     # As Go: where a name has addresses of both families, the IPv4 one is taken.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     family, _, _, _, sockaddr = found[0]
-    return _open_tcp(family, sockaddr, backlog)
+    return _open_tcp(family, sockaddr, backlog, shared)
 
 
-def _open_wildcard(port: str, backlog: int) -> Listener:
+def _open_wildcard(port: str, backlog: int, shared: bool) -> Listener:
     """Every interface: both families on one socket where the system has IPv6."""
     try:
         number = socket.getaddrinfo(None, port, type=socket.SOCK_STREAM)[0][4][1]
@@ -83,15 +87,19 @@ def _open_wildcard(port: str, backlog: int) -> Listener:
         raise AddressError(f"address :{port}: {error.strerror}") from error
     if socket.has_dualstack_ipv6():
         with contextlib.suppress(OSError):
-            return _open_tcp(socket.AF_INET6, ("::", number), backlog)
-    return _open_tcp(socket.AF_INET, ("0.0.0.0", number), backlog)
+            return _open_tcp(socket.AF_INET6, ("::", number), backlog, shared)
+    return _open_tcp(socket.AF_INET, ("0.0.0.0", number), backlog, shared)
 
 
-def _open_tcp(family: int, sockaddr: tuple[object, ...], backlog: int) -> Listener:
+def _open_tcp(
+    family: int, sockaddr: tuple[object, ...], backlog: int, shared: bool = False
+) -> Listener:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         # A daemon killed and started again must get its port back at once.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Connections inherit this. Without it a peer whose host died stays connected for ever.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name in KEEPALIVE_TIMES:

@@ -10,7 +10,7 @@ task per connection would pay. Other tasks get their share (`nsqcore.reactor.tic
 
 TLS and compressions are layers between the socket and the session (`nsqcore.net.layers`), for the
 same ticks. Where there is no epoll, tasks of trio report what can be done
-(`nsqcore.reactor.poller`); everything else is the same.
+(`nsqcore.reactor.polling.poller`); everything else is the same.
 
 Fairness: one read a tick each, and the kernel's ready list goes round, so a peer that fills the
 buffer is not read again before everybody else was. The more are ready, the less each may send; a
@@ -31,18 +31,17 @@ import trio
 from nsqcore.net.effects import Close, Handler, Peer, Upgrade
 from nsqcore.net.layers import Layer
 from nsqcore.reactor.acceptor import Acceptor, Binding
-from nsqcore.reactor.connection import Connection, open_connection
-from nsqcore.reactor.connections import Connections
-from nsqcore.reactor.descriptors import raise_limit
-from nsqcore.reactor.lifecycle import BUDGET, MAX_OUTBOX, Lifecycle
+from nsqcore.reactor.connections.connection import Connection, open_connection
+from nsqcore.reactor.connections.connections import Connections
+from nsqcore.reactor.connections.lifecycle import BUDGET, MAX_OUTBOX, Lifecycle
 from nsqcore.reactor.listeners import Listener
-from nsqcore.reactor.poller import EPOLLIN, EPOLLOUT, HAS_EPOLL, TaskPoller
+from nsqcore.reactor.polling.descriptors import raise_limit
+from nsqcore.reactor.polling.poller import EPOLLIN, EPOLLOUT, HAS_EPOLL, TaskPoller
+from nsqcore.reactor.polling.system import BUFFER_SIZE, clock, receive, transmit
 from nsqcore.reactor.ticks import Events, run_ticks
 
 logger = logging.getLogger(__name__)
 
-# Of the largest read: some tens of milliseconds of the costliest commands there are.
-BUFFER_SIZE = 128 * 1024
 # What each of many busy peers may still send per tick: a few hundred small messages, well under a
 # millisecond of work.
 FAIR_READ = 32 * 1024
@@ -65,7 +64,6 @@ class Reactor:
     max_outbox: int = attrs.field(default=MAX_OUTBOX, kw_only=True)
     use_epoll: bool = attrs.field(default=HAS_EPOLL, kw_only=True)
     watchdog: Callable[[float], None] | None = attrs.field(default=None, kw_only=True)
-    _buffer: memoryview = attrs.field(init=False)
     _acceptor: Acceptor = attrs.field(init=False)
     _connections: Connections = attrs.field(factory=Connections, init=False)
     _life: Lifecycle = attrs.field(init=False)
@@ -76,7 +74,6 @@ class Reactor:
     _ending_tick: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self._acceptor = Acceptor(self._accepted)
         self._life = Lifecycle(self._connections, self, self.max_outbox)
 
@@ -177,6 +174,10 @@ class Reactor:
         """Have the tick that is being ended, or the next one, look again at what there is to do."""
         self._tick_requested = True
 
+    def stop_accepting_at(self, listener: Listener) -> None:
+        """Close one listener; who came by it stays connected."""
+        self._acceptor.leave(listener)
+
     def stop_accepting(self) -> None:
         """Close the listeners; who is connected stays so."""
         self._acceptor.close()
@@ -195,14 +196,20 @@ class Reactor:
 
     def _tick(self, events: Events) -> Events | None:
         """Read and feed everybody in ``events``, then send; those that are left for the next."""
-        life, buffer, clock = self._life, self._buffer, time.perf_counter
-        connections = self._connections.by_fd
-        fair = BUFFER_SIZE // len(events)
+        left = self._feed(events)
+        self.finish_tick()
+        return left
+
+    def _feed(self, events: Events) -> Events | None:
+        """Read and feed everybody in ``events``, but for those that are left for the next tick."""
+        life, connections = self._life, self._connections.by_fd
+        connection: Connection | None
+        fair: int = BUFFER_SIZE // len(events)
         if fair < FAIR_READ:
             fair = FAIR_READ
         left: Events | None = None
-        before = clock()
-        until = before + BUDGET
+        before: float = clock()
+        until: float = before + BUDGET
         for number, (fd, event) in enumerate(events, 1):
             connection = connections.get(fd)
             if connection is None:
@@ -218,24 +225,23 @@ class Reactor:
                     self._connections.dirty.append(connection)
                 if event == EPOLLOUT or not connection.mask & EPOLLIN:
                     continue
-            limit = connection.limit
+            limit: int = connection.limit
             if limit > fair:
                 limit = fair
             try:
-                count = connection.recv_into(buffer, limit)
-            except BlockingIOError:
-                continue
+                data = receive(connection.socket, fd, limit)
             except OSError as error:
                 life.ends.lose(connection, error)
                 continue
-            if not count:
-                life.at_end(connection)
+            if not data:
+                if data is not None:
+                    life.at_end(connection)
                 continue
             if connection.pipeline is not None:
-                life.take_in(connection, bytes(buffer[:count]))
+                life.take_in(connection, data)
             else:
                 try:
-                    effect = connection.received(bytes(buffer[:count]))
+                    effect = connection.received(data)
                 except Exception as error:
                     life.ends.fault(connection, error)
                     continue
@@ -243,14 +249,13 @@ class Reactor:
                     life.perform(connection, effect)
             if connection.blocked:
                 life.hold_back(connection)
-            now = clock()
-            if count == limit or now - before > SLOW_READ:
-                _adapt(connection, count, now - before)
+            now: float = clock()
+            if len(data) == limit or now - before > SLOW_READ:
+                _adapt(connection, len(data), now - before)
             before = now
             if now > until and number < len(events):
                 left = events[number:]
                 break
-        self.finish_tick()
         return left
 
     def _watched_tick(self, events: Events) -> Events | None:
@@ -262,9 +267,9 @@ class Reactor:
 
     def _flush(self) -> None:
         """Send every outbox that has something new, once."""
-        life, clock = self._life, time.perf_counter
-        dirty = self._connections.dirty
-        until = 0.0
+        life, dirty = self._life, self._connections.dirty
+        connection: Connection
+        until: float = 0.0
         # It may grow meanwhile: what a lost session gives back is sent too.
         for connection in dirty:
             outbox = connection.outbox
@@ -282,19 +287,17 @@ class Reactor:
                     if now < until:
                         connection.send_encoded(until)
                 elif len(parts) == 1:
-                    count = connection.send(parts[0])
+                    count: int = transmit(connection.socket, connection.fd, parts[0])
                     if count == outbox.size:
                         parts.clear()
                         outbox.size = 0
                         if outbox.drained is not None:
                             outbox.tell_drained()
-                    else:
+                    elif count >= 0:
                         outbox.sent(count)
                         connection.taken += count
                 elif parts:
                     connection.send_pending()
-            except BlockingIOError:
-                pass
             except OSError as error:
                 # Sending fails where the peer is gone for good, which is no error of its own.
                 life.ends.lose(connection, None if connection.at_end else error)
@@ -305,13 +308,13 @@ class Reactor:
                 or outbox.closing is not None
                 or connection.pipeline is not None
             ):
-                life.settle(connection)
+                life.after_sending(connection)
         dirty.clear()
 
     def _accepted(
-        self, binding: Binding, sock: socket.socket, peer: Peer, handler: Handler
+        self, layer: Layer | None, sock: socket.socket, peer: Peer, handler: Handler
     ) -> None:
-        upgrade = None if binding.layer is None else Upgrade(binding.layer())
+        upgrade = None if layer is None else Upgrade(layer)
         self._life.begin(open_connection(sock, peer, handler), upgrade)
 
 

@@ -11,29 +11,26 @@ what happens where other programs want the processor.
 """
 
 import select
-import time
 from collections.abc import Callable
 from typing import cast
 
 import attrs
 import trio
 
-# Sockets looked at per tick: bounds a tick's length, and the kernel goes round among them.
-MAX_EVENTS = 256
+from nsqcore.reactor.polling.system import Events, clock, poll
+
 # Seconds the task may run before timers and other tasks get their turn.
 SLICE = 0.003
-# Seconds it waits for the next request without trio: the shortest epoll knows, and no later than
-# timers may be.
-POLL_TIMEOUT = 0.001
+# Milliseconds it waits for the next request without trio: the shortest epoll knows, and no later
+# than timers may be.
+POLL_TIMEOUT = 1
 # Seconds it looks again and again without sleeping: about what a sleep and a wake-up cost.
 SPIN = 0.00005
 # It does so once the next events came within `SPIN` so many times in a row: more than a publish,
 # its delivery and the FIN make, or a quiet nsqd would spend half as much again on each message.
 SPIN_AFTER = 8
 
-Events = list[tuple[int, int]]
-
-_NONE: Events = []
+__all__ = ["Events", "run_ticks"]
 
 
 @attrs.define(eq=False)
@@ -51,41 +48,64 @@ class _Others:
         self.waiting.discard(task)
 
 
+@attrs.define(eq=False)
+class Ticks:
+    """Tick after tick, with whatever ``epoll`` reports, as long as there is something to do.
+
+    ``tick`` returns the events that it has left for the next one. ``waiting`` holds the tasks that
+    are to have their turn.
+    """
+
+    epoll: "select.epoll"
+    tick: Callable[[Events], Events | None]
+    waiting: set[trio.lowlevel.Task]
+    _fd: int = attrs.field(init=False)
+    #: Times in a row that the next events came within `SPIN`.
+    _in_a_row: int = attrs.field(default=0, init=False)
+    _left: Events | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._fd = self.epoll.fileno()
+
+    def run(self) -> bool:
+        """Whether there is more to do at once, after others have had their turn."""
+        # The task's own slice of real time, whatever clock trio runs on.
+        since: float = clock()
+        events: Events = self._left or poll(self.epoll, self._fd, 0)
+        while events:
+            self._left = self.tick(events)
+            ended: float = clock()
+            if self.waiting or ended - since >= SLICE:
+                return True
+            events = self._left or self._next(ended)
+        return False
+
+    def _next(self, ended: float) -> Events:
+        """What can be done within a moment after ``ended``."""
+        events: Events = []
+        while self._in_a_row >= SPIN_AFTER and not events and clock() - ended < SPIN:
+            events = poll(self.epoll, self._fd, 0)
+        if not events:
+            events = poll(self.epoll, self._fd, POLL_TIMEOUT)
+            self._in_a_row = self._in_a_row + 1 if clock() - ended < SPIN else 0
+        return events
+
+
 async def run_ticks(epoll: "select.epoll", tick: Callable[[Events], Events | None]) -> None:
     """Call ``tick`` with whatever ``epoll`` reports, until cancelled.
 
     It returns the events that it has left for the next tick.
     """
     others = _Others()
-    waiting = others.waiting
     instrument = cast("trio.abc.Instrument", others)
+    ticks = Ticks(epoll, tick, others.waiting)
     trio.lowlevel.add_instrument(instrument)
     try:
-        poll, fileno = epoll.poll, epoll.fileno()
-        # The task's own slice of real time, whatever clock trio runs on.
-        clock = time.perf_counter
-        since = clock()
-        in_a_row = 0  # times in a row that the next events came within `SPIN`
-        left: Events | None = None
+        fileno = epoll.fileno()
         while True:
-            events = left or poll(0.0, MAX_EVENTS)
-            while events:
-                left = tick(events)
-                ended = clock()
-                if waiting or ended - since >= SLICE:
-                    break
-                events = left or _NONE
-                if events:
-                    continue
-                while in_a_row >= SPIN_AFTER and not events and clock() - ended < SPIN:
-                    events = poll(0.0, MAX_EVENTS)
-                if not events:
-                    events = poll(POLL_TIMEOUT, MAX_EVENTS)
-                    in_a_row = in_a_row + 1 if clock() - ended < SPIN else 0
-            if events:
+            if ticks.run():
                 await trio.lowlevel.checkpoint()
             else:
                 await trio.lowlevel.wait_readable(fileno)
-            since = clock()
     finally:
         trio.lowlevel.remove_instrument(instrument)

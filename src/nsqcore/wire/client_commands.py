@@ -50,6 +50,12 @@ def requeue(id: bytes, delay: int) -> bytes:
     return b"REQ %b %d\n" % (id, delay)
 
 
+def terminate(id: bytes, reason: str = "") -> bytes:
+    """TERM: give the message up, for a ``reason``."""
+    words = b" " + reason.encode()[:256].replace(b"\n", b" ") if reason else b""
+    return b"TERM " + id + words + b"\n"
+
+
 def touch(id: bytes) -> bytes:
     """TOUCH: start the message's timeout anew."""
     return b"TOUCH " + id + b"\n"
@@ -76,3 +82,19 @@ def publish_many(topic: str, bodies: Sequence[bytes]) -> bytes:
 def publish_deferred(topic: str, body: bytes, delay: int) -> bytes:
     """DPUB: one message, to be delivered after ``delay`` ms."""
     return b"DPUB %b %d\n" % (topic.encode(), delay) + _size(len(body)) + body
+
+
+def _headed(body: bytes, block: bytes) -> bytes:
+    return b"".join((_size(2 + len(block) + len(body)), len(block).to_bytes(2, "big"), block, body))
+
+
+def publish_headed(topic: str, body: bytes, block: bytes, delay: int | None = None) -> bytes:
+    """XPUB of one message with a ``block`` of headers; ``delay`` is in ms."""
+    line = f"XPUB {topic}\n" if delay is None else f"XPUB {topic} {delay}\n"
+    return line.encode() + _headed(body, block)
+
+
+def publish_many_headed(topic: str, bodies: Sequence[bytes], block: bytes) -> bytes:
+    """XMPUB: all of ``bodies``, each with the same headers, or none."""
+    payload = b"".join([_headed(body, block) for body in bodies])
+    return f"XMPUB {topic}\n".encode() + _sizes(len(payload) + 4, len(bodies)) + payload

@@ -23,6 +23,17 @@ class Publish:
     many: bool
 
 
+@define(eq=False)
+class PublishHeaded:
+    """XPUB and XMPUB: each of ``bodies`` has its block of headers behind it
+    (`nsqcore.wire.headers.with_block`). ``delay`` is in ms."""
+
+    topic: str
+    bodies: list[bytes]
+    many: bool
+    delay: int = 0
+
+
 @frozen
 class PublishDeferred:
     """DPUB: one body, to be delivered after ``delay`` ms."""
@@ -39,12 +50,21 @@ class Finish:
     ids: list[bytes]
 
 
-@frozen
+@define
 class Requeue:
-    """REQ: give a message back, after ``delay`` (text, milliseconds)."""
+    """A run of REQs with one delay: give messages back, after ``delay`` (text, milliseconds)."""
 
-    id: bytes
+    ids: list[bytes]
     delay: bytes
+
+
+@define
+class Terminate:
+    """A run of TERMs with one reason: give messages up. ``ids`` and the ``words`` of the reason are
+    as they came: whether they are looked at depends on what the client asked for."""
+
+    ids: list[bytes]
+    words: list[bytes]
 
 
 @frozen
@@ -101,7 +121,7 @@ class CreateTopic:
 
 
 @frozen
-class Fault:
+class ParseError:
     """Where the bytes stopped being the protocol. Always the last value.
 
     ``command`` is the name of the command it happened in, for the checks of
@@ -118,8 +138,10 @@ class Fault:
 Command = (
     Publish
     | PublishDeferred
+    | PublishHeaded
     | Finish
     | Requeue
+    | Terminate
     | Touch
     | Ready
     | Subscribe
@@ -128,5 +150,5 @@ Command = (
     | StartClose
     | Nop
     | CreateTopic
-    | Fault
+    | ParseError
 )

@@ -1,6 +1,6 @@
 """Every error the protocol can name, one class a wire code.
 
-Parsers return these inside a `Fault`, handlers raise them, and one place in the
+Parsers return these inside a `ParseError`, handlers raise them, and one place in the
 session turns either into an error frame. ``fatal`` is data: only the three
 failures about a single message leave the connection open.
 """
@@ -108,6 +108,12 @@ class ReqFailed(ProtocolError):
     """The message is not in flight to this client."""
 
     code, fatal = "E_REQ_FAILED", False
+
+
+class TermFailed(ProtocolError):
+    """The message is not in flight to this client."""
+
+    code, fatal = "E_TERM_FAILED", False
 
 
 class TouchFailed(ProtocolError):

@@ -10,6 +10,7 @@ from struct import Struct
 from attrs import field, frozen
 
 from nsqcore.wire.errors import ProtocolError
+from nsqcore.wire.headers import HEADED_MESSAGE, BadHeaders, record_of_frame
 from nsqcore.wire.hot import HEADER_SIZE
 
 RESPONSE, ERROR, MESSAGE = 0, 1, 2
@@ -80,11 +81,13 @@ Frame = Response | ErrorFrame | Messages | BadFrame
 class FrameParser:
     """Turns the bytes of one server into frames.
 
-    Feed it whatever was received, cut anywhere; it keeps the unfinished tail.
+    Feed it whatever was received, cut anywhere; it keeps the unfinished tail. Messages with
+    headers, of who asked for them, come as records that have these behind the body.
     """
 
-    def __init__(self, max_frame_size: int = MAX_FRAME_SIZE) -> None:
+    def __init__(self, max_frame_size: int = MAX_FRAME_SIZE, *, headers: bool = False) -> None:
         self._max = max_frame_size
+        self._last_kind = HEADED_MESSAGE if headers else MESSAGE
         self._pieces: list[bytes] = []
         self._held = 0
         self._need = 8
@@ -108,7 +111,7 @@ class FrameParser:
         need = 8
         while end - position >= 8:
             size, kind = unpack(buffer, position)
-            if size < 4 or size > self._max or not RESPONSE <= kind <= MESSAGE:
+            if size < 4 or size > self._max or not RESPONSE <= kind <= self._last_kind:
                 frames.append(BadFrame(f"frame of size {size} and type {kind}"))
                 return frames
             stop = position + 4 + size
@@ -117,7 +120,13 @@ class FrameParser:
                 break
             data = buffer[position + 8 : stop]
             position = stop
-            if kind == MESSAGE:
+            if kind >= MESSAGE:
+                if kind == HEADED_MESSAGE:
+                    try:
+                        data = record_of_frame(data)
+                    except BadHeaders as fault:
+                        frames.append(BadFrame(f"message with headers, {fault}"))
+                        return frames
                 if size < HEADER_SIZE + 4:
                     frames.append(BadFrame(f"message frame of size {size}"))
                     return frames

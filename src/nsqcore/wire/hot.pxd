@@ -4,9 +4,6 @@
 cimport cython
 
 cdef bint COMPILED
-cdef Py_ssize_t HEADER_SIZE
-cdef Py_ssize_t FIN_SIZE
-cdef int MESSAGE_FRAME
 
 @cython.locals(
     record=bytes, frames=bytes, data=cython.p_uchar, target=cython.p_uchar,
@@ -18,7 +15,7 @@ cpdef bytes encode_messages(list records)
     body=bytes, head=bytes, record=bytes, records=list, data=cython.p_uchar, target=cython.p_uchar,
     at=Py_ssize_t, index=Py_ssize_t,
 )
-cpdef list make_records(list bodies, bytes stamp, bytes ids)
+cpdef list make_records(list bodies, bytes header, bytes ids)
 
 @cython.locals(
     ids=bytes, target=cython.p_uchar, digits=cython.p_uchar, rest=cython.ulonglong,
@@ -34,6 +31,9 @@ cpdef list release(list ids, dict in_flight)
 
 @cython.locals(ids=list, data=cython.p_uchar, end=Py_ssize_t)
 cpdef list split_fin_run(bytes buffer, Py_ssize_t start)
+
+@cython.locals(ids=list, id=bytes, head=Py_ssize_t, size=Py_ssize_t)
+cpdef list split_id_run(bytes buffer, Py_ssize_t start, bytes word, bytes rest)
 
 @cython.locals(data=cython.p_uchar, last=Py_ssize_t, size=int, stop=Py_ssize_t)
 cpdef Py_ssize_t split_bodies(

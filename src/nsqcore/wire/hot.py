@@ -1,7 +1,8 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """The few loops that every message passes through.
 
 Plain Python; Cython compiles this same file when a compiler is at hand, with
-the types in ``hot.pxd``. `nsqcore.wire.speedups` chooses between the two.
+the types in ``hot.pxd``. `nsqcore.wire.hot` chooses between the two.
 
 Where one loop cannot be fast in both, the function has a line or two for the
 interpreter and, under ``COMPILED``, a loop over bytes for C; the tests run on both.
@@ -18,7 +19,7 @@ import re
 from struct import Struct, pack
 from typing import Any
 
-COMPILED = not __file__.endswith(".py")
+COMPILED = not __file__.endswith((".py", ".pyc"))
 
 HEADER_SIZE = 26  # of a record: timestamp 8, attempts 2, id 16
 
@@ -79,18 +80,18 @@ def encode_messages(records: list[bytes]) -> bytes:
     return frames
 
 
-def make_records(bodies: list[bytes], stamp: bytes, ids: bytes) -> list[bytes]:
-    """New records: ``stamp`` is the common timestamp and attempts, ``ids`` 16 bytes a body."""
+def make_records(bodies: list[bytes], header: bytes, ids: bytes) -> list[bytes]:
+    """New records: ``header`` is the common timestamp and attempts, ``ids`` 16 bytes a body."""
     if len(ids) != 16 * len(bodies):
         raise ValueError(f"{len(ids)} bytes of ids for {len(bodies)} messages")
     if not COMPILED:
         join = b"".join
         starts = range(0, len(ids), 16)
         return [
-            join((stamp, ids[at : at + 16], body)) for at, body in zip(starts, bodies, strict=True)
+            join((header, ids[at : at + 16], body)) for at, body in zip(starts, bodies, strict=True)
         ]
     records = []
-    head = stamp + ids[:16]
+    head = header + ids[:16]
     data = ids
     at = 0
     for body in bodies:
@@ -162,6 +163,20 @@ def split_fin_run(buffer: bytes, start: int) -> list[bytes]:
     while start <= end and _is_fin(data, start):
         ids.append(data[start + 4 : start + 20])
         start += FIN_SIZE
+    return ids
+
+
+def split_id_run(buffer: bytes, start: int, word: bytes, rest: bytes) -> list[bytes]:
+    """The ids of the run of lines that begins at ``start``: ``word``, 16 bytes of id, ``rest``."""
+    ids = []
+    head = len(word)
+    size = head + 16 + len(rest)
+    while buffer.startswith(word, start) and buffer.startswith(rest, start + head + 16):
+        id = buffer[start + head : start + head + 16]
+        if b" " in id or b"\n" in id or b"\r" in id:
+            break
+        ids.append(id)
+        start += size
     return ids
 
 

@@ -8,7 +8,7 @@ as on the wire.
 import json
 from typing import Any
 
-from attrs import astuple, frozen
+from attrs import frozen
 
 from nsqcore.json import JsonError, decode_folded
 from nsqcore.readers import clean_text
@@ -38,7 +38,7 @@ class Limits:
 
 
 @frozen(kw_only=True)
-class Request:
+class IdentifyRequest:
     """The fields of an IDENTIFY body, with their defaults."""
 
     client_id: str = ""
@@ -56,34 +56,28 @@ class Request:
     msg_timeout: int = 0
     topology_region: str = ""
     topology_zone: str = ""
+    headers: bool = False
+    terminate: bool = False
+    soft_errors: bool = False
 
     def __str__(self) -> str:
         """As the original's log has it: ``{ClientID:me Hostname:here …}``."""
-        values = zip(_LOGGED, astuple(self), strict=True)
-        return f"{{{' '.join(f'{name}:{_logged(value)}' for name, value in values)}}}"
+        return (
+            f"{{ClientID:{self.client_id} Hostname:{self.hostname}"
+            f" HeartbeatInterval:{self.heartbeat_interval}"
+            f" OutputBufferSize:{self.output_buffer_size}"
+            f" OutputBufferTimeout:{self.output_buffer_timeout}"
+            f" FeatureNegotiation:{_WORDS[self.feature_negotiation]}"
+            f" TLSv1:{_WORDS[self.tls_v1]} Deflate:{_WORDS[self.deflate]}"
+            f" DeflateLevel:{self.deflate_level} Snappy:{_WORDS[self.snappy]}"
+            f" SampleRate:{self.sample_rate} UserAgent:{self.user_agent}"
+            f" MsgTimeout:{self.msg_timeout} TopologyRegion:{self.topology_region}"
+            f" TopologyZone:{self.topology_zone}}}"
+        )
 
 
-_LOGGED = (
-    "ClientID",
-    "Hostname",
-    "HeartbeatInterval",
-    "OutputBufferSize",
-    "OutputBufferTimeout",
-    "FeatureNegotiation",
-    "TLSv1",
-    "Deflate",
-    "DeflateLevel",
-    "Snappy",
-    "SampleRate",
-    "UserAgent",
-    "MsgTimeout",
-    "TopologyRegion",
-    "TopologyZone",
-)
-
-
-def _logged(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+# As the log has what is false or true.
+_WORDS = ("false", "true")
 
 
 @frozen(kw_only=True)
@@ -104,34 +98,50 @@ class Identity:
     deflate: bool = False
     deflate_level: int = 0
     snappy: bool = False
+    headers: bool = False
+    terminate: bool = False
+    soft_errors: bool = False
 
 
-_KNOWN: dict[str, type] = dict(Request.__annotations__)
+# What the original does not know: a client that means something else by such a key gets nothing.
+EXTENSIONS = ("headers", "terminate", "soft_errors")
+
+_KNOWN: dict[str, type] = {
+    name: kind for name, kind in IdentifyRequest.__annotations__.items() if name not in EXTENSIONS
+}
 
 
-def parse_request(body: bytes) -> Request:
+def parse_request(body: bytes) -> IdentifyRequest:
     """The request in an IDENTIFY's body. Raises BadBody."""
     try:
         decoded = decode_folded(body)
     except JsonError as error:
         raise BadBody("IDENTIFY failed to decode JSON body") from error
     if decoded is None:
-        return Request()
+        return IdentifyRequest()
     if not isinstance(decoded, dict):
         raise BadBody("IDENTIFY failed to decode JSON body")
     values: dict[str, Any] = {}
     for key, value in decoded.items():
-        kind = _KNOWN.get(key)
+        kind, found = _KNOWN.get(key), type(value)
         if kind is None or value is None:
             continue
-        bound = 2**31 if key == "sample_rate" else 2**63
-        if type(value) is not kind or (isinstance(value, int) and not -bound <= value < bound):
+        if found is not kind:
             raise BadBody("IDENTIFY failed to decode JSON body")
-        values[key] = clean_text(value) if isinstance(value, str) else value
-    return Request(**values)
+        if kind is str:
+            value = clean_text(value)
+        elif kind is int:
+            bound = 2**31 if key == "sample_rate" else 2**63
+            if not -bound <= value < bound:
+                raise BadBody("IDENTIFY failed to decode JSON body")
+        values[key] = value
+    for key in EXTENSIONS:
+        if decoded.get(key) is True:
+            values[key] = True
+    return IdentifyRequest(**values)
 
 
-def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
+def negotiate(request: IdentifyRequest, identity: Identity, limits: Limits) -> Identity:
     """What ``identity`` becomes by ``request``. Raises BadBody, IdentifyFailed."""
     features = request.feature_negotiation
     deflate = features and limits.deflate and request.deflate
@@ -152,6 +162,9 @@ def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
         deflate=deflate,
         deflate_level=min(level, limits.max_deflate_level) if features else identity.deflate_level,
         snappy=snappy,
+        headers=features and request.headers,
+        terminate=features and request.terminate,
+        soft_errors=features and request.soft_errors,
     )
     if deflate and snappy:
         raise IdentifyFailed("cannot enable both deflate and snappy compression")
@@ -159,7 +172,11 @@ def negotiate(request: Request, identity: Identity, limits: Limits) -> Identity:
 
 
 def reply(identity: Identity, limits: Limits) -> bytes:
-    """The JSON answer to an IDENTIFY with ``feature_negotiation``."""
+    """The JSON answer to an IDENTIFY with ``feature_negotiation``.
+
+    What the original does not know is in it only if it was asked for.
+    """
+    extensions = {name: True for name in EXTENSIONS if getattr(identity, name)}
     return json.dumps(
         {
             "max_rdy_count": limits.max_rdy_count,
@@ -177,6 +194,7 @@ def reply(identity: Identity, limits: Limits) -> bytes:
             "output_buffer_timeout": identity.output_buffer_timeout,
             "topology_region": limits.topology_region,
             "topology_zone": limits.topology_zone,
+            **extensions,
         },
         separators=(",", ":"),
     ).encode()
@@ -194,19 +212,19 @@ def _agreed(what: str, wanted: int, now: int, bounds: tuple[int, int], off: int 
     return wanted
 
 
-def _heartbeat(request: Request, identity: Identity, limits: Limits) -> int:
+def _heartbeat(request: IdentifyRequest, identity: Identity, limits: Limits) -> int:
     bounds = 1000, limits.max_heartbeat_interval
     now = identity.heartbeat_interval
     return _agreed("heartbeat interval", request.heartbeat_interval, now, bounds, off=0)
 
 
-def _buffer_size(request: Request, identity: Identity, limits: Limits) -> int:
+def _buffer_size(request: IdentifyRequest, identity: Identity, limits: Limits) -> int:
     bounds = 64, limits.max_output_buffer_size
     now = identity.output_buffer_size
     return _agreed("output buffer size", request.output_buffer_size, now, bounds, off=1)
 
 
-def _buffer_timeout(request: Request, identity: Identity, limits: Limits) -> int:
+def _buffer_timeout(request: IdentifyRequest, identity: Identity, limits: Limits) -> int:
     bounds = limits.min_output_buffer_timeout, limits.max_output_buffer_timeout
     now = identity.output_buffer_timeout
     agreed = _agreed("output buffer timeout", request.output_buffer_timeout, now, bounds, off=0)
@@ -214,10 +232,10 @@ def _buffer_timeout(request: Request, identity: Identity, limits: Limits) -> int
     return 0 if request.output_buffer_size == -1 else agreed
 
 
-def _sample_rate(request: Request) -> int:
+def _sample_rate(request: IdentifyRequest) -> int:
     return _agreed("sample rate", request.sample_rate, 0, (1, 99), off=None)
 
 
-def _msg_timeout(request: Request, identity: Identity, limits: Limits) -> int:
+def _msg_timeout(request: IdentifyRequest, identity: Identity, limits: Limits) -> int:
     bounds = 1000, limits.max_msg_timeout
     return _agreed("msg timeout", request.msg_timeout, identity.msg_timeout, bounds, off=None)

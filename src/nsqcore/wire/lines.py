@@ -6,16 +6,18 @@ All raise a `ProtocolError` for what the peer must not send.
 from nsqcore.names import as_text, is_valid_name, quote
 from nsqcore.wire.commands import (
     Command,
-    Fault,
     Finish,
     Nop,
+    ParseError,
     Ready,
     Requeue,
     StartClose,
     Subscribe,
+    Terminate,
     Touch,
 )
 from nsqcore.wire.errors import BadChannel, BadTopic, Invalid
+from nsqcore.wire.hot import split_id_run
 
 # The original reads lines through a buffer of this size, and ends the connection beyond it.
 MAX_LINE = 16 * 1024
@@ -35,13 +37,15 @@ def line_command(name: bytes, params: list[bytes]) -> Command:
     """The command of a line that has no body."""
     match name:
         case b"FIN":
-            return Finish([_message_id("FIN", params, 1)])
+            return Finish([message_id("FIN", params, 1)])
         case b"RDY":
             return Ready(params[0] if params else None)
         case b"REQ":
-            return Requeue(_message_id("REQ", params, 2), params[1])
+            return Requeue([message_id("REQ", params, 2)], params[1])
+        case b"TERM":
+            return Terminate(params[:1], params[1:])
         case b"TOUCH":
-            return Touch(_message_id("TOUCH", params, 1))
+            return Touch(message_id("TOUCH", params, 1))
         case b"NOP":
             return Nop()
         case b"SUB":
@@ -51,7 +55,23 @@ def line_command(name: bytes, params: list[bytes]) -> Command:
     raise Invalid(f"invalid command {as_text(name)}")
 
 
-def _message_id(name: str, params: list[bytes], wanted: int) -> bytes:
+def id_run(buffer: bytes, start: int, end: int) -> tuple[Command, int] | None:
+    """The REQs, or TERMs, from ``start`` on that differ in their ids alone, as one command, and
+    where they end. None if the first of them, whose line ends at ``end``, has no whole id."""
+    word = b"REQ " if buffer.startswith(b"REQ ", start) else b"TERM "
+    rest = buffer[start + len(word) + MESSAGE_ID_SIZE : end]
+    words = rest.removesuffix(b"\n").removesuffix(b"\r").split(b" ")
+    if words[0] or not rest or (word == b"REQ " and len(words) < 2):
+        return None
+    ids = split_id_run(buffer, start, word, rest)
+    if not ids:
+        return None
+    run = Requeue(ids, words[1]) if word == b"REQ " else Terminate(ids, words[1:])
+    return run, start + len(ids) * (len(word) + MESSAGE_ID_SIZE + len(rest))
+
+
+def message_id(name: str, params: list[bytes], wanted: int) -> bytes:
+    """The id that is the first of ``params``, of which ``name`` needs as many as ``wanted``."""
     if len(params) < wanted:
         raise Invalid(f"{name} insufficient number of params")
     if len(params[0]) != MESSAGE_ID_SIZE:
@@ -82,6 +102,6 @@ def topic_of(name: str, params: list[bytes]) -> str:
     return topic
 
 
-def too_long() -> Fault:
+def too_long() -> ParseError:
     """A line without an end: the connection is closed without an answer."""
-    return Fault(Invalid(f"line longer than {MAX_LINE} bytes"), silent=True)
+    return ParseError(Invalid(f"line longer than {MAX_LINE} bytes"), silent=True)

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, filters, frozen
 
 from nsqcore.json import JsonError, decode_folded
 from nsqcore.names import as_text, is_valid_name
 from nsqcore.readers import MAX_VERSION, clean_text, host, port
-from nsqcore.wire.commands import Fault
+from nsqcore.wire.commands import ParseError
 from nsqcore.wire.errors import BadBody, BadChannel, BadProtocol, BadTopic, Invalid, ProtocolError
 
 MAGIC_V1 = b"  V1"
@@ -63,7 +63,7 @@ class Ping:
     """PING: the peer is alive."""
 
 
-LookupCommand = IdentifyProducer | Register | Unregister | Ping | Fault
+LookupCommand = IdentifyProducer | Register | Unregister | Ping | ParseError
 
 
 class LookupParser:
@@ -82,8 +82,8 @@ class LookupParser:
     def feed(self, chunk: bytes) -> list[LookupCommand]:
         """Every command that ``chunk`` completes, in wire order.
 
-        Never raises. Where the bytes stop being the protocol the list ends with a `Fault`; what
-        comes after that is ignored.
+        Never raises. Where the bytes stop being the protocol the list ends with a `ParseError`;
+        what comes after that is ignored.
         """
         if self._faulty:
             return []
@@ -96,18 +96,18 @@ class LookupParser:
             self._faulty = True
             self._tail = b""
             # it outlives this call: its traceback would keep all that belongs to it
-            commands.append(Fault(error.with_traceback(None)))
+            commands.append(ParseError(error.with_traceback(None)))
             return commands
         self._tail = buffer[position:]
         return commands
 
     def finish(self) -> list[LookupCommand]:
-        """What is to be said to a peer that stops sending: a `Fault` if it broke off a body."""
+        """What to say to a peer that stops sending: a `ParseError` if it broke off a body."""
         if not self._body or self._faulty:
             return []
         self._faulty = True
         what = "body size" if len(self._tail) < _SIZE.size else "body"
-        return [Fault(BadBody(f"IDENTIFY failed to read {what}"))]
+        return [ParseError(BadBody(f"IDENTIFY failed to read {what}"))]
 
     def _command(self, buffer: bytes, start: int, commands: list[LookupCommand]) -> int:
         """Where the command at ``start`` ends; ``start`` itself if it is unfinished."""
@@ -170,6 +170,23 @@ def _parse_line(words: list[bytes], *, identified: bool) -> LookupCommand:
 
 
 @frozen
+class External:
+    """Where an nsqd is reached from outside its network."""
+
+    address: str
+    tcp_port: int
+    http_port: int  # 0: not at all
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields of an IDENTIFY that tell it; the original's nsqlookupd passes them over."""
+        return {
+            "external_address": self.address,
+            "external_tcp_port": self.tcp_port,
+            "external_http_port": self.http_port,
+        }
+
+
+@frozen
 class Peer:
     """What one end tells the other of itself; nsqlookupd's answer has no topology."""
 
@@ -180,6 +197,20 @@ class Peer:
     hostname: str = ""
     topology_region: str = field(default="", kw_only=True)
     topology_zone: str = field(default="", kw_only=True)
+    external: External | None = field(default=None, kw_only=True)
+
+    def to_fields(self) -> dict[str, Any]:
+        """All but `external`, by name, for an answer to those inside."""
+        return asdict(self, filter=filters.exclude("external"))
+
+    def outside_fields(self) -> dict[str, Any]:
+        """As `to_fields`, for those outside: with `external`, where there is one."""
+        fields = self.to_fields()
+        if self.external is not None:
+            fields["broadcast_address"] = self.external.address
+            fields["tcp_port"] = self.external.tcp_port
+            fields["http_port"] = self.external.http_port
+        return fields
 
 
 _PEER_FIELDS: dict[str, type] = {
@@ -225,7 +256,14 @@ def parse_peer(body: bytes) -> Peer:
         if not read(found, key):
             raise BadBody(f"IDENTIFY invalid {key} {found[key]!r:.80}")
     found["version"] = found["version"][:MAX_VERSION]
-    return Peer(**found)
+    return Peer(**found, external=_external(fields or {}))
+
+
+def _external(fields: Mapping[str, Any]) -> External | None:
+    """Where a peer is reached from outside; None unless it tells all of it, and rightly."""
+    address = host(fields, "external_address")
+    tcp, http = port(fields, "external_tcp_port"), port(fields, "external_http_port")
+    return External(address, tcp, http) if address and tcp else None
 
 
 def reply(data: bytes) -> bytes:

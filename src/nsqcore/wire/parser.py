@@ -1,9 +1,10 @@
 """The V2 command parser: bytes of one client in, plural commands out.
 
 A command is a line, and for some a body of int32 size and data after it (spec:
-"Commands"). The three that carry traffic have fast paths: a run of FINs is taken
-by `hot.split_fin_run`, a run of PUBs by its repeated first line, the bodies of an
-MPUB by `hot.split_bodies`, as they come in.
+"Commands"). Those that carry traffic have fast paths: a run of FINs is taken
+by `hot.split_fin_run`, one of REQs or TERMs that differ in their ids alone by `lines.id_run`, a
+run of PUBs by its repeated first line, the bodies of an MPUB by `hot.split_bodies`, as they come
+in.
 
 No I/O, no clock. While a command is unfinished its pieces are kept in a list
 until the bytes it needs are there, so a large body is joined once.
@@ -11,21 +12,24 @@ until the bytes it needs are there, so a large body is joined once.
 
 from struct import Struct
 
+from attrs import define, field
+
 from nsqcore.names import as_text
 from nsqcore.wire.commands import (
     Auth,
     Command,
     CreateTopic,
-    Fault,
     Finish,
     Identify,
+    ParseError,
     Publish,
     PublishDeferred,
+    PublishHeaded,
 )
 from nsqcore.wire.errors import BadBody, BadMessage, Invalid, ProtocolError
-from nsqcore.wire.hot import FIN_SIZE
-from nsqcore.wire.lines import MAX_LINE, line_command, parse_number, too_long, topic_of
-from nsqcore.wire.speedups import split_bodies, split_fin_run, split_publishes
+from nsqcore.wire.headers import MAX_BLOCK, headed_bodies, headed_body
+from nsqcore.wire.hot import FIN_SIZE, split_bodies, split_fin_run, split_publishes
+from nsqcore.wire.lines import MAX_LINE, id_run, line_command, parse_number, too_long, topic_of
 
 _unpack_size = Struct(">i").unpack_from
 
@@ -41,42 +45,46 @@ class _Unfinished(Exception):
         self.cut = cut
 
 
+@define(eq=False)
 class CommandParser:
     """Turns the bytes of one V2 client into commands.
 
     Feed it whatever was received, cut anywhere; it keeps the unfinished tail.
     ``max_msg_size`` and ``max_body_size`` are in bytes, ``max_delay`` in ms. While
-    ``tls_missing`` is set every command but IDENTIFY is a fault.
+    ``tls_missing`` is set every command but IDENTIFY is a fault; XPUB and XMPUB are known only
+    while ``headers`` is.
     """
 
-    def __init__(self, max_msg_size: int, max_body_size: int, max_delay: int) -> None:
-        self.max_msg_size = max_msg_size
-        self.max_body_size = max_body_size
-        self.max_delay = max_delay
-        self.tls_missing = False
-        self._pieces: list[bytes] = []  # the unfinished tail
-        self._held = 0  # its size
-        self._need = 1  # the size at which it is worth another look
-        #: The commands end behind an IDENTIFY or AUTH: `resume` goes on.
-        self.paused = False
-        # Of the last PUB and MPUB, which the next are likely to repeat: line and topic.
-        self._line, self._topic = b"", ""
-        self._many_line, self._many_topic = b"", ""
-        self._deferred_topic = ""  # of the last DPUB
-        self._many: Publish | None = None  # an MPUB whose body is coming in …
-        self._missing = 0  # … how many messages it lacks …
-        self._allowed = 0  # … and how many bytes they may have
-        #: What the end of the stream would mean inside a body that is coming in; None elsewhere.
-        self.cut: Fault | None = None
-        self._at = 0  # how far the current buffer has been understood
-        self._name = b""  # the command that is being read
-        self._commands: list[Command] = []
+    max_msg_size: int
+    max_body_size: int
+    max_delay: int
+    tls_missing: bool = field(default=False, init=False)
+    headers: bool = field(default=False, init=False)
+    #: The commands end behind an IDENTIFY or AUTH: `resume` goes on.
+    paused: bool = field(default=False, init=False)
+    #: What the end of the stream would mean inside a body that is coming in; None elsewhere.
+    cut: ParseError | None = field(default=None, init=False)
+    _pieces: list[bytes] = field(factory=list, init=False)  # the unfinished tail
+    _held: int = field(default=0, init=False)  # its size
+    _need: int = field(default=1, init=False)  # the size at which it is worth another look
+    # Of the last PUB and MPUB, which the next are likely to repeat: line and topic.
+    _line: bytes = field(default=b"", init=False)
+    _topic: str = field(default="", init=False)
+    _many_line: bytes = field(default=b"", init=False)
+    _many_topic: str = field(default="", init=False)
+    _other_topic: str = field(default="", init=False)  # of the last DPUB, XPUB or XMPUB
+    _many: Publish | None = field(default=None, init=False)  # an MPUB whose body is coming in …
+    _missing: int = field(default=0, init=False)  # … how many messages it lacks …
+    _allowed: int = field(default=0, init=False)  # … and how many bytes they may have
+    _at: int = field(default=0, init=False)  # how far the current buffer has been understood
+    _name: bytes = field(default=b"", init=False)  # the command that is being read
+    _commands: list[Command] = field(factory=list, init=False)
 
     def feed(self, chunk: bytes) -> list[Command]:
         """Every command that ``chunk`` completes, in wire order.
 
         Never raises. Where the bytes stop being the protocol the list ends
-        with a `Fault`, so that the commands before it are still answered. An
+        with a `ParseError`, so that the commands before it are still answered. An
         IDENTIFY or AUTH ends the list too, since what follows may not be plain
         bytes: `resume` goes on with it, `leftover` hands it out.
         """
@@ -93,7 +101,7 @@ class CommandParser:
             return self._parse(self.leftover() + chunk)
         # What was cut is joined, not all that came with its end.
         commands = self._parse(self.leftover() + chunk[:missing])
-        if len(chunk) == missing or (commands and isinstance(commands[-1], Fault)):
+        if len(chunk) == missing or (commands and isinstance(commands[-1], ParseError)):
             return commands
         if self.paused:
             self._pieces.append(chunk[missing:])
@@ -130,7 +138,7 @@ class CommandParser:
         self._many = self.cut = None
 
     def finish(self) -> list[Command]:
-        """What the end of the stream means: nothing, or a `Fault` inside a body."""
+        """What the end of the stream means: nothing, or a `ParseError` inside a body."""
         self.leftover()
         if self.cut is None:
             return []
@@ -164,20 +172,20 @@ class CommandParser:
                     return [*commands, too_long()]
         except _Unfinished as unfinished:
             self._need = unfinished.end - self._at
-            self.cut = Fault(unfinished.cut, self._name, topic=self._publishes_to())
+            self.cut = ParseError(unfinished.cut, self._name, topic=self._publishes_to())
         except ProtocolError as error:
             if self._many is not None:
                 commands.append(CreateTopic(self._many.topic))
             # it outlives this call: its traceback would keep the buffer
-            return [*commands, Fault(error.with_traceback(None), self._name)]
+            return [*commands, ParseError(error.with_traceback(None), self._name)]
         if self._at < len(buffer):
             self._pieces.append(buffer[self._at :])
             self._held = len(buffer) - self._at
         return commands
 
     def _read_again(self, buffer: bytes, start: int) -> bool:
-        """Whether the line that ended at ``start`` was a FIN, or the same as that of the last PUB
-        or MPUB, and is read with what belongs to it: nearly all are."""
+        """Whether the line that ended at ``start`` was a FIN, REQ or TERM, or the same as that of
+        the last PUB or MPUB, and is read with what belongs to it: nearly all are."""
         at = self._at
         if buffer.startswith(b"FIN ", at):
             ids = split_fin_run(buffer, at)
@@ -185,6 +193,12 @@ class CommandParser:
                 self._at = at + FIN_SIZE * len(ids)
                 self._commands.append(Finish(ids))
             return bool(ids)
+        if buffer.startswith((b"REQ ", b"TERM "), at):
+            run = id_run(buffer, at, start)
+            if run is not None:
+                self._commands.append(run[0])
+                self._at = run[1]
+            return run is not None
         if self._line and buffer.startswith(self._line, at):
             self._name = b"PUB"
             self._read_publish_run(buffer)
@@ -213,10 +227,22 @@ class CommandParser:
             case b"DPUB":
                 if len(params) < 2:
                     raise Invalid("DPUB insufficient number of parameters")
-                topic = self._deferred_topic = topic_of("DPUB", params)
-                delay = self._delay(params[1])
+                topic = self._other_topic = topic_of("DPUB", params)
+                delay = self._delay("DPUB", params[1])
                 body = self._message_body(buffer, "DPUB", start)
                 command: Command = PublishDeferred(topic, body, delay)
+                start += 4 + len(body)
+            case b"XPUB" if self.headers:
+                topic = self._other_topic = topic_of("XPUB", params)
+                delay = self._delay("XPUB", params[1]) if len(params) > 1 else 0
+                body = self._headed_body(buffer, start)
+                one = headed_body("XPUB", body, self.max_msg_size)
+                command = PublishHeaded(topic, [one], False, delay)
+                start += 4 + len(body)
+            case b"XMPUB" if self.headers:
+                topic = self._other_topic = topic_of("XMPUB", params)
+                body = self._command_body(buffer, "XMPUB", start)
+                command = PublishHeaded(topic, headed_bodies(body, self.max_msg_size), True)
                 start += 4 + len(body)
             case b"IDENTIFY":
                 body = self._command_body(buffer, "IDENTIFY", start)
@@ -305,13 +331,13 @@ class CommandParser:
             total = self.max_body_size - self._allowed + size
             raise BadBody(f"MPUB body too big {total} > {self.max_body_size}")
 
-    def _delay(self, text: bytes) -> int:
-        """DPUB's delay in ms."""
+    def _delay(self, name: str, text: bytes) -> int:
+        """The delay of ``name`` in ms."""
         delay = parse_number(text)
         if delay is None:
-            raise Invalid(f"DPUB could not parse timeout {as_text(text)}")
+            raise Invalid(f"{name} could not parse timeout {as_text(text)}")
         if delay > self.max_delay:
-            raise Invalid(f"DPUB timeout {delay} out of range 0-{self.max_delay}")
+            raise Invalid(f"{name} timeout {delay} out of range 0-{self.max_delay}")
         return delay
 
     def _publishes_to(self) -> str:
@@ -321,25 +347,29 @@ class CommandParser:
                 return self._topic
             case b"MPUB":
                 return self._many_topic
-            case b"DPUB":
-                return self._deferred_topic
+            case b"DPUB" | b"XPUB" | b"XMPUB":
+                return self._other_topic
         return ""
 
     # ------------------------------------------------------------ bodies
 
-    def _message_body(self, buffer: bytes, name: str, start: int) -> bytes:
-        """The message whose size stands at ``start``."""
+    def _message_body(self, buffer: bytes, name: str, start: int, *, more: int = 0) -> bytes:
+        """The message whose size stands at ``start``: so many bytes ``more`` than one may have."""
         if len(buffer) < start + 4:
             raise _Unfinished(start + 4, BadMessage(f"{name} failed to read message body size"))
         (size,) = _unpack_size(buffer, start)
         if size <= 0:
             raise BadMessage(f"{name} invalid message body size {size}")
-        if size > self.max_msg_size:
+        if size > self.max_msg_size + more:
             raise BadMessage(f"{name} message too big {size} > {self.max_msg_size}")
         stop = start + 4 + size
         if stop > len(buffer):
             raise _Unfinished(stop, BadMessage(f"{name} failed to read message body"))
         return buffer[start + 4 : stop]
+
+    def _headed_body(self, buffer: bytes, start: int) -> bytes:
+        """The message with headers whose size stands at ``start``."""
+        return self._message_body(buffer, "XPUB", start, more=2 + MAX_BLOCK)
 
     def _command_body(self, buffer: bytes, name: str, start: int) -> bytes:
         """The body, not a message, whose size stands at ``start``."""

@@ -13,7 +13,7 @@ PROGRAM = """
 import os, sys
 import attrs, trio
 from nsqcore.app.log import format_option, level_option, prefix_option
-from nsqcore.app.options import OptionsError, option
+from nsqcore.app.config.options import OptionsError, option
 from nsqcore.app.service import main
 
 @attrs.frozen(kw_only=True)

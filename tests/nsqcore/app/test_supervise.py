@@ -41,6 +41,7 @@ async def test_a_task_that_fails_is_named_in_the_log_and_runs_again(error, autoj
     assert all(line.startswith("chore: failed, starting it again - ") for line in lines)
 
 
+@pytest.mark.slow
 async def test_a_task_that_always_fails_is_tried_for_days_and_ever_more_rarely(autojump_clock):
     runs = 0
 

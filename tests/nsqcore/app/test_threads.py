@@ -1,10 +1,12 @@
+import gc
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 import trio
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.app.threads import LANES, open_threads, run_sync
 
 
@@ -21,6 +23,33 @@ async def test_what_is_run_in_a_thread_returns_and_raises_as_if_called(opened):
             await check()
     else:
         await check()
+
+
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_call_that_fails_leaves_nothing_behind(lane, without_collector):
+    class Failure(Exception):
+        """One of which the collector can be asked."""
+
+    def fail() -> None:
+        raise Failure
+
+    async def call() -> None:
+        with pytest.raises(Failure):
+            await run_sync(fail, lane=lane)
+
+    async with open_threads():
+        await call()
+        for _ in range(LANES[lane]):
+            await run_sync(len, "", lane=lane)  # its threads have gone on
+        assert not [each for each in gc.get_objects() if type(each) is Failure]
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 async def test_no_thread_is_started_once_they_are_open(monkeypatch):

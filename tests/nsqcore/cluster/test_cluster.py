@@ -4,8 +4,10 @@ import json
 
 import pytest
 import trio
-from tests.fakes.fake_cluster import FakeLookupd, FakeNsqd, channel, client, running, topic
+from tests.fakes.fake_cluster import channel, client, running, topic
 from tests.fakes.fake_http import fake_server
+from tests.fakes.fake_lookupd import FakeLookupd
+from tests.fakes.fake_nsqd import FakeNsqd
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.nsqd import nsqd_stats
@@ -106,6 +108,25 @@ async def test_a_sick_nsqd_that_may_have_the_channel_is_named():
         failures = await Cluster(upstream, lookupds=(lookupd.address,)).act("pause", "t", "c")
         assert [failure.address for failure in failures] == [sick.address]
     assert has.topics[0]["channels"][0]["paused"]
+
+
+@pytest.mark.parametrize("action", ["pause", "delete"])
+async def test_fault_51_an_action_waits_for_a_frozen_nsqd_once(action):
+    has, frozen = FakeNsqd([topic("t", [channel("c")])]), FakeNsqd([topic("t", [channel("c")])])
+    lookupd = FakeLookupd([has, frozen])
+    async with running(has, frozen, lookupd), Upstream(request_timeout=0.3) as upstream:
+        cluster = Cluster(upstream, lookupds=(lookupd.address,))
+        assert frozen.server is not None
+        frozen.server.released = trio.Event()
+        if action == "delete":
+            failures = await cluster.delete("t", "c")
+            assert not has.topics[0]["channels"]
+        else:
+            failures = await cluster.act(action, "t", "c")
+            assert has.topics[0]["channels"][0]["paused"]
+        assert [failure.address for failure in failures] == [frozen.address]
+        assert frozen.server.paths("POST") == []
+        frozen.server.released.set()
 
 
 async def test_an_action_never_goes_to_an_address_outside_the_cluster():

@@ -89,6 +89,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 async def test_more_nodes_come_and_go_than_there_are_descriptors():
     """Fault 94: a connection to every nsqd that ever answered was kept."""
     before = descriptors()

@@ -1,5 +1,6 @@
 """One client for all HTTP that the programs send."""
 
+import gc
 import gzip
 import json
 import socket
@@ -8,13 +9,17 @@ import threading
 import zlib
 
 import anyio
+import httpx
 import pytest
 import trio
 import trustme
 from tests.fakes.fake_http import fake_server
+from tests.support.passes import measured_passes
 
 from nsqcore.http.client import HttpClient, RequestFailed
 from nsqcore.http.pools import descriptors_for_idle
+
+LIBRARY = (httpx.Response, httpx.Request, httpx.AsyncClient, httpx.AsyncHTTPTransport)
 
 
 def head(*lines, status="200 OK"):
@@ -79,6 +84,7 @@ def test_an_answer_that_is_packed_all_the_same_is_unpacked(backend, encoding):
         assert ask(server.url, backend).body == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
 def test_twenty_kilobytes_of_gzip_do_not_become_gigabytes(backend):
     """Fault 77: 20 kB cost 87 s of CPU and 2.5 GB."""
@@ -133,6 +139,24 @@ async def test_a_failure_keeps_no_frames_and_no_cause():
         with pytest.raises(RequestFailed) as caught:
             await http.request("GET", "http://127.0.0.1:1/")
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [200, 403])
+async def test_a_request_leaves_nothing_of_its_connection(status):
+    async def ask(server):
+        async with HttpClient() as client:
+            await client.request("GET", f"http://{server.address}/")
+
+    async with fake_server(lambda asked: (status, b"x")) as server:
+        await ask(server)
+        gc.collect()
+        gc.disable()
+        try:
+            await ask(server)
+            left = [each for each in gc.get_objects() if isinstance(each, LIBRARY)]
+        finally:
+            gc.enable()
+    assert left == []
 
 
 async def test_a_server_that_says_nothing_is_given_up_in_time():
@@ -216,3 +240,19 @@ async def test_arguments_headers_and_a_body_are_sent():
     first, second = server.asked
     assert (first.method, first.path, first.query, first.body) == ("POST", "/p", {"a": "1"}, b"abc")
     assert (first.headers["x-y"], second.query) == ("z", {"t": "a&b", "n": "2"})
+
+
+@pytest.mark.slow
+def test_an_answer_in_the_smallest_pieces_does_not_hold_up_the_others():
+    """Sixty-four KiB of pieces of one byte each took 107 ms without a turn for others."""
+    pieces = b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
+
+    async def main():
+        async with HttpClient(request_timeout=60) as http:
+            with measured_passes() as passes:
+                answer = await http.request("GET", server.url)
+        assert len(answer.body) == 100_000
+        assert passes.longest < 0.05
+
+    with RawServer(head("Transfer-Encoding: chunked") + pieces) as server:
+        trio.run(main)

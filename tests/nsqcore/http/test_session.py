@@ -1,5 +1,6 @@
 """HTTP/1.1 without I/O: what is answered to which bytes, however they are cut."""
 
+import json
 import re
 
 import pytest
@@ -303,6 +304,32 @@ def test_nothing_is_smuggled_in_lines_that_end_in_lf(talk, request_, size):
     assert talk.closed
 
 
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        "Transfer-Encoding: chunked\r\nContent-Length: 400",
+        "Content-Length: 400\r\nTransfer-Encoding: chunked",
+        "Content-Length: 3\r\nContent-Length: 400",
+        "Content-Length: 400\r\nContent-Length: 3",
+    ],
+)
+def test_nothing_is_smuggled_in_a_body_that_comes_with_its_head(talk, lengths):
+    body = b"3\nabc\n0\n\n" + PING
+    stream = f"POST /echo HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n".encode() + body
+    assert statuses(talk.send(stream)) == [400]
+    assert talk.closed
+
+
+@pytest.mark.parametrize("cut", [40, 100, 10_000])
+def test_a_body_of_any_bytes_is_read_and_lines_behind_it_may_end_in_lf(talk, cut):
+    body = bytes(range(256)) + b"\n\r\n\r\n"
+    stream = post("/echo", body) + PING.replace(b"\r\n", b"\n")
+    answers = talk.send(stream[:cut]) + (talk.send(stream[cut:]) if stream[cut:] else b"")
+    assert statuses(answers) == [200, 200]
+    echoed = answers.partition(b"\r\n\r\n")[2].partition(b"HTTP/1.1")[0]
+    assert json.loads(echoed)[2].encode("latin-1") == body
+
+
 def test_a_broken_path_is_a_bad_request(talk):
     assert statuses(talk.send(b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")) == [400]
 
@@ -580,6 +607,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8), max_size=5))
 def test_no_nonsense_breaks_a_session(chunks):

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from nsqcore.metrics.prometheus import build_info, heading, labels, process_metrics, single
+from nsqcore.metrics.prometheus import build_info, heading, labels, single
 
 
 def test_single_sample_is_read_back():
@@ -24,9 +24,3 @@ def test_build_info_is_all_labels():
     (family,) = parse(build_info("nsqd", version="1.3.0", speedups="pure"))
     assert family.name == "nsqd_build_info"
     assert family.samples[0].labels == {"version": "1.3.0", "speedups": "pure"}
-
-
-def test_process_is_told_of():
-    names = {family.name for family in parse(process_metrics())}
-    assert {"process_resident_memory_bytes", "process_cpu_seconds", "python_info"} <= names
-    assert process_metrics().count("# TYPE process_open_fds") == 1

@@ -1,7 +1,14 @@
 """Certificates that no library would issue, made by the program ``openssl``."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
+
+
+@cache
+def _rsa_key(owner: str, bits: str) -> bytes:
+    """The key of ``owner``, made once: that takes far longer than all that is done with it."""
+    return subprocess.run(["openssl", "genrsa", bits], check=True, capture_output=True).stdout
 
 
 def make_chain(path: Path, kind: str) -> tuple[str, str]:
@@ -23,8 +30,10 @@ def make_chain(path: Path, kind: str) -> tuple[str, str]:
 
     (path / "client.ext").write_text("basicConstraints=CA:FALSE")
     (path / "middle.ext").write_text("basicConstraints=CA:TRUE")
-    for name in ("root", "middle"):
-        run("genrsa", "-out", f"{name}.key", "2048")
+    # the authority of the good ones is none of the others: names are the same, keys are not
+    root_key = "good root" if kind == "good" else "other root"
+    for name, key in (("root", root_key), ("middle", "middle")):
+        (path / f"{name}.key").write_bytes(_rsa_key(key, "2048"))
     root = "-x509 -key root.key -subj /CN=root -days 2 -out root.pem"
     run("req", *root.split())
     if kind == "ec":
@@ -32,7 +41,7 @@ def make_chain(path: Path, kind: str) -> tuple[str, str]:
         run("genpkey", *options.split())
     else:
         bits = kind.removeprefix("rsa-") if kind.startswith("rsa-") else "2048"
-        run("genrsa", "-out", "client.key", bits)
+        (path / "client.key").write_bytes(_rsa_key("client", bits))
     digest = kind if kind in ("md5", "sha1") else "sha256"
     chain = ["client.pem", "client.key"]
     if kind == "issued by md5":

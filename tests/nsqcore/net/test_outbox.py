@@ -60,6 +60,7 @@ def test_a_slot_is_released_once():
         slot.release(b"y")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     st.lists(st.one_of(st.none(), st.binary(max_size=5)), max_size=20), st.randoms(), st.booleans()
@@ -100,6 +101,7 @@ def test_closing_wakes_the_driver_and_the_first_reason_stays():
     assert len(wakes) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1), st.data())
 def test_whatever_the_kernel_takes_at_a_time_all_bytes_are_sent_once(pieces, data):

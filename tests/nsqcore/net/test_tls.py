@@ -3,14 +3,27 @@
 import contextlib
 import shutil
 import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import attrs
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from tests.nsqcore.net.chains import make_chain
 
 from nsqcore.net.tls import TLS1_0, TLS1_2, TLS1_3, ServerTls
 from nsqcore.net.tls_layer import TlsError, TlsLayer
+
+SPIFFE = "spiffe://example.test/shop"
 
 
 @attrs.frozen
@@ -22,6 +35,7 @@ class Files:
     client: str
     rogue: str
     other_server: str
+    workload: str
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +53,31 @@ def files(tmp_path_factory) -> Files:
         write("server.pem", ca.issue_cert("localhost", common_name="a server")),
         write("client.pem", ca.issue_cert("client@example.test", common_name="a client")),
         write("rogue.pem", stranger.issue_cert("rogue@example.test", common_name="a rogue")),
-        write("other.pem", ca.issue_cert("localhost", common_name="another server")),
+        write("other.pem", ca.issue_cert("localhost", "127.0.0.1", common_name="another server")),
+        workload_certificate(ca, path / "workload.pem"),
     )
+
+
+def workload_certificate(ca: trustme.CA, path: Path) -> str:
+    """A certificate as workloads of a mesh have them, named by a URI alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = load_pem_private_key(ca.private_key_pem.bytes(), None)
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(x509.load_pem_x509_certificate(ca.cert_pem.bytes()).subject)
+        .subject_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(1))
+        .not_valid_after(now + timedelta(1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(SPIFFE)]), critical=True
+        )
+        .sign(authority, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return str(path)
 
 
 def client_context(files: Files, cert: str = "") -> ssl.SSLContext:
@@ -126,6 +163,35 @@ def test_require_takes_any_certificate(files, shake, who):
     assert client.hear(b"hello") == b"hello"
 
 
+@pytest.mark.parametrize("who", ["client", "rogue"])
+def test_the_name_of_a_certificate_that_nobody_has_verified_is_no_proof(files, shake, who):
+    layer = shake(server_with(files, policy="require"), cert=getattr(files, who)).layer
+    assert (layer.info().common_name, layer.verified_names()) == (f"a {who}", ())
+
+
+@pytest.mark.parametrize("min_version", [TLS1_0, TLS1_3])
+@pytest.mark.parametrize("policy", ["require-verify", "verify-if-given"])
+def test_the_names_in_a_verified_certificate_are(files, shake, policy, min_version):
+    server = server_with(files, policy=policy, root_ca=files.ca, min_version=min_version)
+    assert server.layer().verified_names() == ()  # before the handshake
+    found = shake(server, cert=files.client).layer.verified_names()
+    assert found == ("cn:a client", "email:client@example.test")
+    with_all = shake(server, cert=files.other_server).layer.verified_names()
+    assert with_all == ("cn:another server", "dns:localhost", "ip:127.0.0.1")
+    assert shake(server, cert=files.workload).layer.verified_names() == (f"uri:{SPIFFE}",)
+
+
+@pytest.mark.parametrize("min_version", [TLS1_0, TLS1_3])
+def test_verify_if_given_lets_in_who_shows_none_and_nobody_who_shows_a_wrong_one(
+    files, shake, min_version
+):
+    server = server_with(files, policy="verify-if-given", root_ca=files.ca, min_version=min_version)
+    client = shake(server)
+    assert (client.send(b"x"), client.layer.verified_names()) == (b"x", ())
+    with pytest.raises(TlsError):
+        shake(server, cert=files.rogue)
+
+
 def test_require_refuses_a_client_without_a_certificate(files, shake):
     with pytest.raises(TlsError, match="certificate"):
         shake(server_with(files, policy="require"))
@@ -143,6 +209,7 @@ def test_require_verify_takes_certificates_of_the_authority_only(files, shake, m
         shake(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("min_version", [TLS1_0, TLS1_2])
 @pytest.mark.parametrize("kind", ["md5", "sha1", "rsa-512", "rsa-1024", "ec", "issued by md5"])
 def test_weak_certificates_are_not_taken_for_verified(files, shake, tmp_path, kind, min_version):
@@ -274,6 +341,7 @@ def test_all_records_that_have_come_are_decoded_at_once(files, shake, policy):
     assert not client.layer.has_more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["", "require"])
 @pytest.mark.parametrize("limit", [1, 1000, 1_000_000])
 def test_as_much_as_one_likes_passes_in_pieces_of_any_size(files, shake, policy, limit):

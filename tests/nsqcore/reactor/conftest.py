@@ -12,8 +12,8 @@ from nsqcore.net.layers import Compression
 from nsqcore.net.outbox import Outbox, Slot
 from nsqcore.reactor.listeners import Listener, open_listener
 from nsqcore.reactor.reactor import Reactor
-from nsqcore.wire.deflate import DeflateCodec
-from nsqcore.wire.snappy import SnappyCodec
+from nsqcore.wire.compression.deflate import DeflateCodec
+from nsqcore.wire.compression.snappy import SnappyCodec
 
 CODECS = {b"deflate": DeflateCodec, b"snappy": SnappyCodec}
 

@@ -10,9 +10,10 @@ import trio
 import trustme
 from tests.nsqcore.reactor.conftest import CODECS, Server
 
+from nsqcore.net.layers import Layer
 from nsqcore.net.tls import ServerTls
 from nsqcore.net.tls_layer import TlsError
-from nsqcore.reactor.connection import Connection
+from nsqcore.reactor.connections.lifecycle import BUDGET
 
 
 @attrs.frozen
@@ -81,17 +82,30 @@ async def test_what_is_compressed_inside_tls_is_understood(server, connect, name
     assert found == b"upgraded\n" + bytes(2_000_000) + b"last!\n"
 
 
-async def test_those_whom_a_round_has_no_time_for_are_answered_in_the_next(
-    server, certificates, monkeypatch
-):
-    send = Connection.send_encoded
+class Slow:
+    """A layer that takes as long to encode something as a round has for all."""
 
-    def send_slowly(connection: Connection, until: float) -> None:
-        send(connection, until)
-        while time.perf_counter() < until:  # so that there is time to send to one
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._layer, name)
+
+    def encode(self, data: bytes | memoryview) -> bytes:
+        until = time.perf_counter() + BUDGET
+        while time.perf_counter() < until:
             pass
+        return self._layer.encode(data)
 
-    monkeypatch.setattr(Connection, "send_encoded", send_slowly)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use_epoll", [True, False], ids=["epoll", "tasks"])
+async def test_those_whom_a_round_has_no_time_for_are_answered_in_the_next(
+    start_server, certificates, use_epoll
+):
+    server = await start_server(
+        layer=lambda: Slow(certificates.server.layer()), use_epoll=use_epoll
+    )
     clients = [await server.connect() for _ in range(4)]
     for client in clients:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

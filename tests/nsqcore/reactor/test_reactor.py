@@ -4,6 +4,7 @@ import errno
 import random
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -12,8 +13,9 @@ import trio
 from tests.nsqcore.reactor.conftest import CODECS
 
 from nsqcore.addresses import print_socket_address
-from nsqcore.reactor import acceptor, deadlines
-from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.reactor import acceptor
+from nsqcore.reactor.connections import deadlines, endings
+from nsqcore.wire.compression.deflate import DeflateCodec
 
 
 @attrs.define(eq=False)
@@ -316,8 +318,23 @@ async def test_a_connection_that_ends_waits_a_moment_for_replies_that_come_later
     await session.ended.wait()
 
 
+async def test_a_reply_may_come_later_than_a_peer_may_linger(server, monkeypatch):
+    monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.01)
+    client = await server.connect()
+    assert await server.ask(client, b"one\nslot\nquit\n") == b"one!\n"
+    lingerer = await server.connect()
+    assert await server.ask(lingerer, b"quit\n") == b"goodbye\n"
+    with suppress(trio.BrokenResourceError):
+        while True:  # it is cut when it has lingered
+            await lingerer.send_all(b"noise\n")
+    server.sessions[0].slots[0].release(b"late\n")
+    server.reactor.finish_tick()
+    assert await server.rest(client) == b"late\ngoodbye\n"
+
+
 async def test_a_connection_that_ends_does_not_wait_for_ever_for_a_reply(server, monkeypatch):
     monkeypatch.setattr(deadlines, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(endings, "ANSWER_TIMEOUT", 0.02)
     client = await server.connect()
     await client.send_all(b"slot\nquit\n")
     assert await server.rest(client) == b""

@@ -3,10 +3,10 @@
 import itertools
 import os
 import select
-from types import SimpleNamespace
 
 import pytest
 import trio
+from tests.support.sources import source_of
 
 from nsqcore.reactor import ticks
 from nsqcore.reactor.ticks import run_ticks
@@ -62,7 +62,7 @@ class Counting:
     """An epoll set that has a byte to report when told so, and notes how long it may wait."""
 
     def __init__(self) -> None:
-        self.asked: list[float] = []
+        self.asked: list[int] = []
         self._read, self._write = os.pipe()
         self._epoll = select.epoll()
         self._epoll.register(self._read, select.EPOLLIN)
@@ -70,9 +70,9 @@ class Counting:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+    def poll(self, _epoll: object, _fd: int, timeout: int) -> list[tuple[int, int]]:
         self.asked.append(timeout)
-        return self._epoll.poll(timeout, most)
+        return self._epoll.poll(timeout / 1000, 1)
 
     def report(self) -> None:
         os.write(self._write, b"x")
@@ -87,33 +87,40 @@ class Counting:
 
 
 @pytest.fixture
-def _busy_machine(monkeypatch):
-    """A clock that goes on by 0.25 µs each time it is read, and only then."""
-    clock = SimpleNamespace(perf_counter=itertools.count(step=0.25e-6).__next__)
-    monkeypatch.setattr(ticks, "time", clock)
-
-
-@pytest.fixture
 def counting():
     counting = Counting()
     yield counting
     counting.close()
 
 
-@pytest.mark.usefixtures("_busy_machine")
-async def test_it_sleeps_while_nothing_happens(nursery, counting):
+@pytest.fixture
+def run_ticks_of_a_busy_machine(counting):
+    """With a clock that goes on by 0.25 µs each time it is read, and only then.
+
+    The source of `nsqcore.reactor.ticks`: compiled, it asks the system itself.
+    """
+    source = source_of("nsqcore.reactor.ticks")
+    source.clock = itertools.count(step=0.25e-6).__next__
+    source.poll = counting.poll
+    return source.run_ticks
+
+
+async def test_it_sleeps_while_nothing_happens(nursery, counting, run_ticks_of_a_busy_machine):
+    run_ticks = run_ticks_of_a_busy_machine
     nursery.start_soon(run_ticks, counting, lambda _events: counting.take())
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert len(counting.asked) == 1
     counting.report()
     await trio.testing.wait_all_tasks_blocked(0.05)
-    assert counting.asked[:3] == [0.0, 0.0, ticks.POLL_TIMEOUT]
+    assert counting.asked[:3] == [0, 0, ticks.POLL_TIMEOUT]
     assert len(counting.asked) < 6
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.usefixtures("_busy_machine")
-async def test_it_does_not_sleep_between_requests_that_come_closely(nursery, counting):
+async def test_it_does_not_sleep_between_requests_that_come_closely(
+    nursery, counting, run_ticks_of_a_busy_machine
+):
+    run_ticks = run_ticks_of_a_busy_machine
     served = 0
 
     def tick(_events: object) -> None:

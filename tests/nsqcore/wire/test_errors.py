@@ -29,6 +29,7 @@ CODES = [
     "E_PUB_FAILED",
     "E_REQ_FAILED",
     "E_SUB_FAILED",
+    "E_TERM_FAILED",
     "E_TOUCH_FAILED",
     "E_UNAUTHORIZED",
 ]
@@ -40,7 +41,7 @@ def test_every_code_of_the_protocol_has_one_class():
 
 def test_only_failures_about_one_message_leave_the_connection_open():
     soft = {error.code for error in CLASSES if not error.fatal}
-    assert soft == {"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"}
+    assert soft == {"E_FIN_FAILED", "E_REQ_FAILED", "E_TERM_FAILED", "E_TOUCH_FAILED"}
 
 
 @pytest.mark.parametrize("error", CLASSES)

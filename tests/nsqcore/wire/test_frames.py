@@ -78,6 +78,7 @@ def test_frames_may_come_byte_by_byte():
     assert flatten(frames) == flatten(FrameParser().feed(STREAM))
 
 
+@pytest.mark.slow
 @given(
     items=st.lists(st.binary(max_size=40)),
     cuts=st.lists(st.integers(0, 600), max_size=8),

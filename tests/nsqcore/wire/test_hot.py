@@ -1,13 +1,14 @@
-"""Everything here runs on the pure module and, where it is built, on the compiled one."""
+"""Everything here runs on the source of the module and, where it is built, on the compiled one."""
 
-import importlib
 import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.sources import source_of
 
-from nsqcore.wire import speedups
+from nsqcore.forms import is_compiled
+from nsqcore.wire import hot as used
 
 # The fixture holds a module, which no example changes.
 same_module = settings(
@@ -18,22 +19,18 @@ STAMP = struct.pack(">qH", 1_700_000_000_000_000_000, 1)
 IDS = b"0123456789abcdef" + b"fedcba9876543210"
 
 
-@pytest.fixture(params=["hot", "_hot"], ids=["pure", "compiled"])
+FORMS = [pytest.param(source_of("nsqcore.wire.hot"), id="pure")]
+if is_compiled():
+    FORMS.append(pytest.param(used, id="compiled"))
+
+
+@pytest.fixture(params=FORMS)
 def hot(request):
-    try:
-        return importlib.import_module(f"nsqcore.wire.{request.param}")
-    except ImportError:
-        pytest.skip("the compiled module is not built")
+    return request.param
 
 
 def record(body, id=b"0123456789abcdef"):
     return STAMP + id + body
-
-
-def test_speedups_offers_every_function_of_the_module():
-    for name in speedups.__all__:
-        assert getattr(speedups, name) is not None
-    assert isinstance(speedups.compiled, bool)
 
 
 def test_message_frames_stand_one_after_the_other(hot):
@@ -101,6 +98,21 @@ def test_a_run_of_fins_ends_before_an_id_that_is_none(hot, bad, at):
     assert hot.split_fin_run(lines, 0) == [IDS[:16]]
 
 
+def test_a_run_of_reqs_is_split_into_ids(hot):
+    buffer = b"NOP\nREQ %b 0\nREQ %b 0\nREQ %b 7\n" % (IDS[:16], IDS[16:], IDS[:16])
+    assert hot.split_id_run(buffer, 4, b"REQ ", b" 0\n") == [IDS[:16], IDS[16:]]
+    assert hot.split_id_run(buffer[:49], 4, b"REQ ", b" 0\n") == [IDS[:16]]
+    assert hot.split_id_run(buffer, 0, b"REQ ", b" 0\n") == []
+    assert hot.split_id_run(buffer, len(buffer), b"REQ ", b" 0\n") == []
+
+
+@pytest.mark.parametrize("bad", [b" ", b"\r", b"\n"])
+@pytest.mark.parametrize("at", range(16))
+def test_a_run_of_terms_ends_before_an_id_that_is_none(hot, bad, at):
+    lines = b"TERM " + IDS[:16] + b"\nTERM " + IDS[16 : 16 + at] + bad + IDS[17 + at :] + b"\n"
+    assert hot.split_id_run(lines, 0, b"TERM ", b"\n") == [IDS[:16]]
+
+
 @pytest.mark.parametrize("line", [b"fin ", b"FIX ", b"FIN\t", b"XIN "])
 def test_other_lines_of_that_length_are_no_fins(hot, line):
     assert hot.split_fin_run(line + IDS[:16] + b"\n", 0) == []
@@ -133,6 +145,7 @@ def test_splitting_publishes_stops_at_another_line(hot):
     assert bodies == [b"a"]
 
 
+@pytest.mark.slow
 @same_module
 @given(first=st.integers(0, 2**64 - 200), count=st.integers(0, 200))
 def test_ids_are_the_numbers_in_hex(hot, first, count):
@@ -140,6 +153,7 @@ def test_ids_are_the_numbers_in_hex(hot, first, count):
     assert hot.hex_ids(first, count) == wanted
 
 
+@pytest.mark.slow
 @same_module
 @given(
     records=st.lists(
@@ -191,6 +205,7 @@ def test_splitting_stops_at_the_first_body_that_is_not_whole(hot):
         assert stop == [0, 7, 15][whole]
 
 
+@pytest.mark.slow
 @same_module
 @given(bodies=st.lists(st.binary(min_size=1, max_size=30)), extra=st.binary(max_size=3))
 def test_bodies_of_any_content_come_out_as_they_went_in(hot, bodies, extra):

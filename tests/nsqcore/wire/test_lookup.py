@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsqcore.wire.commands import Fault
+from nsqcore.wire.commands import ParseError
 from nsqcore.wire.errors import BadBody
 from nsqcore.wire.lookup import (
     MAX_IDENTIFY_SIZE,
@@ -48,7 +48,7 @@ def errors(*chunks: bytes) -> list[bytes]:
     parser = LookupParser()
     parser.feed(b"  V1")
     commands = [command for chunk in chunks for command in parser.feed(chunk)]
-    return [c.error.to_wire() for c in commands + parser.finish() if isinstance(c, Fault)]
+    return [c.error.to_wire() for c in commands + parser.finish() if isinstance(c, ParseError)]
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM) + 1))
@@ -76,7 +76,7 @@ def test_noise_is_never_raised_about_and_means_the_same_however_it_is_cut(pieces
 
 
 def _shown(command):
-    return command.error.to_wire() if isinstance(command, Fault) else command
+    return command.error.to_wire() if isinstance(command, ParseError) else command
 
 
 def test_another_magic_is_answered_with_the_bare_code():

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from nsqcore.wire.commands import (
     Auth,
-    Fault,
     Finish,
     Identify,
     Nop,
+    ParseError,
     Publish,
     PublishDeferred,
     Ready,
     Requeue,
     StartClose,
     Subscribe,
+    Terminate,
     Touch,
 )
 from nsqcore.wire.lines import parse_number
@@ -56,19 +57,23 @@ def feed_all(parser, *chunks):
 
 
 def flatten(commands):
-    """The commands regrouped one way, so that the parser's grouping cannot be seen: FINs one by
-    one, and neighbouring publishes to a topic as one [name, topic, bodies, replies]."""
+    """The commands regrouped one way, so that the parser's grouping cannot be seen: FINs, REQs and
+    TERMs one by one, neighbouring publishes to a topic as one [name, topic, bodies, replies]."""
     flat = []
     for command in commands:
         if isinstance(command, Finish):
             flat += [("FIN", id) for id in command.ids]
+        elif isinstance(command, Requeue):
+            flat += [("REQ", id, command.delay) for id in command.ids]
+        elif isinstance(command, Terminate):
+            flat += [("TERM", id, command.words) for id in command.ids]
         elif isinstance(command, Publish):
             head = ["MPUB" if command.many else "PUB", command.topic]
             if not flat or not isinstance(flat[-1], list) or flat[-1][:2] != head:
                 flat.append([*head, [], 0])
             flat[-1][2] += command.bodies
             flat[-1][3] += command.replies
-        elif isinstance(command, Fault):
+        elif isinstance(command, ParseError):
             flat.append((command.command, command.error.to_wire(), command.silent))
         else:
             flat.append(command)
@@ -92,7 +97,8 @@ def outline(command):
         (b"MPUB t\n\0\0\0\x0e\0\0\0\x02\0\0\0\x01a\0\0\0\x01b", ("t", [b"a", b"b"], 1, True)),
         (b"DPUB t 1500\n\0\0\0\x02hi", PublishDeferred("t", b"hi", 1500)),
         (b"FIN 0123456789abcdef\n", Finish([ID])),
-        (b"REQ 0123456789abcdef 100\n", Requeue(ID, b"100")),
+        (b"REQ 0123456789abcdef 100\n", Requeue([ID], b"100")),
+        (b"TERM 0123456789abcdef\n", Terminate([ID], [])),
         (b"TOUCH 0123456789abcdef\n", Touch(ID)),
         (b"RDY 5\n", Ready(b"5")),
         (b"RDY\n", Ready(None)),
@@ -118,8 +124,11 @@ def test_command_has_this_form_on_the_wire(stream, command):
         (b"DPUB t \n\0\0\0\x02hi", PublishDeferred("t", b"hi", 0)),
         (b"FIN 0123456789abcdef\r\n", Finish([ID])),
         (b"FIN 0123456789abcdef more\n", Finish([ID])),
-        (b"REQ 0123456789abcdef 0 x\r\n", Requeue(ID, b"0")),
-        (b"REQ 0123456789abcdef soon\n", Requeue(ID, b"soon")),
+        (b"REQ 0123456789abcdef 0 x\r\n", Requeue([ID], b"0")),
+        (b"REQ 0123456789abcdef soon\n", Requeue([ID], b"soon")),
+        (b"TERM 0123456789abcdef no such\r\n", Terminate([ID], [b"no", b"such"])),
+        (b"TERM\n", Terminate([], [])),
+        (b"TERM short why\n", Terminate([b"short"], [b"why"])),
         (b"TOUCH 0123456789abcdef x\r\n", Touch(ID)),
         (b"RDY -1 2 3\r\n", Ready(b"-1")),
         (b"SUB t c surplus\r\n", Subscribe("t", "c")),
@@ -154,6 +163,28 @@ def test_message_ids_may_hold_any_bytes_but_blanks():
 def test_a_run_of_fins_is_one_value():
     stream = b"FIN " + ID + b"\nFIN " + OTHER_ID + b"\nNOP\nFIN " + ID + b"\n"
     assert make_parser().feed(stream) == [Finish([ID, OTHER_ID]), Nop(), Finish([ID])]
+
+
+def test_a_run_of_reqs_with_one_delay_is_one_value():
+    lines = b"REQ %b 0\nREQ %b 0\nREQ %b 5\nREQ %b 5" % (ID, OTHER_ID, ID, OTHER_ID)
+    parser = make_parser()
+    assert parser.feed(lines) == [Requeue([ID, OTHER_ID], b"0"), Requeue([ID], b"5")]
+    assert parser.feed(b"0\n") == [Requeue([OTHER_ID], b"50")]
+
+
+def test_a_run_of_terms_with_one_reason_is_one_value():
+    lines = b"TERM %b\nTERM %b\nTERM %b bad order\n" % (ID, OTHER_ID, ID)
+    assert make_parser().feed(lines) == [
+        Terminate([ID, OTHER_ID], []),
+        Terminate([ID], [b"bad", b"order"]),
+    ]
+
+
+@pytest.mark.parametrize("bad", [b"0123456789 bcdef", b"0123456789\nbcdef"])
+def test_a_run_of_reqs_ends_before_an_id_that_is_none(bad):
+    run, *rest = make_parser().feed(b"REQ %b 0\n" % ID + b"REQ %b 0\n" % bad)
+    assert run == Requeue([ID], b"0")
+    assert isinstance(rest[0], ParseError)
 
 
 def test_a_run_of_pubs_to_one_topic_is_one_value():
@@ -231,7 +262,7 @@ def test_the_stream_to_be_cut_holds_every_command():
         Touch,
         Nop,
         StartClose,
-        Fault,
+        ParseError,
     }
 
 
@@ -261,6 +292,10 @@ commands = st.one_of(
         lambda t, d, b: b"DPUB %b %d\n" % (t, d) + sized(b), names, st.integers(0, 99), bodies
     ),
     st.builds(lambda id, d: b"REQ %b %d\n" % (id, d), ids, st.integers(0, 10**6)),
+    st.builds(lambda id, d: b"REQ %b %d\n" % (id, d) * 3, ids, st.integers(0, 1)),
+    st.builds(
+        lambda id, why: b"TERM %b%b\n" % (id, why), ids, st.sampled_from([b"", b" bad", b"\r"])
+    ),
     st.builds(lambda id: b"TOUCH " + id + b"\n", ids),
     st.builds(lambda n: b"RDY %d\n" % n, st.integers(0, 2500)),
     st.builds(lambda t, c: b"SUB " + t + b" " + c + b"\n", names, names),
@@ -270,6 +305,7 @@ commands = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(stream=st.lists(commands, max_size=20), data=st.data())
 def test_random_commands_cut_at_random_are_the_commands_fed_one_at_a_time(stream, data):
     whole = b"".join(stream)
@@ -280,7 +316,7 @@ def test_random_commands_cut_at_random_are_the_commands_fed_one_at_a_time(stream
     cut = feed_all(make_parser(), *pieces)
     one_at_a_time = feed_all(make_parser(), *stream)
 
-    assert not any(isinstance(command, Fault) for command in at_once)
+    assert not any(isinstance(command, ParseError) for command in at_once)
     assert flatten(at_once) == flatten(cut) == flatten(one_at_a_time)
 
 

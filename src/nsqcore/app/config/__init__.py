@@ -1,0 +1,1 @@
+"""Options: their declaration, flags, values, and how a run finds its settings."""

@@ -1,0 +1,1 @@
+"""What a program asks of its process: children, pipes, streams, locks, memory, version."""

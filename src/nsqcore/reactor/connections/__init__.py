@@ -1,0 +1,1 @@
+"""The connections of the reactor, from the first byte to the end."""

@@ -1,0 +1,1 @@
+"""Which sockets can be read and written: epoll, or tasks where there is none."""

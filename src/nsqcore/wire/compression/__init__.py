@@ -1,0 +1,1 @@
+"""The compressions a connection may be upgraded to: deflate and snappy, as streams of bytes."""
