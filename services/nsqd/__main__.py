@@ -7,10 +7,7 @@ from nsqcore.app import startup
 
 def main() -> int:
     """The exit status of one nsqd, or of several, which run until told to stop."""
-    startup.begin()  # before the imports: they take a while, and signals may come meanwhile
-    from nsqd.program import start
-
-    return start()
+    return startup.start("nsqd.program:start")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ these settings would be; each further one listens `PORT_STEP` ports higher and k
 ``nsqd-NUMBER`` inside the data directory.
 
 The supervisor starts them, starts again those that crash, and passes signals on; it never touches
-a message. Members do not outlive it (`nsqcore.app.children`).
+a message. Members do not outlive it (`nsqcore.app.process.children`).
 """
 
 import logging
@@ -22,11 +22,12 @@ import trio
 from attrs import Factory, define
 
 from nsqcore.addresses import AddressError, is_unix, join_host_port, split_host_port
-from nsqcore.app.children import open_child
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
+from nsqcore.app.process.children import open_child
 from nsqcore.app.service import Process
 from nsqcore.backoff import Backoff
-from nsqd.options import MAX_NODE_ID, NsqdOptions
+from nsqd.config.option_values import MAX_NODE_ID, parse_external
+from nsqd.config.options import NsqdOptions
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def member_flags(options: NsqdOptions, number: int) -> list[str]:
         f"--https-address={_moved(options.https_address, number)}",
         f"--broadcast-tcp-port={tcp + step if tcp else 0}",
         f"--broadcast-http-port={http + step if http else 0}",
+        *_external_flag(options.external_address, step),
         f"--data-path={member_directory(options, number)}",
         f"--node-id={(options.id + number) % (MAX_NODE_ID + 1)}",
         # lines of the default prefix stay greppable: "[nsqd-1] "
@@ -62,6 +64,17 @@ def member_directory(options: NsqdOptions, number: int) -> str:
     """Where member ``number`` keeps its data."""
     path = options.data_path or os.getcwd()
     return os.path.join(path, f"nsqd-{number}") if number else path
+
+
+def _external_flag(address: str, step: int) -> list[str]:
+    """What tells a member of an external address whose ports are ``step`` higher."""
+    external = parse_external(address)
+    if external is None:
+        return []
+    told = join_host_port(external.address, external.tcp_port + step)
+    if external.http_port:
+        told += f":{external.http_port + step}"
+    return [f"--external-address={told}"]
 
 
 def _moved(address: str, number: int) -> str:
@@ -80,7 +93,7 @@ def _moved(address: str, number: int) -> str:
 
 
 @define(eq=False)
-class Crew:
+class MemberSupervisor:
     """The members, and what becomes of them. ``folder`` is for sockets."""
 
     process: Process
@@ -100,7 +113,7 @@ class Crew:
         await self.process.shutdown.wait()
         self.signal(signal.SIGTERM)
 
-    async def keep(self, number: int, arguments: Sequence[str]) -> None:
+    async def run_member(self, number: int, arguments: Sequence[str]) -> None:
         """Run member ``number``, and again when it crashes, until it ends or is stopped.
 
         Raises OptionsError where it cannot even start.
@@ -144,11 +157,11 @@ class Crew:
             try:
                 member = await open_child("nsqd", arguments, environment={"NOTIFY_SOCKET": path})
                 logger.info("processes: nsqd(%d) is started, pid %d", number, member.pid)
-                return await self._attend(number, member, notices)
+                return await self._watch(number, member, notices)
             finally:
                 os.unlink(path)
 
-    async def _attend(
+    async def _watch(
         self, number: int, member: trio.Process, notices: trio.socket.SocketType
     ) -> int:
         self.running[number] = member
@@ -162,7 +175,7 @@ class Crew:
         finally:
             del self.running[number]
             if member.poll() is None:
-                # Told to stop until patience is at an end, or another member could not start.
+                # Told to stop until the time for it is over, or another member could not start.
                 if self.process.shutdown.is_set():
                     member.kill()
                 else:
@@ -203,14 +216,14 @@ async def supervise(options: NsqdOptions, process: Process) -> None:
     commands = [[*given, *member_flags(options, number)] for number in range(options.processes)]
     _prepare(options)
     with tempfile.TemporaryDirectory(prefix="nsqd-") as folder:
-        crew = Crew(process, folder, options.processes)
-        process.on_reload = partial(crew.signal, signal.SIGHUP)
+        supervisor = MemberSupervisor(process, folder, options.processes)
+        process.on_reload = partial(supervisor.signal, signal.SIGHUP)
         if options.sigterm == "drain":
-            process.on_sigterm = partial(crew.signal, signal.SIGTERM)
+            process.on_sigterm = partial(supervisor.signal, signal.SIGTERM)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(crew.stop_when_told)
+            nursery.start_soon(supervisor.stop_when_told)
             async with trio.open_nursery() as members:
                 for number, arguments in enumerate(commands):
-                    members.start_soon(crew.keep, number, arguments)
+                    members.start_soon(supervisor.run_member, number, arguments)
             nursery.cancel_scope.cancel()
-        crew.check()
+        supervisor.check()

@@ -15,56 +15,56 @@ from functools import partial
 import trio
 from attrs import frozen
 
-from nsqcore.app import garbage, threads
-from nsqcore.app.dirlock import lock_directory
-from nsqcore.app.options import OptionsError
+from nsqcore import forms
+from nsqcore.app import threads
+from nsqcore.app.config.options import OptionsError
+from nsqcore.app.process import garbage
+from nsqcore.app.process.dirlock import lock_directory
+from nsqcore.app.process.version import VERSION
 from nsqcore.app.service import Process
 from nsqcore.app.supervise import supervise
-from nsqcore.app.version import VERSION
 from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts
+from nsqcore.late import load
 from nsqcore.net.effects import Peer
 from nsqcore.net.tls import ServerTls
 from nsqcore.net.tls_layer import TlsError
-from nsqcore.operations import metrics
+from nsqcore.operations import certificates, doors
+from nsqcore.operations.doors import open_guard
 from nsqcore.operations.lag import LoopLag
 from nsqcore.reactor.reactor import Reactor
 from nsqcore.reactor.timers import Timers
-from nsqcore.wire import speedups
-from nsqd.client.auth import AuthServers
-from nsqd.client.client import Services
-from nsqd.client.upgrades import upgrade
+from nsqd.client.authorities import Authorities, open_authorities
+from nsqd.config.options import NsqdOptions
+from nsqd.config.settings import NsqdSettings, nsqd_settings
 from nsqd.engine.broker import Broker
-from nsqd.http.api import build_refusing_router, build_router
-from nsqd.http.context import NsqdApi, Ports
-from nsqd.http.reports.memory import GcWatch
-from nsqd.lifecycle import certificates, sync
+from nsqd.http.api import build_refusing_router, build_router, build_shared_router
+from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.tokens import HttpTokens
+from nsqd.lifecycle import sync, wall_clock
 from nsqd.lifecycle.changes import Changes
 from nsqd.lifecycle.clock import EngineClock
+from nsqd.lifecycle.data_path import FreeSpace, free_bytes
 from nsqd.lifecycle.drain import Drain
 from nsqd.lifecycle.durability import Durability
 from nsqd.lifecycle.listening import Listeners, open_listeners
-from nsqd.lifecycle.opening import (
+from nsqd.lifecycle.sessions import Sessions
+from nsqd.lookup.advertised import Advertised
+from nsqd.lookup.registrar import LookupRegistrar
+from nsqd.lookup.topic_channels import TopicChannels
+from nsqd.metadata.metadata_file import MetadataFile
+from nsqd.metadata.policy_store import PolicyStore
+from nsqd.opening import (
     open_broker,
     open_durability,
     open_policies,
     open_storage,
     open_store,
 )
-from nsqd.lifecycle.readiness import Readiness
-from nsqd.lifecycle.sessions import Sessions
-from nsqd.live_config import live_config
-from nsqd.lookup.advertised import Advertised
-from nsqd.lookup.registrar import LookupRegistrar, LookupSettings
-from nsqd.lookup.topic_channels import TopicChannels
-from nsqd.metadata import MetadataFile
-from nsqd.options import NsqdOptions
-from nsqd.policy_store import PolicyStore
-from nsqd.settings import NsqdSettings, nsqd_settings
-from nsqd.statsd import StatsdReporter
+from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.durable.port import DurableStorage
-from nsqd.storage.store import DiskStore
+from nsqd.wiring import client_services, http_api, open_registrar
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ async def run(options: NsqdOptions, process: Process) -> None:
     """
     settings = nsqd_settings(options)
     logger.info("ID: %d", settings.node_id)
-    if speedups.note:
-        logger.warning("NSQ: %s", speedups.note)
+    if forms.note:
+        logger.warning("NSQ: %s", forms.note)
     try:
         tls = certificates.open_tls(settings.tls)
     except TlsError as error:
@@ -129,7 +129,7 @@ def assemble(
     timers = Timers(now, lambda: reactor.finish_tick())
     clock = EngineClock(broker, timers, durability, now)
     reactor = Reactor(clock.end_tick)
-    drain = Drain(process, broker, now, timers.call_at)
+    drain = Drain(process, broker, now, timers.call_at, lambda: _leave_shared(reactor, listeners))
     advertised = Advertised(
         settings.advertised, listeners.tcp.host, listeners.tcp.port, listeners.http_port
     )
@@ -137,21 +137,16 @@ def assemble(
     topic_channels = TopicChannels(broker, registrar, reactor.finish_tick)
     broker.on_change(metadata.changed)
     broker.on_change(Changes(registrar, topic_channels).changed)
-    services = client_services(settings, clock, tls, reactor)
-    sessions = Sessions(services, clock.wall)
-    api = http_api(
-        settings,
-        clock,
-        listeners,
-        metadata,
-        advertised,
-        registrar,
-        topic_channels,
-        drain,
-        sessions,
-        lag,
-        policies,
+    authorities = open_authorities(settings.auth, clock.now)
+    guard = open_guard(settings.doors, "nsqd", HttpTokens(authorities, clock.now).find)
+    inside = settings, clock, tls, reactor, authorities
+    sessions = Sessions(
+        client_services(*inside, lambda: True),
+        client_services(*inside, lambda: bool(registrar.addresses)),
+        clock.wall,
     )
+    known = metadata, advertised, registrar, topic_channels
+    api = http_api(settings, clock, listeners, *known, drain, sessions, lag, policies, guard)
     return Nsqd(
         settings=settings,
         process=process,
@@ -172,75 +167,14 @@ def assemble(
         lag=lag,
         advertised=advertised,
         api=api,
+        authorities=authorities,
     )
 
 
-def client_services(
-    settings: NsqdSettings, clock: EngineClock, tls: ServerTls | None, reactor: Reactor
-) -> Services:
-    """What all V2 clients share."""
-    return Services(
-        broker=clock.broker,
-        settings=settings.client,
-        now=clock.now,
-        call_at=clock.timers.call_at,
-        upgrade=partial(upgrade, tls),
-        authorize=AuthServers(settings.auth, clock.now).authorize,
-        request_tick=reactor.request_tick,
-    )
-
-
-def open_registrar(
-    settings: LookupSettings, advertised: Advertised, broker: Broker
-) -> LookupRegistrar:
-    """What registers the topics of ``broker``."""
-    return LookupRegistrar(
-        advertised.identify,
-        broker.topics,
-        settings.addresses,
-        connect_timeout=settings.connect_timeout,
-        request_timeout=settings.request_timeout,
-    )
-
-
-def http_api(
-    settings: NsqdSettings,
-    clock: EngineClock,
-    listeners: Listeners,
-    metadata: MetadataFile,
-    advertised: Advertised,
-    registrar: LookupRegistrar,
-    topic_channels: TopicChannels,
-    drain: Drain,
-    sessions: Sessions,
-    lag: LoopLag,
-    policies: PolicyStore,
-) -> NsqdApi:
-    """What the endpoints may use of these parts."""
-    broker = clock.broker
-    return NsqdApi(
-        broker=broker,
-        limits=settings.http,
-        config=live_config(settings.config, advertised, broker, registrar, drain),
-        info=settings.info,
-        address=lambda: advertised.address,
-        ports=Ports(tcp=listeners.tcp.port, http=listeners.http_port, https=listeners.https_port),
-        now=clock.now,
-        started=time.time_ns(),
-        began=clock.now(),
-        data_path=settings.store.path,
-        sessions=sessions.connected.keys(),
-        persist=metadata.persist,
-        has_channels=topic_channels.wait,
-        draining=drain.is_active,
-        loop_lag=lambda: lag.seconds,
-        checks=Readiness(broker, lag, drain, registrar).checks,
-        gc_watch=GcWatch(),
-        policies=policies,
-        when_kept=clock.durability.store.when_kept,
-        durable=clock.durability.status,
-        durability_interval=settings.durability_interval,
-    )
+def _leave_shared(reactor: Reactor, listeners: Listeners) -> None:
+    """Leave those who come from now on to the other nsqd at the shared addresses."""
+    for listener in listeners.shared:
+        reactor.stop_accepting_at(listener)
 
 
 @frozen(eq=False, kw_only=True)
@@ -266,11 +200,13 @@ class Nsqd:
     lag: LoopLag
     advertised: Advertised
     api: NsqdApi
+    authorities: Authorities
 
     async def serve(self) -> None:
         """Run until the process is told to stop, or the event loop crashes."""
         with self._watched_collector():
             try:
+                await self.authorities.servers.prepare()
                 async with trio.open_nursery() as tasks:
                     self._start_tasks(tasks)
                     await tasks.start(self.reactor.run)
@@ -286,35 +222,39 @@ class Nsqd:
                     self.process.ready()
                     await self.process.shutdown.wait()
                     await self._let_go()
+                    self.store.hurry()
                     tasks.cancel_scope.cancel()
             finally:
                 await self._save()
 
     def _reload(self) -> None:
-        """What SIGHUP asks for: certificates and policies as their files have them now."""
+        """What SIGHUP asks for: certificates, policies and credentials as their files are now."""
         certificates.reload(self.tls)
         self.api.policies.reload()
+        doors.reload(self.api.guard)
+        self.registrar.tls.reload()
+        self.authorities.reload(session.client for session in self.sessions.connected)
 
     def _start_tasks(self, tasks: trio.Nursery) -> None:
         """Start what runs in the background; none of it can end the daemon."""
         store, broker = self.store, self.broker
         tasks.start_soon(supervise, "timers", self.timers.run)
-        tasks.start_soon(supervise, "clock", self.clock.follow_wall_clock)
-        tasks.start_soon(supervise, "sync", sync.keep_synced, store)
-        tasks.start_soon(supervise, "durability", self._keep_durable)
+        tasks.start_soon(supervise, "clock", wall_clock.follow_wall_clock, broker)
+        tick = self.reactor.finish_tick
+        tasks.start_soon(supervise, "sync", partial(sync.keep_synced, store, broker.health, tick))
+        durable = self.durability, broker, self.storage, self.clock.now, tick
+        tasks.start_soon(supervise, "durability", partial(Durability.run, *durable))
         tasks.start_soon(supervise, "disk", partial(sync.watch_health, broker.health, store))
         tasks.start_soon(supervise, "metadata", self.metadata.run)
         tasks.start_soon(supervise, "lag", self.lag.run)
         tasks.start_soon(supervise, "garbage", garbage.MemoryWatch(self.messages_in_memory).run)
+        if least := self.settings.min_free_bytes:
+            free = partial(free_bytes, self.settings.store.path)
+            tasks.start_soon(supervise, "space", FreeSpace(least, broker.health, free).run)
         tasks.start_soon(supervise, "topics", self.topic_channels.run)
         tasks.start_soon(supervise, "lookup", self.registrar.run)
-        tasks.start_soon(supervise, "metrics", partial(threads.run_sync, metrics.preload))
         if self.settings.statsd.address:
-            tasks.start_soon(supervise, "statsd", self._statsd().run)
-
-    async def _keep_durable(self) -> None:
-        tick = self.reactor.finish_tick
-        await self.durability.run(self.broker, self.storage, self.clock.now, tick)
+            tasks.start_soon(supervise, "statsd", self._report)
 
     def messages_in_memory(self) -> int:
         """How many messages are held outside of the disk."""
@@ -326,9 +266,9 @@ class Nsqd:
             for channel in topic.channels.values()
         )
 
-    def _statsd(self) -> StatsdReporter:
+    async def _report(self) -> None:
         memory, wall = self.api.gc_watch.take, self.clock.wall
-        return StatsdReporter(
+        await load("nsqd.statsd.reporter:report")(
             self.settings.statsd,
             self.broker,
             wall,
@@ -347,6 +287,12 @@ class Nsqd:
         if listeners.https is not None and self.tls is not None:
             sessions = self._http_sessions(router)
             self.reactor.listen(listeners.https, sessions, layer=self.tls.layer)
+        if listeners.shared_tcp is not None:
+            self.reactor.listen(listeners.shared_tcp, self.sessions.accept_shared)
+        if listeners.shared_http is not None:
+            refused = self.settings.plain_http_refused
+            plain = build_refusing_router(self.api) if refused else build_shared_router(self.api)
+            self.reactor.listen(listeners.shared_http, self._http_sessions(plain))
 
     def _http_sessions(self, router: Router) -> Callable[[Peer], HttpSession]:
         timeouts, date = Timeouts(self.timers), Dates(time.time_ns).line
@@ -357,7 +303,8 @@ class Nsqd:
         for name, listener in self.listeners.named():
             logger.info("%s: closing %s", name, listener.address)
         self.reactor.stop_accepting()
-        await self.durability.settle(self.clock.now, self.reactor.finish_tick)
+        await sync.wait_for_syncs(self.store)
+        await self.durability.flush_answers(self.clock.now, self.reactor.finish_tick)
         await self.reactor.close_clients(GRACE)
 
     async def _save(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsqcore.names import is_valid_name
-from nsqcore.wire.commands import Auth, CreateTopic, Fault, Finish, Identify, Publish
+from nsqcore.wire.commands import Auth, CreateTopic, Finish, Identify, ParseError, Publish
 from nsqcore.wire.parser import CommandParser
 
 
@@ -46,9 +46,9 @@ def understand(chunks):
     for chunk in [*chunks, None]:
         found = parser.finish() if chunk is None else parser.feed(chunk)
         while found:
-            assert not any(isinstance(command, Fault) for command in found[:-1])
+            assert not any(isinstance(command, ParseError) for command in found[:-1])
             commands += found
-            if isinstance(found[-1], Fault):
+            if isinstance(found[-1], ParseError):
                 return flatten(commands)
             found = parser.resume() if isinstance(found[-1], Identify | Auth) else []
     return flatten(commands)
@@ -66,7 +66,7 @@ def flatten(commands):
                 flat.append([*head, [], 0])
             flat[-1][2] += command.bodies
             flat[-1][3] += command.replies
-        elif isinstance(command, Fault):
+        elif isinstance(command, ParseError):
             flat.append((command.command, command.error.to_wire(), command.silent))
         else:
             flat.append(command)

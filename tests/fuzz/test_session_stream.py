@@ -23,7 +23,7 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND

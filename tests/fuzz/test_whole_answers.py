@@ -14,7 +14,7 @@ from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.nsqd import nsqd_info, nsqd_stats
 from nsqcore.cluster.upstream import AllFailed, Upstream, UpstreamError
-from nsqcore.http.client import Answer, RequestFailed
+from nsqcore.http.client import HttpAnswer, RequestFailed
 
 PRODUCER = {
     "broadcast_address": "10.0.0.1", "http_port": 4151, "tcp_port": 4150, "hostname": "good",
@@ -67,13 +67,13 @@ class Daemon:
     def __init__(self, answers):
         self.answers = answers
 
-    async def request(self, method, url, *, params=None, body=None):
+    async def request(self, method, url, *, params=None, body=None, headers=None):
         await trio.lowlevel.checkpoint()
         path = "/" + url.split("/")[3].partition("?")[0]
         if path not in self.answers:
             raise RequestFailed("nobody there")
         text = json.dumps(self.answers[path]).replace("NaN", "1e999").replace("Infinity", "1e999")
-        return Answer(200, text.encode())
+        return HttpAnswer(200, text.encode())
 
     async def aclose(self):
         await trio.lowlevel.checkpoint()

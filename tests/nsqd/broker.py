@@ -3,8 +3,8 @@
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.policy import Policy
 from nsqd.engine.topic import Topic
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredStorage
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.queues.tiered import TieredStorage
 
 
 def open_broker(
@@ -18,11 +18,17 @@ def open_broker(
 def publish(
     broker: Broker, topic: str, bodies: list[bytes], now: int = 0, *, delay: int = 0
 ) -> Topic:
-    """Publish as one tick does it. Raises OSError with what the publisher would be told."""
+    """Publish as one tick does it. Raises OSError with what the publisher would be told.
+
+    A topic that is not open yet has not answered, nor has one that waits for a sync.
+    """
     told: list[str | None] = []
     broker.publish(topic, bodies, now, told.append, delay=delay)
     broker.flush(now)
-    (failure,) = told
-    if failure is not None:
-        raise OSError(failure)
-    return broker.topics[topic]
+    for failure in told:
+        if failure is not None:
+            raise OSError(failure)
+    owner = broker.topics[topic]
+    # until then it is not answered
+    assert len(told) == owner.is_open or topic in broker.storage.owed
+    return owner

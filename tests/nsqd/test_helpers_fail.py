@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import inspect
 import pkgutil
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +16,7 @@ from tests.nsqd.test_service import Running, dial, nsqd  # noqa: F401 - a fixtur
 from nsqcore.app.supervise import supervise
 from nsqcore.backoff import Backoff
 from nsqcore.http.client import RequestFailed
+from nsqd.service import Nsqd
 
 pytestmark = pytest.mark.slow
 
@@ -40,14 +43,17 @@ ERRORS: list[Exception] = [
 
 HELPERS = {
     "timers": "nsqcore.reactor.timers.Timers.run",
-    "clock": "nsqd.lifecycle.clock.EngineClock.follow_wall_clock",
+    "clock": "nsqd.lifecycle.wall_clock.follow_wall_clock",
     "sync": "nsqd.lifecycle.sync.keep_synced",
     "disk": "nsqd.lifecycle.sync.watch_health",
-    "metadata": "nsqd.metadata.MetadataFile.run",
+    "metadata": "nsqd.metadata.metadata_file.MetadataFile.run",
     "lag": "nsqcore.operations.lag.LoopLag.run",
     "topics": "nsqd.lookup.topic_channels.TopicChannels.run",
     "lookup": "nsqd.lookup.registrar.LookupRegistrar.run",
-    "statsd": "nsqd.statsd.StatsdReporter.run",
+    "statsd": "nsqd.statsd.reporter.StatsdReporter.run",
+    "durability": "nsqd.lifecycle.durability.Durability.run",
+    "garbage": "nsqcore.app.process.garbage.MemoryWatch.run",
+    "space": "nsqd.lifecycle.data_path.FreeSpace.run",
 }
 
 
@@ -88,7 +94,8 @@ async def test_a_helper_that_fails_in_every_way_ends_nothing(
     owner = pkgutil.resolve_name(module)
     monkeypatch.setattr(owner, name, failing(getattr(owner, name), failed))
     monkeypatch.setitem(supervise.__kwdefaults__, "backoff", Backoff(0.0005, 0.0005))
-    async with nsqd(nsqlookupd_tcp_addresses=(), statsd_address="127.0.0.1:1") as running:
+    settings = {"nsqlookupd_tcp_addresses": (), "statsd_address": "127.0.0.1:1"}
+    async with nsqd(**settings, min_free_bytes=1) as running:
         with trio.fail_after(60):
             while len(failed) < len(ERRORS):  # noqa: ASYNC110 - counts what was raised
                 await trio.sleep(0.001)
@@ -97,6 +104,11 @@ async def test_a_helper_that_fails_in_every_way_ends_nothing(
     told = [line for line in lines if line.startswith(f"{helper}: failed, starting it again")]
     assert len(told) == len(ERRORS)
     assert lines[-1] == "NSQ: bye"
+
+
+def test_every_helper_is_made_to_fail():
+    started = re.findall(r'start_soon\(supervise, "(\w+)"', inspect.getsource(Nsqd))
+    assert sorted(HELPERS) == sorted(started)
 
 
 async def test_a_session_that_cannot_be_made_costs_one_connection(

@@ -7,7 +7,6 @@ matter.
 """
 
 import contextlib
-import gc
 import json
 import socket
 import struct
@@ -16,8 +15,6 @@ from typing import Any
 import pytest
 import trio
 from tests.nsqd.sites import MIB, Site, certificate, encrypted, longest, site, sized, upgraded
-
-from nsqcore.app import garbage
 
 __all__ = ["certificate", "longest", "site"]  # fixtures
 
@@ -55,14 +52,7 @@ REGISTRATIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def tuned():
-    """The collector as it is in a daemon; what pytest has is out of its sight."""
-    thresholds = gc.get_threshold()
-    garbage.tune()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
+pytestmark = pytest.mark.usefixtures("tuned_collector")
 
 
 async def to_the_end(stream: Any) -> None:
@@ -121,11 +111,35 @@ async def test_no_commands_hold_up_the_others(site, form, command):
     await attack(site, stream, b"SUB s c\n" + repeated(COMMANDS[command], size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "tls snappy"])
 async def test_commands_that_cost_little_do_not_open_the_way_for_others(site, form):
     stream = await upgraded(site, form)
     cheap = COMMANDS["MPUB of many"] * 2
     await attack(site, stream, b"SUB s c\n" + (cheap + COMMANDS["FIN that fails"] * 5000) * 4)
+
+
+def snappy_chunk(kind: int, data: bytes) -> bytes:
+    return bytes([kind]) + struct.pack("<I", len(data))[:3] + data
+
+
+# What a codec has to go through though little or nothing comes of it.
+HOLLOW = {
+    "snappy identifiers": (b"\xff\x06\x00\x00sNaPpY", b"\xff\x06\x00\x00sNaPpY"),
+    "snappy empty chunks": (b"\xff\x06\x00\x00sNaPpY", snappy_chunk(1, bytes(4))),
+    "snappy small skippable": (b"\xff\x06\x00\x00sNaPpY", snappy_chunk(0xFE, b"")),
+    "snappy large skippable": (b"\xff\x06\x00\x00sNaPpY", snappy_chunk(0x80, bytes(2**24 - 1))),
+    "deflate empty blocks": (b"", b"\x00\x00\x00\xff\xff"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tls", ["", "tls "])
+@pytest.mark.parametrize("kind", HOLLOW)
+async def test_no_hollow_compression_holds_up_the_others(site, kind, tls):
+    packed = await upgraded(site, tls + kind.split()[0])
+    first, again = HOLLOW[kind]
+    await attack(site, packed.stream, first + again[: 2 * MIB] * max(1, 2 * MIB // len(again)))
 
 
 @pytest.mark.slow
@@ -138,6 +152,27 @@ async def test_no_requests_hold_up_the_others(site, form, request_):
     await attack(site, stream, repeated(REQUESTS[request_], MIB // 2))
 
 
+NEWCOMERS = {
+    "PUB": lambda n: b"PUB p%d\n" % n + sized(b"x"),
+    "MPUB": lambda n: b"MPUB m%d\n" % n + sized(struct.pack(">i", 1) + sized(b"x")),
+    "DPUB": lambda n: b"DPUB d%d 1000\n" % n + sized(b"x"),
+    "XPUB": lambda n: b"XPUB x%d 0\n" % n + sized(struct.pack(">i", 0) + b"x"),
+}
+
+
+@pytest.mark.parametrize("command", NEWCOMERS)
+async def test_topics_that_come_by_the_thousand_do_not_hold_up_the_others(site, command):
+    stream = await upgraded(site, "plain")
+    await attack(site, stream, b"".join(map(NEWCOMERS[command], range(2000))))
+
+
+@pytest.mark.parametrize("path", ["topic/create?topic", "topic/delete?topic", "pub?topic"])
+async def test_requests_that_change_much_do_not_hold_up_the_others(site, path):
+    form = f"POST /{path}=t%d HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+    stream = await site.connect("http")
+    await attack(site, stream, "".join(form % number for number in range(2000)).encode())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", REGISTRATIONS)
 async def test_no_registrations_hold_up_the_others(site, command):
@@ -147,6 +182,7 @@ async def test_no_registrations_hold_up_the_others(site, command):
     await attack(site, stream, first + repeated(REGISTRATIONS[command], MIB))
 
 
+@pytest.mark.slow
 async def test_many_who_send_much_do_not_hold_up_another(site):
     streams = [await site.connect("tcp") for _ in range(60)]
     for stream in streams:

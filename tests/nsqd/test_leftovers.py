@@ -118,8 +118,11 @@ SWEPT = "nsqcore.reactor.timers.Timer"
 
 def living() -> Counter[str]:
     """How many objects there are of each of our types; clients are none of ours."""
-    names = (f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
-    return Counter(name for name in names if name.startswith(OURS) and name != SWEPT)
+    kinds = Counter(type(one) for one in gc.get_objects())
+    names = {f"{kind.__module__}.{kind.__qualname__}": count for kind, count in kinds.items()}
+    return Counter(
+        {name: n for name, n in names.items() if name.startswith(OURS) and name != SWEPT}
+    )
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import pytest
 
-from nsqcore.app.options import OptionsError
-from nsqd.options import NsqdOptions
+from nsqcore.app.config.options import OptionsError
+from nsqd.config.options import NsqdOptions
 from nsqd.processes import member_flags
 
 
@@ -26,6 +26,17 @@ def test_each_further_one_has_ports_and_a_directory_of_its_own():
         "--node-id": "1",
         "--log-prefix": "[nsqd-2] ",
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "second"),
+    [
+        ("nsq.example.com:4150", "nsq.example.com:4250"),
+        ("[2001:db8::1]:4150:4151", "[2001:db8::1]:4250:4251"),
+    ],
+)
+def test_each_further_one_has_external_ports_of_its_own(told, second):
+    assert flags(1, data_path="/d", external_address=told)["--external-address"] == second
 
 
 def test_what_is_off_or_chosen_by_the_system_stays_so():

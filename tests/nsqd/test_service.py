@@ -19,12 +19,13 @@ from attrs import define
 from tests.fakes.fake_http import age, fake_server
 from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify, mpub
 
-from nsqcore.app.dirlock import DirectoryLocked
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
+from nsqcore.app.process.dirlock import DirectoryLocked
 from nsqcore.app.service import Process
-from nsqd.options import NsqdOptions, TLSRequired
+from nsqd.config.option_values import TLSRequired
+from nsqd.config.options import NsqdOptions
 from nsqd.service import run
-from nsqd.storage.filesystem import SYSTEM
+from nsqd.storage.files.filesystem import SYSTEM
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,20 @@ async def refused(options: NsqdOptions) -> str:
     with pytest.raises((OptionsError, OSError)) as refusal, trio.fail_after(60):
         await run(options, Process())
     return str(refusal.value)
+
+
+@pytest.fixture
+def shared():
+    """Settings of two addresses that nobody has, for nsqd alone that share theirs."""
+    with socket.socket() as tcp, socket.socket() as http:
+        for held in (tcp, http):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(("127.0.0.1", 0))
+        ports = tcp.getsockname()[1], http.getsockname()[1]
+        yield {
+            "shared_tcp_address": f"127.0.0.1:{ports[0]}",
+            "shared_http_address": f"127.0.0.1:{ports[1]}",
+        }
 
 
 @pytest.fixture
@@ -336,7 +351,7 @@ async def test_timeouts_and_deferrals_are_kept_over_real_sockets(nsqd):
 
 
 async def test_messages_carry_the_time_of_a_clock_that_was_set(nsqd, monkeypatch):
-    monkeypatch.setattr("nsqd.lifecycle.clock.WALL_INTERVAL", 0.01)
+    monkeypatch.setattr("nsqd.lifecycle.wall_clock.WALL_INTERVAL", 0.01)
     hour = 3600 * 10**9
     async with nsqd() as running:
         # None is finished: there is room for all that come until the clock is looked at.
@@ -589,6 +604,20 @@ async def test_reload_without_certificates_is_harmless(nsqd):
         assert await (await running.connect(PUB)).next() == "OK"
 
 
+async def test_changes_asked_for_at_the_same_time_are_all_answered(nsqd):
+    statuses = []
+    async with nsqd() as running:
+        await running.ask("POST", "/topic/create?topic=t")
+
+        async def pause(verb: str) -> None:
+            statuses.append((await running.ask("POST", f"/topic/{verb}?topic=t"))[0])
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(pause, "unpause" if number % 2 else "pause")
+    assert statuses == [200] * 20
+
+
 async def test_any_failure_while_a_new_topic_asks_for_its_channels_leaves_nsqd_serving(
     nsqd, monkeypatch, caplog
 ):
@@ -671,3 +700,48 @@ async def test_it_can_be_stopped_while_it_looks_for_the_address_to_listen_on(tmp
             nursery.start_soon(run, options, process)
             await trio.sleep(0.05)
             process.shutdown.set()
+
+
+# ------------------------------------------------------------------ shared addresses
+
+
+async def at(address: str, method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
+    return await request(await dial(address), method, path, content)
+
+
+async def test_publishers_are_served_at_the_shared_addresses(nsqd, shared):
+    async with nsqd(**shared) as running:
+        running.streams.append(await dial(shared["shared_tcp_address"]))
+        client = await Wire(running.streams[-1]).send(b"  V2", PUB)
+        assert await client.next() == "OK"
+        http = shared["shared_http_address"]
+        assert await at(http, "POST", "/pub?topic=t", b"y") == (200, b"OK")
+        assert await at(http, "POST", "/mpub?topic=t", b"z\nz") == (200, b"OK")
+        assert await at(http, "GET", "/ping") == (200, b"OK")
+        status, text = await at(http, "POST", "/topic/create?topic=other")
+        assert (status, json.loads(text)["message"]) == (421, "SHARED_ADDRESS")
+        assert (await at(http, "GET", "/stats"))[0] == 421
+        _, text = await running.ask("GET", "/stats?format=json")
+        (topic,) = json.loads(text)["topics"]
+        assert (topic["topic_name"], topic["depth"]) == ("t", 4)
+
+
+async def test_sub_at_the_shared_address_needs_an_nsqlookupd(nsqd, shared):
+    async with nsqd(**shared) as running:
+        for lookupds, answer in (("[]", "E_SUB_FAILED SUB failed at"), ('["127.0.0.1:1"]', "OK")):
+            path = "/config/nsqlookupd_tcp_addresses"
+            assert (await running.ask("PUT", path, lookupds.encode()))[0] == 200
+            running.streams.append(await dial(shared["shared_tcp_address"]))
+            client = await Wire(running.streams[-1]).send(b"  V2", b"SUB t c\n")
+            assert (await client.next()).startswith(answer)
+
+
+async def test_a_drain_leaves_the_shared_addresses_to_others(nsqd, shared):
+    async with nsqd(**shared) as running:
+        client = await running.connect(b"SUB t c\n", PUB, b"RDY 1\n")
+        assert (await client.many(2)) == ["OK", "OK"]
+        await running.ask("PUT", "/config/drain")
+        for address in shared.values():
+            with pytest.raises(OSError, match="all attempts"):
+                await dial(address)
+        assert (await running.ask("GET", "/readyz"))[0] == 503  # it waits for its consumer

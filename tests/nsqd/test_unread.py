@@ -77,6 +77,7 @@ async def http(site: Site, form: str, room: int = 16 * 1024) -> Any:
     return await encrypted(site, stream) if form == "https" else stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("who", ["silent", "says NOP", "says NOP and sips"])
 async def test_a_consumer_that_stops_reading_is_disconnected(
@@ -94,6 +95,7 @@ async def test_a_consumer_that_stops_reading_is_disconnected(
     assert "c#ephemeral" not in site.world.broker.topics["t"].channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("interval", [1000, -1])
 async def test_a_publisher_that_reads_no_answers_is_disconnected(
@@ -107,6 +109,7 @@ async def test_a_publisher_that_reads_no_answers_is_disconnected(
     assert await gone(site) < (10 if interval > 0 else 150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["http", "https"])
 @pytest.mark.parametrize("reads", ["nothing", "a byte a second"])
 async def test_a_client_that_asks_on_without_reading_is_disconnected(
@@ -120,6 +123,7 @@ async def test_a_client_that_asks_on_without_reading_is_disconnected(
     assert 50 < await gone(site) < 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["http", "https"])
 async def test_a_client_that_reads_slowly_gets_everything(site, form, autojump_clock):
     stream = await http(site, form, room=0)

@@ -14,15 +14,23 @@ from urllib.parse import urlencode
 
 from attrs import define, field, frozen
 
-from nsqcore.errors import reason
+from nsqcore import patterns
+from nsqcore.app import threads
+from nsqcore.app.turns import Turns
+from nsqcore.errors import NsqError, reason
+from nsqcore.late import load
 from nsqcore.redaction import redact
-from nsqd.client.client import Client
-from nsqd.client.permissions import BadReply, Permissions, parse_permissions
+from nsqd.client.permissions import BadPermissions, Permissions, parse_permissions
 
 logger = logging.getLogger(__name__)
 
 # An answer of thousands of authorizations fits; more is a mistake.
 MAX_REPLY = 4 * 1024 * 1024
+# Above this many bytes it is read in a thread: patterns by the hundred take tens of milliseconds.
+SMALL_REPLY = 8 * 1024
+# Questions that begin in one round of the loop. Each takes a millisecond, and clients may come back
+# by the thousand: without this all begin at once, and later give up at once.
+BEGIN_STEP = 4
 
 
 @frozen(kw_only=True)
@@ -34,6 +42,28 @@ class AuthSettings:
     connect_timeout: float = 2.0
     request_timeout: float = 5.0
     root_ca_file: str = ""
+    acl_file: str = ""
+
+
+@frozen
+class AuthQuestion:
+    """Who wants to know what they may do. ``address`` has a port and is for the log."""
+
+    secret: bytes = field(repr=False)
+    host: str
+    address: str
+    tls: bool = False
+    #: Of the certificate; ``verified_names``, with their kind, are none if it was not verified.
+    common_name: str = ""
+    verified_names: tuple[str, ...] = ()
+
+
+class AuthRefused(NsqError):
+    """No auth server allows anything. ``answered``: one of them said so."""
+
+    def __init__(self, text: str, *, answered: bool = False) -> None:
+        super().__init__(text)
+        self.answered = answered
 
 
 @define(eq=False)
@@ -43,37 +73,53 @@ class AuthServers:
     settings: AuthSettings
     now: Callable[[], int]
     _make_http: Callable[[], Any] | None = field(default=None, init=False)
+    _begin: Turns = field(factory=lambda: Turns(BEGIN_STEP), init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.settings.addresses:
+            patterns.load_engine()
             self._make_http = _http(self.settings)
 
-    async def authorize(self, client: Client) -> None:
-        """Get ``client`` its permissions, or the reason why it has none."""
-        client.permissions, client.auth_failure = None, ""
-        addresses = self.settings.addresses
+    def reload(self) -> None:
+        """Read the file of their authorities again; keeps those in use if it cannot."""
+        if self._make_http is None or not self.settings.root_ca_file:
+            return
+        try:
+            self._make_http = _http(self.settings)
+        except OSError as error:
+            logger.error("AUTH: keeping the authorities in use - %s", error)
+
+    async def prepare(self) -> None:
+        """Have here what the first question would load, before there are clients to wait for it."""
+        if self.settings.addresses:
+            await load("nsqcore.http.client:warm_up")()
+
+    async def permissions(self, question: AuthQuestion) -> Permissions:
+        """What the servers allow. Raises AuthRefused."""
+        addresses, failure, answered = self.settings.addresses, "", False
         for address in sample(addresses, len(addresses)):
             url = address if "://" in address else f"http://{address}/auth"
+            url = url.replace("://:", "://localhost:", 1)  # as it is dialled without a host
+            await self._begin.take()
             try:
-                client.permissions = await self._ask(url, client)
+                return await self._ask(url, question)
             except Exception as error:  # whatever it is, the client is told that it is refused
-                client.auth_failure = reason(error)
-            else:
-                client.auth_failure = ""
-                return
+                failure = reason(error)
+                answered = answered or isinstance(error, BadPermissions)
             logger.error(
-                "client(%s): auth server %s - %s", client.name, redact(address), client.auth_failure
+                "client(%s): auth server %s - %s", question.address, redact(address), failure
             )
+        raise AuthRefused(failure, answered=answered)
 
-    async def _ask(self, url: str, client: Client) -> Permissions:
-        """The answer of one server. Raises RequestFailed, BadReply."""
+    async def _ask(self, url: str, question: AuthQuestion) -> Permissions:
+        """The answer of one server. Raises RequestFailed, BadPermissions."""
         assert self._make_http is not None
-        secret = client.secret or b""
+        secret = question.secret
         questions: dict[str, str | bytes] = {
-            "remote_ip": client.host,
-            "tls": "true" if client.tls else "false",
+            "remote_ip": question.host,
+            "tls": "true" if question.tls else "false",
             "secret": secret,
-            "common_name": client.tls.common_name if client.tls else "",
+            "common_name": question.common_name,
         }
         body, headers = None, {}
         if self.settings.method == "post":
@@ -86,8 +132,10 @@ class AuthServers:
             method = "GET" if body is None else "POST"
             answer = await http.request(method, url, headers=headers, body=body)
         if answer.status != 200:
-            raise BadReply(f"status {answer.status}")
-        return parse_permissions(answer.body, self.now())
+            raise BadPermissions(f"status {answer.status}")
+        if len(answer.body) <= SMALL_REPLY:
+            return parse_permissions(answer.body, self.now())
+        return await threads.run_sync(parse_permissions, answer.body, self.now())
 
 
 def _http(settings: AuthSettings) -> Callable[[], Any]:

@@ -14,7 +14,7 @@ from nsqcore.wire.identify import Identity, Limits
 from nsqd.client.permissions import Permissions
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import Consumer
+from nsqd.engine.delivery.consumer import Consumer
 
 
 class State(IntEnum):
@@ -35,6 +35,7 @@ class ClientSettings:
     max_msg_size: int = 1024 * 1024
     max_body_size: int = 5 * 1024 * 1024
     max_req_timeout: int = 3_600_000_000_000
+    max_defer_timeout: int = 3_600_000_000_000
     max_msg_timeout: int = 900_000_000_000
     tls_required: bool = False
 
@@ -49,6 +50,11 @@ class AuthorizeNow:
     """What a command returns to have the auth servers asked what its client may do."""
 
 
+@frozen
+class OthersFirst:
+    """What a command returns to have other clients served before those behind it."""
+
+
 class Timer(Protocol):
     """A call to come."""
 
@@ -56,13 +62,22 @@ class Timer(Protocol):
         """Forget it."""
 
 
-@frozen(kw_only=True)
+def _always() -> bool:
+    return True
+
+
+async def _at_once() -> None:
+    """There is nobody else."""
+
+
+@frozen(eq=False, kw_only=True)
 class Services:
     """What all clients of one nsqd share.
 
     ``authorize`` asks the auth servers and leaves with the client what they said;
     ``upgrade`` says how a session's connection is upgraded. ``request_tick`` has
-    another tick ended.
+    another tick ended, ``others_first`` returns when all others had their turn. ``may_subscribe``
+    says whether SUB makes sense where the clients came in.
     """
 
     broker: Broker
@@ -72,6 +87,8 @@ class Services:
     upgrade: Callable[[Any], Effect | None]
     authorize: Callable[["Client"], Awaitable[None]]
     request_tick: Callable[[], None]
+    others_first: Callable[[], Awaitable[None]] = _at_once
+    may_subscribe: Callable[[], bool] = _always
 
 
 @frozen(kw_only=True)
@@ -83,6 +100,7 @@ class TlsState:
     negotiated_protocol: str = ""
     negotiated_protocol_is_mutual: bool = False
     common_name: str = ""
+    verified_names: tuple[str, ...] = ()
 
 
 @define(eq=False)
@@ -95,6 +113,7 @@ class Client:
     identity: Identity
     outbox: Outbox = Factory(Outbox)
     state: State = State.INIT
+    identified: bool = False
     tls: TlsState | None = None
     refused: int = 0  # in the second `refused_in` of the monotonic clock, and not fatally
     refused_in: int = 0

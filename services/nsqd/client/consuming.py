@@ -6,17 +6,25 @@ from random import random
 
 from nsqcore.names import as_text
 from nsqcore.units import MS
-from nsqcore.wire.commands import Finish, Ready, Requeue, StartClose, Subscribe, Touch
-from nsqcore.wire.errors import FinFailed, Invalid, ReqFailed, SubFailed, TouchFailed
+from nsqcore.wire.commands import Finish, Ready, Requeue, StartClose, Subscribe, Terminate, Touch
+from nsqcore.wire.errors import FinFailed, Invalid, ReqFailed, SubFailed, TermFailed, TouchFailed
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, OK_FRAME
-from nsqcore.wire.lines import parse_number
+from nsqcore.wire.lines import message_id, parse_number
 from nsqd.client.client import Client, State
 from nsqd.client.permissions import SUBSCRIBE
 from nsqd.client.refusals import check_permission, check_state, refuse
 from nsqd.client.subscriber import ClientSubscriber
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import Consumer
+from nsqd.engine.delivery.consumer import Consumer
 from nsqd.engine.errors import Exiting, NotInFlight, NotOwner, TooManyConsumers
+
+# Bytes of a TERM's reason that are kept.
+MAX_REASON = 256
+
+SHARED = (
+    "SUB failed at the shared address of several nsqd: they have no nsqlookupd by which a consumer"
+    " would find the others; connect to the own address of each"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +34,19 @@ def subscribe(client: Client, command: Subscribe) -> None:
     check_state(client, b"SUB")
     check_heartbeats(client)
     services = client.services
+    if not services.may_subscribe():
+        raise SubFailed(SHARED)
     if services.settings.limits.auth_required:
         check_permission(client, "SUB", command.topic, command.channel, SUBSCRIBE)
     identity = client.identity
+    locality, counted = _localities(client)
     consumer = Consumer(
         ClientSubscriber(client),
         msg_timeout=identity.msg_timeout * MS,
         max_msg_timeout=services.settings.max_msg_timeout,
         sampled=partial(_sampled, identity.sample_rate) if identity.sample_rate else None,
-        locality=_locality(client),
+        locality=locality,
+        counted=counted,
     )
     try:
         channel = services.broker.create_channel(command.topic, command.channel)
@@ -60,12 +72,18 @@ def check_heartbeats(client: Client) -> None:
         raise Invalid("cannot SUB with heartbeats disabled")
 
 
-def _locality(client: Client) -> int:
-    """0 for a client in nsqd's zone, 1 in its region, 2 elsewhere."""
+def _localities(client: Client) -> tuple[int, int]:
+    """How near a client is to nsqd when it is served, and when its deliveries are counted.
+
+    0 in the same zone, 1 in the same region, 2 elsewhere. A zone or region without a name makes
+    nobody be served first, but counts as the same for those who said in IDENTIFY that they are in
+    none, as in the original.
+    """
     ours, theirs = client.services.settings.limits, client.identity
-    if ours.topology_zone and ours.topology_zone == theirs.topology_zone:
-        return 0
-    return 1 if ours.topology_region and ours.topology_region == theirs.topology_region else 2
+    zone = ours.topology_zone == theirs.topology_zone
+    region = ours.topology_region == theirs.topology_region
+    served = 0 if zone and ours.topology_zone else 1 if region and ours.topology_region else 2
+    return served, 2 if not client.identified else 0 if zone else 1 if region else 2
 
 
 def _subscription(client: Client, name: bytes) -> tuple[Channel, Consumer]:
@@ -110,11 +128,22 @@ def requeue(client: Client, command: Requeue) -> None:
     longest = services.settings.max_req_timeout
     if delay * MS > longest:
         logger.info("client(%s): REQ timeout %d ms clamped", client.name, delay)
-    try:
-        channel.requeue(consumer, command.id, min(delay * MS, longest), services.now())
-    except (NotInFlight, NotOwner) as error:
-        raise ReqFailed(f"REQ {as_text(command.id)} failed {error}") from None
+    for id in channel.requeue(consumer, command.ids, min(delay * MS, longest), services.now()):
+        refuse(client, ReqFailed(f"REQ {as_text(id)} failed {channel.not_held(id)}"))
     services.broker.mark_ready(channel)
+
+
+def terminate(client: Client, command: Terminate) -> None:
+    """TERM: of clients that asked for it; for others there is no such command."""
+    if not client.identity.terminate:
+        raise Invalid("invalid command TERM")
+    channel, consumer = _subscription(client, b"TERM")
+    message_id("TERM", command.ids, 1)
+    why = as_text(b" ".join(command.words)[:MAX_REASON])
+    error = "".join(c if c.isprintable() else "?" for c in why)
+    for id in channel.terminate(consumer, command.ids, error):
+        refuse(client, TermFailed(f"TERM {as_text(id)} failed {channel.not_held(id)}"))
+    client.services.broker.mark_ready(channel)
 
 
 def touch(client: Client, command: Touch) -> None:

@@ -14,23 +14,25 @@ from nsqcore.wire.commands import (
     Auth,
     Command,
     CreateTopic,
-    Fault,
     Finish,
     Identify,
     Nop,
+    ParseError,
     Publish,
     PublishDeferred,
+    PublishHeaded,
     Ready,
     Requeue,
     StartClose,
     Subscribe,
+    Terminate,
     Touch,
 )
 from nsqcore.wire.errors import AuthDisabled, AuthFailed, Invalid, ProtocolError, Unauthorized
 from nsqcore.wire.frames import OK_FRAME, response_frame
 from nsqcore.wire.identify import Identity, negotiate, parse_request
 from nsqcore.wire.identify import reply as identify_reply
-from nsqd.client.client import AuthorizeNow, Client, UpgradeNow
+from nsqd.client.client import AuthorizeNow, Client, OthersFirst, UpgradeNow
 from nsqd.client.consuming import (
     check_heartbeats,
     finish,
@@ -38,9 +40,10 @@ from nsqd.client.consuming import (
     requeue,
     start_close,
     subscribe,
+    terminate,
     touch,
 )
-from nsqd.client.publishing import create_topic, publish, publish_deferred
+from nsqd.client.publishing import create_topic, publish, publish_deferred, publish_headed
 from nsqd.client.refusals import PermissionsExpired, check_state, refuse
 
 logger = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ logger = logging.getLogger(__name__)
 MAX_LOGGED = 1024
 
 # What a command may need of the session: an effect, or I/O that the session makes one of.
-Wanted = Effect | UpgradeNow | AuthorizeNow | None
+Wanted = Effect | UpgradeNow | AuthorizeNow | OthersFirst | None
 
 
 def execute(client: Client, commands: list[Command]) -> Wanted:
@@ -76,11 +79,12 @@ def identify(client: Client, command: Identify) -> UpgradeNow | None:
     check_state(client, b"IDENTIFY")
     limits = client.services.settings.limits
     request = parse_request(command.body)
-    logger.info("[%s] IDENTIFY: %s", client.name, str(request)[:MAX_LOGGED])
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("[%s] IDENTIFY: %s", client.name, str(request)[:MAX_LOGGED])
     identity = negotiate(request, client.identity, limits)
     if request.feature_negotiation:
         _check_upgrades(client, identity)
-    client.identity = identity
+    client.identity, client.identified = identity, True
     if not request.feature_negotiation:
         client.outbox.add(OK_FRAME)
         return None
@@ -127,7 +131,7 @@ def nop(client: Client, command: Nop) -> None:
     """NOP: receiving anything at all was its point."""
 
 
-def fault(client: Client, command: Fault) -> Effect | None:
+def parse_error(client: Client, command: ParseError) -> Effect | None:
     """Bytes that were not the protocol."""
     # without the TLS that is required the state does not matter
     if client.tls is not None or not client.services.settings.tls_required:
@@ -145,9 +149,11 @@ def fault(client: Client, command: Fault) -> Effect | None:
 HANDLERS: dict[type, Callable[[Client, Any], Wanted]] = {
     Publish: publish,
     PublishDeferred: publish_deferred,
+    PublishHeaded: publish_headed,
     Finish: finish,
     Requeue: requeue,
     Touch: touch,
+    Terminate: terminate,
     Ready: ready,
     Subscribe: subscribe,
     Identify: identify,
@@ -155,5 +161,5 @@ HANDLERS: dict[type, Callable[[Client, Any], Wanted]] = {
     StartClose: start_close,
     Nop: nop,
     CreateTopic: create_topic,
-    Fault: fault,
+    ParseError: parse_error,
 }

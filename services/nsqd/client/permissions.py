@@ -21,7 +21,7 @@ MAX_KNOWN = 100
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
 
 
-class BadReply(NsqError):
+class BadPermissions(NsqError):
     """The auth server's answer is not one that can be acted on."""
 
 
@@ -75,34 +75,36 @@ class Permissions:
 
 
 def parse_permissions(body: bytes, now: int) -> Permissions:
-    """The permissions in an auth server's JSON ``body``. Raises BadReply."""
+    """The permissions in an auth server's JSON ``body``. Raises BadPermissions."""
     try:
         reply = decode_folded(body)
     except JsonError as error:
-        raise BadReply("the answer is not JSON") from error
+        raise BadPermissions("the answer is not JSON") from error
     reply = _object(reply, "the answer")
     ttl = reply.get("ttl")
     if type(ttl) is not int or not 0 < ttl < 2**63:
-        raise BadReply(f"invalid TTL {ttl!r:.80}")
-    authorizations = [
-        _object(item, "an authorization")
-        for item in _list(reply.get("authorizations"), "authorizations")
-    ]
-    patterns = sum(1 + len(_list(item.get("channels"), "channels")) for item in authorizations)
-    if patterns > MAX_PATTERNS:
-        raise BadReply(f"more than {MAX_PATTERNS} patterns")
+        raise BadPermissions(f"invalid TTL {ttl!r:.80}")
     return Permissions(
-        tuple(_authorization(item) for item in authorizations),
+        parse_authorizations(reply.get("authorizations")),
         _text(reply.get("identity")),
         _text(reply.get("identity_url")),
         now + ttl * 1_000_000_000,
     )
 
 
+def parse_authorizations(value: object) -> tuple[Authorization, ...]:
+    """The authorizations in the list ``value``. Raises BadPermissions."""
+    authorizations = [_object(item, "an authorization") for item in _list(value, "authorizations")]
+    patterns = sum(1 + len(_list(item.get("channels"), "channels")) for item in authorizations)
+    if patterns > MAX_PATTERNS:
+        raise BadPermissions(f"more than {MAX_PATTERNS} patterns")
+    return tuple(_authorization(item) for item in authorizations)
+
+
 def _authorization(item: dict[str, Any]) -> Authorization:
     allowed = frozenset(_text(name) for name in _list(item.get("permissions"), "permissions"))
     if unknown := allowed - {SUBSCRIBE, PUBLISH}:
-        raise BadReply(f"unknown permission {sorted(unknown)[0]:.80}")
+        raise BadPermissions(f"unknown permission {sorted(unknown)[0]:.80}")
     channels = _list(item.get("channels"), "channels")
     return Authorization(
         _pattern(item.get("topic")), tuple(_pattern(channel) for channel in channels), allowed
@@ -113,13 +115,13 @@ def _pattern(text: object) -> Pattern:
     try:
         return Pattern(_text(text))
     except BadPattern as error:
-        raise BadReply(str(error)) from error
+        raise BadPermissions(str(error)) from error
 
 
 def _object(value: object, name: str) -> dict[str, Any]:
     """``value``, if it is an object."""
     if not isinstance(value, dict):
-        raise BadReply(f"{name} is not a JSON object")
+        raise BadPermissions(f"{name} is not a JSON object")
     return value
 
 
@@ -127,7 +129,7 @@ def _list(value: object, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise BadReply(f"{name} is not a list")
+        raise BadPermissions(f"{name} is not a list")
     return value
 
 
@@ -135,5 +137,5 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadReply(f"{value!r:.80} is not a string")
+        raise BadPermissions(f"{value!r:.80} is not a string")
     return value

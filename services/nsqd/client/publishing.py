@@ -6,60 +6,91 @@ of the messages: commands behind it go on meanwhile.
 
 import logging
 
+from attrs import define
+
 from nsqcore.net.effects import Close
 from nsqcore.net.outbox import Slot
 from nsqcore.units import MS
-from nsqcore.wire.commands import CreateTopic, Publish, PublishDeferred
+from nsqcore.wire.commands import CreateTopic, Publish, PublishDeferred, PublishHeaded
 from nsqcore.wire.errors import DpubFailed, MpubFailed, PubFailed
 from nsqcore.wire.frames import OK_FRAME, error_frame
-from nsqd.client.client import Client
+from nsqd.client.client import Client, OthersFirst
 from nsqd.client.permissions import PUBLISH
 from nsqd.client.refusals import check_permission, log_refusal
-from nsqd.engine.errors import Exiting
+from nsqd.engine.errors import TOPIC_FULL, Exiting
 
 logger = logging.getLogger(__name__)
 
-FAILURES = {"PUB": PubFailed, "MPUB": MpubFailed, "DPUB": DpubFailed}
+# Topics made in one tick, by everybody, before others have their turn: some ten milliseconds' work.
+NEW_TOPICS = 64
+
+FAILURES = {
+    "PUB": PubFailed,
+    "MPUB": MpubFailed,
+    "DPUB": DpubFailed,
+    "XPUB": PubFailed,
+    "XMPUB": MpubFailed,
+}
 
 
-def publish(client: Client, command: Publish) -> Close | None:
+def publish(client: Client, command: Publish) -> Close | OthersFirst | None:
     """PUB and MPUB."""
     services, outbox, topic, bodies = client.services, client.outbox, command.topic, command.bodies
     name = "MPUB" if command.many else "PUB"
     if services.settings.limits.auth_required:
         check_permission(client, name, topic, "", PUBLISH)
-    reply = PublishReply(client, name, topic, len(bodies), command.replies)
+    broker = services.broker
+    crowded = broker.newcomers >= NEW_TOPICS and topic not in broker.topics
+    reply = PublishReply(outbox, client, name, topic, len(bodies), command.replies)
     outbox.enter(reply)
-    services.broker.publish(topic, bodies, services.now(), reply.done)
+    broker.publish(topic, bodies, services.now(), reply.done)
+    if outbox.closing is None and not crowded:
+        return None
+    return _after(client)
+
+
+def _after(client: Client) -> Close | OthersFirst:
+    """What comes after a publish that was refused, or made one new topic more of many."""
     # refused already: the commands behind it are not for a connection that ends
-    return None if outbox.closing is None else Close()
+    return OthersFirst() if client.outbox.closing is None else Close()
 
 
-def publish_deferred(client: Client, command: PublishDeferred) -> Close | None:
+def publish_deferred(client: Client, command: PublishDeferred) -> Close | OthersFirst | None:
     """DPUB."""
     services, outbox, topic = client.services, client.outbox, command.topic
     check_permission(client, "DPUB", topic, "", PUBLISH)
-    reply = PublishReply(client, "DPUB", topic, 1, 1)
+    broker = services.broker
+    crowded = broker.newcomers >= NEW_TOPICS and topic not in broker.topics
+    reply = PublishReply(outbox, client, "DPUB", topic, 1, 1)
     outbox.enter(reply)
     delay = command.delay * MS
-    services.broker.publish(topic, [command.body], services.now(), reply.done, delay=delay)
-    return None if outbox.closing is None else Close()
+    broker.publish(topic, [command.body], services.now(), reply.done, delay=delay)
+    return _after(client) if crowded or outbox.closing is not None else None
 
 
+def publish_headed(client: Client, command: PublishHeaded) -> Close | OthersFirst | None:
+    """XPUB and XMPUB."""
+    services, outbox, topic = client.services, client.outbox, command.topic
+    name = "XMPUB" if command.many else "XPUB"
+    check_permission(client, name, topic, "", PUBLISH)
+    broker = services.broker
+    crowded = broker.newcomers >= NEW_TOPICS and topic not in broker.topics
+    reply = PublishReply(outbox, client, name, topic, len(command.bodies), 1)
+    outbox.enter(reply)
+    delay = command.delay * MS
+    broker.publish_headed(topic, command.bodies, services.now(), reply.done, delay=delay)
+    return _after(client) if crowded or outbox.closing is not None else None
+
+
+@define(eq=False)
 class PublishReply(Slot):
     """The place of the replies to ``replies`` commands that publish ``messages`` to ``topic``."""
 
-    __slots__ = ("client", "messages", "name", "replies", "topic")
-
-    def __init__(self, client: Client, name: str, topic: str, messages: int, replies: int) -> None:
-        self.outbox = client.outbox
-        self.data = None
-        self.behind = []
-        self.client = client
-        self.name = name
-        self.topic = topic
-        self.messages = messages
-        self.replies = replies
+    client: Client
+    name: str
+    topic: str
+    messages: int
+    replies: int
 
     def done(self, failure: str | None) -> None:
         """Answer, now that the storage has said what has become of the messages."""
@@ -72,6 +103,9 @@ class PublishReply(Slot):
         elif client.outbox.closing is None:
             error = FAILURES[self.name](f"{self.name} failed {failure}").because(failure)
             log_refusal(client, error)
+            if failure == TOPIC_FULL and client.identity.soft_errors:
+                self.release(error_frame(error) * self.replies)
+                return
             self.release(error_frame(error))
             client.outbox.close("publish failed")
         else:

@@ -24,6 +24,7 @@ STATES: dict[bytes, tuple[State, ...]] = {
     b"FIN": HOLDING,
     b"REQ": HOLDING,
     b"TOUCH": HOLDING,
+    b"TERM": HOLDING,
     b"CLS": (State.SUBSCRIBED,),
 }
 

@@ -16,12 +16,20 @@ from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.net.outbox import Outbox
 from nsqcore.units import MS, SECOND
 from nsqcore.wire.client_commands import MAGIC_V2
-from nsqcore.wire.commands import Command, Fault
+from nsqcore.wire.commands import Command, ParseError
 from nsqcore.wire.errors import BadProtocol, ProtocolError
 from nsqcore.wire.frames import HEARTBEAT_FRAME, error_frame
 from nsqcore.wire.identify import Identity
 from nsqcore.wire.parser import CommandParser
-from nsqd.client.client import AuthorizeNow, Client, Services, Timer, UpgradeNow, host_of
+from nsqd.client.client import (
+    AuthorizeNow,
+    Client,
+    OthersFirst,
+    Services,
+    Timer,
+    UpgradeNow,
+    host_of,
+)
 from nsqd.client.dispatch import authenticated, execute
 from nsqd.client.permissions import PUBLISH
 from nsqd.client.refusals import PermissionsExpired, check_permission, check_state, refuse
@@ -109,6 +117,8 @@ class Session:
         while commands:
             effect = execute(self.client, commands)
             paused = self.parser.paused  # behind an IDENTIFY, perhaps
+            if paused:
+                self.parser.headers = self.client.identity.headers
             if paused and self.client.identity.heartbeat_interval * MS != self._interval:
                 self._start_heartbeat()
             if effect is not None:
@@ -116,7 +126,7 @@ class Session:
             commands = self.parser.resume() if paused else []
         return None
 
-    def _effect_of(self, wanted: Effect | UpgradeNow | AuthorizeNow) -> Effect | None:
+    def _effect_of(self, wanted: Effect | UpgradeNow | AuthorizeNow | OthersFirst) -> Effect | None:
         """What the driver is to do for a command that needs I/O."""
         services = self.client.services
         if isinstance(wanted, UpgradeNow):
@@ -124,6 +134,8 @@ class Session:
         if isinstance(wanted, AuthorizeNow):
             self._waiting = True
             return Wait(partial(services.authorize, self.client), self._authorized)
+        if isinstance(wanted, OthersFirst):
+            return Wait(services.others_first, self._go_on)
         return wanted
 
     def _authorized(self) -> Effect | None:
@@ -135,10 +147,14 @@ class Session:
         except ProtocolError as error:
             refuse(client, error)
             return Close()
-        pending, client.pending = client.pending, []
+        return self._go_on()
+
+    def _go_on(self) -> Effect | None:
+        """Act on the commands that had to wait."""
+        pending, self.client.pending = self.client.pending, []
         return self._run(pending or self.parser.resume())
 
-    def _refuse_unfinished(self, cut: Fault) -> Effect | None:
+    def _refuse_unfinished(self, cut: ParseError) -> Effect | None:
         """Refuse a command that may not come now by its line: its body need not be awaited."""
         try:
             check_state(self.client, cut.command)
@@ -196,7 +212,7 @@ def open_session(
         msg_timeout=limits.msg_timeout,
     )
     parser = CommandParser(
-        settings.max_msg_size, settings.max_body_size, settings.max_req_timeout // MS
+        settings.max_msg_size, settings.max_body_size, settings.max_defer_timeout // MS
     )
     parser.tls_missing = settings.tls_required
     client = Client(services, peer, wall, identity)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from attrs import define, field
 
 from nsqcore.net.outbox import Outbox
-from nsqcore.wire.speedups import encode_messages
+from nsqcore.wire.headers import has_headers, headed_frames, plain_record
+from nsqcore.wire.hot import encode_messages
 from nsqd.client.client import Client
 
 
 @define(eq=False)
 class ClientSubscriber:
-    """Gives ``client`` its messages: a `nsqd.engine.consumer.Subscriber`."""
+    """Gives ``client`` its messages: a `nsqd.engine.delivery.consumer.Subscriber`."""
 
     client: Client
     outbox: Outbox = field(init=False)
@@ -21,6 +22,12 @@ class ClientSubscriber:
 
     def send(self, records: list[bytes]) -> None:
         """Put the message frames of ``records`` into the outbox."""
+        channel = self.client.channel
+        if channel is not None and channel.headed and has_headers(records):
+            if self.client.identity.headers:
+                self.outbox.add(headed_frames(records))
+                return
+            records = [plain_record(record) for record in records]
         self.outbox.add(encode_messages(records))
 
     def unread(self) -> int:

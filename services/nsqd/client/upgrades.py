@@ -11,7 +11,7 @@ from nsqcore.net.effects import Effect, Upgrade
 from nsqcore.net.layers import Codec, Compression
 from nsqcore.net.tls import ServerTls
 from nsqcore.net.tls_layer import TlsLayer
-from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.wire.compression.deflate import DeflateCodec
 from nsqcore.wire.errors import IdentifyFailed
 from nsqcore.wire.frames import OK_FRAME, error_frame
 from nsqd.client.client import TlsState
@@ -38,6 +38,7 @@ def _encrypted(session: Session, layer: TlsLayer) -> Effect | None:
         cipher_suite=info.cipher_suite,
         negotiated_protocol=info.negotiated_protocol,
         common_name=info.common_name,
+        verified_names=layer.verified_names(),
     )
     session.parser.tls_missing = False
     session.outbox.add(OK_FRAME)
@@ -49,7 +50,7 @@ def _compress(session: Session, first: bytes) -> Effect | None:
     codec: Codec
     if identity.snappy:
         # its library takes 1.6 MB, for a compression that few clients use
-        from nsqcore.wire.snappy import SnappyCodec
+        from nsqcore.wire.compression.snappy import SnappyCodec
 
         codec = SnappyCodec()
     elif identity.deflate:

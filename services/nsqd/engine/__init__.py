@@ -2,5 +2,5 @@
 
 Synchronous and deterministic: no trio, no sockets, no files, no threads, no chance, no clock.
 ``now`` is an argument everywhere, in monotonic nanoseconds. Messages are kept behind the port of
-`nsqd.engine.queue`; consumers are handed records.
+`nsqd.engine.messages.queue`; consumers are handed records.
 """

@@ -12,14 +12,16 @@ from typing import Literal
 from attrs import Factory, define, evolve, field, frozen
 
 from nsqcore.metrics.quantile import LatencyWindow
+from nsqcore.wire.headers import split_tail
 from nsqd.engine.channel import Channel
-from nsqd.engine.deadlines import Deadlines
+from nsqd.engine.dead_letters import DeadLetters
+from nsqd.engine.delivery.deadlines import Deadlines
 from nsqd.engine.errors import Exiting
 from nsqd.engine.health import Health
-from nsqd.engine.ids import MessageIds
+from nsqd.engine.messages.ids import MessageIds
+from nsqd.engine.messages.queue import Done, Loss, Storage
 from nsqd.engine.policy import POLICY_FIELDS, Policy
 from nsqd.engine.publisher import Gathered, Publisher
-from nsqd.engine.queue import Done, Loss, Storage
 from nsqd.engine.topic import Topic
 from nsqd.policies.policies import Policies
 
@@ -69,8 +71,10 @@ class Broker:
     deadlines: Deadlines = Factory(Deadlines)
     health: Health = Factory(Health)
     draining: bool = False  # publishes are refused
+    newcomers: int = 0  # topics that were made, or will be, since the last `dispatch`
     closing: bool = False
-    _publisher: Publisher = field(init=False)
+    publisher: Publisher = field(init=False)
+    dead_letters: DeadLetters = field(init=False)
     _listeners: list[Listener] = Factory(list)
     _gathered: dict[str, Gathered] = Factory(dict)  # by topic
     _ready: dict[Channel, None] = Factory(dict)
@@ -78,7 +82,16 @@ class Broker:
 
     def __attrs_post_init__(self) -> None:
         ids = MessageIds(self.settings.node_id, self.ids_after)
-        self._publisher = Publisher(ids, self.health, self.topics, self.create_topic, self._resume)
+        self.publisher = Publisher(
+            ids,
+            self.health,
+            self.topics,
+            self.create_topic,
+            self._resume,
+            self.storage.owed,
+            self.storage.when_synced,
+        )
+        self.dead_letters = DeadLetters(self.publisher, self.storage.warn, self._make_as_safe)
         self.policies.on_change(self.apply_policies)
 
     @property
@@ -86,12 +99,12 @@ class Broker:
         """Why nothing may be published now; empty where it may."""
         if self.closing:
             return "exiting"
-        return "draining" if self.draining else ""
+        return "draining" if self.draining else self.health.low
 
     @property
     def refused_count(self) -> int:
         """Publishes, not messages, that were refused."""
-        return self._publisher.refused_count
+        return self.publisher.refused_count
 
     def on_change(self, listener: Listener) -> None:
         """Have ``listener`` told of topics and channels that come, go, or are paused."""
@@ -110,6 +123,7 @@ class Broker:
             return topic
         if self.closing:
             raise Exiting("exiting")
+        self.newcomers += 1
         policy = self.policy(name)
         queue = self.storage.topic_queue(name, policy.mem_queue_size)
         topic = Topic(name, queue, self._make_channel, self.mark_ready, policy)
@@ -142,14 +156,20 @@ class Broker:
 
     def _make_channel(self, topic: str, name: str) -> Channel:
         policy = self.policy(topic, name)
-        return Channel(
+        channel = Channel(
             topic,
             name,
             self.storage.channel_queue(topic, name, policy.mem_queue_size),
             self.deadlines,
             policy,
             latency=self.make_latency() if self.make_latency else None,
+            wall_offset=lambda: self.wall_offset,
         )
+        channel.headed = self.topics[topic].log is not None
+        channel.departures.tell = partial(self.dead_letters.add, channel)
+        if policy.tidies:
+            self.mark_ready(channel)
+        return channel
 
     def policy(self, topic: str, channel: str = "") -> Policy:
         """The rules for ``topic``, or for a channel of it."""
@@ -157,7 +177,7 @@ class Broker:
         rules = {name: value.value for name, value in values.items() if name in POLICY_FIELDS}
         policy = evolve(self.settings.policy, **rules) if rules else self.settings.policy
         if policy.max_depth:
-            self._publisher.has_limits = True
+            self.publisher.has_limits = True
         return policy
 
     def apply_policies(self) -> None:
@@ -168,7 +188,7 @@ class Broker:
         for topic in self.topics.values():
             topic.policy = self.policy(topic.name)
             try:
-                self._apply_durability(topic)
+                topic.apply_durability(self.storage)
             except OSError as error:
                 self.health.failed(error)
                 self.storage.warn(f"TOPIC({topic.name}): failed to make it durable - {error}")
@@ -178,15 +198,12 @@ class Broker:
                 channel.queue.memory_limit = channel.policy.mem_queue_size
                 self.mark_ready(channel)
 
-    def _apply_durability(self, topic: Topic) -> None:
-        if topic.log is not None:
-            topic.log.set_promise(topic.policy.durability)
-            return
-        topic.log = self.storage.topic_log(topic.name, topic.policy.durability, topic.arrived)
-        if topic.log is not None:
-            for channel in topic.channels.values():
-                channel.queue = self.storage.logged_queue(topic.name, channel.name, channel.queue)
-            topic.update_flow()
+    def _make_as_safe(self, topic: Topic, durability: str) -> None:
+        """Have a dead-letter topic promise what the topic does that its messages come from, unless
+        a policy says otherwise. Raises OSError."""
+        if self.policies.effective(topic.name).get("durability") is None:
+            topic.inherited = durability
+            topic.apply_durability(self.storage)
 
     def delete_topic(self, topic: Topic) -> None:
         """Delete ``topic`` with its channels and their messages."""
@@ -245,25 +262,26 @@ class Broker:
     # ------------------------------------------------------------ messages
 
     def publish(
-        self, topic: str, bodies: list[bytes], now: int, done: Done, *, delay: int = 0
+        self, topic: str, bodies: list[bytes], now: int, done: Done, delay: int = 0
     ) -> None:
         """Queue ``bodies`` as new messages, to be delivered ``delay`` ns from now.
 
         ``done`` is told what has become of them: at the end of this tick at the latest.
         """
-        if self.draining or self.closing:
-            self._publisher.refused_count += 1
+        if self.draining or self.closing or self.health.low:
+            self.publisher.refused_count += 1
             done(self.refusal)
             return
         if delay > 0:
-            self._publisher.defer(topic, bodies, delay, now, now + self.wall_offset, done)
+            self.publisher.defer(topic, bodies, delay, now, now + self.wall_offset, done)
             return
         count = len(bodies)
-        gathered = self._gathered.get(topic)
+        gathered: Gathered | None = self._gathered.get(topic)
         if gathered is None:
+            self.newcomers += topic not in self.topics
             if count >= GATHER:
                 publish = Gathered(bodies, [done], [count])
-                self._publisher.store(topic, publish, now + self.wall_offset)
+                self.publisher.store(topic, publish, now + self.wall_offset)
             else:
                 self._gathered[topic] = Gathered([*bodies], [done], [count])
             return
@@ -272,16 +290,32 @@ class Broker:
         gathered.counts.append(count)
         if len(gathered.bodies) >= GATHER:
             del self._gathered[topic]
-            self._publisher.store(topic, gathered, now + self.wall_offset)
+            self.publisher.store(topic, gathered, now + self.wall_offset)
+
+    def publish_headed(
+        self, topic: str, bodies: list[bytes], now: int, done: Done, *, delay: int = 0
+    ) -> None:
+        """As `publish`, of ``bodies`` with headers (`nsqcore.wire.headers.with_block`).
+
+        A topic that is not durable keeps the bodies alone.
+        """
+        if self.refusal:
+            self.publisher.refused_count += 1
+            done(self.refusal)
+            return
+        self.flush(now)
+        due = now + delay if delay > 0 else 0
+        if not self.publisher.store_headed(topic, bodies, now + self.wall_offset, due, done):
+            self.publish(topic, [split_tail(body)[0] for body in bodies], now, done, delay=delay)
 
     def flush(self, now: int) -> None:
         """Queue what was published since the last `dispatch`."""
         if not self._gathered:
             return
         gathered, self._gathered = self._gathered, {}
-        store, wall = self._publisher.store, now + self.wall_offset
+        wall = now + self.wall_offset
         for topic, publish in gathered.items():
-            store(topic, publish, wall)
+            self.publisher.store(topic, publish, wall)
 
     def mark_ready(self, channel: Channel) -> None:
         """Have the next `dispatch` look at ``channel``."""
@@ -291,6 +325,9 @@ class Broker:
         """Deliver what can be delivered; whether there is more to do right away."""
         if self._gathered:
             self.flush(now)
+        self.newcomers = 0
+        if self.dead_letters.waiting:
+            self.dead_letters.bury(now, now + self.wall_offset)
         more = False
         if self._backlogs:
             for topic in list(self._backlogs):
@@ -298,18 +335,21 @@ class Broker:
         if self._ready:
             left = DELIVER_STEP
             ready, self._ready = self._ready, {}
+            channel: Channel
             for channel in ready:
                 if left <= 0:
                     self._ready[channel] = None
                     more = True
                     continue
+                if channel.policy.tidies:
+                    channel.tidy(now)
                 left -= channel.deliver(now, left)
                 if left <= 0:
                     self._ready[channel] = None  # it may have more
                     more = True
                 if channel.consumers and channel.depth:
                     self._await_drained(channel)
-        return more
+        return more or bool(self.dead_letters.waiting)
 
     def _await_drained(self, channel: Channel) -> None:
         """Go on with ``channel`` when consumers with too much unread output have read some."""

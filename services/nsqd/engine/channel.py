@@ -1,13 +1,13 @@
 """A channel: one copy of a topic's messages, shared by its consumers.
 
 A message is queued, in flight, or deferred, and leaves by FIN, by `empty`, by deletion, by a
-consumer's sampling, or (ephemeral channels) because memory is full. `deliver` moves from the queue
-to consumers, `expire` moves back what timed out or came due. A channel that was deleted ignores
-whatever still comes.
+consumer's sampling, as a dead letter (`departures`), or (ephemeral channels) because memory is
+full. `deliver` moves from the queue to consumers, `expire` moves back what timed out or came due. A
+channel that was deleted ignores whatever still comes.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from itertools import accumulate
 from sys import maxsize
@@ -16,12 +16,13 @@ from attrs import Factory, define, field
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.names import is_ephemeral
-from nsqd.engine.consumer import Consumer
-from nsqd.engine.deadlines import Deadlines
+from nsqd.engine.delivery.consumer import Consumer
+from nsqd.engine.delivery.deadlines import Deadlines
+from nsqd.engine.departures import Death, Departures, Tidying, trim
 from nsqd.engine.errors import Exiting, NotInFlight, NotOwner, TooManyConsumers
-from nsqd.engine.message import message_id, requeued, timestamp
+from nsqd.engine.messages.message import message_id, requeued, timestamp
+from nsqd.engine.messages.queue import Loss, Queue
 from nsqd.engine.policy import Policy
-from nsqd.engine.queue import Loss, Queue
 
 # A batch is one frame run to one consumer. Past a few hundred messages nothing is saved per
 # message, and past a socket buffer's worth of bytes the others only wait longer.
@@ -29,6 +30,8 @@ MAX_BATCH = 500
 MAX_BATCH_BYTES = 256 * 1024
 # How soon a queue that the disk would not let us read (no descriptors) is tried again, in ns.
 READ_RETRY = 1_000_000_000
+# What is dead by a rule is taken out of the queue in steps of so many, or a batch more.
+SIFT_STEP = 1000
 
 
 class Reason(Enum):
@@ -50,7 +53,10 @@ class Channel:
     deadlines: Deadlines
     policy: Policy = Factory(Policy)
     latency: LatencyWindow | None = None
+    departures: Departures = Factory(Departures)
+    wall_offset: Callable[[], int] = int  # as the broker has it
 
+    headed: bool = False  # messages may have headers, as the topic has a log
     paused: bool = False
     deleted: bool = False
     consumers: list[Consumer] = Factory(list)
@@ -58,11 +64,13 @@ class Channel:
     requeue_count: int = 0
     finish_count: int = 0
     timeout_count: int = 0
-    local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.locality
+    local_counts: list[int] = field(factory=lambda: [0, 0, 0])  # by Consumer.counted
     ephemeral: bool = field(init=False)  # never stored, and goes with its last consumer
     _first: int = 0  # the index of the consumer that is asked first
     _rounds: int = 0  # how often all who had capacity were served
     _batch: int = 1  # messages of the next batch, unless they are large
+    _look_again: int | None = None  # when, as there was only what is dead so far
+    _tidying: Tidying = Factory(Tidying)
     _unread: bool = False  # the disk could not be read: a deadline asks to try again
 
     def __attrs_post_init__(self) -> None:
@@ -112,12 +120,24 @@ class Channel:
             self.timeout_count += len(records)
         elif reason is not Reason.STOPPED:
             self.requeue_count += len(records)
+        if self.policy.max_attempts and reason is not Reason.STOPPED:
+            records = self.departures.worn_out(records, self.policy.max_attempts)
+            if not records:
+                return
         again = [requeued(record) for record in records]
         if due:
             self.queue.defer(again, due)
             self.deadlines.arm(self, due)
         else:
             self.queue.give_back(again)
+
+    def take_back(self, consumer: Consumer, ids: Iterable[bytes]) -> list[bytes]:
+        """Take the records of those of ``ids`` that ``consumer`` holds, at an operator's wish."""
+        return consumer.held.take_many(ids)[0]
+
+    def queue_again(self, records: list[bytes]) -> None:
+        """Queue again ``records`` that were taken back."""
+        self._return(records, Reason.REQUEUED)
 
     # ------------------------------------------------------------ consumers
 
@@ -151,21 +171,24 @@ class Channel:
         if self.paused or not self.consumers:
             return 0
         queue, topology_aware = self.queue, self.policy.topology_aware
+        take = self._take_living if self.policy.sifts else self._take_batch
         while delivered < limit and (depth := queue.depth):
             ready = self._ready(depth)
             if not ready:
                 break
             share = max(1, min(self._batch, depth // len(ready)))
+            consumer: Consumer
             again = topology_aware  # who is farther away may have capacity, too
             for consumer in ready:
-                records = self._take_batch(min(share, consumer.capacity))
+                records = take(min(share, consumer.capacity), now)
                 if not records:
                     self._unread = queue.depth > 0
                     if self._unread:
-                        self.deadlines.arm(self, now + READ_RETRY)
+                        again_at, self._look_again = self._look_again, None
+                        self.deadlines.arm(self, now + READ_RETRY if again_at is None else again_at)
                     return delivered
                 delivered += len(records)
-                self.local_counts[consumer.locality if topology_aware else 2] += len(records)
+                self.local_counts[consumer.counted if topology_aware else 2] += len(records)
                 if consumer.sampled is not None:
                     records = self._sample(consumer.sampled, records)
                 if records:
@@ -176,6 +199,23 @@ class Channel:
                 break
         return delivered
 
+    def _take_living(self, limit: int, now: int) -> list[bytes]:
+        """As `_take_batch`, without what is dead by a rule.
+
+        Where there is much of that it comes to an end, and a deadline asks to go on.
+        """
+        seen = 0
+        while seen < SIFT_STEP:
+            records = self._take_batch(limit, now)
+            if not records:
+                return records
+            seen += len(records)
+            records = self.departures.sift(records, self.policy, now + self.wall_offset())
+            if records:
+                return records
+        self._look_again = now
+        return []
+
     def _sample(self, sampled: Callable[[], bool], records: list[bytes]) -> list[bytes]:
         """Those of ``records`` that are drawn; the others are done with."""
         drawn: list[bytes] = []
@@ -185,7 +225,7 @@ class Channel:
         self.queue.finish([message_id(record) for record in dropped])
         return drawn
 
-    def _take_batch(self, limit: int) -> list[bytes]:
+    def _take_batch(self, limit: int, now: int) -> list[bytes]:
         """Up to ``limit`` messages for one consumer, fewer if they are large.
 
         The size of these messages decides how many the next batch has, so that as a rule none
@@ -213,6 +253,7 @@ class Channel:
         ready: list[Consumer] = []
         topology_aware = self.policy.topology_aware
         at = self._first
+        consumer: Consumer
         for consumer in consumers[at:] + consumers[:at] if at else consumers:
             at += 1
             if consumer.capacity:
@@ -251,13 +292,20 @@ class Channel:
         self.queue.finish(ids)
         return missing
 
-    def requeue(self, consumer: Consumer, id: bytes, delay: int, now: int) -> None:
-        """Queue ``id`` again after ``delay`` ns. Raises NotInFlight or NotOwner."""
-        record = consumer.held.take(id)
-        if record is None:
-            raise self.not_held(id)
-        consumer.requeue_count += 1
-        self._return([record], Reason.REQUEUED, now + delay if delay > 0 else 0)
+    def requeue(self, consumer: Consumer, ids: list[bytes], delay: int, now: int) -> list[bytes]:
+        """Queue ``ids`` again after ``delay`` ns; returns those not in flight to ``consumer``."""
+        records, missing = consumer.held.take_many(ids)
+        consumer.requeue_count += len(records)
+        if records:
+            self._return(records, Reason.REQUEUED, now + delay if delay > 0 else 0)
+        return missing
+
+    def terminate(self, consumer: Consumer, ids: list[bytes], error: str = "") -> list[bytes]:
+        """``consumer`` has given up ``ids``: they are dead; returns those not in flight to it."""
+        records, missing = consumer.held.take_many(ids)
+        if records:
+            self.departures.part(records, Death.TERMINATED, error)
+        return missing
 
     def touch(self, consumer: Consumer, id: bytes, now: int) -> None:
         """Start the timeout of ``id`` anew. Raises NotInFlight or NotOwner."""
@@ -281,6 +329,13 @@ class Channel:
         """
         moved = self.queue.release_due(now, limit)
         first = self.queue.next_due
+        if self._tidying.due is not None:
+            wall, departures = now + self.wall_offset(), self.departures
+            moved += self._tidying.drop_aged(
+                self.queue, self.policy, departures, now, wall, limit - moved
+            )
+            due = self._tidying.due
+            first = due if first is None or (due is not None and due < first) else first
         for consumer in self.consumers:
             deadline = consumer.held.next_deadline
             if deadline is not None and deadline <= now and moved < limit:
@@ -296,17 +351,28 @@ class Channel:
         unread, self._unread = self._unread, False
         return moved or int(unread)
 
+    def tidy(self, now: int) -> None:
+        """Make room where there are more messages than the policy allows, and see to it that those
+        that get too old leave, though nobody takes them."""
+        queue, policy = self.queue, self.policy
+        if policy.trims:
+            trim(queue, policy, self.departures)
+        if (due := self._tidying.watch(queue, policy, now)) is not None:
+            self.deadlines.arm(self, due)
+
     # ------------------------------------------------------------ the whole
 
     def empty(self) -> None:
         """Drop every message: queued, deferred, in flight."""
         for consumer in self.consumers:
             consumer.held.clear()
+        self.departures.take_all()
         self.queue.empty()
 
     def delete(self) -> None:
         """Drop everything, files too, and let go of the consumers."""
         self.deleted = True
+        self.departures.close()
         consumers, self.consumers = self.consumers, []
         for consumer in consumers:
             consumer.held.clear()
@@ -318,4 +384,6 @@ class Channel:
         for consumer in self.consumers:
             if records := consumer.held.take_all():
                 self._return(records, Reason.STOPPED)
+        if records := self.departures.take_all():
+            self._return(records, Reason.STOPPED)
         return self.queue.close()

@@ -1,16 +1,17 @@
 """What is published, on its way into the queue of its topic."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 
 from attrs import define
 
-from nsqcore.wire.speedups import make_records
+from nsqcore.wire.headers import split_tail
+from nsqcore.wire.hot import make_records
 from nsqd.engine.errors import TOPIC_FULL, Exiting
 from nsqd.engine.health import Health
-from nsqd.engine.ids import MessageIds
-from nsqd.engine.message import new_header
-from nsqd.engine.queue import Done
+from nsqd.engine.messages.ids import MessageIds
+from nsqd.engine.messages.message import new_header
+from nsqd.engine.messages.queue import Done
 from nsqd.engine.topic import Topic
 
 
@@ -36,7 +37,8 @@ class Publisher:
 
     ``create_topic`` adds a topic to ``topics``, and raises Exiting and OSError; ``resume`` is told
     of those whose messages are to go on to channels. While no rule limits a depth ``has_limits``
-    is false, and topics are not asked whether they take more.
+    is false, and topics are not asked whether they take more. ``owed`` and ``when_synced`` are the
+    storage's.
     """
 
     ids: MessageIds
@@ -44,6 +46,8 @@ class Publisher:
     topics: dict[str, Topic]
     create_topic: Callable[[str], Topic]
     resume: Callable[[Topic], None]
+    owed: Container[str]
+    when_synced: Callable[[str, Done], None]
     has_limits: bool = False
     refused_count: int = 0  # publishes, not messages
 
@@ -54,27 +58,69 @@ class Publisher:
         """
         failure = None
         try:
-            owner = self.topics.get(topic) or self.create_topic(topic)
+            owner: Topic = self.topics.get(topic) or self.create_topic(topic)
             if self.has_limits and not owner.takes(len(publish.bodies)):
                 if len(publish.done) > 1:  # some of them may fit
                     for one in publish.apart():
                         self.store(topic, one, wall)
                     return
+                owner.count_rejected(len(publish.bodies))
                 failure = TOPIC_FULL
             elif owner.log is not None and owner.durable:
                 self._keep(owner, publish.bodies, wall, 0, publish.done)
                 return
             else:
-                self._put(owner, publish.bodies, wall)
+                self.put(owner, publish.bodies, wall)
         except OSError as error:
             self.health.failed(error)
             failure = str(error)
         except Exiting as error:
             failure = str(error)
+        if failure is None and topic in self.owed:
+            self.when_synced(topic, partial(self._tell_once_open, owner, publish.done))
+        elif failure is None and not owner.is_open:
+            owner.when_open(partial(self._tell, publish.done, None))
+        else:
+            self._tell(publish.done, failure)
+
+    def _tell_once_open(self, owner: Topic, dones: list[Done], failure: str | None) -> None:
+        """Tell how it went, and of success not before the topic has the channels it has elsewhere.
+
+        So a publisher that was answered may go on with them anywhere.
+        """
         if failure is not None:
-            self.refused_count += len(publish.done)
-        for done in publish.done:
-            done(failure)
+            self._tell(dones, failure)
+        else:
+            owner.when_open(partial(self._tell, dones, None))
+
+    def store_headed(
+        self, topic: str, bodies: list[bytes], wall: int, due: int, done: Done
+    ) -> bool:
+        """As `store`, of ``bodies`` with headers, to be delivered at ``due`` (0: at once); whether
+        ``topic`` keeps headers. If it does not, nothing has happened."""
+        try:
+            owner = self.topic(topic)
+            if not owner.durable:
+                return False
+            if self.has_limits and not owner.takes(len(bodies)):
+                owner.count_rejected(len(bodies))
+                self._tell([done], TOPIC_FULL)
+                return True
+            records = self.make_records(bodies, wall, headed=True)
+            told = partial(self._tell_once_open, owner, [done])
+            size = sum(len(split_tail(body)[0]) for body in bodies)
+            owner.publish(records, size, due, told)
+            self.health.published(sum(map(len, bodies)))
+        except OSError as error:
+            self.health.failed(error)
+            self._tell([done], str(error))
+        except Exiting as error:
+            self._tell([done], str(error))
+        return True
+
+    def topic(self, name: str) -> Topic:
+        """The topic called ``name``, made if need be. Raises Exiting, OSError."""
+        return self.topics.get(name) or self.create_topic(name)
 
     def _tell(self, dones: list[Done], failure: str | None) -> None:
         if failure is not None:
@@ -86,16 +132,22 @@ class Publisher:
         self, owner: Topic, bodies: list[bytes], wall: int, due: int, dones: list[Done]
     ) -> None:
         """Publish to a durable topic; the answer comes when what it promises is kept."""
-        records, done = self._make_records(bodies, wall), partial(self._tell, dones)
-        owner.publish(records, sum(map(len, bodies)), due, done)
+        records = self.make_records(bodies, wall)
+        done = partial(self._tell_once_open, owner, dones)
+        size = sum(map(len, bodies))
+        owner.publish(records, size, due, done)
+        self.health.published(size)
 
-    def _put(self, owner: Topic, bodies: list[bytes], wall: int) -> None:
+    def put(self, owner: Topic, bodies: list[bytes], wall: int) -> None:
+        """Publish to a topic that is not durable. Raises OSError, Exiting."""
         count = len(bodies)
-        # as `_make_records`: once for every single message, so without the call
+        # as `make_records`: once for every single message, so without the call
         records = make_records(bodies, new_header(wall), self.ids.take(count, wall))
-        on_disk = owner.on_disk if self.health.error else None
-        if owner.put(records, len(bodies[0]) if count == 1 else sum(map(len, bodies))):
+        on_disk = owner.on_disk if self.health.queues else None
+        size = len(bodies[0]) if count == 1 else sum(map(len, bodies))
+        if owner.put(records, size):
             self.resume(owner)
+        self.health.published(size)
         if on_disk is not None and owner.on_disk > on_disk:
             self.health.recovered()
 
@@ -107,13 +159,18 @@ class Publisher:
         try:
             owner = self.topics.get(topic) or self.create_topic(topic)
             if self.has_limits and not owner.takes(len(bodies)):
+                owner.count_rejected(len(bodies))
                 failure = TOPIC_FULL
             elif owner.durable:
                 self._keep(owner, bodies, wall, now + delay, [done])
                 return
             else:
-                records = self._make_records(bodies, wall)
-                owner.defer(records, sum(map(len, bodies)), delay, now)
+                records = self.make_records(bodies, wall)
+                size = sum(map(len, bodies))
+                owner.defer(records, size, delay, now)
+                self.health.published(size)
+                self._tell_once_open(owner, [done], None)
+                return
         except OSError as error:
             self.health.failed(error)
             failure = str(error)
@@ -121,7 +178,8 @@ class Publisher:
             failure = str(error)
         self._tell([done], failure)
 
-    def _make_records(self, bodies: list[bytes], wall: int) -> list[bytes]:
+    def make_records(self, bodies: list[bytes], wall: int, *, headed: bool = False) -> list[bytes]:
+        """New records of ``bodies``, which have headers behind them if they are ``headed``."""
         ids = self.ids.take(len(bodies), wall)
-        records: list[bytes] = make_records(bodies, new_header(wall), ids)
+        records: list[bytes] = make_records(bodies, new_header(wall, headed=headed), ids)
         return records

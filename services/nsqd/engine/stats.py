@@ -8,9 +8,10 @@ while messages go on moving. Nothing here changes a queue, and no clock is read.
 from attrs import define
 
 from nsqcore.metrics.quantile import LatencySummary, summarize
+from nsqcore.units import MS
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
-from nsqd.engine.queue import LogStats
+from nsqd.engine.messages.queue import LogStats
 from nsqd.engine.topic import Topic
 
 UNTRACKED = LatencySummary()
@@ -35,12 +36,26 @@ class ChannelStats:
     finish_count: int
     client_count: int
     paused: bool
+    dead_count: int
+    expired_count: int
+    dropped_count: int
+    rejected_count: int
+    #: How long ago what comes first in the queue was published; None if nothing is queued, or no
+    #: policy speaks of the channel: it may have to be read from the disk.
+    oldest_age_ms: int | None
+    #: Whether a policy speaks of the lives of its messages, or some have died.
+    ruled: bool
+    #: Where a policy says its dead messages go; empty where none says it.
+    dead_letter_topic: str
 
     @classmethod
     def of(cls, channel: Channel, wall: int) -> "ChannelStats":
         """A snapshot of ``channel``; ``wall`` is the wall clock in ns."""
         window = channel.latency
         zone_local, region_local, anywhere = channel.local_counts
+        deaths = channel.departures.deaths
+        ruled = channel.policy.speaks or bool(deaths)
+        oldest = channel.queue.oldest() if ruled else None
         return cls(
             channel.name,
             UNTRACKED if window is None else window.summary(wall),
@@ -57,6 +72,13 @@ class ChannelStats:
             channel.finish_count,
             len(channel.consumers),
             channel.paused,
+            deaths.dead,
+            deaths.expired,
+            deaths.dropped,
+            deaths.rejected,
+            None if oldest is None else max(0, wall - oldest) // MS,
+            ruled,
+            channel.policy.dead_letter_topic,
         )
 
 

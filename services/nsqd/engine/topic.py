@@ -6,7 +6,7 @@ nsqd have of it); it drains in bounded steps, so that a large backlog does not h
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from sys import maxsize
@@ -14,15 +14,21 @@ from sys import maxsize
 from attrs import Factory, define
 
 from nsqcore.names import is_ephemeral
+from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
+from nsqd.engine.messages.message import message_id
+from nsqd.engine.messages.queue import Done, Log, Loss, Moved, Place, Queue, Seen, Storage
 from nsqd.engine.policy import Policy
-from nsqd.engine.queue import Done, Log, Loss, Queue
 
 # Records moved to the channels in one step: some milliseconds' work.
 DRAIN_STEP = 5000
 # Deferred ones cost more: each goes into a heap of each channel.
 DEFERRED_STEP = 1000
+# Where a look is: at what the disk refused, in the queue, or in the log.
+IN_BATCH = 0
+IN_QUEUE = 1
+IN_LOG = 2
 
 
 @define(eq=False)
@@ -40,6 +46,7 @@ class Topic:
     policy: Policy = Factory(Policy)
 
     log: Log | None = None  # of a durable topic
+    inherited: str = "none"  # the durability of who sends dead letters here
     is_open: bool = True
     paused: bool = False
     deleted: bool = False
@@ -63,6 +70,11 @@ class Topic:
         """Messages that wait for a channel or for the end of a pause."""
         plain = self.queue.depth + len(self._deferred) + len(self._batch)
         return plain if self.log is None else plain + self.log.depth
+
+    @property
+    def deferred_count(self) -> int:
+        """Of these, the ones that channels will hold back."""
+        return len(self._deferred)
 
     @property
     def backend_depth(self) -> int:
@@ -93,10 +105,16 @@ class Topic:
             own = self.policy.max_depth
             return not own or self.depth + count <= own
         for channel in self.channels.values():
-            limit = channel.policy.max_depth
-            if limit and channel.depth + count > limit:
+            if channel.policy.is_full(channel.depth, count):
                 return False
         return True
+
+    def count_rejected(self, count: int) -> None:
+        """Note that ``count`` messages were refused, in each channel that has no room for them."""
+        if self.flowing and not self.depth:
+            for channel in self.channels.values():
+                if channel.policy.is_full(channel.depth, count):
+                    channel.departures.deaths.rejected += count
 
     def put(self, records: list[bytes], size: int) -> bool:
         """Queue new ``records``, whose bodies have ``size`` bytes in all, on every channel.
@@ -115,6 +133,7 @@ class Topic:
             self.queue.put(records)
         else:
             # every channel may keep the list, none may change it
+            channel: Channel
             some = channels.values() if len(channels) == 1 else self._by_need(len(records))
             for channel in some:
                 channel.put(records)
@@ -128,10 +147,48 @@ class Topic:
         """Whether new messages go to a log."""
         return self.log is not None and self.log.promise != "none"
 
+    def apply_durability(self, storage: Storage) -> None:
+        """Promise from now on what the policy says, or else who sends dead letters here. Raises
+        OSError."""
+        durability = self.policy.durability
+        if durability == "none":
+            durability = self.inherited
+        if self.log is not None:
+            self.log.set_promise(durability)
+            return
+        self.log = storage.topic_log(self.name, durability, self.arrived)
+        if self.log is not None:
+            for channel in self.channels.values():
+                channel.queue = storage.logged_queue(self.name, channel.name, channel.queue)
+                channel.headed = True
+            self.update_flow()
+
     def publish(self, records: list[bytes], size: int, due: int, done: Done) -> None:
         """Keep new ``records`` in the log of a durable topic, to be delivered at ``due``."""
         assert self.log is not None
         self.log.publish(records, due, partial(self._published, len(records), size, done))
+
+    def move(
+        self,
+        source: Queue,
+        taken: list[bytes],
+        records: list[bytes],
+        moved: Moved,
+        *,
+        only: str = "",
+    ) -> None:
+        """Keep new ``records`` in the log of a durable topic in place of ``taken``; see `Log.move`.
+
+        Raises LookupError.
+        """
+        assert self.log is not None
+        self.log.move(source, taken, records, partial(self._moved, moved), only=only)
+
+    def _moved(self, moved: Moved, taken: list[bytes], failure: str | None) -> None:
+        if failure is None:
+            self.message_count += len(taken)
+            self.message_bytes += sum(map(len, taken)) - HEADER_SIZE * len(taken)
+        moved(taken, failure)
 
     def _published(self, count: int, size: int, done: Done, failure: str | None) -> None:
         if failure is None:
@@ -139,9 +196,14 @@ class Topic:
             self.message_bytes += size
         done(failure)
 
-    def arrived(self, records: list[bytes], due: int) -> None:
-        """The log has ``records``, and its channels with it: the others get them now."""
+    def arrived(self, records: list[bytes], due: int, only: str = "") -> None:
+        """The log has ``records``, and its channels with it: the others get them now.
+
+        If they are for ``only`` one channel, it has them already.
+        """
         for channel in self.channels.values():
+            if only and channel.name != only:
+                continue
             if channel.queue.logged:
                 channel.message_count += len(records)
                 if due:
@@ -177,6 +239,35 @@ class Topic:
             self._deferred.extend((record, delay) for record in records)
         self.message_count += len(records)
         self.message_bytes += size
+
+    # ------------------------------------------------------------ what is seen of them
+
+    def look(self, place: Place, limit: int) -> Seen:
+        """Up to ``limit`` records that wait here, as `Queue.look`. Raises OSError."""
+        section, *at = place or (IN_BATCH, 0)
+        if section == IN_BATCH:
+            end = at[0] + limit
+            more = end < len(self._batch)
+            return Seen(self._batch[at[0] : end], (IN_BATCH, end) if more else (IN_QUEUE,))
+        if section == IN_QUEUE:
+            seen = self.queue.look(tuple(at), limit)
+            logged = (IN_LOG,) if self.log is not None and self.log.depth else None
+            return Seen(seen.records, logged if seen.next is None else (IN_QUEUE, *seen.next))
+        assert self.log is not None
+        seen = self.log.look(tuple(at), limit, retained=False)
+        return Seen(seen.records, seen.next and (IN_LOG, *seen.next))
+
+    def look_deferred(self) -> Iterator[tuple[bytes, int]]:
+        """Every deferred record that waits here, with its delay from when it is let through."""
+        return iter(list(self._deferred))
+
+    def withdraw_deferred(self, ids: Container[bytes]) -> list[bytes]:
+        """Take those of ``ids`` that wait here deferred."""
+        found = [record for record, _ in self._deferred if message_id(record) in ids]
+        if found:
+            kept = [each for each in self._deferred if message_id(each[0]) not in ids]
+            self._deferred = deque(kept)
+        return found
 
     def drain(self, now: int) -> bool:
         """Whether a step of the topic's own queue moved to the channels; False if it can't be read.

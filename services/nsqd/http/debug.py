@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from nsqcore.app import garbage, threads
+from nsqcore.access.roles import ADMIN
+from nsqcore.app import threads
+from nsqcore.app.process import garbage
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, text
 from nsqcore.http.router import Router
@@ -14,8 +16,8 @@ _plain = partial(text, versioned=False)
 def add_routes(router: Router) -> None:
     """Add /debug to ``router``."""
     pprof.add_routes(router)
-    router.add("PUT", "/debug/setblockrate", set_block_rate)
-    router.add("POST", "/debug/freememory", free_memory)
+    router.add("PUT", "/debug/setblockrate", set_block_rate, rule=ADMIN)
+    router.add("POST", "/debug/freememory", free_memory, rule=ADMIN)
 
 
 def set_block_rate(request: Request) -> Response:

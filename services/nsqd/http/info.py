@@ -3,21 +3,22 @@
 import socket
 from functools import partial
 
-from nsqcore.app.version import VERSION
+from nsqcore.access.roles import OPEN, READ
+from nsqcore.app.process.version import VERSION
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.units import SECOND
-from nsqd.http.context import NsqdApi
 from nsqd.http.reports.durable import promise_text
+from nsqd.http.shared.context import NsqdApi
 
 WELL = text("OK", versioned=False)
 
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /ping and /info to ``router``."""
-    router.add("GET", "/ping", partial(ping, api))
-    router.add("GET", "/info", partial(info, api))
+    router.add("GET", "/ping", partial(ping, api), rule=OPEN)
+    router.add("GET", "/info", partial(info, api), rule=READ)
 
 
 def ping(api: NsqdApi, _request: Request) -> Response:

@@ -3,20 +3,11 @@
 import time
 from collections.abc import Callable
 
-import trio
 from attrs import define, field
 
 from nsqcore.reactor.timers import Timer, Timers
 from nsqd.engine.broker import Broker
 from nsqd.lifecycle.durability import Durability
-
-# Seconds between two looks whether the wall clock was set.
-WALL_INTERVAL = 0.5
-
-
-def wall_offset() -> int:
-    """What to add to the monotonic clock to get the wall clock, in ns."""
-    return time.time_ns() - time.monotonic_ns()
 
 
 @define(eq=False)
@@ -53,15 +44,13 @@ class EngineClock:
         self._expiry_at = deadline
         self._expiry = self.timers.call_at(deadline, self._expire)
 
+    def request_tick(self) -> None:
+        """Have a tick ended soon, though nothing comes in."""
+        self.timers.call_at(self.now(), _next_tick)
+
     def _expire(self) -> None:
         self._expiry = None
         self.broker.expire(self.now())
-
-    async def follow_wall_clock(self) -> None:
-        """Keep the broker's idea of the wall clock right when that is set."""
-        while True:
-            await trio.sleep(WALL_INTERVAL)
-            self.broker.wall_offset = wall_offset()
 
 
 def _next_tick() -> None:

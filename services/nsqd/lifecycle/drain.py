@@ -17,14 +17,22 @@ logger = logging.getLogger(__name__)
 INTERVAL = 100 * MS
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 @define(eq=False)
 class Drain:
-    """The drain of one nsqd; ``call_at`` calls a function at a time of the clock ``now`` (ns)."""
+    """The drain of one nsqd; ``call_at`` calls a function at a time of the clock ``now`` (ns).
+
+    ``begun`` is called when it begins.
+    """
 
     process: Process
     broker: Broker
     now: Callable[[], int]
     call_at: Callable[[int, Callable[[], None]], Any]
+    begun: Callable[[], None] = _nothing
 
     @property
     def active(self) -> bool:
@@ -42,6 +50,7 @@ class Drain:
         self.broker.draining = True
         logger.info("NSQ: draining")
         self.process.status("draining")
+        self.begun()
         self._look()
 
     def _look(self) -> None:

@@ -8,16 +8,18 @@ import logging
 from collections.abc import Callable, Iterator
 
 import trio
+import trio.lowlevel
 from attrs import define, field
 
 from nsqcore.app import threads
 from nsqcore.metrics.histogram import Histogram
 from nsqcore.units import MS, SECOND
 from nsqd.engine.broker import Broker
-from nsqd.storage.durable.committer import Committer
+from nsqd.storage.durable.journal.committer import Committer
 from nsqd.storage.durable.port import DurableStorage
 from nsqd.storage.durable.status import DurableStatus, status_of
 from nsqd.storage.durable.store import DurableStore
+from nsqd.storage.durable.topics.tidying import tidy_all
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 LONGEST_UNSYNCED = 1.0
 # What was delivered at the end of a tick is journaled with the next one, or this much later (ns).
 NOTES_WAIT = 10 * MS
+# Nothing is written once more while so many bytes wait for the journal.
+TIDY_AHEAD = 8 << 20
 # Seconds between two looks at a disk that failed.
 RETRY = 2.0
 # Seconds by which commits are counted: from a fast disk to one that hangs.
@@ -49,6 +53,9 @@ class Durability:
     #: There are durable topics, or have been.
     running: bool = field(default=False, init=False)
     _failed: bool = field(default=False, init=False)
+    _no_room: bool = field(default=False, init=False)  # the journal waits for a file
+    _no_file: OSError | None = field(default=None, init=False)  # why none was made
+    _try_again: float = field(default=0.0, init=False)  # to make one, by trio's clock
     _timer_at: int = field(default=0, init=False)
 
     def start(self) -> None:
@@ -73,18 +80,24 @@ class Durability:
         store = self.store
         store.end_tick(now)
         journal = store.journal
+        self._no_room = False
         if not journal.idle and journal.writing is None:
             until = journal.linger_until(now)
             if until is None:
-                self._wake.set()  # it waits for a file
+                self._no_room = True  # until there is a file
+                self._wake.set()
             else:
                 self._set_timer(until, call_at)
-        if store.files.full or store.files.failed:
+        if store.is_behind:
             self._wake.set()
 
     def after_delivery(self, now: int, call_at: CallAt) -> None:
-        """Have what was delivered at the end of this tick journaled soon."""
-        if self.store.has_notes:
+        """Have what was delivered at the end of this tick journaled soon, and what was moved at
+        once: nothing else need ever come in."""
+        journal = self.store.journal
+        if not journal.idle and journal.writing is None and not self._no_room:
+            self._set_timer(journal.linger_until(now) or now, call_at)
+        elif self.store.has_notes:
             self._set_timer(now + NOTES_WAIT, call_at)
 
     def _set_timer(self, at: int, call_at: CallAt) -> None:
@@ -145,11 +158,22 @@ class Durability:
         if store.wants_checkpoint(now()):
             await self._checkpoint(broker, storage)
         if store.files.wants_file:
-            await self._try("make a journal file", store.prepare)
+            failure = await self._make_file()
+            if failure is not None and not store.journal.idle:
+                store.journal.refuse(failure)
             tick()
+        await self._tidy(broker, storage, tick)
         if store.wants_sync:
             store.end_tick(now(), sync=True)
         self._tell_health(broker)
+
+    async def _make_file(self) -> OSError | None:
+        """Why there is none. A disk that refuses is asked again after a while, however many
+        publishers there are to be told of it."""
+        if self._no_file is None or trio.current_time() >= self._try_again:
+            self._no_file = await self._try("make a journal file", self.store.prepare)
+            self._try_again = trio.current_time() + RETRY
+        return self._no_file
 
     async def _checkpoint(self, broker: Broker, storage: DurableStorage) -> None:
         try:
@@ -160,6 +184,18 @@ class Durability:
             return
         failure = await self._try("write a checkpoint", checkpoint.run)
         self.store.checkpointed(checkpoint, failure)
+
+    async def _tidy(
+        self, broker: Broker, storage: DurableStorage, tick: Callable[[], None]
+    ) -> None:
+        """Write once more what keeps whole segments, a little in each turn of the loop."""
+        topics = list(self.store.topics.values())
+        journal = self.store.journal
+        for _ in tidy_all(topics, lambda log: storage.held(log, in_flight(broker))):
+            tick()
+            if journal.pending_bytes > TIDY_AHEAD:
+                break
+            await trio.lowlevel.checkpoint()
 
     async def _try(self, what: str, job: Callable[[], None]) -> OSError | None:
         try:
@@ -173,14 +209,14 @@ class Durability:
 
     def _tell_health(self, broker: Broker) -> None:
         error = self.store.journal.error
+        broker.health.journal_is(error)
         if error is not None:
-            broker.health.failed(error)
             self._failed = True
-            self.store.try_out()
+            self.store.probe()
 
     # ------------------------------------------------------------ the end
 
-    async def settle(self, now: Callable[[], int], tick: Callable[[], None]) -> None:
+    async def flush_answers(self, now: Callable[[], int], tick: Callable[[], None]) -> None:
         """Have every answer out that can be given, before connections end."""
         if not self.running:
             return
@@ -199,10 +235,12 @@ class Durability:
 
 
 def in_flight(broker: Broker) -> Callable[[str, str], Iterator[bytes]]:
-    """What the consumers of a channel hold, by topic and channel."""
+    """What the consumers of a channel hold, and what leaves it, by topic and channel."""
 
     def held(topic: str, channel: str) -> Iterator[bytes]:
-        for consumer in broker.topics[topic].channels[channel].consumers:
+        found = broker.topics[topic].channels[channel]
+        for consumer in found.consumers:
             yield from consumer.in_flight.values()
+        yield from found.departures.leaving.values()
 
     return held

@@ -5,7 +5,7 @@ import logging
 from attrs import define, frozen
 
 from nsqcore.addresses import AddressError
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.reactor.listeners import Listener, open_listener
 
 logger = logging.getLogger(__name__)
@@ -13,25 +13,43 @@ logger = logging.getLogger(__name__)
 
 @frozen(kw_only=True)
 class ListenSettings:
-    """Where to listen; HTTP and HTTPS are off if empty."""
+    """Where to listen; all but TCP are off if empty.
+
+    The shared ones are those that several nsqd of a host have in common, for publishers.
+    """
 
     tcp: str
     http: str = ""
     https: str = ""
+    shared_tcp: str = ""
+    shared_http: str = ""
 
 
 @define
 class Listeners:
-    """The open listeners; HTTP and HTTPS may be off."""
+    """The open listeners; all but TCP may be off."""
 
     tcp: Listener
     http: Listener | None = None
     https: Listener | None = None
+    shared_tcp: Listener | None = None
+    shared_http: Listener | None = None
 
     def named(self) -> list[tuple[str, Listener]]:
         """Those that are open, and what the log calls them."""
-        doors = (("TCP", self.tcp), ("HTTP", self.http), ("HTTPS", self.https))
+        doors = (
+            ("TCP", self.tcp),
+            ("HTTP", self.http),
+            ("HTTPS", self.https),
+            ("TCP (shared)", self.shared_tcp),
+            ("HTTP (shared)", self.shared_http),
+        )
         return [(name, listener) for name, listener in doors if listener is not None]
+
+    @property
+    def shared(self) -> list[Listener]:
+        """Those that other nsqd listen on, too."""
+        return [one for one in (self.shared_tcp, self.shared_http) if one is not None]
 
     @property
     def http_port(self) -> int:
@@ -60,6 +78,10 @@ def open_listeners(settings: ListenSettings) -> Listeners:
             listeners.http = _open(settings.http)
         if settings.https:
             listeners.https = _open(settings.https)
+        if settings.shared_tcp:
+            listeners.shared_tcp = _open(settings.shared_tcp, shared=True)
+        if settings.shared_http:
+            listeners.shared_http = _open(settings.shared_http, shared=True)
     except OptionsError:
         listeners.close()
         raise
@@ -68,9 +90,9 @@ def open_listeners(settings: ListenSettings) -> Listeners:
     return listeners
 
 
-def _open(address: str) -> Listener:
+def _open(address: str, *, shared: bool = False) -> Listener:
     try:
-        return open_listener(address)
+        return open_listener(address, shared=shared)
     except (AddressError, OSError, ValueError) as error:  # ValueError: it is no host name
         raise OptionsError(
             f"failed to instantiate nsqd - listen ({address}) failed - {error}"

@@ -22,7 +22,7 @@ class Readiness:
         """What keeps nsqd from being ready, by the name of the check; empty where all is well."""
         health = self.broker.health
         return {
-            "disk": health.text if health.error else "",
+            "disk": health.text if health.error else health.low,
             "loop": self.lag.trouble(),
             "draining": "draining" if self.drain.active else "",
             "lookupd": self._registration(),

@@ -11,15 +11,26 @@ from nsqd.client.session import Session, open_session
 
 @define(eq=False)
 class Sessions:
-    """The sessions of one nsqd; ``wall`` is the wall clock in ns."""
+    """The sessions of one nsqd; ``wall`` is the wall clock in ns.
+
+    ``shared_services`` are for those who came by an address that other nsqd have, too.
+    """
 
     services: Services
+    shared_services: Services
     wall: Callable[[], int]
     connected: dict[Session, None] = field(factory=dict, init=False)
 
     def accept(self, peer: Peer) -> Session:
         """The session of a client that has just connected."""
-        session = open_session(self.services, self.wall(), self._closed, peer)
+        return self._open(self.services, peer)
+
+    def accept_shared(self, peer: Peer) -> Session:
+        """As `accept`, of one that came by the shared address."""
+        return self._open(self.shared_services, peer)
+
+    def _open(self, services: Services, peer: Peer) -> Session:
+        session = open_session(services, self.wall(), self._closed, peer)
         self.connected[session] = None
         return session
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from nsqcore.addresses import parse_host_port
+from nsqd.lookup.secure import SCHEME
 
 Endpoint = tuple[str, int]
 Resolve = Callable[[str, int], Awaitable[list[Endpoint]]]
@@ -19,9 +20,9 @@ def parse_address(address: str) -> Endpoint:
     """Host and port of ``address``; no host is this machine.
 
     Raises:
-        AddressError: it is not ``host:port``.
+        AddressError: it is not ``host:port``, perhaps with ``tls://`` before it.
     """
-    host, port = parse_host_port(address)
+    host, port = parse_host_port(address.removeprefix(SCHEME))
     return host or "localhost", port
 
 

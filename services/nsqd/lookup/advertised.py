@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from nsqcore.app.interfaces import default_address
-from nsqcore.app.version import VERSION
+from nsqcore.app.process.interfaces import default_address
+from nsqcore.app.process.version import VERSION
 from nsqcore.metrics.statsd import host_key
+from nsqcore.wire.lookup import External
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class AdvertisedSettings:
     address: str
     tcp_port: int = 0
     http_port: int = 0
+    external: External | None = None
     region: str = ""
     zone: str = ""
 
@@ -55,6 +57,7 @@ class Advertised:
         """The fields of an IDENTIFY over a connection whose end here is the address ``local``."""
         if self.settings.address == AUTO:
             self._use(*self._find(local))
+        external = self.settings.external
         return {
             "version": VERSION,
             "tcp_port": self.tcp_port,
@@ -63,6 +66,7 @@ class Advertised:
             "broadcast_address": self.address,
             "topology_region": self.settings.region,
             "topology_zone": self.settings.zone,
+            **(external.to_fields() if external is not None else {}),
         }
 
     def host_key(self) -> str:

@@ -65,10 +65,11 @@ class LookupPeer:
     registrations: Callable[[], list[bytes]]
     accept: Callable[["LookupPeer"], bool]
     connect: Connect = trio.open_tcp_stream
+    secure: bool = False  # ``connect`` is over TLS
     state: State = field(default="connecting", init=False)
     error: str = field(default="", init=False)  # why it is not connected
     info: Peer | None = field(default=None, init=False)  # what it said of itself
-    settled: trio.Event = field(factory=trio.Event, init=False)  # tried at least once
+    tried: trio.Event = field(factory=trio.Event, init=False)  # tried at least once
     _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _waiting: list[bytes] = field(factory=list, init=False)
     _unanswered: int = field(default=0, init=False)
@@ -99,7 +100,7 @@ class LookupPeer:
                 self._note(await self._serve_once())
             finally:
                 self.state, self.info = "waiting", None
-                self.settled.set()
+                self.tried.set()
             lasted = trio.current_time() - began
             failures = 1 if lasted > RECONNECT.longest else failures + 1
             await trio.sleep(RECONNECT.pause(failures))
@@ -127,7 +128,7 @@ class LookupPeer:
         )
         with trio.fail_after(CONNECT_TIMEOUT):
             stream = await self.connect(self.host, self.port)
-        async with stream:
+        try:
             parser = ReplyParser()
             with trio.fail_after(REPLY_TIMEOUT):
                 await stream.send_all(
@@ -143,8 +144,10 @@ class LookupPeer:
             self._news.set()
             self._unanswered = 0
             self.state, self.error = "connected", ""
-            self.settled.set()
+            self.tried.set()
             await self._serve(stream, parser)
+        finally:
+            await trio.aclose_forcefully(stream)  # TLS would wait for a peer that is gone
 
     def _identified(self, answer: bytes) -> None:
         if is_error_reply(answer):
@@ -222,6 +225,8 @@ class LookupPeer:
 
 def _local_address(stream: trio.abc.Stream) -> str:
     """The address of this end of a TCP connection; empty for any other stream."""
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
     if not isinstance(stream, trio.SocketStream):
         return ""
     try:

@@ -9,7 +9,9 @@ A dead, late or forgetful nsqlookupd delays nothing here but its own registratio
 """
 
 import logging
+import ssl
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -18,13 +20,15 @@ from attrs import define, field, frozen
 from nsqcore.addresses import AddressError, is_literal, join_host_port
 from nsqcore.app import threads
 from nsqcore.app.supervise import supervise
+from nsqcore.late import load
 from nsqcore.names import is_ephemeral, is_valid_name
-from nsqcore.wire.lookup import register_command, unregister_command
+from nsqcore.wire.lookup import Peer, register_command, unregister_command
 from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic
 from nsqd.lookup.addresses import Endpoint, Resolve, parse_address, resolve
 from nsqd.lookup.peer import Connect, Identify, LookupPeer, State
+from nsqd.lookup.secure import LookupTls, LookupTlsSettings, is_secure
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +36,7 @@ logger = logging.getLogger(__name__)
 RESOLVE_INTERVAL = 30.0
 RETRY_RESOLVING = 5.0
 # A new topic waits for nsqlookupd to be connected no longer than this: at the start only.
-SETTLE_TIMEOUT = 1.0
+FIRST_TRY_TIMEOUT = 1.0
 
 
 class ChannelSource(Protocol):
@@ -48,10 +52,18 @@ class ChannelSource(Protocol):
 OpenSource = Callable[[float, float], ChannelSource]
 
 
-def _open_client(connect_timeout: float, request_timeout: float) -> ChannelSource:
-    from nsqd.lookup.channels import open_client
-
-    return open_client(connect_timeout, request_timeout)
+def open_client(
+    connect_timeout: float,
+    request_timeout: float,
+    token: Callable[[], str] | None = None,
+    tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+) -> ChannelSource:
+    """Who can be asked for channels."""
+    # an HTTP client takes 0.1 s to load: not for those who run without nsqlookupd
+    source: ChannelSource = load("nsqd.lookup.channels:open_client")(
+        connect_timeout, request_timeout, token, tls
+    )
+    return source
 
 
 @frozen(kw_only=True)
@@ -61,6 +73,8 @@ class LookupSettings:
     addresses: tuple[str, ...] = ()
     connect_timeout: float = 2.0
     request_timeout: float = 5.0
+    token_file: str = ""
+    tls: LookupTlsSettings = field(factory=LookupTlsSettings)
 
 
 @frozen
@@ -97,7 +111,8 @@ class LookupRegistrar:
     request_timeout: float = field(default=5.0, kw_only=True)
     connect: Connect = field(default=trio.open_tcp_stream, kw_only=True)
     resolve: Resolve = field(default=resolve, kw_only=True)
-    open_source: OpenSource = field(default=_open_client, kw_only=True)
+    open_source: OpenSource = field(default=open_client, kw_only=True)
+    tls: LookupTls = field(factory=LookupTls, kw_only=True)
     _known: dict[str, _Address] = field(factory=dict, init=False)
     _nursery: trio.Nursery | None = field(default=None, init=False)
     _begun: trio.Event = field(factory=trio.Event, init=False)
@@ -158,16 +173,17 @@ class LookupRegistrar:
                 with trio.CancelScope(shield=True):
                     await source.close()
 
-    async def existing_channels(self, topic: str) -> list[str]:
+    async def existing_channels(self, topic: str) -> list[str] | None:
         """The channels that nsqlookupd know of ``topic``, without ephemeral ones.
 
-        Asks only those that are connected; what fails is logged, and counts as no channels.
+        Asks only those that are connected; what fails is logged, and counts as no channels. None if
+        all that were asked failed.
         """
         if not self.addresses:
             return []
-        await self._settle()
+        await self._wait_for_first_tries()
         asked = [
-            join_host_port(peer.info.broadcast_address, peer.info.http_port)
+            _http_address(peer, peer.info)
             for peer in self._peers()
             if peer.state == "connected" and peer.info is not None
         ]
@@ -184,6 +200,8 @@ class LookupRegistrar:
                 topic,
                 failure,
             )
+        if not names and len(failures) >= len(asked):
+            return None
         return [name for name in names if is_valid_name(name) and not is_ephemeral(name)]
 
     async def _load_source(self) -> None:
@@ -200,14 +218,14 @@ class LookupRegistrar:
     def _peers(self) -> list[LookupPeer]:
         return [peer for address in self._known.values() for peer in address.peers.values()]
 
-    async def _settle(self) -> None:
+    async def _wait_for_first_tries(self) -> None:
         """Wait until every nsqlookupd has been tried, for a moment at most."""
-        with trio.move_on_after(SETTLE_TIMEOUT):
+        with trio.move_on_after(FIRST_TRY_TIMEOUT):
             await self._begun.wait()
             for address in list(self._known.values()):
                 await address.resolved.wait()
             for peer in self._peers():
-                await peer.settled.wait()
+                await peer.tried.wait()
 
     async def _keep(self, address: _Address) -> None:
         """Keep peers for what ``address`` stands for."""
@@ -240,13 +258,17 @@ class LookupRegistrar:
             address.peers.pop(endpoint).stop()
         for endpoint in endpoints:
             if endpoint not in address.peers:
+                secure, connect = is_secure(address.name), self.connect
+                if secure:
+                    connect = partial(self.tls.connect, parse_address(address.name)[0])
                 peer = LookupPeer(
                     address.name if len(endpoints) == 1 else join_host_port(*endpoint),
                     *endpoint,
                     self.identity,
                     self._registrations,
                     lambda peer: not self._is_double(address, peer),
-                    self.connect,
+                    connect,
+                    secure,
                 )
                 address.peers[endpoint] = peer
                 nursery.start_soon(peer.run)
@@ -270,3 +292,14 @@ class LookupRegistrar:
         level = logging.DEBUG if error == address.error else logging.ERROR
         logger.log(level, "LOOKUPD(%s): %s", address.name, error)
         address.error = error
+
+
+def _http_address(peer: LookupPeer, info: Peer) -> str:
+    """Where an nsqlookupd is asked over HTTP: over TLS if it is registered with over TLS.
+
+    Its certificate is for the name that it was given here, unless that stands for several.
+    """
+    if not peer.secure:
+        return join_host_port(info.broadcast_address, info.http_port)
+    host = info.broadcast_address if is_literal(peer.host) else peer.host
+    return f"https://{join_host_port(host, info.http_port)}"

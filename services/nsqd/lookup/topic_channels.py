@@ -12,8 +12,8 @@ from nsqd.lookup.registrar import LookupRegistrar
 
 logger = logging.getLogger(__name__)
 
-# New topics whose channels are asked for at the same time.
-MAX_QUESTIONS = 16
+# New topics whose channels are asked for at the same time: what a round of the loop has time for.
+MAX_QUESTIONS = 64
 
 
 @define(eq=False)
@@ -29,6 +29,7 @@ class TopicChannels:
     _nursery: trio.Nursery | None = field(default=None, init=False)
     _questions: trio.CapacityLimiter = field(init=False)
     _waiting: dict[Topic, trio.Event] = field(factory=dict, init=False)
+    _line: set[trio.CancelScope] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._questions = trio.CapacityLimiter(MAX_QUESTIONS)
@@ -58,8 +59,7 @@ class TopicChannels:
 
     async def _open(self, topic: Topic) -> None:
         try:
-            async with self._questions:
-                names = await self.registrar.existing_channels(topic.name)
+            names = await self._ask(topic)
             for name in names if not topic.deleted else ():
                 self.broker.create_channel(topic.name, name)
         except Exception as error:  # those who subscribe create their channels themselves
@@ -67,6 +67,30 @@ class TopicChannels:
         finally:
             self._done(topic)
         self.opened()
+
+    async def _ask(self, topic: Topic) -> list[str]:
+        """The channels that ``topic`` has elsewhere, once there is a place to ask.
+
+        Who stands in line when no nsqlookupd answers another's question in time asks none: a stuck
+        nsqlookupd holds a publish up for one timeout, however many topics are new.
+        """
+        with trio.CancelScope() as scope:
+            self._line.add(scope)
+            try:
+                await self._questions.acquire()
+            finally:
+                self._line.discard(scope)
+        if scope.cancelled_caught:
+            logger.error("TOPIC(%s): no nsqlookupd answers, its channels are not known", topic.name)
+            return []
+        try:
+            names = await self.registrar.existing_channels(topic.name)
+            if names is None:  # before the place is free for the next in line
+                for waiting in self._line:
+                    waiting.cancel()
+            return names or []
+        finally:
+            self._questions.release()
 
     def _done(self, topic: Topic) -> None:
         self._waiting.pop(topic).set()

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
-from nsqcore.app.values import seconds
-from nsqcore.names import is_valid_name
+from nsqcore import names
+from nsqcore.app.config.values import seconds
+from nsqcore.names import MAX_NAME_LENGTH, is_valid_name
 from nsqcore.units import SECOND
 
 Read = Callable[[object], Any]
@@ -18,8 +19,19 @@ Read = Callable[[object], Any]
 # Keys that some part of nsqd acts on. A key that nobody acts on is refused: a promise that is not
 # kept is worse than none. Whoever implements one adds it here.
 SUPPORTED = frozenset(
-    {"durability", "max_channel_consumers", "max_depth", "mem_queue_size", "overflow"}
+    {
+        "dead_letter_topic",
+        "durability",
+        "max_attempts",
+        "max_channel_consumers",
+        "max_depth",
+        "mem_queue_size",
+        "message_ttl",
+        "overflow",
+    }
 )
+
+DISCARD = "discard"  # as a dead-letter topic: what is dead is dropped
 
 _DAY = 24 * 3600 * SECOND
 _LONGEST = 3650 * _DAY
@@ -41,6 +53,15 @@ class Key:
     of_channels: bool = True
     #: A limit may hold it: the lesser of two values is the more careful one.
     ordered: bool = False
+
+
+def dead_letter_topic(topic: str, wanted: str = "") -> str:
+    """Where what is dead in ``topic`` goes, if a policy does not say (``wanted``); empty where the
+    name would be too long."""
+    if wanted:
+        return wanted
+    name = names.dead_letter_topic(topic)
+    return name if is_valid_name(name) else ""
 
 
 def _duration(value: object) -> int:
@@ -88,19 +109,19 @@ def _one_of(*words: str) -> Read:
 
 def _topic(value: object) -> str:
     if not isinstance(value, str) or not is_valid_name(value):
-        raise ValueError("the name of a topic")
+        raise ValueError(f"the name of a topic, of {MAX_NAME_LENGTH} characters at most")
     return value
 
 
 _ALL = (
     Key("durability", _one_of("none", "os", "interval", "always"), of_channels=False),
     Key("durability_interval", _duration, of_channels=False, ordered=True),
-    Key("max_attempts", _whole(1, 65535), of_topics=False, ordered=True),
+    Key("max_attempts", _whole(1, 32767), of_topics=False, ordered=True),
     Key("dead_letter_topic", _topic, of_topics=False),
     Key("message_ttl", _duration, ordered=True),
     Key("max_depth", _whole(1, 2**63 - 1), ordered=True),
     Key("max_bytes", _size, ordered=True),
-    Key("overflow", _one_of("reject")),
+    Key("overflow", _one_of("reject", "drop_oldest", "dead_letter")),
     Key("mem_queue_size", _whole(0, 2**31 - 1), ordered=True),
     Key("max_channel_consumers", _whole(1, 2**31 - 1), of_topics=False, ordered=True),
     Key("retention_age", _duration, of_channels=False, ordered=True),

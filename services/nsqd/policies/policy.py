@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from attrs import field, frozen
 
+from nsqcore.late import load
+from nsqcore.names import MAX_NAME_LENGTH
 from nsqd.policies.errors import InvalidPolicy
-from nsqd.policies.keys import KEYS, SUPPORTED, Key
+from nsqd.policies.keys import KEYS, SUPPORTED, Key, dead_letter_topic
 from nsqd.policies.patterns import Pattern, parse_pattern
 
 POLICY, LIMIT = "policy", "limit"
+DEAD_LETTER = "dead_letter"  # how a full channel makes room
 
 _NAME = re.compile(r"[.a-zA-Z0-9_-]{1,64}")
 _FIELDS = ("pattern", "priority", "kind", "definition")
@@ -72,7 +74,19 @@ def parse_policy(name: str, raw: object, *, supported: Collection[str] = SUPPORT
     values = {
         key: _value(_key(key, supported), value, pattern, kind) for key, value in definition.items()
     }
+    _check_dead_letter_topic(pattern, values)
     return Policy(name, pattern, dict(definition), priority, kind, values)
+
+
+def _check_dead_letter_topic(pattern: Pattern, values: Mapping[str, Any]) -> None:
+    """Raises InvalidPolicy where dead letters of the one topic it is about had nowhere to go."""
+    kills = values.keys() & {"max_attempts", "message_ttl"} or values.get("overflow") == DEAD_LETTER
+    named = "dead_letter_topic" in values or "*" in pattern.topic or "?" in pattern.topic
+    if kills and not named and not dead_letter_topic(pattern.topic):
+        raise InvalidPolicy(
+            f"dead_letter_topic: expected one, as {pattern.topic}.dead is longer than"
+            f" {MAX_NAME_LENGTH} characters"
+        )
 
 
 def _key(name: str, supported: Collection[str]) -> Key:
@@ -98,6 +112,6 @@ def _value(key: Key, value: object, pattern: Pattern, kind: str) -> Any:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
-    close = get_close_matches(name[:64], known, 1)
+    close = load("difflib:get_close_matches")(name[:64], known, 1)
     hint = f"did you mean {close[0]}?" if close else f"known are: {', '.join(known) or 'none'}"
     return f"unknown {what} {name!r:.80}; {hint}"

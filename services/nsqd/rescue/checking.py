@@ -6,9 +6,9 @@ from typing import Any
 from attrs import Factory, define
 
 from nsqd.rescue.reading import Opened
-from nsqd.storage.durable.entries import HEAD_SIZE
+from nsqd.storage.durable.format.entries import HEAD_SIZE
+from nsqd.storage.durable.log.segments import Segment
 from nsqd.storage.durable.recovery import OpenTopic
-from nsqd.storage.durable.segments import Segment
 
 
 @define(eq=False)

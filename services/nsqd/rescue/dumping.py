@@ -5,10 +5,17 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
+from nsqcore.wire.headers import decode_headers, split_record
 from nsqd.rescue.reading import Opened
-from nsqd.storage.durable.batches import read_header
-from nsqd.storage.durable.entries import Entry, Kind
-from nsqd.storage.durable.payloads import BadPayload, decode_batch, decode_changes, decode_fields
+from nsqd.storage.durable.format.batches import read_header
+from nsqd.storage.durable.format.entries import Kind
+from nsqd.storage.durable.format.payloads import (
+    BadPayload,
+    decode_batch,
+    decode_changes,
+    decode_fields,
+    decode_move,
+)
 
 
 def dump_messages(opened: Opened, topic: str, body: str) -> Iterator[str]:
@@ -22,7 +29,7 @@ def dump_messages(opened: Opened, topic: str, body: str) -> Iterator[str]:
             continue
         for message in opened.messages(found):
             record = message.record
-            content = record[26:]
+            content, block = split_record(record)
             state = "deferred" if message.due else "queued" if message.channel else "waiting"
             line: dict[str, Any] = {
                 "topic": found.state.name,
@@ -34,6 +41,8 @@ def dump_messages(opened: Opened, topic: str, body: str) -> Iterator[str]:
                 "due": message.due,
                 "size": len(content),
             }
+            if block:
+                line["headers"] = decode_headers(block)
             if body == "base64":
                 line["body"] = b64encode(content).decode()
             elif body == "text":
@@ -46,12 +55,14 @@ def dump_entries(opened: Opened) -> Iterator[str]:
     for found in opened.store.files.find():
         for entry in found.scan.entries:
             line = {"file": found.path, "number": entry.number, "kind": entry.kind.name}
-            yield json.dumps({**line, "whole": entry.whole, **_fields(entry)})
+            yield json.dumps({**line, "whole": entry.whole, **_fields(entry.kind, entry.payload)})
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
-    kind, payload = entry.kind, entry.payload
+def _fields(kind: Kind, payload: bytes) -> dict[str, Any]:
     try:
+        if kind == Kind.MOVE:
+            parts = decode_move(payload)
+            return {"parts": [{"kind": each.name, **_fields(each, part)} for each, part in parts]}
         if kind == Kind.BATCH:
             place, data = decode_batch(payload)
             header = read_header(data, 0)
@@ -64,6 +75,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
                 "first": header.first,
                 "count": header.count,
                 "due": header.due,
+                **({"only_channel": header.channel} if header.channel else {}),
             }
         if kind in (Kind.ACK, Kind.BACK, Kind.SENT):
             topic, channel, changes = decode_changes(kind, payload)

@@ -7,12 +7,13 @@ from typing import Any
 
 from attrs import define
 
-from nsqcore.app.version import VERSION
-from nsqd.metadata import FILE_NAME
+from nsqcore.app.process.version import VERSION
+from nsqcore.wire.headers import plain_record
+from nsqd.metadata.metadata_file import FILE_NAME
 from nsqd.rescue.reading import Opened
-from nsqd.storage.atomic import sync_directory, write_temporary
-from nsqd.storage.disk import DiskQueue
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.disk import DiskQueue
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.files.atomic import sync_directory, write_temporary
 
 # Messages written at a time.
 BATCH = 1000
@@ -73,7 +74,7 @@ def export(
             queues[name], batches[name] = DiskQueue(full, store), []
         for message in again.messages(topic):
             batch = batches[message.channel]
-            batch.append(message.record)
+            batch.append(plain_record(message.record))
             exported.messages += 1
             if len(batch) >= BATCH:
                 queues[message.channel].put(batch)

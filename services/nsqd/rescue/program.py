@@ -7,16 +7,16 @@ import sys
 import time
 from functools import partial
 
-from nsqcore.app.dirlock import lock_directory
-from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.process.dirlock import lock_directory
+from nsqcore.app.process.pipes import end_by_broken_pipe
 from nsqd.rescue.checking import check
 from nsqd.rescue.dumping import dump_entries, dump_messages
 from nsqd.rescue.exporting import TimersWouldBeDropped, export
 from nsqd.rescue.reading import NoFormat, NothingDurable, open_durable
 from nsqd.rescue.repairing import repair
-from nsqd.storage.durable.entries import UnknownFormat
-from nsqd.storage.durable.state import BadState
+from nsqd.storage.durable.format.entries import UnknownFormat
 from nsqd.storage.durable.store import NewerFormat
+from nsqd.storage.durable.topics.state import BadState
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from attrs import Factory, define, frozen
 
 from nsqd.rescue.overlay import ReadOnlyDisk
-from nsqd.storage.durable.entries import Kind
-from nsqd.storage.durable.log import Cursor
-from nsqd.storage.durable.payloads import Change
-from nsqd.storage.durable.queue import LogQueue, attempts_of
+from nsqd.storage.durable.format.entries import Kind
+from nsqd.storage.durable.log.log import Cursor
 from nsqd.storage.durable.recovery import OpenTopic, Report
-from nsqd.storage.durable.state import ChannelState
 from nsqd.storage.durable.store import FORMAT, DurableStore
-from nsqd.storage.durable.topic import DurableTopic
+from nsqd.storage.durable.topics.queue import LogQueue, attempts_of
+from nsqd.storage.durable.topics.state import ChannelState
+from nsqd.storage.durable.topics.topic import DurableTopic
 
 DIRECTORY = "durable"
 STEP = 1000
@@ -71,6 +70,8 @@ class Opened:
         flow = found.state.flow
         if flow:
             for _, batch in found.log.read(Cursor(flow)):
+                if batch.header.channel:
+                    continue  # its channel has it
                 for ordinal, record in sorted(batch.records.items()):
                     if ordinal >= flow:
                         yield Message("", record, batch.header.due)
@@ -95,7 +96,7 @@ def _left(topic: DurableTopic, channel: ChannelState) -> Iterator[Message]:
         yield Message(channel.name, record, due)
 
 
-def _ignored(kind: Kind, changes: list[Change]) -> None:
+def _ignored(kind: Kind, packed: bytes) -> None:
     """What is read here is not delivered: nothing is to be journaled."""
 
 

@@ -12,19 +12,22 @@ import shutil
 
 from attrs import Factory, define
 
-from nsqd.metadata import BadMetadata, load
+from nsqd.metadata.metadata_file import BadMetadata, load
 from nsqd.rescue.checking import check
 from nsqd.rescue.overlay import read_tolerantly
 from nsqd.rescue.reading import DIRECTORY, NoFormat, open_directory, open_durable
-from nsqd.storage.durable.disk import Disk, OsDisk
-from nsqd.storage.durable.entries import Kind
-from nsqd.storage.durable.files import Found, JournalFiles
-from nsqd.storage.durable.log import Cursor
-from nsqd.storage.durable.payloads import BadPayload, decode_changes, decode_fields
+from nsqd.storage.durable.format.batches import FLAG_PARKED
+from nsqd.storage.durable.format.entries import Kind
+from nsqd.storage.durable.format.payloads import BadPayload, decode_changes, decode_fields
+from nsqd.storage.durable.journal.files import Found, JournalFiles
+from nsqd.storage.durable.log.finding import find
+from nsqd.storage.durable.log.log import Cursor, TopicLog
+from nsqd.storage.durable.log.segments import Segment, first_of
 from nsqd.storage.durable.recovery import STATE
-from nsqd.storage.durable.segments import first_of
-from nsqd.storage.durable.state import VERSION, BadState, ChannelState, TopicState
 from nsqd.storage.durable.store import FORMAT, NewerFormat
+from nsqd.storage.durable.topics.queue import attempts_of, id_of
+from nsqd.storage.durable.topics.state import VERSION, BadState, ChannelState, InHand, TopicState
+from nsqd.storage.files.durable_disk import Disk, OsDisk
 
 STAGING = "durable.repairing"
 ASIDE = "durable.damaged"
@@ -190,6 +193,12 @@ def _state_from_log(
         ChannelState(unused + at, channel.name, channel.paused, Cursor(first))
         for at, channel in enumerate(listed)
     ]
+    log = TopicLog.open(OsDisk(), os.path.join(directory, name))
+    log.parked = {segment.first for segment in log.segments if _is_parked(segment)}
+    given = _given_to_one(log)
+    for channel in channels:
+        channel.live = dict(given)
+    log.release()
     return TopicState(
         number,
         topic,
@@ -197,8 +206,26 @@ def _state_from_log(
         retired=first,
         paused=known[0].paused if known else False,
         next_channel=unused + len(channels),
+        parked=sorted(log.parked),
         channels=channels,
     )
+
+
+def _given_to_one(log: TopicLog) -> dict[int, InHand]:
+    """What a cursor passes over, as one of the channels had got it at once: all channels get it."""
+    found: dict[int, InHand] = {}
+    for segment in log.segments:
+        for _, batch in segment.batches(0):
+            header = batch.header
+            for ordinal, record in batch.records.items() if header.channel else ():
+                place = ordinal if header.flags & FLAG_PARKED else 0
+                found[id_of(record)] = InHand(place, attempts_of(record) - 1, header.due)
+    published = find(log, [id for id, hand in found.items() if hand.ordinal])
+    return {id: hand for id, hand in found.items() if id not in published}
+
+
+def _is_parked(segment: Segment) -> bool:
+    return any(batch.header.flags & FLAG_PARKED for _, batch in segment.batches(0))
 
 
 def _highest_channel(journal: list[Found], topic: int) -> int:

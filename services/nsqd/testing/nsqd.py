@@ -28,15 +28,15 @@ from attrs import Factory, define, field, frozen
 
 from nsqclient.core.background import Background, background
 from nsqclient.core.options import ConnectionOptions
-from nsqcore.net.effects import Close, Effect, Peer
+from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.units import SECOND
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.policy import Policy
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredStorage
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.queues.tiered import TieredStorage
 from nsqd.testing.stream import MemoryStream, stream_pair
 
 log = logging.getLogger("nsqclient")
@@ -169,6 +169,10 @@ class Nsqd:
                 data = b""
             effect = session.received(data)
             self._end_tick()
+            while isinstance(effect, Wait):
+                await effect.run()
+                effect = effect.resume()
+                self._end_tick()
         if not isinstance(effect, Close):
             log.error("nsqd(%s): cannot do %r", self.address, effect)
         self._send(session, stream)
@@ -257,6 +261,7 @@ async def open_nsqd(
         max_msg_size=max_msg_size,
         max_body_size=max_body_size,
         max_req_timeout=round(max_req_timeout * SECOND),
+        max_defer_timeout=round(max_req_timeout * SECOND),
         max_msg_timeout=round(max_msg_timeout * SECOND),
     )
     with TemporaryDirectory(prefix="nsqd-memory-") as directory:

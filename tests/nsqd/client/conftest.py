@@ -27,7 +27,7 @@ from nsqd.client.permissions import Permissions, parse_permissions
 from nsqd.client.session import Session, open_session
 from nsqd.client.upgrades import upgrade
 from nsqd.engine.broker import Broker
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND

@@ -4,6 +4,8 @@ import gc
 import json
 import re
 import ssl
+import subprocess
+import sys
 import time
 import weakref
 from contextlib import asynccontextmanager
@@ -13,12 +15,14 @@ import trio
 import trustme
 from tests.fakes.fake_http import fake_server
 from tests.nsqd.client.conftest import body, grant, identify, mpub
+from tests.support.passes import measured_passes
 
 from nsqcore.net.effects import Close, Wait
 from nsqcore.wire.identify import Limits
 from nsqd.client.auth import MAX_REPLY, AuthServers, AuthSettings
+from nsqd.client.authorities import Authorities
 from nsqd.client.client import TlsState
-from nsqd.client.permissions import BadReply
+from nsqd.client.permissions import BadPermissions
 
 AUTH = b"AUTH\n" + body(b"secret")
 PUB = b"PUB t\n" + body(b"x")
@@ -98,14 +102,14 @@ class TestSession:
         assert isinstance(client.effect, Close)
 
     async def test_without_an_answer_from_the_servers_auth_fails(self, world):
-        world.verdicts = [BadReply("they are down")]
+        world.verdicts = [BadPermissions("they are down")]
         client = world.connect()
         client.send(AUTH, PUB)
         assert await client.go_on() == ["E_AUTH_FAILED AUTH failed"]
         assert isinstance(client.effect, Close)
         assert not world.broker.topics
 
-    @pytest.mark.parametrize("verdict", [BadReply("they are down"), b'{"ttl": 60}'])
+    @pytest.mark.parametrize("verdict", [BadPermissions("they are down"), b'{"ttl": 60}'])
     async def test_a_refused_client_is_let_go_of_at_once(self, world, verdict):
         """Fault 98: 10 to 24 kB stayed of each, before AUTH."""
         world.verdicts = [verdict]
@@ -166,7 +170,7 @@ class TestSession:
     @pytest.mark.parametrize(
         ("verdict", "answer"),
         [
-            (BadReply("403"), "E_AUTH_FAILED AUTH failed"),
+            (BadPermissions("403"), "E_AUTH_FAILED AUTH failed"),
             (b'{"ttl": 60}', 'E_UNAUTHORIZED AUTH failed for PUB on "t" ""'),
             (grant(topic="^u$"), 'E_UNAUTHORIZED AUTH failed for PUB on "t" ""'),
         ],
@@ -248,7 +252,7 @@ async def ask(client, *addresses: str, **settings) -> None:
     patient = {"connect_timeout": 60, "request_timeout": 60} | settings
     servers = AuthServers(AuthSettings(addresses=addresses, **patient), time.monotonic_ns)
     with trio.fail_after(60):
-        await servers.authorize(client)
+        await Authorities(servers).authorize(client)
 
 
 @asynccontextmanager
@@ -318,6 +322,25 @@ class TestAsking:
             await ask(client, server.address)
         assert client.permissions is not None
 
+    async def test_authorities_that_changed_are_read_again(self, client, tmp_path):
+        ours, file = trustme.CA(), tmp_path / "ca.pem"
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ours.issue_cert("127.0.0.1").configure_cert(tls)
+        file.write_bytes(trustme.CA().cert_pem.bytes())
+        async with fake_server(yes, tls=tls) as server:
+            address = f"https://{server.address}/auth"
+            settings = AuthSettings(addresses=(address,), root_ca_file=str(file))
+            authorities = Authorities(AuthServers(settings, lambda: 0))
+            await authorities.authorize(client)
+            assert "certificate" in client.auth_failure
+            file.write_text("nothing")
+            authorities.reload([])
+            file.write_bytes(ours.cert_pem.bytes())
+            authorities.reload([])
+            await authorities.authorize(client)
+            assert client.auth_failure == ""
+
+    @pytest.mark.slow
     async def test_where_one_server_refuses_another_may_agree(self, client):
         async with (
             fake_server(lambda asked: (403, {"message": "NOT_AUTHORIZED"})) as no,
@@ -425,6 +448,7 @@ class TestAsking:
             await ask(client, address, request_timeout=0.3)
         assert client.auth_failure == "no answer in time"
 
+    @pytest.mark.slow
     async def test_a_password_in_an_address_is_not_logged(self, client, caplog):
         """Fault 84."""
         await ask(client, "http://user:geheim@127.0.0.1:1/auth?token=geheim")
@@ -471,3 +495,48 @@ class TestAsking:
         async with fake_server(yes) as server:
             await ask(client, server.address, request_timeout=0, connect_timeout=0)
         assert client.permissions is not None
+
+
+class TestCrowds:
+    @pytest.mark.slow
+    async def test_clients_that_come_back_all_at_once_do_not_hold_up_the_others(self, world):
+        """All questions began, and failed, in one round of the loop: half a second of 800."""
+        settings = AuthSettings(addresses=("127.0.0.1:1",), connect_timeout=60, request_timeout=60)
+        authorities = Authorities(AuthServers(settings, time.monotonic_ns))
+        clients = [world.connect().client for _ in range(300)]
+        await authorities.authorize(clients[0])
+        with trio.fail_after(60), measured_passes() as passes:
+            async with trio.open_nursery() as nursery:
+                for client in clients:
+                    nursery.start_soon(authorities.authorize, client)
+        assert all(client.auth_failure for client in clients)
+        assert passes.longest < 0.05
+
+    @pytest.mark.slow
+    async def test_an_answer_of_many_patterns_does_not_hold_up_the_others(self, client):
+        many = {"topic": "t", "channels": [f"c{n}.*(x|y){{1,20}}" for n in range(9000)]}
+        answer = json.loads(grant()) | {"authorizations": [many | {"permissions": ["publish"]}]}
+        async with fake_server(lambda asked: (200, answer)) as server:
+            with measured_passes() as passes:
+                await ask(client, server.address)
+        assert client.permissions is not None
+        assert passes.longest < 0.05
+
+    @pytest.mark.slow
+    def test_nothing_is_loaded_by_the_first_client(self):
+        """Libraries for HTTP and patterns took 0.1 s of the loop, and descriptors."""
+        code = """
+import sys, trio
+from nsqd.client.auth import AuthServers, AuthSettings, AuthQuestion, AuthRefused
+async def main():
+    servers = AuthServers(AuthSettings(addresses=("127.0.0.1:1",)), lambda: 0)
+    await servers.prepare()
+    before = set(sys.modules)
+    try:
+        await servers.permissions(AuthQuestion(b"secret", "host", "address"))
+    except AuthRefused:
+        print(*(sys.modules.keys() - before | {"re2"} - before))
+trio.run(main)
+"""
+        run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        assert run.stdout == b"\n"

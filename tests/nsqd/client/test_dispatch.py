@@ -77,6 +77,18 @@ class TestRefusals:
         assert client.effect is None
         assert client.send(b"PUB t\n" + body(b"x")) == ["OK"]
 
+    def test_of_a_run_of_reqs_each_that_fails_is_told(self, world):
+        client = world.connect(SUB + b"RDY 2\n")
+        world.publish("t", b"x")
+        (message,) = [answer for answer in client.taken() if isinstance(answer, Message)]
+        last = b"f" * 16
+        sent = client.send(b"".join(b"REQ %b 0\n" % id for id in (ID, message.id, ID, last)))
+        *failed, again = sent
+        assert failed == [
+            f"E_REQ_FAILED REQ {id.decode()} failed ID not in flight" for id in (ID, ID, last)
+        ]
+        assert (again.id, again.attempts) == (message.id, 2)
+
     def test_a_message_of_another_client_is_not_ones_own(self, world):
         holder, other = world.connect(SUB + b"RDY 1\n"), world.connect(SUB)
         world.publish("t", b"x")
@@ -243,6 +255,20 @@ class TestConsuming:
         (again,) = client.send(b"REQ %b 0\n" % first.id)
         assert (again.id, again.body, again.attempts) == (first.id, b"x", 2)
 
+    def test_the_longest_deferral_of_a_publish_is_not_that_of_a_requeue(self, make_world):
+        world = make_world(
+            settings={"max_req_timeout": 10 * SECOND, "max_defer_timeout": 20 * SECOND}
+        )
+        client = world.connect(SUB, b"RDY 1\n")
+        assert world.connect().send(b"DPUB t 20000\n", body(b"x")) == ["OK"]
+        (refused,) = world.connect().send(b"DPUB t 20001\n", body(b"x"))
+        assert refused == "E_INVALID DPUB timeout 20001 out of range 0-20000"
+        world.advance(20)
+        message = client.taken()[-1]
+        assert client.send(b"REQ %b 20000\n" % message.id) == []
+        world.advance(10)
+        assert bodies(client.taken()) == [b"x"]
+
     def test_a_delay_over_the_limit_is_clamped_to_it(self, make_world):
         world = make_world(settings={"max_req_timeout": 10 * SECOND})
         client = world.connect(SUB, b"RDY 1\n")
@@ -348,7 +374,6 @@ class TestConsuming:
             ({"topology_zone": "z"}, [1, 0, 0]),
             ({"topology_region": "other", "topology_zone": "z"}, [1, 0, 0]),
             ({"topology_region": "other"}, [0, 0, 1]),
-            ({}, [0, 0, 1]),
         ],
     )
     @pytest.mark.parametrize("region", ["r", ""])
@@ -358,6 +383,38 @@ class TestConsuming:
         world.connect(identify(**theirs), SUB, b"RDY 9\n")
         world.publish("t", b"1")
         assert world.broker.topics["t"].channels["c"].local_counts == counts
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "counts"),
+        [
+            (("", ""), ("", ""), [1, 0, 0]),
+            (("", "r"), ("", "r"), [1, 0, 0]),
+            (("", "r"), ("z", "r"), [0, 1, 0]),
+            (("z", ""), ("", ""), [0, 1, 0]),
+            (("", "r"), ("z", ""), [0, 0, 1]),
+            (("z", "r"), ("", ""), [0, 0, 1]),
+            (("", ""), None, [0, 0, 1]),  # it has not said where it is
+        ],
+    )
+    def test_what_has_no_name_is_the_same_for_the_counts(self, make_world, ours, theirs, counts):
+        names = ("topology_zone", "topology_region")
+        limits = Limits(**dict(zip(names, ours, strict=True)))
+        world = make_world(limits=limits, engine={"topology_aware": True})
+        said = [] if theirs is None else [identify(**dict(zip(names, theirs, strict=True)))]
+        world.connect(*said, SUB, b"RDY 9\n")
+        world.publish("t", b"1")
+        assert world.broker.topics["t"].channels["c"].local_counts == counts
+
+    def test_what_has_no_name_makes_nobody_served_first(self, make_world):
+        limits = Limits(topology_region="r")
+        world = make_world(limits=limits, engine={"topology_aware": True})
+        nowhere = world.connect(identify(), SUB, b"RDY 9\n")
+        region = world.connect(identify(topology_region="r", topology_zone="z"), SUB, b"RDY 9\n")
+        for client in (nowhere, region):
+            client.taken()
+        world.publish("t", b"1")
+        assert nowhere.taken() == []
+        assert bodies(region.taken()) == [b"1"]
 
     def test_without_the_experiment_every_delivery_is_from_elsewhere(self, make_world):
         world = make_world(limits=Limits(topology_region="r", topology_zone="z"))

@@ -13,9 +13,9 @@ from nsqcore.net.outbox import Outbox
 from nsqcore.wire.identify import Limits
 from nsqcore.wire.parser import CommandParser
 from nsqd.client.client import Client
-from nsqd.client.permissions import BadReply
+from nsqd.client.permissions import BadPermissions
 from nsqd.client.session import Session
-from nsqd.engine.consumer import Consumer
+from nsqd.engine.delivery.consumer import Consumer
 
 BIG = 1 << 20
 PUBS = {
@@ -134,7 +134,10 @@ def test_a_consumer_that_is_cut_while_it_lags_leaves_nothing(make_world):
     assert growth(cut) < BIG // 2
 
 
-@pytest.mark.parametrize("verdict", [BadReply("403"), grant(permissions=())], ids=["no", "none"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "verdict", [BadPermissions("403"), grant(permissions=())], ids=["no", "none"]
+)
 async def test_a_refused_auth_keeps_nothing(make_world, verdict):
     world = make_world(limits=Limits(auth_required=True))
 
@@ -159,6 +162,7 @@ def count(kind: type) -> int:
     return sum(type(each) is kind for each in gc.get_objects())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["fresh", "subscribed", "holding", "publishing", "deferred"])
 def test_a_session_that_has_ended_is_gone_with_all_its_parts(make_world, state):
     world = make_world()

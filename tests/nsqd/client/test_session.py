@@ -8,7 +8,7 @@ from tests.nsqd.client.conftest import Wire, bodies, body, identify, mpub
 from nsqcore.net.effects import Close, Peer
 from nsqcore.wire.frames import Message
 from nsqd.client.client import State, host_of
-from nsqd.engine.consumer import MAX_UNREAD
+from nsqd.engine.delivery.consumer import MAX_UNREAD
 
 HEARTBEAT = "_heartbeat_"
 SUB = b"SUB t c\n"
@@ -245,6 +245,7 @@ class TestSlowReaders:
         assert sorted(body[:4] for body in received) == [b"%04d" % n for n in range(300)]
         assert channel.depth == 0
 
+    @pytest.mark.slow
     async def test_a_publisher_that_does_not_read_its_answers_is_not_read_from(
         self, trio_world, nursery
     ):

@@ -16,8 +16,8 @@ from attrs import define, field, frozen
 from tests.nsqd.client.conftest import Wire, bodies, body, grant, identify
 
 from nsqcore.net.tls import ServerTls
+from nsqcore.wire.compression.snappy import SnappyCodec
 from nsqcore.wire.identify import Limits
-from nsqcore.wire.snappy import SnappyCodec
 
 PUB = b"PUB t\n" + body(b"x")
 CODECS = ["deflate", "snappy"]
@@ -310,6 +310,7 @@ async def test_a_compressed_connection_is_not_upgraded_again(start, outer, inner
     ]
 
 
+@pytest.mark.slow
 async def test_tls_is_not_upgraded_to_tls_but_may_be_compressed_later(start, certificates):
     _, _, stream = await start()
     inside, _ = await over_tls(stream, certificates)

@@ -11,13 +11,13 @@ from tests.nsqd.broker import open_broker
 from nsqcore.wire.frames import Message, parse_record
 from nsqd.engine.broker import Broker
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import Consumer
-from nsqd.engine.deadlines import Deadlines
-from nsqd.engine.ids import MessageIds
-from nsqd.engine.message import new_header
+from nsqd.engine.delivery.consumer import Consumer
+from nsqd.engine.delivery.deadlines import Deadlines
+from nsqd.engine.messages.ids import MessageIds
+from nsqd.engine.messages.message import new_header
 from nsqd.engine.policy import Policy
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredQueue
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.queues.tiered import TieredQueue
 
 SECOND = 1_000_000_000
 

@@ -6,6 +6,7 @@ Of what came later each file may have any beginning, and each name any of the fi
 File systems that keep the order of changes promise more.
 """
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from nsqd.storage.filesystem import SYSTEM, FileSystem
+from nsqd.storage.files.filesystem import SYSTEM, FileSystem
 
 
 @define(eq=False)
@@ -24,6 +25,9 @@ class File:
 
     synced: bytes = b""
     now: bytes = b""
+    dropped: bool = (
+        False  # a sync failed: what was written will never be there, though syncs succeed
+    )
 
     def change(self, position: int, data: bytes) -> None:
         self.now = self.now[:position] + data + self.now[position + len(data) :]
@@ -44,6 +48,7 @@ class FragileDisk(FileSystem):
 
     directory: Path
     moment: Callable[[], None] = lambda: None
+    refuses: Callable[[], bool] = lambda: False  # whether the next sync of a file fails
     _names: dict[str, list[File | None]] = Factory(dict)  # what they were since the last sync
     _opened: dict[int, File | None] = Factory(dict)  # by descriptor; None is the directory
 
@@ -132,7 +137,10 @@ class FragileDisk(FileSystem):
             self.moment()
             file = self._opened[descriptor]
             if file is not None:
-                file.synced = file.now
+                if self.refuses():
+                    file.dropped = True
+                    raise OSError(errno.EIO, "sick disk")
+                file.synced = file.synced if file.dropped else file.now
             else:
                 self._names = {name: files[-1:] for name, files in self._names.items()}
         SYSTEM.fsync(descriptor)

@@ -2,7 +2,7 @@ import pytest
 from tests.nsqd.broker import publish
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.engine.consumer import MAX_UNREAD
+from nsqd.engine.delivery.consumer import MAX_UNREAD
 
 SECOND = 1_000_000_000
 
@@ -207,6 +207,31 @@ def test_new_topics_may_be_held_until_their_channels_are_known(broker, new_clien
     dispatch_all(broker)
     assert client.bodies() == [b"a"]
     assert broker.create_channel("t", "known elsewhere").depth == 1
+
+
+@pytest.mark.parametrize("delay", [0, 5 * SECOND])
+@pytest.mark.parametrize("count", [1, 100])
+def test_publisher_is_answered_when_the_channels_known_elsewhere_exist(broker, delay, count):
+    broker.hold_new_topics = True
+    told: list[str | None] = []
+    broker.publish("t", [b"a"] * count, 0, told.append, delay=delay)
+    dispatch_all(broker)
+    assert told == []
+    broker.create_channel("t", "known elsewhere")
+    broker.open_topic(broker.topics["t"])
+    assert told == [None]
+    broker.publish("t", [b"b"] * count, 0, told.append, delay=delay)
+    dispatch_all(broker)
+    assert told == [None, None]
+
+
+def test_publisher_to_a_topic_that_is_deleted_before_it_opens_is_answered(broker):
+    broker.hold_new_topics = True
+    told: list[str | None] = []
+    broker.publish("t", [b"a"], 0, told.append)
+    dispatch_all(broker)
+    broker.delete_topic(broker.topics["t"])
+    assert told == [None]
 
 
 def test_deferred_messages_are_held_with_the_topic(broker):

@@ -9,8 +9,8 @@ from tests.nsqd.broker import open_broker, publish
 
 from nsqd.engine.broker import DRAIN_RETRY
 from nsqd.engine.errors import Exiting
-from nsqd.storage.filesystem import SYSTEM
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.files.filesystem import SYSTEM
 
 SECOND = 1_000_000_000
 
@@ -218,6 +218,7 @@ def test_backlog_that_cannot_be_read_just_now_does_not_keep_the_broker_busy(
 # ------------------------------------------------------------------ the end
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_moment_while_a_backlog_moves_loses_nothing(tmp_path, monkeypatch):
     """Every call that changes the directory is a moment; the directory is copied before each."""
 
@@ -333,7 +334,7 @@ def test_restarted_broker_has_everything_with_attempts_kept(new_broker, new_clie
     broker.dispatch(now=0)
     before = {message.body: message for message in client.messages()}
     channel = broker.create_channel("t", "c")
-    channel.requeue(client.consumer, before[b"requeued later"].id, 1000 * SECOND, now=0)
+    channel.requeue(client.consumer, [before[b"requeued later"].id], 1000 * SECOND, now=0)
     client.consumer.ready = 0
     publish(broker, "t", [b"1", b"2", b"3", b"4", b"5"], now=0)
     publish(broker, "t", [b"deferred"], 0, delay=1000 * SECOND)

@@ -4,7 +4,7 @@ import pytest
 
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqd.engine.channel import MAX_BATCH, MAX_BATCH_BYTES
-from nsqd.engine.consumer import MAX_UNREAD
+from nsqd.engine.delivery.consumer import MAX_UNREAD
 from nsqd.engine.errors import NotInFlight, NotOwner
 
 SECOND = 1_000_000_000
@@ -206,8 +206,7 @@ def test_message_of_another_consumer_cannot_be_finished_requeued_or_touched(chan
     (id,) = owner.ids()
     assert channel.finish(other.consumer, [id], wall=0) == [id]
     assert isinstance(channel.not_held(id), NotOwner)
-    with pytest.raises(NotOwner, match="client does not own message"):
-        channel.requeue(other.consumer, id, delay=0, now=0)
+    assert channel.requeue(other.consumer, [id], delay=0, now=0) == [id]
     with pytest.raises(NotOwner, match="client does not own message"):
         channel.touch(other.consumer, id, now=0)
     assert channel.finish(owner.consumer, [id], wall=0) == []
@@ -217,8 +216,7 @@ def test_message_that_nobody_holds_cannot_be_finished_requeued_or_touched(channe
     client, id = join(), b"0123456789abcdef"
     assert channel.finish(client.consumer, [id], wall=0) == [id]
     assert isinstance(channel.not_held(id), NotInFlight)
-    with pytest.raises(NotInFlight, match="ID not in flight"):
-        channel.requeue(client.consumer, id, delay=0, now=0)
+    assert channel.requeue(client.consumer, [id], delay=0, now=0) == [id]
     with pytest.raises(NotInFlight, match="ID not in flight"):
         channel.touch(client.consumer, id, now=0)
     assert (channel.requeue_count, client.consumer.requeue_count) == (0, 0)
@@ -251,7 +249,7 @@ def test_requeued_message_comes_again_with_one_attempt_more(channel, join, recor
         channel.deliver(now=0)
         (message,) = client.messages()
         assert (message.attempts, message.body) == (attempt, b"0")
-        channel.requeue(client.consumer, message.id, delay=0, now=0)
+        channel.requeue(client.consumer, [message.id], delay=0, now=0)
     assert (channel.requeue_count, client.consumer.requeue_count, channel.depth) == (3, 3, 1)
 
 
@@ -260,7 +258,7 @@ def test_requeued_message_keeps_its_id_and_timestamp(channel, join, records):
     channel.put(records(1))
     channel.deliver(now=0)
     (before,) = client.messages()
-    channel.requeue(client.consumer, before.id, delay=0, now=0)
+    channel.requeue(client.consumer, [before.id], delay=0, now=0)
     channel.deliver(now=0)
     (after,) = client.messages()
     assert (after.id, after.timestamp) == (before.id, before.timestamp)
@@ -271,7 +269,7 @@ def test_message_requeued_with_a_delay_waits_for_it(channel, join, records, dead
     channel.put(records(1))
     channel.deliver(now=0)
     (id,) = client.ids()
-    channel.requeue(client.consumer, id, delay=5 * SECOND, now=SECOND)
+    channel.requeue(client.consumer, [id], delay=5 * SECOND, now=SECOND)
     assert (channel.depth, channel.in_flight_count, channel.deferred_count) == (0, 0, 1)
     assert deadlines.next == 6 * SECOND
 
@@ -287,7 +285,7 @@ def test_deferred_message_is_not_in_flight(channel, join, records):
     channel.put(records(1))
     channel.deliver(now=0)
     (id,) = client.ids()
-    channel.requeue(client.consumer, id, delay=5, now=0)
+    channel.requeue(client.consumer, [id], delay=5, now=0)
     assert channel.finish(client.consumer, [id], wall=0) == [id]
     with pytest.raises(NotInFlight):
         channel.touch(client.consumer, id, now=0)
@@ -305,7 +303,7 @@ def test_disk_that_fails_while_requeueing_loses_nothing(
     directory.rmdir()
 
     by_request, by_timeout, by_leaving = client.ids()
-    channel.requeue(client.consumer, by_request, delay=0, now=0)
+    channel.requeue(client.consumer, [by_request], delay=0, now=0)
     channel.touch(client.consumer, by_leaving, now=SECOND)
     channel.expire(now=60 * SECOND)
     channel.remove(client.consumer)

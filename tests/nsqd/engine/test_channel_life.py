@@ -113,7 +113,7 @@ def test_closed_channel_has_everything_on_disk_with_attempts_kept(new_channel, n
     channel.add(client.consumer)
     channel.put(records([b"in flight", b"deferred"]))
     channel.deliver(now=0)
-    channel.requeue(client.consumer, client.ids()[1], delay=1000 * SECOND, now=0)
+    channel.requeue(client.consumer, [client.ids()[1]], delay=1000 * SECOND, now=0)
     client.consumer.ready = 0
     channel.put(records([b"a", b"b", b"c", b"d"]))
     channel.defer(records([b"new and deferred"]), due=500 * SECOND)

@@ -31,10 +31,10 @@ from tests.nsqd.broker import open_broker, publish
 
 from nsqcore.wire.frames import parse_record
 from nsqd.engine.channel import Channel
-from nsqd.engine.consumer import MAX_UNREAD, Consumer
+from nsqd.engine.delivery.consumer import MAX_UNREAD, Consumer
 from nsqd.engine.errors import NotInFlight, NotOwner
-from nsqd.storage.filesystem import SYSTEM, FileSystem
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.files.filesystem import SYSTEM, FileSystem
 
 SECOND = 1_000_000_000
 MEMORY = 2  # messages a queue keeps in memory: the disk has its share of the work
@@ -370,7 +370,7 @@ class EngineMachine(RuleBasedStateMachine):
     def requeue(self, pick: int, delay: int) -> None:
         consumer, body, held = self.any_held()[pick % len(self.any_held())]
         channel = self.topics[consumer.topic].channels[consumer.channel]
-        consumer.home.requeue(consumer.consumer, self.ids[body], delay * SECOND, self.now)
+        consumer.home.requeue(consumer.consumer, [self.ids[body]], delay * SECOND, self.now)
         self.broker.mark_ready(consumer.home)
         self.give_back(channel, {body: held})
         if delay:
@@ -395,8 +395,7 @@ class EngineMachine(RuleBasedStateMachine):
             if answer == "finish":
                 assert home.finish(consumer, [id], wall=0) == [id]
             elif answer == "requeue":
-                with pytest.raises(NotOwner):
-                    home.requeue(consumer, id, 0, self.now)
+                assert home.requeue(consumer, [id], 0, self.now) == [id]
             else:
                 with pytest.raises(NotOwner):
                     home.touch(consumer, id, self.now)
@@ -410,6 +409,7 @@ class EngineMachine(RuleBasedStateMachine):
         job = self.broker.storage.store.due(self.now)
         if job is not None:
             job()
+            job.answer()
 
     # -------------------------------------------------------------- the clock
 
@@ -523,8 +523,7 @@ class EngineMachine(RuleBasedStateMachine):
                 late.home.touch(late.consumer, id, self.now)
         else:
             delay = SECOND if answer == "defer" else 0
-            with pytest.raises(NotInFlight):
-                late.home.requeue(late.consumer, id, delay, self.now)
+            assert late.home.requeue(late.consumer, [id], delay, self.now) == [id]
         self.broker.mark_ready(late.home)
         self.commit()
 

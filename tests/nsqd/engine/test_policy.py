@@ -87,5 +87,4 @@ def test_how_many_consumers_a_channel_may_have_can_be_changed(broker, new_client
 
 
 def test_each_key_that_policies_may_have_is_a_rule_of_the_engine():
-    # overflow says how max_depth refuses, and there is but one way so far
-    assert SUPPORTED - {"overflow"} <= POLICY_FIELDS
+    assert SUPPORTED <= POLICY_FIELDS

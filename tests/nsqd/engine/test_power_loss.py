@@ -1,7 +1,9 @@
 """What was synced survives a loss of power, at whatever moment it comes.
 
 The promise: once a sync has ended, all that was on disk when it began is found again, on every
-channel, until it goes to a consumer of that channel. And whatever is found was published.
+channel, until it goes to a consumer of that channel; and so is a publish whose OK waited for it.
+A file whose sync failed is not believed because a later one succeeds. And whatever is found was
+published.
 """
 
 import random
@@ -9,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
-from tests.nsqd.broker import open_broker, publish
+from tests.nsqd.broker import open_broker
 from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
 from tests.support.seeds import seeds
 
 from nsqd.engine.broker import Broker
-from nsqd.storage.filesystem import SYSTEM, FileSystem
-from nsqd.storage.store import DiskStore, Job
+from nsqd.storage.diskqueue.store import DiskStore, Round
+from nsqd.storage.files.filesystem import SYSTEM, FileSystem
 
 SECOND = 1_000_000_000
 CHANNELS = ("a", "b")
@@ -24,9 +26,9 @@ CHANNELS = ("a", "b")
 pytestmark = pytest.mark.slow
 
 
-def open_on(directory: Path, fs: FileSystem = SYSTEM) -> Broker:
+def open_on(directory: Path, fs: FileSystem = SYSTEM, sync_every: int = 30) -> Broker:
     store = DiskStore(
-        str(directory), max_bytes_per_file=400, sync_every=30, warn=lambda _: None, fs=fs
+        str(directory), max_bytes_per_file=400, sync_every=sync_every, warn=lambda _: None, fs=fs
     )
     broker = open_broker(store, mem_queue_size=0)
     for name in CHANNELS:
@@ -55,12 +57,13 @@ class Channel:
     waiting: set[bytes] = field(factory=set)  # on disk
     syncing: set[bytes] = field(factory=set)  # on disk since before the sync that is going on
     promised: set[bytes] = field(factory=set)
+    asked: set[bytes] = field(factory=set)  # OK is to come when they are synced
     held: dict[bytes, bytes] = field(factory=dict)  # ids by body
 
     def sent(self) -> None:
         for message in self.client.messages():
             self.held[message.body] = message.id
-            for place in (self.waiting, self.syncing, self.promised):
+            for place in (self.waiting, self.syncing, self.promised, self.asked):
                 place.discard(message.body)
 
 
@@ -77,14 +80,20 @@ class Life:
     now: int = 0
     published: int = 0
     losses: int = 0  # of power
+    failed: int = 0  # rounds of syncs
+    kept: int = 0  # messages whose OK waited
+    sick: float = 0.0  # how likely a sync is to fail
     job_runs: bool = False
     loop_runs: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.disk = FragileDisk(self.directory, moment=self.moment)
+        self.disk = FragileDisk(self.directory, moment=self.moment, refuses=self.refuses)
 
-    def begin(self) -> None:
-        self.broker = open_on(self.directory, self.disk)
+    def refuses(self) -> bool:
+        return self.chance.random() < self.sick
+
+    def begin(self, sync_every: int) -> None:
+        self.broker = open_on(self.directory, self.disk, sync_every)
         self.broker.storage.store.due(self.now)
         self.channels = {
             name: Channel(new_client(0).join(self.broker, "t", name)) for name in CHANNELS
@@ -128,9 +137,22 @@ class Life:
         count = self.chance.choice([1, 3, 12])
         bodies = [b"%d" % number for number in range(self.published, self.published + count)]
         self.published += count  # what is half written when the power goes may be found
-        publish(self.broker, "t", bodies, self.now)
+        told: list[str | None] = []
+
+        def done(failure: str | None) -> None:
+            told.append(failure)
+            for channel in self.channels.values():
+                if failure is None:  # OK, and so it was kept if it waited for the sync
+                    channel.promised |= channel.asked.intersection(bodies)
+                    self.kept += len(bodies)
+                channel.asked.difference_update(bodies)
+
+        self.broker.publish("t", bodies, self.now, done)
+        self.broker.flush(self.now)
         for channel in self.channels.values():
             channel.waiting.update(bodies)
+            if not told:
+                channel.asked.update(bodies)
 
     def pause(self) -> None:
         topic = self.broker.topics["t"]
@@ -148,7 +170,7 @@ class Life:
         for channel in self.channels.values():
             for body, id in list(channel.held.items())[:2]:
                 del channel.held[body]
-                channel.client.channel.requeue(channel.client.consumer, id, 0, self.now)
+                channel.client.channel.requeue(channel.client.consumer, [id], 0, self.now)
                 channel.waiting.add(body)
             self.broker.mark_ready(channel.client.channel)
 
@@ -160,24 +182,32 @@ class Life:
         for channel in self.channels.values():
             channel.syncing = set(channel.waiting) if everything else set()
         job = self.broker.storage.store.due(self.now)
-        if job is not None:
-            self.run(job)
+        synced = job is None or self.run(job)
         for channel in self.channels.values():
-            channel.promised |= channel.syncing
+            channel.promised |= channel.syncing if synced else set()
 
-    def run(self, job: Job) -> None:
+    def run(self, job: Round) -> bool:
         self.job_runs = True
-        job()
+        try:
+            job()
+        except OSError:
+            self.failed += 1
         self.job_runs = False
+        job.answer()
+        return not job.failures
 
 
-@pytest.mark.parametrize("seed", seeds(8))
-def test_what_was_synced_outlives_a_loss_of_power(seed, directory, tmp_path):
-    life = Life(directory, tmp_path / "images", random.Random(seed))
+@pytest.mark.parametrize("sick", [0.0, 0.3])
+@pytest.mark.parametrize("sync_every", [1, 30])
+@pytest.mark.parametrize("seed", seeds(2))
+def test_what_was_synced_outlives_a_loss_of_power(seed, sync_every, sick, directory, tmp_path):
+    life = Life(directory, tmp_path / "images", random.Random(seed), sick=sick)
     life.images.mkdir()
-    life.begin()
+    life.begin(sync_every)
     for _ in range(60):
         life.loop_step()
         if life.chance.random() < 0.3:
             life.sync()
     assert life.losses > 50
+    assert bool(life.failed) is bool(sick)
+    assert life.kept or sync_every > 1 or sick

@@ -14,7 +14,7 @@ from nsqd.engine.stats import (
     select_topics,
 )
 from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, channel_json, topic_json
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
 
 SECOND = 1_000_000_000
 
@@ -46,7 +46,7 @@ def test_channel_is_counted_through_all_its_messages_go_through(make_broker):
     broker.dispatch(0)
     first, second = list(consumer.in_flight)
     channel.finish(consumer, [first], 0)
-    channel.requeue(consumer, second, 60 * SECOND, 0)
+    channel.requeue(consumer, [second], 60 * SECOND, 0)
     broker.mark_ready(channel)
     broker.dispatch(0)
     broker.pause_channel(broker.topics["t"], channel, paused=True)

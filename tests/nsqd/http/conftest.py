@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,25 +16,25 @@ from nsqcore.operations.lag import LoopLag
 from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
+from nsqd.config.live_config import live_config
+from nsqd.config.options import NsqdOptions
+from nsqd.config.settings import nsqd_settings
 from nsqd.engine.broker import Broker
 from nsqd.http.api import build_router
-from nsqd.http.context import NsqdApi, Ports
-from nsqd.http.reports.memory import GcWatch
+from nsqd.http.shared.context import NsqdApi, Ports
+from nsqd.http.shared.memory import GcWatch
 from nsqd.lifecycle.drain import Drain
 from nsqd.lifecycle.durability import Durability
 from nsqd.lifecycle.readiness import Readiness
-from nsqd.live_config import live_config
 from nsqd.lookup.advertised import Advertised
 from nsqd.lookup.registrar import LookupRegistrar
-from nsqd.options import NsqdOptions
-from nsqd.policy_store import PolicyStore
-from nsqd.settings import nsqd_settings
-from nsqd.storage.durable.committer import Committer
-from nsqd.storage.durable.disk import OsDisk
+from nsqd.metadata.policy_store import PolicyStore
+from nsqd.storage.diskqueue.store import DiskStore
+from nsqd.storage.durable.journal.committer import Committer
 from nsqd.storage.durable.port import DurableStorage
 from nsqd.storage.durable.store import DurableStore
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredStorage
+from nsqd.storage.files.durable_disk import OsDisk
+from nsqd.storage.queues.tiered import TieredStorage
 
 SECOND = 1_000_000_000
 WALL = 1_700_000_000 * SECOND  # the wall clock when the monotonic one is 0
@@ -142,6 +143,17 @@ class Nsqd:
         return session
 
 
+def tick(broker: Broker, store: DurableStore, now: int) -> None:
+    """What the end of a tick does."""
+    if store.exists:
+        store.prepare()
+        store.end_tick(now)
+    while broker.dispatch(now):
+        pass
+    if store.exists:
+        store.end_tick(now)
+
+
 def unwanted(_client: object) -> Any:
     raise AssertionError("no I/O in these tests")
 
@@ -160,14 +172,14 @@ def make_nsqd(tmp_path) -> Iterator[Callable[..., Nsqd]]:
     """A function that makes an nsqd with the given options."""
     committers: list[Committer] = []
 
-    def make(*, latency=None, **options: Any) -> Nsqd:
+    def make(*, latency=None, directory: Path = tmp_path, **options: Any) -> Nsqd:
         settings = nsqd_settings(NsqdOptions(**{"broadcast_address": "me", **options}))
         time = [5 * SECOND]
         disk = OsDisk()
-        store = DurableStore(disk, str(tmp_path / "durable"), file_size=1 << 16)
+        store = DurableStore(disk, str(directory / "durable"), file_size=1 << 16)
         committers.append(Committer(disk))
-        durability = Durability(store, settings.durability_interval, committers[-1])
-        plain = TieredStorage(DiskStore(str(tmp_path), warn=print))
+        durability = Durability(store, settings.durability.interval, committers[-1])
+        plain = TieredStorage(DiskStore(str(directory), warn=print))
         storage = DurableStorage(plain, store, lambda: WALL, lambda: None)
         broker = Broker(settings.engine, storage, WALL, make_latency=latency)
         advertised = Advertised(settings.advertised, "127.0.0.1", 4150, 4151)
@@ -185,7 +197,7 @@ def make_nsqd(tmp_path) -> Iterator[Callable[..., Nsqd]]:
             now=lambda: time[0],
             started=WALL,
             began=0,
-            data_path=str(tmp_path),
+            data_path=str(directory),
             sessions=sessions,
             persist=trio.lowlevel.checkpoint,
             has_channels=unwanted,
@@ -193,9 +205,11 @@ def make_nsqd(tmp_path) -> Iterator[Callable[..., Nsqd]]:
             loop_lag=lambda: lag.seconds,
             checks=Readiness(broker, lag, drain, registrar).checks,
             gc_watch=GcWatch(),
-            policies=PolicyStore(broker.policies, str(tmp_path), settings.policy_file),
+            policies=PolicyStore(broker.policies, str(directory), settings.policy_file),
             durable=durability.status,
-            durability_interval=settings.durability_interval,
+            durability_interval=settings.durability.interval,
+            min_free_bytes=settings.min_free_bytes,
+            request_tick=lambda: tick(broker, store, time[0]),
         )
         return Nsqd(broker, api, time, registrar, drain, lag, sessions, durability)
 

@@ -5,7 +5,7 @@ import pytest
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer
 from nsqd.http.api import build_refusing_router
-from nsqd.http.context import Ports
+from nsqd.http.shared.context import Ports
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
+from nsqd.config.options import NsqdOptions
+from nsqd.config.settings import nsqd_settings
 from nsqd.lifecycle.listening import open_listeners
-from nsqd.options import NsqdOptions
-from nsqd.settings import nsqd_settings
 
 
 @pytest.fixture
@@ -26,6 +26,15 @@ def opened():
     yield open_them
     for listeners in made:
         listeners.close()
+
+
+@pytest.fixture
+def shared_port():
+    """A port that nobody has, held so that only a shared address can be there."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def can_connect(port: int) -> bool:
@@ -53,6 +62,17 @@ def test_https_needs_a_certificate_and_an_address(opened):
     assert opened(https_address="127.0.0.1:0").https is None
     assert opened(**cert).https is None
     assert opened(**cert, https_address="127.0.0.1:0").https.port > 0
+
+
+def test_several_listen_at_a_shared_address_and_nobody_else_does(opened, shared_port):
+    address = f"127.0.0.1:{shared_port}"
+    first = opened(shared_tcp_address=address)
+    second = opened(shared_tcp_address=address)
+    assert first.shared_tcp.address == second.shared_tcp.address == address
+    with pytest.raises(OptionsError, match="listen"):
+        opened(tcp_address=address)
+    second.close()
+    assert can_connect(shared_port)
 
 
 def test_an_address_that_cannot_be_listened_on_closes_the_others(opened):

@@ -1,9 +1,12 @@
 """What an nsqd tells others of itself."""
 
+import json
 import socket
 
 import pytest
 
+from nsqcore.wire.lookup import External, parse_peer
+from nsqd.config.option_values import parse_external
 from nsqd.lookup import advertised
 from nsqd.lookup.advertised import Advertised, AdvertisedSettings, default_address
 
@@ -30,6 +33,13 @@ def test_the_ports_are_those_listened_on():
 def test_broadcast_ports_come_before_them():
     told = make(tcp_port=11, http_port=12).identify("")
     assert (told["tcp_port"], told["http_port"]) == (11, 12)
+
+
+def test_an_external_address_is_told_beside_the_own_one():
+    told = make(external=parse_external("[2001:db8::1]:9000:9001")).identify("")
+    assert (told["broadcast_address"], told["tcp_port"]) == ("me", 4150)
+    peer = parse_peer(json.dumps(told).encode())
+    assert peer.external == External("2001:db8::1", 9000, 9001)
 
 
 def test_without_http_or_with_unix_sockets_there_is_no_port():

@@ -1,8 +1,12 @@
 import json
+import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
+from types import FrameType
 
 import pytest
 import trio
+from tests.fakes.fake_http import fake_server
 
 from nsqd.lookup.channels import open_client
 
@@ -71,3 +75,41 @@ async def test_an_odd_answer_hides_no_channel_of_another_and_ends_nothing(lookup
     names, _ = await client.ask("some.topic", [odd, good])
     await client.close()
     assert names == ["a"]
+
+
+# Calls of Python functions for one question: 1800 today. A new HTTP client for each, or TLS
+# settings, are tens of thousands.
+MOST_CALLS = 3000
+
+
+async def calls(run: Callable[[], Awaitable[object]]) -> int:
+    """How many Python functions are called until ``run()`` is done, by everybody."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        await run()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.slow
+async def test_a_new_topic_costs_little_however_many_came_before():
+    async with fake_server(lambda _asked: (200, {"channels": ["c"]})) as lookupd:
+        client = open_client(60.0, 60.0)
+        await client.ask("first", [lookupd.address])
+        work = []
+        for number in range(60):
+            question = partial(client.ask, f"t{number}", [lookupd.address])
+            work.append(await calls(question))
+        await client.close()
+
+    assert max(work) < MOST_CALLS
+    assert sum(work[-20:]) < 1.2 * sum(work[:20])
+    assert lookupd.connections == 1

@@ -1,21 +1,18 @@
-import json
 import logging
+import sys
 from types import SimpleNamespace
 
 import pytest
 import trio
 import trio.testing
+from tests.fakes.fake_lookupd import FakeLookupd
+from tests.nsqd.broker import open_broker
 
-from nsqcore.wire.lookup import (
-    OK_REPLY,
-    IdentifyProducer,
-    LookupParser,
-    Ping,
-    Register,
-    Unregister,
-    reply,
-)
+from nsqd.engine.broker import Broker
+from nsqd.lifecycle.changes import Changes
 from nsqd.lookup.registrar import LookupRegistrar
+from nsqd.lookup.topic_channels import MAX_QUESTIONS, TopicChannels
+from nsqd.storage.diskqueue.store import DiskStore
 
 IDENTITY = {
     "broadcast_address": "me",
@@ -32,57 +29,6 @@ def topic(name: str, *channels: str) -> SimpleNamespace:
     return SimpleNamespace(name=name, channels={c: SimpleNamespace(name=c) for c in channels})
 
 
-class FakeLookupd:
-    """An nsqlookupd at the other end of memory streams."""
-
-    def __init__(self, name: str = "lk") -> None:
-        self.name = name
-        self.identities: list[dict] = []
-        self.registered: set[tuple[str, str]] = set()
-        self.pings = 0
-        self.mute = False
-        self.refuse = False
-        self.error = b""
-        self.connections: list[trio.abc.Stream] = []
-
-    async def serve(self, stream: trio.abc.Stream) -> None:
-        parser = LookupParser()
-        self.connections.append(stream)
-        try:
-            async for data in stream:
-                for command in parser.feed(bytes(data)):
-                    answer = self.answer(command)
-                    if not self.mute:
-                        await stream.send_all(answer)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        self.connections.remove(stream)
-        if not self.connections:
-            self.registered.clear()
-
-    def answer(self, command: object) -> bytes:
-        if self.error:
-            return reply(self.error)
-        match command:
-            case IdentifyProducer(body):
-                self.identities.append(json.loads(body))
-                fields = {"broadcast_address": self.name, "hostname": self.name}
-                fields |= {"tcp_port": 4160, "http_port": 4161, "version": "1.3.0"}
-                return reply(json.dumps(fields).encode())
-            case Register(topic, channel):
-                self.registered.add((topic, channel))
-            case Unregister(topic, channel):
-                self.registered.discard((topic, channel))
-            case Ping():
-                self.pings += 1
-        return OK_REPLY
-
-    async def forget_all(self) -> None:
-        """As if it had been killed."""
-        for stream in self.connections:
-            await trio.aclose_forcefully(stream)
-
-
 class Network:
     """Connects to fakes by address."""
 
@@ -93,7 +39,7 @@ class Network:
         self.attempts = 0
 
     def add(self, host: str, port: int = 4160, name: str | None = None) -> FakeLookupd:
-        fake = self.hosts[host, port] = FakeLookupd(name or host)
+        fake = self.hosts[host, port] = FakeLookupd(name=name or host)
         return fake
 
     async def connect(self, host: str, port: int) -> trio.abc.Stream:
@@ -103,7 +49,7 @@ class Network:
         if fake is None or fake.refuse:
             raise ConnectionRefusedError("connection refused")
         ours, theirs = trio.testing.memory_stream_pair()
-        self.nursery.start_soon(fake.serve, theirs)
+        self.nursery.start_soon(fake.serve_nsqd, theirs)
         return ours
 
     async def resolve(self, host: str, port: int) -> list[tuple[str, int]]:
@@ -121,9 +67,14 @@ class FakeSource:
         self.failures: list[str] = []
         self.asked: list[tuple[str, list[str]]] = []
         self.closed = False
+        self.takes = 0.0
+        self.asking = self.most_at_once = 0
 
     async def ask(self, topic: str, lookupds: list[str]) -> tuple[list[str], list[str]]:
-        await trio.lowlevel.checkpoint()
+        self.asking += 1
+        self.most_at_once = max(self.most_at_once, self.asking)
+        await trio.sleep(self.takes)
+        self.asking -= 1
         self.asked.append((topic, lookupds))
         return self.channels, self.failures
 
@@ -202,6 +153,7 @@ async def test_what_comes_and_goes_is_told_to_every_nsqlookupd(autojump_clock, n
     assert [fake.registered for fake in lookupds] == [{("t", ""), ("t", "c")}] * 2
 
 
+@pytest.mark.slow
 async def test_thousands_of_topics_are_registered_in_one_go(
     autojump_clock, network, registrar, topics
 ):
@@ -293,12 +245,18 @@ async def test_dead_nsqlookupd_is_tried_ever_more_rarely_and_logged_once(
     assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
 
 
-async def test_an_nsqlookupd_that_is_away_for_days_does_not_end_nsqd(
+# Seconds in which one that is away is tried more often than a float can be doubled.
+HOURS = 5 * 3600
+
+
+@pytest.mark.slow
+async def test_an_nsqlookupd_that_is_away_for_hours_does_not_end_nsqd(
     autojump_clock, network, registrar, topics
 ):
     topics["t"] = topic("t")
     found = registrar("1.1.1.1:4160")
-    await trio.sleep(2 * 86400)
+    await trio.sleep(HOURS)
+    assert network.attempts > sys.float_info.max_exp
     assert found.states()[0].state == "waiting"
 
     lookupd = network.add("1.1.1.1")
@@ -306,12 +264,13 @@ async def test_an_nsqlookupd_that_is_away_for_days_does_not_end_nsqd(
     assert lookupd.registered == {("t", "")}
 
 
-async def test_a_name_that_does_not_resolve_for_a_day_is_tried_until_it_does(
+@pytest.mark.slow
+async def test_a_name_that_does_not_resolve_for_hours_is_tried_until_it_does(
     autojump_clock, network, registrar, topics
 ):
     topics["t"] = topic("t")
     registrar("lookup:4160")
-    await trio.sleep(86400)
+    await trio.sleep(HOURS)
 
     lookupd = network.add("1.1.1.1")
     network.names["lookup"] = [("1.1.1.1", 4160)]
@@ -319,14 +278,15 @@ async def test_a_name_that_does_not_resolve_for_a_day_is_tried_until_it_does(
     assert lookupd.registered == {("t", "")}
 
 
-async def test_an_nsqlookupd_that_is_mute_for_a_day_is_told_everything_in_the_end(
+@pytest.mark.slow
+async def test_an_nsqlookupd_that_is_mute_for_hours_is_told_everything_in_the_end(
     autojump_clock, network, registrar, topics
 ):
     topics["t"] = topic("t")
     lookupd = network.add("1.1.1.1")
     lookupd.mute = True
     registrar("1.1.1.1:4160")
-    await trio.sleep(86400)
+    await trio.sleep(HOURS)
 
     lookupd.mute = False
     await trio.sleep(60)
@@ -478,7 +438,7 @@ async def test_new_topic_gets_the_durable_channels_others_have(
     assert source.asked == [("t", ["lk1:4161"])]
 
 
-async def test_failing_questions_are_logged_and_mean_no_channels(
+async def test_failing_questions_are_logged_and_tell_nothing(
     autojump_clock, network, registrar, source, caplog
 ):
     network.add("1.1.1.1")
@@ -486,7 +446,7 @@ async def test_failing_questions_are_logged_and_mean_no_channels(
     found = registrar("1.1.1.1:4160")
     await settle()
 
-    assert await found.existing_channels("t") == []
+    assert await found.existing_channels("t") is None
     assert "pre-create for topic t - lk1:4161 is silent" in caplog.text
 
 
@@ -507,6 +467,53 @@ async def test_without_nsqlookupd_nobody_is_asked(autojump_clock, registrar, sou
 
     assert await found.existing_channels("t") == []
     assert not caplog.records
+
+
+@pytest.fixture
+async def open_topics(network, registrar, source, nursery, tmp_path):
+    """Makes many topics at once, beside an nsqlookupd that takes two seconds for each answer."""
+
+    async def make(number: int) -> tuple[Broker, float]:
+        network.add("1.1.1.1")
+        found = registrar("1.1.1.1:4160")
+        await settle()
+        await found.existing_channels("first")  # a thread opens the source, in which time jumps
+        source.takes, source.most_at_once = 2.0, 0
+        broker = open_broker(DiskStore(str(tmp_path), warn=print))
+        broker.hold_new_topics = True
+        topic_channels = TopicChannels(broker, found, lambda: None)
+        broker.on_change(Changes(found, topic_channels).changed)
+        nursery.start_soon(topic_channels.run)
+        await settle()
+        before = trio.current_time()
+        for topic in [broker.create_topic(f"t{index}") for index in range(number)]:
+            await topic_channels.wait(topic)
+            assert topic.is_open
+        return broker, trio.current_time() - before
+
+    return make
+
+
+@pytest.mark.slow
+async def test_a_stuck_nsqlookupd_holds_many_new_topics_up_for_one_timeout(
+    autojump_clock, open_topics, source
+):
+    source.failures = ["lk:4161 is silent"]
+    _, took = await open_topics(10 * MAX_QUESTIONS)
+
+    assert took == pytest.approx(2.0)
+    assert source.most_at_once == MAX_QUESTIONS
+
+
+@pytest.mark.slow
+async def test_a_slow_nsqlookupd_tells_every_new_topic_its_channels(
+    autojump_clock, open_topics, source
+):
+    source.channels = ["c"]
+    broker, _ = await open_topics(3 * MAX_QUESTIONS)
+
+    assert {len(topic.channels) for topic in broker.topics.values()} == {1}
+    assert source.most_at_once == MAX_QUESTIONS
 
 
 async def test_its_questions_are_closed_with_it(autojump_clock, network, source):

@@ -21,6 +21,7 @@ def expression(glob):
     return re.compile("".join({"*": ".*", "?": "."}.get(letter, letter) for letter in glob))
 
 
+@pytest.mark.slow
 @given(globs, globs)
 def test_two_globs_meet_exactly_where_a_text_is_matched_by_both(one, other):
     first, second = expression(one), expression(other)
@@ -31,6 +32,7 @@ def test_two_globs_meet_exactly_where_a_text_is_matched_by_both(one, other):
     assert overlap(one, other) is overlap(other, one)
 
 
+@pytest.mark.slow
 @given(globs, st.sampled_from(TEXTS))
 def test_a_glob_matches_what_the_same_expression_matches(glob, text):
     assert overlap(glob, text) is (expression(glob).fullmatch(text) is not None)

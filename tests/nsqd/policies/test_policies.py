@@ -38,6 +38,8 @@ class TestDefinition:
             ("max_bytes", "10 GB", 10**10),
             ("retention_bytes", 1024, 1024),
             ("overflow", "reject", "reject"),
+            ("overflow", "drop_oldest", "drop_oldest"),
+            ("dead_letter_topic", "discard", "discard"),
             ("dedupe_window", "2m", 2 * 60 * 10**9),
             ("dedupe_keys", 1000, 1000),
         ],
@@ -67,6 +69,8 @@ class TestDefinition:
             ({"pattern": "t", "definition": {"zzz": 1}}, "unknown key 'zzz'; known are: dead_"),
             ({"pattern": "t", "definition": {"max_depth": 1}, "priority": "9"}, "priority"),
             ({"pattern": "t", "definition": {"max_depth": 1}, "kind": "lim"}, "policy or limit"),
+            ({"pattern": "t" * 60, "definition": {"max_attempts": 1}}, "dead_letter_topic: expec"),
+            ({"pattern": "t", "definition": {"dead_letter_topic": "t" * 65}}, "64 characters at"),
             ({"pattern": "t:c", "definition": {"durability": "os"}}, "durability is of topics"),
             (
                 {"pattern": "t", "definition": {"durability": "os"}, "kind": "limit"},

@@ -1,14 +1,16 @@
 """Data directories of nsqds that ended in the middle of everything."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from attrs import Factory, define
 
-from nsqd.storage.durable.disk import OsDisk
 from nsqd.storage.durable.store import DurableStore
-from nsqd.storage.durable.topic import DurableTopic
+from nsqd.storage.durable.topics.queue import Held
+from nsqd.storage.durable.topics.topic import DurableTopic
+from nsqd.storage.files.durable_disk import OsDisk
 
 WALL = 1_700_000_000_000_000_000
 FAR = 4_000_000_000_000_000_000  # in the year 2096
@@ -64,8 +66,8 @@ class KilledNsqd:
         self.queues[topic, channel].finish([record[10:26] for record in records])
         self.store.end_tick(0)
 
-    def checkpoint(self) -> None:
-        checkpoint = self.store.snapshot(lambda queue: [])
+    def checkpoint(self, held: Iterable[Held] = ()) -> None:
+        checkpoint = self.store.snapshot(lambda queue: held)
         checkpoint.run()
         self.store.checkpointed(checkpoint, None)
 

@@ -13,16 +13,17 @@ import pytest
 from tests.nsqd.rescue.conftest import FAR, WALL, contents, flip
 from tests.support.forks import BIN
 
-from nsqcore.app.dirlock import lock_directory
+from nsqcore.app.process.dirlock import lock_directory
 from nsqctl.__main__ import main as nsqctl
-from nsqd.metadata import load
+from nsqd.metadata.metadata_file import load
 from nsqd.rescue import overlay
 from nsqd.rescue.program import main
-from nsqd.storage.disk import DiskQueue
-from nsqd.storage.durable.disk import OsDisk
-from nsqd.storage.durable.state import BadState
+from nsqd.storage.diskqueue.disk import DiskQueue
+from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.durable.store import DurableStore
-from nsqd.storage.store import DiskStore
+from nsqd.storage.durable.topics.state import BadState
+from nsqd.storage.durable.topics.tidying import tidy_all
+from nsqd.storage.files.durable_disk import OsDisk
 
 
 def fill(killed):
@@ -239,6 +240,34 @@ def test_a_topic_whose_state_is_damaged_is_repaired_and_loses_nothing(killed, ca
     assert not (killed.path / "durable.repairing").exists()
 
 
+def test_what_was_written_once_more_is_there_after_a_repair(killed, capsys):
+    orders = killed.topic("orders", "kitchen")
+    held = []
+    killed.queues["orders", "kitchen"].defer = lambda record, due: held.append((record, 0, due))
+    killed.publish(orders, b"later", due=FAR)
+    for _ in range(4):
+        killed.publish(orders, *[bytes(500)] * 12)
+        killed.finish("orders", "kitchen", killed.deliver("orders", "kitchen", 12))
+    killed.checkpoint(held)
+    for _ in tidy_all([orders], lambda queue: held, least=0):
+        killed.store.end_tick(0)
+    killed.publish(orders, b"now")
+    killed.checkpoint(held)
+    (directory,) = killed.path.glob("durable/t.orders.*")
+    assert not (directory / "00000000000000000001.log").exists()
+    assert ask(capsys, "check", killed.path)[0] == 0
+    before = bodies(dumped(capsys, killed), "orders", "kitchen")
+    assert before == [("deferred", b"later"), ("queued", b"now")]
+    (killed.path / "nsqd.dat").write_text(
+        '{"topics":[{"name":"orders","channels":[{"name":"kitchen"}]}]}'
+    )
+    flip(directory / "state", 60)
+    assert ask(capsys, "repair", killed.path)[0] == 0
+    after = bodies(dumped(capsys, killed), "orders", "kitchen")
+    assert set(before) <= set(after)
+    assert [body for _, body in after].count(b"later") == 1
+
+
 def test_a_topic_whose_channels_are_forgotten_keeps_its_messages_for_the_next_one(killed, capsys):
     fill(killed)
     killed.checkpoint()
@@ -273,7 +302,7 @@ def test_a_newer_format_is_refused_and_not_touched(killed, capsys, file):
     else:
         (state,) = killed.path.glob("durable/t.orders.*/state")
         content = bytearray(state.read_bytes())
-        content[8] = 2
+        content[8] = 99
         state.write_bytes(content)
     before = contents(killed.path)
     assert ask(capsys, "repair", killed.path)[0] == 1
@@ -343,6 +372,7 @@ def damage(file: Path, chance: random.Random) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_nsqctl_has_it(killed, capfd):
     fill(killed)
     assert nsqctl(["durable", "dump", "--topic=alone", "--body=text", str(killed.path)]) == 0
@@ -352,6 +382,7 @@ def test_nsqctl_has_it(killed, capfd):
     assert "--drop-timers" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dump_whose_reader_goes_away_ends_by_its_signal_without_a_word(killed):
     topic = killed.topic("t", "c")
     for _ in range(5):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nsqd.storage.store import DiskStore
+from nsqd.storage.diskqueue.store import DiskStore
 
 
 def record(number: int, *, body: bytes | None = None, attempts: int = 1) -> bytes:

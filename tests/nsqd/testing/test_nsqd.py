@@ -1,12 +1,12 @@
 import anyio
 import pytest
-from tests.nsqclient.backends import on_both, virtual_time
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import ConnectionLost, PublishError, open_consumer, open_producer
 from nsqd.testing import open_nsqd
 
 
-@on_both
+@on_every_loop
 async def test_messages_go_through_the_nsqd_in_memory():
     async with (
         open_nsqd() as nsqd,
@@ -24,7 +24,7 @@ async def test_messages_go_through_the_nsqd_in_memory():
         assert nsqd.counts("orders", "billing").in_flight == 0
 
 
-@on_both
+@on_every_loop
 async def test_errors_are_those_of_nsqd():
     async with (
         open_nsqd(max_msg_size=10) as nsqd,
@@ -34,7 +34,7 @@ async def test_errors_are_those_of_nsqd():
             await producer.publish("orders", b"x" * 11)
 
 
-@on_both
+@on_every_loop
 async def test_nsqd_can_go_away_and_come_back():
     async with (
         open_nsqd() as nsqd,
@@ -51,7 +51,7 @@ async def test_nsqd_can_go_away_and_come_back():
         assert nsqd.counts("orders", "billing").depth == 2
 
 
-@on_both
+@on_every_loop
 async def test_error_of_the_block_comes_out():
     with pytest.raises(KeyError):
         async with open_nsqd():
@@ -73,6 +73,7 @@ async def test_message_comes_again_when_its_time_is_over():
         await again.finish()
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_deferred_and_requeued_messages_come_in_their_time():
     async with (
@@ -90,6 +91,7 @@ async def test_deferred_and_requeued_messages_come_in_their_time():
         assert anyio.current_time() - began == pytest.approx(2400, abs=0.1)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_idle_clients_stay_connected_for_hours():
     async with (

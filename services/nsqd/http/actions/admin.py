@@ -7,6 +7,7 @@ a 404.
 import logging
 from functools import partial
 
+from nsqcore.access.roles import OPERATE_TOPIC
 from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response
@@ -14,24 +15,31 @@ from nsqcore.http.router import Answer, Router
 from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.engine.topic import Topic
-from nsqd.http.actions.arguments import existing_topic, new_topic_name, topic_and_channel
-from nsqd.http.context import NsqdApi
+from nsqd.http.shared.arguments import existing_topic, new_topic_name, topic_and_channel
+from nsqd.http.shared.context import NsqdApi
 
 logger = logging.getLogger(__name__)
 
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add the actions on topics and channels to ``router``."""
-    router.add("POST", "/topic/create", partial(create_topic, api))
-    router.add("POST", "/topic/delete", partial(delete_topic, api))
-    router.add("POST", "/topic/empty", partial(empty_topic, api))
-    router.add("POST", "/topic/pause", partial(pause_topic, api, paused=True))
-    router.add("POST", "/topic/unpause", partial(pause_topic, api, paused=False))
-    router.add("POST", "/channel/create", partial(create_channel, api))
-    router.add("POST", "/channel/delete", partial(delete_channel, api))
-    router.add("POST", "/channel/empty", partial(empty_channel, api))
-    router.add("POST", "/channel/pause", partial(pause_channel, api, paused=True))
-    router.add("POST", "/channel/unpause", partial(pause_channel, api, paused=False))
+    router.add("POST", "/topic/create", partial(create_topic, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/topic/delete", partial(delete_topic, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/topic/empty", partial(empty_topic, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/topic/pause", partial(pause_topic, api, paused=True), rule=OPERATE_TOPIC)
+    router.add(
+        "POST", "/topic/unpause", partial(pause_topic, api, paused=False), rule=OPERATE_TOPIC
+    )
+    router.add("POST", "/topic/sync", partial(sync_topic, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/channel/create", partial(create_channel, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/channel/delete", partial(delete_channel, api), rule=OPERATE_TOPIC)
+    router.add("POST", "/channel/empty", partial(empty_channel, api), rule=OPERATE_TOPIC)
+    router.add(
+        "POST", "/channel/pause", partial(pause_channel, api, paused=True), rule=OPERATE_TOPIC
+    )
+    router.add(
+        "POST", "/channel/unpause", partial(pause_channel, api, paused=False), rule=OPERATE_TOPIC
+    )
 
 
 def create_topic(api: NsqdApi, request: Request) -> Answer:
@@ -86,6 +94,27 @@ async def pause_topic(api: NsqdApi, request: Request, *, paused: bool) -> Respon
     api.broker.pause_topic(existing_topic(api.broker, request), paused=paused)
     await api.persist()
     return EMPTY
+
+
+def sync_topic(api: NsqdApi, request: Request) -> Answer:
+    """POST /topic/sync: answered when all that was accepted so far is on disk.
+
+    For durable topics whose OK does not say that: 400 NOT_DURABLE for others. 500 if a disk fails.
+    """
+    topic = existing_topic(api.broker, request, checked=True)
+    if topic.log is None:
+        raise HttpError(400, "NOT_DURABLE")
+    later = Later()
+    api.broker.flush(api.now())
+    api.when_synced(partial(_synced, later, topic.name))
+    return later
+
+
+def _synced(later: Later, topic: str, error: OSError | None) -> None:
+    if error is None:
+        later.answer(EMPTY)
+    else:
+        later.answer(_failed(f"TOPIC({topic}): failed to sync", error).response())
 
 
 def create_channel(api: NsqdApi, request: Request) -> Answer:

@@ -3,12 +3,13 @@
 import logging
 from functools import partial
 
+from nsqcore.access.roles import ADMIN, READ_ALL, READ_TOPIC
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json
 from nsqcore.http.router import Router
 from nsqcore.json import JsonError, decode
-from nsqcore.names import is_valid_name
-from nsqd.http.context import NsqdApi
+from nsqd.http.shared.arguments import valid_names
+from nsqd.http.shared.context import NsqdApi
 from nsqd.policies.errors import AmbiguousPolicy, InvalidPolicy, UnknownPolicy
 
 logger = logging.getLogger(__name__)
@@ -16,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add the actions on policies to ``router``."""
-    router.add("GET", "/policy/list", partial(list_policies, api))
-    router.add("GET", "/policy/effective", partial(effective, api))
-    router.add("PUT", "/policy/set", partial(set_policy, api))
-    router.add("POST", "/policy/delete", partial(delete_policy, api))
+    router.add("GET", "/policy/list", partial(list_policies, api), rule=READ_ALL)
+    router.add("GET", "/policy/effective", partial(effective, api), rule=READ_TOPIC)
+    router.add("PUT", "/policy/set", partial(set_policy, api), rule=ADMIN)
+    router.add("POST", "/policy/delete", partial(delete_policy, api), rule=ADMIN)
 
 
 def list_policies(api: NsqdApi, _request: Request) -> Response:
@@ -32,13 +33,7 @@ def effective(api: NsqdApi, request: Request) -> Response:
 
     The topic and the channel need not exist.
     """
-    topic, channel = request.arg("topic"), request.arg("channel")
-    if topic is None:
-        raise HttpError(400, "MISSING_ARG_TOPIC")
-    if not is_valid_name(topic):
-        raise HttpError(400, "INVALID_ARG_TOPIC")
-    if channel is not None and not is_valid_name(channel):
-        raise HttpError(400, "INVALID_ARG_CHANNEL")
+    topic, channel = valid_names(request)
     values = api.policies.policies.effective(topic, channel).values
     return json({"values": {key: values[key].to_json() for key in sorted(values)}})
 

@@ -8,15 +8,17 @@ import logging
 import re
 from functools import partial
 
+from nsqcore.access.roles import PUBLISH_TOPIC
 from nsqcore.http.later import Later
 from nsqcore.http.request import Request
 from nsqcore.http.responses import OK, HttpError
 from nsqcore.http.router import Answer, Router
 from nsqcore.units import MS
-from nsqcore.wire.speedups import split_bodies
+from nsqcore.wire.headers import BadHeaders, encode_headers, expect_public, with_block
+from nsqcore.wire.hot import split_bodies
 from nsqd.engine.errors import TOPIC_FULL, Exiting
-from nsqd.http.actions.arguments import boolean, new_topic_name
-from nsqd.http.context import NsqdApi
+from nsqd.http.shared.arguments import boolean, new_topic_name
+from nsqd.http.shared.context import NsqdApi
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
         max_body=limits.max_msg_size,
         too_big="MSG_TOO_BIG",
         quiet=True,
+        rule=PUBLISH_TOPIC,
     )
     router.add(
         "POST",
@@ -46,27 +49,41 @@ def add_routes(router: Router, api: NsqdApi) -> None:
         max_body=limits.max_body_size,
         too_big="BODY_TOO_BIG",
         quiet=True,
+        rule=PUBLISH_TOPIC,
     )
 
 
 def pub(api: NsqdApi, request: Request) -> Answer:
-    """POST /pub: the body is one message; ``defer=`` holds it back for so many milliseconds."""
+    """POST /pub: the body is one message; ``defer=`` holds it back for so many milliseconds.
+
+    ``header=name:value``, any number of them, goes with it to consumers that know headers.
+    """
     if not request.body:
         raise HttpError(400, "MSG_EMPTY")
     args = request.args()
     topic = new_topic_name(api.broker, args)
+    block = _headers(args["header"]) if "header" in args else b""
     delay = 0
     if "defer" in args:
         _create_topic(api, topic)  # even a bad delay makes the topic, as in the original
         delay = _delay(api, args["defer"][0])
-    return _publish(api, topic, [request.body], delay)
+    return _publish(api, topic, [request.body], block, delay)
 
 
-def _publish(api: NsqdApi, topic: str, bodies: list[bytes], delay: int = 0) -> Answer:
-    """Answers when the storage says what has become of the messages."""
+def _publish(api: NsqdApi, topic: str, bodies: list[bytes], block: bytes, delay: int = 0) -> Answer:
+    """Answers when the storage says what has become of the messages, if there are any.
+
+    Each has the headers of ``block``, if there are any.
+    """
     later = Later()
     done = partial(_published, later, topic)
-    api.broker.publish(topic, bodies, api.now(), done, delay=delay)
+    if bodies and block:
+        headed = [with_block(body, block) for body in bodies]
+        api.broker.publish_headed(topic, headed, api.now(), done, delay=delay)
+    elif bodies:
+        api.broker.publish(topic, bodies, api.now(), done, delay=delay)
+    else:
+        api.broker.topics[topic].when_open(partial(done, None))
     return later
 
 
@@ -95,16 +112,35 @@ def _delay(api: NsqdApi, text: str) -> int:
     return int(text) * MS
 
 
+def _headers(given: list[str]) -> bytes:
+    """The block of headers, each ``name:value``. Raises HttpError."""
+    headers: dict[str, str] = {}
+    try:
+        for header in given:
+            name, colon, value = header.partition(":")
+            if not colon:
+                raise BadHeaders(f"a header is name:value, not {name!r:.80}")
+            headers[name] = value
+        expect_public(headers)
+        return encode_headers(headers)
+    except BadHeaders as error:
+        raise HttpError(400, "INVALID_HEADER", detail=str(error)) from None
+
+
 def mpub(api: NsqdApi, request: Request) -> Answer:
-    """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB."""
+    """POST /mpub: a message a line, or with ``binary=true`` sized messages as in MPUB.
+
+    Each has what ``header=`` says, as in `pub`.
+    """
     args = request.args()
     topic = new_topic_name(api.broker, args)
+    block = _headers(args["header"]) if "header" in args else b""
     _create_topic(api, topic)  # even a bad body makes the topic, as in the original
     if "binary" in args and boolean(args["binary"][0], default=True):
         bodies = read_binary(request.body, api.limits.max_msg_size, api.limits.max_body_size)
     else:
         bodies = read_lines(request.body, api.limits.max_msg_size)
-    return _publish(api, topic, bodies) if bodies else OK
+    return _publish(api, topic, bodies, block)
 
 
 def read_lines(body: bytes, max_msg_size: int) -> list[bytes]:

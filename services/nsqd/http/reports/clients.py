@@ -4,7 +4,7 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from attrs import define
 
-from nsqcore.app.values import duration_text
+from nsqcore.app.config.values import duration_text
 from nsqd.client.client import Client
 from nsqd.http.reports.counts import FLAGS
 

@@ -72,6 +72,25 @@ CHANNEL_METRICS = (
         "Messages not finished in time.",
     ),
     Metric("finish_count", "nsqd_channel_finished_total", "counter", "Messages finished."),
+    Metric(
+        "dead_count",
+        "nsqd_channel_dead_letters_total",
+        "counter",
+        "Messages moved to the dead-letter topic.",
+    ),
+    Metric("expired_count", "nsqd_channel_expired_total", "counter", "Messages that were too old."),
+    Metric(
+        "dropped_count",
+        "nsqd_channel_dropped_total",
+        "counter",
+        "Messages dropped by a policy.",
+    ),
+    Metric(
+        "rejected_count",
+        "nsqd_channel_rejected_total",
+        "counter",
+        "Messages refused as the channel was full.",
+    ),
     Metric("client_count", "nsqd_channel_clients", "gauge", "Consumers of the channel."),
     Metric("paused", "nsqd_channel_paused", "gauge", "1 while the channel delivers nothing."),
 )
@@ -92,7 +111,22 @@ def channel_json(stats: ChannelStats, clients: str) -> str:
         f',"client_count":{stats.client_count}'
         f',"clients":{clients}'
         f',"paused":{FLAGS[stats.paused]}'
-        f',"e2e_processing_latency":{latency_json(stats.latency)}}}'
+        f',"e2e_processing_latency":{latency_json(stats.latency)}'
+        f"{_deaths_json(stats)}}}"
+    )
+
+
+def _deaths_json(stats: ChannelStats) -> str:
+    """Only where a policy speaks of such things, or they have happened."""
+    if not stats.ruled:
+        return ""
+    return (
+        f',"dead_count":{stats.dead_count}'
+        f',"expired_count":{stats.expired_count}'
+        f',"dropped_count":{stats.dropped_count}'
+        f',"rejected_count":{stats.rejected_count}'
+        f',"oldest_age_ms":{stats.oldest_age_ms or 0}'
+        + (f',"dead_letter_topic":{quoted(name)}' if (name := stats.dead_letter_topic) else "")
     )
 
 

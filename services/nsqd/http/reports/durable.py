@@ -4,12 +4,13 @@ from functools import partial
 
 from attrs import asdict
 
+from nsqcore.access.roles import READ_ALL
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response, json
 from nsqcore.http.router import Router
 from nsqcore.metrics.prometheus import single
 from nsqcore.units import MS
-from nsqd.http.context import NsqdApi
+from nsqd.http.shared.context import NsqdApi
 from nsqd.storage.durable.status import DurableStatus
 
 # Of a start that found more, the rest is in the log.
@@ -18,7 +19,7 @@ MAX_PROBLEMS = 100
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /durable/status to ``router``."""
-    router.add("GET", "/durable/status", partial(durable_status, api))
+    router.add("GET", "/durable/status", partial(durable_status, api), rule=READ_ALL)
 
 
 def promise_text(durability: str, interval: float) -> str:

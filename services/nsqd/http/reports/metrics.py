@@ -11,6 +11,8 @@ from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
+from nsqcore import forms
+from nsqcore.access.roles import METRICS
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response
 from nsqcore.http.router import Router
@@ -21,17 +23,16 @@ from nsqcore.metrics.prometheus import (
 )
 from nsqcore.metrics.quantile import LatencySummary
 from nsqcore.operations import metrics as operations
-from nsqcore.wire import speedups
 from nsqd.engine.stats import (
     ChannelStats,
     TopicStats,
     select_channels,
     select_topics,
 )
-from nsqd.http.context import NsqdApi
 from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
 from nsqd.http.reports.durable import durable_metrics
 from nsqd.http.reports.slices import join_in_slices
+from nsqd.http.shared.context import NsqdApi
 
 # Samples rendered between two chances to step aside: about a millisecond.
 STEP = 1000
@@ -43,12 +44,12 @@ Labelled = list[tuple[str, Stats]]
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /metrics to ``router``."""
-    router.add("GET", "/metrics", partial(get_metrics, api))
+    router.add("GET", "/metrics", partial(get_metrics, api), rule=METRICS)
 
 
 async def get_metrics(api: NsqdApi, _request: Request) -> Response:
     """GET /metrics."""
-    built = "compiled" if speedups.compiled else "pure"
+    built = "compiled" if forms.is_compiled() else "pure"
     process = await operations.process_text("nsqd", speedups=built)
     return operations.response(process + await join_in_slices(pieces(api), api.now))
 
@@ -69,6 +70,7 @@ def pieces(api: NsqdApi) -> Iterator[str]:
     yield from _families(TOPIC_METRICS, topics)
     yield from _latencies("nsqd_topic_e2e_latency", topics)
     yield from _families(CHANNEL_METRICS, channels)
+    yield from _ages(channels)
     yield from _latencies("nsqd_channel_e2e_latency", channels)
 
 
@@ -108,6 +110,12 @@ def disk_text(api: NsqdApi) -> str:
         (
             single("nsqd_disk_free_bytes", "gauge", "Free where the data is.", usage.free),
             single("nsqd_disk_size_bytes", "gauge", "Size of that file system.", usage.total),
+            single(
+                "nsqd_min_free_bytes",
+                "gauge",
+                "Publishes are refused where less is free.",
+                api.min_free_bytes,
+            ),
         )
     )
 
@@ -163,6 +171,14 @@ def _latencies(name: str, labelled: Labelled[Stats]) -> Iterator[str]:
     yield heading(f"{name}_messages", "gauge", "Messages finished within the window.")
     for label, latency in tracked:
         yield f"{name}_messages{label} {latency.count}\n"
+
+
+def _ages(labelled: Labelled[ChannelStats]) -> Iterator[str]:
+    """How old what comes first is, of the channels that policies speak of."""
+    name = "nsqd_channel_oldest_message_age_seconds"
+    ages = [(label, stats.oldest_age_ms or 0) for label, stats in labelled if stats.ruled]
+    yield heading(name, "gauge", "Age of the message that comes first in the queue.")
+    yield "".join([f"{name}{label} {age / 1000}\n" for label, age in ages])
 
 
 def _quantiles(name: str, label: str, latency: LatencySummary) -> str:

@@ -12,23 +12,24 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from attrs import frozen
 
-from nsqcore.app.values import duration_text
-from nsqcore.app.version import VERSION, version_line
+from nsqcore import forms
+from nsqcore.access.roles import READ_TOPIC, Role
+from nsqcore.app.config.values import duration_text
+from nsqcore.app.process.version import VERSION, version_line
 from nsqcore.http.request import Request
 from nsqcore.http.responses import JSON, TEXT, Response
 from nsqcore.http.router import Answer, Router
 from nsqcore.metrics.quantile import LatencySummary
-from nsqcore.wire import speedups
 from nsqd.client.client import Client
 from nsqd.client.subscriber import ClientSubscriber
 from nsqd.engine.channel import Channel
 from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_topics
-from nsqd.http.actions.arguments import boolean
-from nsqd.http.context import NsqdApi
 from nsqd.http.reports.clients import ClientStats
 from nsqd.http.reports.counts import channel_json, topic_json
 from nsqd.http.reports.durable import promise_text
 from nsqd.http.reports.slices import answer_in_slices
+from nsqd.http.shared.arguments import boolean
+from nsqd.http.shared.context import NsqdApi
 
 # Clients told of between two chances to step aside: below a millisecond.
 CLIENT_STEP = 100
@@ -36,26 +37,29 @@ CLIENT_STEP = 100
 
 def add_routes(router: Router, api: NsqdApi) -> None:
     """Add /stats to ``router``."""
-    router.add("GET", "/stats", partial(stats, api))
+    router.add("GET", "/stats", partial(stats, api), rule=READ_TOPIC)
 
 
 @frozen
-class Question:
+class StatsQuestion:
     """What a request wants to know. Empty names stand for all."""
 
     topic: str
     channel: str
     clients: bool
     memory: bool
+    limited: bool = False  # to the topic: whoever asks may not know of others
 
 
 def stats(api: NsqdApi, request: Request) -> Answer:
     """GET /stats."""
-    question = Question(
+    grant = request.grant
+    question = StatsQuestion(
         topic=request.arg("topic") or "",
         channel=request.arg("channel") or "",
         clients=boolean(request.arg("include_clients"), default=True),
         memory=boolean(request.arg("include_mem"), default=True),
+        limited=grant is not None and bool(grant.missing(Role.READ, None, "")),
     )
     as_json = request.arg("format") == "json"
     pieces = json_pieces(api, question) if as_json else text_pieces(api, question)
@@ -67,15 +71,18 @@ def _response(content_type: str, body: str) -> Response:
     return Response(200, body.encode("utf-8", "replace"), content_type)
 
 
-def producers(api: NsqdApi) -> list[Client]:
-    """The connected clients that have published something."""
-    return [session.client for session in api.sessions if session.client.pub_counts]
+def producers(api: NsqdApi, question: StatsQuestion) -> list[Client]:
+    """The connected clients that have published something, as far as may be told."""
+    found = [session.client for session in api.sessions if session.client.pub_counts]
+    if question.limited:
+        return [client for client in found if question.topic in client.pub_counts]
+    return found
 
 
 # ------------------------------------------------------------------ JSON
 
 
-def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
+def json_pieces(api: NsqdApi, question: StatsQuestion) -> Iterator[str]:
     """The JSON form, in pieces."""
     yield (
         f'{{"version":"{VERSION}","health":{quoted(api.broker.health.text)}'
@@ -85,13 +92,13 @@ def json_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
     if question.memory:
         memory = api.gc_watch.take().to_json()
         yield f',"memory":{json.dumps(memory, separators=(",", ":"))}'
-    asked = producers(api) if question.clients else []
+    asked = producers(api, question) if question.clients else []
     publishing = [ClientStats.of(client, question.topic) for client in asked]
     clients = yield from _clients_json(publishing)
     yield f',"producers":{clients if publishing else "null"}}}'
 
 
-def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
+def _topics_json(api: NsqdApi, question: StatsQuestion) -> Iterator[str]:
     topics, wall = select_topics(api.broker, question.topic), api.wall
     if topics is None:
         yield "null"
@@ -116,7 +123,7 @@ def _topics_json(api: NsqdApi, question: Question) -> Iterator[str]:
 
 
 def _counted(
-    channel: Channel, question: Question, wall: int
+    channel: Channel, question: StatsQuestion, wall: int
 ) -> tuple[ChannelStats, list[ClientStats] | None]:
     """A channel and, if they are asked for, its consumers, at one moment: it is told in slices."""
     counted = ChannelStats.of(channel, wall)
@@ -143,11 +150,11 @@ def _clients_json(clients: Sequence[ClientStats]) -> Generator[str, None, str]:
 # ------------------------------------------------------------------ text
 
 
-def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
+def text_pieces(api: NsqdApi, question: StatsQuestion) -> Iterator[str]:
     """The form for people, in pieces."""
     started = datetime.fromtimestamp(api.started // 1_000_000_000).astimezone()
     yield (
-        f"{version_line('nsqd', speedups=speedups.compiled)}\n"
+        f"{version_line('nsqd', speedups=forms.is_compiled())}\n"
         f"start_time {started.isoformat().replace('+00:00', 'Z')}\n"
         f"uptime {duration_text(api.uptime)}\n"
         f"\nHealth: {api.broker.health.text}\n"
@@ -156,13 +163,13 @@ def text_pieces(api: NsqdApi, question: Question) -> Iterator[str]:
         memory = api.gc_watch.take().to_json()
         yield "\nMemory:\n" + "".join(f"   {name:<25}\t{memory[name]}\n" for name in memory)
     yield from _topics_text(api, question)
-    asked = producers(api) if question.clients else []
+    asked = producers(api, question) if question.clients else []
     publishing = [ClientStats.of(client, question.topic) for client in asked]
     yield "\nProducers:\n" if publishing else "\nProducers: None\n"
     yield from _clients_text(publishing, api.wall, indent=3)
 
 
-def _topics_text(api: NsqdApi, question: Question) -> Iterator[str]:
+def _topics_text(api: NsqdApi, question: StatsQuestion) -> Iterator[str]:
     wall = api.wall
     heading = "\nTopics:"
     for topic in select_topics(api.broker, question.topic) or []:

@@ -6,5 +6,5 @@ the inside out: `crc`, `entries` (the journal's format), `batches` (the log's fo
 messages), `state` (what a channel has left), `recovery` (opening).
 
 No trio, no clock here: wall-clock times are arguments, in ns. Files are only touched through
-`nsqd.storage.filesystem`.
+`nsqd.storage.files.filesystem`.
 """

@@ -10,24 +10,32 @@ Damage costs what is damaged and is counted (`Report`); the rest is read.
 
 import os
 import re
+from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
-from nsqd.storage.durable.batches import read_batch, read_header
-from nsqd.storage.durable.crc import crc32c
-from nsqd.storage.durable.disk import Disk
-from nsqd.storage.durable.entries import Entry, Kind
-from nsqd.storage.durable.files import Found
-from nsqd.storage.durable.log import SEGMENT_SIZE, TopicLog
-from nsqd.storage.durable.payloads import (
+from nsqd.storage.durable.format.batches import (
+    BATCH_HEADER,
+    Batch,
+    BatchHeader,
+    known_header,
+    read_batch,
+    read_header,
+)
+from nsqd.storage.durable.format.crc import crc32c
+from nsqd.storage.durable.format.entries import Entry, Kind
+from nsqd.storage.durable.format.payloads import (
     BadPayload,
     decode_batch,
     decode_changes,
     decode_fields,
     decode_move,
 )
-from nsqd.storage.durable.state import BadState, ChannelState, TopicState
+from nsqd.storage.durable.journal.files import Found
+from nsqd.storage.durable.log.log import SEGMENT_SIZE, TopicLog
+from nsqd.storage.durable.topics.state import BadState, ChannelState, TopicState
+from nsqd.storage.files.durable_disk import Disk
 
 STATE = "state"
 WATERMARK = "checkpoint"
@@ -58,7 +66,8 @@ class Report:
     entries: int = 0
     batches: int = 0
     missing: int = 0  # entries that must have been there
-    damaged: int = 0  # records whose checksum was wrong
+    damaged: int = 0  # records, and other entries, of the journal whose checksum was wrong
+    broken: int = 0  # of these, the ones that are no records
     problems: list[str] = Factory(list)
 
 
@@ -91,6 +100,10 @@ class Recovery:
     number: int = 0  # of the last entry there is
     watermark: int = 0  # all entries up to it are in the states
     report: Report = Factory(Report)
+    _deleted_later: set[int] = field(
+        factory=set, init=False
+    )  # topics that are deleted in the journal
+    _void: set[int] = field(factory=set, init=False)  # entries that were refused after all
 
     def load_states(self) -> None:
         """Open every topic that has a directory, and see up to where the states tell all.
@@ -134,6 +147,7 @@ class Recovery:
             directory,
             retired=state.retired,
             synced=state.synced,
+            parked=state.parked,
             segment_size=self.segment_size,
         )
         for low, high in state.holes:
@@ -161,12 +175,17 @@ class Recovery:
             self.report.missing = numbers[-1] - numbers[0] + 1 - len(numbers)
             self.number = max(self.number, numbers[-1])
         for number in numbers:
+            if entries[number].kind is Kind.TOPIC:
+                self._look_ahead(entries[number])
+        for number in numbers:
             self.report.entries += 1
             entry = entries[number]
             try:
                 self._apply(entry.kind, entry.payload, number, whole=entry.whole)
             except BadPayload as error:
                 self.report.problems.append(f"entry {number} of the journal: {error}")
+        for topic in self.topics.values():
+            topic.log.write_restored()
         self._drop_predecessors()
         self.deleted_names -= {topic.state.name for topic in self.topics.values()}
         torn = bool(self.report.missing or self.report.problems)
@@ -175,7 +194,17 @@ class Recovery:
             topic.log.begin_at(max([topic.state.flow, *cursors]))
             for channel in topic.state.channels:
                 if torn or channel.skips or topic.log.holes:
-                    channel.settle(topic.log)
+                    channel.forget_passed(topic.log)
+
+    def _look_ahead(self, entry: Entry) -> None:
+        """Note what has to be known before the entries are applied."""
+        if entry.whole:
+            with suppress(BadPayload):  # it is told when it is applied
+                fields = decode_fields(entry.payload)
+                if fields.get("op") == "delete":
+                    self._deleted_later.add(int(fields.get("topic", 0)))
+                elif fields.get("op") == "void":
+                    self._void.update(fields["entries"])
 
     def _drop_predecessors(self) -> None:
         """A topic that was made while another had its name tells that the other was deleted."""
@@ -189,49 +218,85 @@ class Recovery:
             newest[name] = number
 
     def _apply(self, kind: Kind, payload: bytes, number: int, *, whole: bool) -> None:
-        if kind == Kind.BATCH:
-            self._batch(payload, number)
+        if kind is Kind.BATCH:
+            self._batch(payload, number, whole=whole)
+        elif kind is Kind.MOVE:
+            self._move(payload, number, whole=whole)
         elif not whole:
-            self.report.damaged += 1
-            self.report.problems.append(f"entry {number} of the journal is damaged")
+            self._note_broken(number)
         elif kind in (Kind.ACK, Kind.BACK, Kind.SENT):
             self._changes(kind, payload, number)
-        elif kind == Kind.MOVE:
-            for each, part in decode_move(payload):
-                self._apply(each, part, number, whole=True)
         elif kind == Kind.TOPIC:
             self._topic(decode_fields(payload), number)
         elif kind == Kind.CHANNEL:
             self._channel(decode_fields(payload), number)
+
+    def _note_broken(self, number: int) -> None:
+        self.report.damaged += 1
+        self.report.broken += 1
+        self.report.problems.append(f"entry {number} of the journal is damaged")
+
+    def _move(self, payload: bytes, number: int, *, whole: bool) -> None:
+        """What happens together happens if every topic is there that something comes into.
+
+        One that is not whole has not happened: the messages are where they were.
+        A topic that was deleted later counts, one whose creation a loss of power undid does not.
+        """
+        if not whole:
+            # torn by a loss of power, or damaged: which messages go may be wrong, or what comes
+            self._note_broken(number)
+            return
+        parts = list(decode_move(payload))
+        comes_to = {decode_batch(part)[0].topic for kind, part in parts if kind == Kind.BATCH}
+        if (
+            number in self._void
+            or comes_to - self.topics.keys() - self.deleted - self._deleted_later
+        ):
+            return
+        for kind, part in parts:
+            self._apply(kind, part, number, whole=True)
 
     def _newer(self, number: int, topic: int) -> OpenTopic | None:
         """The topic, if its state does not include entry ``number`` yet."""
         found = self.topics.get(topic)
         return found if found is not None and number > found.state.includes else None
 
-    def _batch(self, payload: bytes, number: int) -> None:
+    def _batch(self, payload: bytes, number: int, *, whole: bool) -> None:
         place, data = decode_batch(payload)
         topic = self._newer(number, place.topic)
         if topic is None:
             return
-        header = read_header(data, 0)
-        if header is None or header.size > len(data):
-            raise BadPayload("its batch has no header")
-        batch = read_batch(data, 0, header)
+        header, batch = self._read(data, topic, number, whole=whole)
         self.report.batches += 1
+        state = topic.state
+        if header.next <= state.retired:
+            return
+        topic.log.restore(place.segment, place.position, header, data, batch)
+        if header.channel or header.due:
+            batch = batch or read_batch(data, 0, header)
+            ids = {ordinal: int(record[10:26], 16) for ordinal, record in batch.records.items()}
+            for channel in state.channels:
+                channel.published(header, ids, flowing=not state.flow)
+
+    def _read(
+        self, data: bytes, topic: OpenTopic, number: int, *, whole: bool
+    ) -> tuple[BatchHeader, Batch | None]:
+        """The header of a batch, and its records if something in it may be damaged."""
+        if whole and len(data) >= BATCH_HEADER:
+            header = known_header(data)
+            if header.size == len(data):
+                return header, None
+        found = read_header(data, 0)
+        if found is None or found.size > len(data):
+            raise BadPayload("its batch has no header")
+        batch = read_batch(data, 0, found)
         if batch.damaged:
             self.report.damaged += batch.damaged
             self.report.problems.append(
                 f"entry {number} of the journal: {batch.damaged} messages of "
                 f"{topic.state.name} are damaged"
             )
-        state = topic.state
-        if header.next <= state.retired:
-            return
-        topic.log.restore(place.segment, place.position, batch, data)
-        ids = [int(record[10:26], 16) for record in batch.records.values()]
-        for channel in state.channels:
-            channel.published(header, ids, flowing=not state.flow)
+        return found, batch
 
     def _changes(self, kind: Kind, payload: bytes, number: int) -> None:
         topic_number, channel_number, changes = decode_changes(kind, payload)

@@ -48,8 +48,10 @@ def status_of(
         last_commit=journal.last_commit,
         commits=journal.commits,
         uncommitted_bytes=journal.pending_bytes,
-        damaged=store.report.damaged + sum(topic.log.damaged.total for topic in topics),
-        lost=sum(topic.lost for topic in topics),
+        damaged=store.report.broken
+        + store.past_damaged
+        + sum(topic.log.damaged.total for topic in topics),
+        lost=store.past_lost + sum(topic.lost for topic in topics),
         recovery_seconds=recovery_seconds,
         recovery=store.report,
         commit_times=commit_times,

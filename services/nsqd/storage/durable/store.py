@@ -7,19 +7,20 @@ its files can be used again: `snapshot` on the loop, `Checkpoint.run` in a threa
 the loop.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import Factory, define, field
 
-from nsqd.storage.durable.committer import Committer, perform
-from nsqd.storage.durable.disk import Disk
-from nsqd.storage.durable.entries import Kind
-from nsqd.storage.durable.files import FILE_SIZE, JournalFiles
-from nsqd.storage.durable.journal import Done, Journal, JournalFile, Write
-from nsqd.storage.durable.log import SEGMENT_SIZE, TopicLog
-from nsqd.storage.durable.payloads import encode_fields
-from nsqd.storage.durable.queue import Held, LogQueue
+from nsqd.storage.durable.format.entries import Kind
+from nsqd.storage.durable.format.payloads import encode_fields
+from nsqd.storage.durable.journal.committer import Committer, perform
+from nsqd.storage.durable.journal.files import FILE_SIZE, JournalFiles
+from nsqd.storage.durable.journal.journal import Done, Journal, JournalFile, Write
+from nsqd.storage.durable.log.log import SEGMENT_SIZE, TopicLog
+from nsqd.storage.durable.log.segments import Segment
 from nsqd.storage.durable.recovery import (
     STATE,
     WATERMARK,
@@ -30,15 +31,19 @@ from nsqd.storage.durable.recovery import (
     encode_watermark,
     read_file,
 )
-from nsqd.storage.durable.segments import Segment
-from nsqd.storage.durable.state import TopicState
-from nsqd.storage.durable.topic import ALWAYS, INTERVAL, DurableTopic
+from nsqd.storage.durable.topics.queue import Held, LogQueue
+from nsqd.storage.durable.topics.state import TopicState
+from nsqd.storage.durable.topics.topic import ALWAYS, INTERVAL, DurableTopic
+from nsqd.storage.files.durable_disk import Disk
 
 FORMAT = "format"
 _FORMAT_LINE = "nsq-trio durable 1"
 
 # Without traffic a checkpoint is made this long (ns) after the last change.
 IDLE_CHECKPOINT = 10_000_000_000
+
+# A start applies at most about so many entries of the journal: a second's work at the very most.
+CHECKPOINT_ENTRIES = 100_000
 
 HeldBy = Callable[[LogQueue], Iterable[Held]]
 
@@ -60,6 +65,7 @@ class Checkpoint:
     dropped: list[str] = Factory(list)  # files nobody needs once the states are there
     abandoned: list[str] = Factory(list)  # files nobody needs, and the states say nothing of
     rewritten: list[Segment] = Factory(list)  # of these, those whose last sync failed
+    includes: int = 0  # the last entry that is in the states then
 
     def run(self) -> None:
         """Sync what is needed, write the states, remove what is not needed. Raises OSError."""
@@ -102,12 +108,18 @@ class DurableStore:
     report: Report = Factory(Report)
     deleted_names: set[str] = Factory(set)  # of topics that the journal says are no more
     committer: Committer | None = None
+    checkpoint_entries: int = CHECKPOINT_ENTRIES
+    #: Messages of topics deleted since that could not be found, or read.
+    past_lost: int = field(default=0, init=False)
+    past_damaged: int = field(default=0, init=False)
     journal: Journal = field(init=False)
     files: JournalFiles = field(init=False)
     _next_topic: int = field(default=1, init=False)
     _deleted: list[str] = field(factory=list, init=False)  # directories
     _ended: int = field(default=0, init=False)  # the last entry whose write has ended
+    _checkpointed: int = field(default=0, init=False)  # the last entry that is in the states
     _last_change: int = field(default=0, init=False)
+    _noted: dict[DurableTopic, None] = field(factory=dict, init=False)  # those that have notes
 
     def __attrs_post_init__(self) -> None:
         self.files = JournalFiles(self.disk, self.directory, self.file_size)
@@ -132,10 +144,10 @@ class DurableStore:
         self._check_format()
         recovery = Recovery(self.disk, self.directory, self.segment_size)
         recovery.load_states()
-        recovery.replay(self.files.find())
+        recovery.replay(self.files.find(after=recovery.watermark))
         self.report = recovery.report
         self.deleted_names = recovery.deleted_names
-        self.journal.number = self._ended = recovery.number
+        self.journal.number = self._ended = self._checkpointed = recovery.number
         directories = recovery.directories()
         numbers = [*recovery.topics, *recovery.deleted, *directories.values()]
         self._next_topic = max(numbers, default=0) + 1
@@ -150,7 +162,9 @@ class DurableStore:
 
     def adopt(self, found: OpenTopic) -> DurableTopic:
         """Take in a topic that was found."""
-        topic = DurableTopic(found.state, found.log, found.directory, self.journal)
+        topic = DurableTopic(
+            found.state, found.log, found.directory, self.journal, noted=self._noted
+        )
         self.topics[found.state.name] = topic
         return topic
 
@@ -162,7 +176,10 @@ class DurableStore:
             self.disk.replace(self._path(FORMAT), line.encode(), sync=True)
             self.disk.sync_directory(os.path.dirname(self.directory))
         if self.files.wants_file:
-            self.files.prepare(self.journal.number)
+            syncs = any(
+                each.state.mode in (INTERVAL, ALWAYS) for each in list(self.topics.values())
+            )
+            self.files.prepare(self.journal.number, fill=syncs)
 
     def _check_format(self) -> None:
         path = self._path(FORMAT)
@@ -193,6 +210,8 @@ class DurableStore:
     def delete(self, topic: DurableTopic, done: Done | None = None) -> None:
         """Forget a topic and all its messages."""
         del self.topics[topic.state.name]
+        self.past_lost += topic.lost
+        self.past_damaged += topic.log.damaged.total
         topic.let_go()
         self._deleted.append(topic.directory)
         fields = {"op": "delete", "topic": topic.state.number}
@@ -205,11 +224,14 @@ class DurableStore:
 
         ``sync`` asks that all there is be on the device (an interval is over).
         """
-        for topic in self.topics.values():
-            if topic.has_notes:
-                topic.journal_notes()
-                self._last_change = now
-        while (write := self.journal.begin(now, sync=sync)) is not None:
+        if self._noted:
+            self._last_change = now
+            self._journal_notes()
+        journal = self.journal
+        while sync or not journal.idle:
+            write = journal.begin(now, sync=sync)
+            if write is None:
+                return
             self._last_change = now
             if write.sync and self.committer is not None:
                 self.committer.submit(write)
@@ -217,10 +239,14 @@ class DurableStore:
             self._end(write, perform(self.disk, write), now)
             sync = False
 
+    def _journal_notes(self) -> None:
+        for topic in list(self._noted):
+            topic.journal_notes()
+
     @property
     def has_notes(self) -> bool:
         """Whether something was noted that is not journaled yet."""
-        return any(topic.has_notes for topic in self.topics.values())
+        return bool(self._noted)
 
     @property
     def wants_sync(self) -> bool:
@@ -235,14 +261,30 @@ class DurableStore:
         if self.journal.idle and not self.has_notes:
             call()
             return
-        for topic in self.topics.values():
-            if topic.has_notes:
-                topic.journal_notes()
+        self._journal_notes()
         sync = any(topic.syncs for topic in self.topics.values())
         fields = encode_fields({"op": "barrier"})
         self.journal.add(Kind.TOPIC, [fields], sync=sync, done=lambda error: call())
 
-    def try_out(self) -> None:
+    def when_synced(self, done: Done) -> None:
+        """Tell ``done`` when all that was journaled so far is on the device, or why it is not.
+
+        A file that failed may not have what was written to it before, until a checkpoint.
+        """
+        if self.files.failed:
+            done(OSError(errno.EIO, "the journal has a file that failed, and no checkpoint since"))
+            return
+        self._journal_notes()
+        fields = encode_fields({"op": "barrier"})
+        self.journal.add(Kind.TOPIC, [fields], sync=True, done=partial(self._synced, done))
+
+    def _synced(self, done: Done, error: OSError | None) -> None:
+        if error is None and self.files.failed:
+            self.when_synced(done)
+        else:
+            done(error)
+
+    def probe(self) -> None:
         """Have something written, so that a disk that failed can show that it works again."""
         if self.journal.idle:
             self.journal.add(Kind.TOPIC, [encode_fields({"op": "trial"})], sync=True)
@@ -260,9 +302,16 @@ class DurableStore:
 
     # ------------------------------------------------------------ checkpoints
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the journal has more than the states than a start should have to read."""
+        if self.files.full or self.files.failed:
+            return True
+        return self._ended - self._checkpointed >= self.checkpoint_entries
+
     def wants_checkpoint(self, now: int) -> bool:
-        """Whether it is time for one: a journal file is full or failed, or all has been quiet."""
-        if self.files.unread or self.files.full or self.files.failed or self._deleted:
+        """Whether it is time for one: the states are behind, or all has been quiet."""
+        if self.files.unread or self.is_behind or self._deleted:
             return True
         idle = now - self._last_change >= IDLE_CHECKPOINT
         return idle and any(topic.changed for topic in self.topics.values())
@@ -287,7 +336,7 @@ class DurableStore:
             states.append((os.path.join(topic.directory, STATE), state.encode()))
             abandoned += topic.log.abandoned
             topic.log.abandoned = []
-            dropped += topic.log.drop(topic.log.unneeded(state.retired))
+            dropped += topic.log.drop(topic.log.unneeded(topic.passed, topic.kept))
             segments += [segment for segment in topic.log.segments if segment.unsynced]
         watermark = os.path.join(self.directory, WATERMARK)
         states.append((watermark, encode_watermark(self._ended)))
@@ -302,6 +351,7 @@ class DurableStore:
             dropped,
             abandoned,
             [segment for segment in segments if segment.failed],
+            includes=self._ended,
         )
 
     def checkpointed(self, checkpoint: Checkpoint, error: OSError | None) -> None:
@@ -314,6 +364,7 @@ class DurableStore:
             for topic in self.topics.values():
                 topic.changed = True
             return
+        self._checkpointed = checkpoint.includes
         self.files.recovered()
         self.files.checkpointed(checkpoint.full, checkpoint.failed)
 

@@ -42,6 +42,7 @@ async def test_pub_reaches_a_consumer_within_the_tick(nsqd):
         ("/pub?topic=%zz", b"x", (400, "INVALID_REQUEST")),
         ("/pub?topic=t", b"", (400, "MSG_EMPTY")),
         ("/pub", b"", (400, "MSG_EMPTY")),
+        ("/mpub?topic=t&binary=false&header=%zz", b"x", (400, "INVALID_REQUEST")),
         ("/pub", b"x" * 101, (413, "MSG_TOO_BIG")),
         ("/mpub", b"x", (400, "MISSING_ARG_TOPIC")),
         ("/mpub?topic=a%24", b"x", (400, "INVALID_TOPIC")),
@@ -85,6 +86,30 @@ async def test_bad_delay_is_refused(make_nsqd, delay):
 async def test_delay_up_to_the_longest_is_accepted(make_nsqd, delay):
     nsqd = make_nsqd(max_req_timeout=2.0)
     assert (await nsqd.post(f"/pub?topic=t&defer={delay}", b"x")).status == 200
+    assert nsqd.broker.topics["t"].message_count == 1
+
+
+async def test_the_longest_delay_of_a_publish_can_be_another_than_that_of_a_requeue(make_nsqd):
+    nsqd = make_nsqd(max_req_timeout=2.0, max_defer_timeout=10.0)
+    assert (await nsqd.post("/pub?topic=t&defer=10000", b"x")).status == 200
+    answer = await nsqd.post("/pub?topic=t&defer=10001", b"x")
+    assert answer.refusal == (400, "INVALID_DEFER")
+
+
+async def test_where_little_is_free_publishes_are_refused_and_it_is_told(make_nsqd):
+    nsqd = make_nsqd(min_free_bytes=1000)
+    assert (await nsqd.post("/pub?topic=t", b"x")).status == 200
+    nsqd.broker.health.low = "9 bytes are free, less than --min-free-bytes=1000"
+    for path in ("/pub?topic=t", "/pub?topic=t&defer=5", "/mpub?topic=t"):
+        assert (await nsqd.post(path, b"x")).refusal == (503, "EXITING")
+    ready = await nsqd.get("/readyz")
+    assert ready.status == 503
+    assert ready.json["checks"]["disk"] == nsqd.broker.health.low
+    assert ready.json["min_free_bytes"] == 1000
+    assert ready.json["free_bytes"] > 0
+    metrics = (await nsqd.get("/metrics")).body.decode()
+    assert "\nnsqd_min_free_bytes 1000\n" in metrics
+    assert '\nnsqd_check_ok{check="disk"} 0\n' in metrics
     assert nsqd.broker.topics["t"].message_count == 1
 
 
@@ -165,3 +190,61 @@ async def test_publish_that_the_disk_does_not_take_is_refused(make_nsqd, tmp_pat
     (tmp_path / "t.diskqueue.000000.dat").mkdir()
     assert (await nsqd.post("/pub?topic=t", b"x")).refusal == (503, "EXITING")
     assert (await nsqd.get("/ping")).status == 500
+
+
+def publish(nsqd, path, body):
+    """Publish to a durable topic, which is answered when a tick has ended."""
+    session = nsqd.start(path, "POST", body)
+    nsqd.broker.dispatch(nsqd.time[0])
+    nsqd.commit()
+    assert session.outbox.take().startswith(b"HTTP/1.1 200 ")
+
+
+async def headers(nsqd, topic):
+    page = (await nsqd.get(f"/message/list?topic={topic}&body=text")).json
+    return [(each["body"], each.get("headers")) for each in page["messages"]]
+
+
+@pytest.mark.parametrize("path", ["/pub?topic=t", "/mpub?topic=t", "/pub?topic=t&defer=0"])
+async def test_headers_come_as_parameters(make_nsqd, path):
+    nsqd = make_nsqd(durability="os")
+    publish(nsqd, f"{path}&header=user:1&header=a.b:x%20%C3%A9%3A&header=user:2", b"one")
+    assert await headers(nsqd, "t") == [("one", {"user": "2", "a.b": "x é:"})]
+
+
+async def test_every_message_of_mpub_has_the_headers(make_nsqd):
+    nsqd = make_nsqd(durability="os")
+    path = "/mpub?topic=t&binary=true&header=user:1"
+    publish(nsqd, path, sized(b"one", b"two"))
+    assert await headers(nsqd, "t") == [("one", {"user": "1"}), ("two", {"user": "1"})]
+
+
+async def test_topics_that_keep_no_headers_keep_the_body(nsqd):
+    assert (await nsqd.post("/pub?topic=t&header=user:1", b"one")).status == 200
+    assert bodies(nsqd, "t") == [b"one"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "header=",
+        "header=user",
+        "header=:1",
+        "header=User:1",
+        "header=us%C3%A9r:1",
+        "header=user:%00",
+        "header=user:%FF",
+        "header=user:a%0D%0Ab",
+        "header=nsq-dead-topic:t",
+        "header=user:" + "x" * 1025,
+        "&".join(f"header=h{number}:1" for number in range(33)),
+        "&".join(f"header=h{number}:{'x' * 1000}" for number in range(5)),
+    ],
+)
+@pytest.mark.parametrize("path", ["/pub", "/mpub"])
+async def test_headers_that_cannot_be_are_refused_and_make_no_topic(make_nsqd, path, given):
+    nsqd = make_nsqd(durability="os")
+    answer = await nsqd.post(f"{path}?topic=t&{given}", b"one")
+    assert (answer.status, answer.json["message"]) == (400, "INVALID_HEADER")
+    assert answer.json["detail"]
+    assert not nsqd.broker.topics

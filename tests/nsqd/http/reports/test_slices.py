@@ -1,7 +1,11 @@
 """Answers made in slices."""
 
+import time
+
+import pytest
 import trio
 import trio.testing
+from tests.support.passes import measured_passes
 
 from nsqcore.http.responses import Response
 from nsqd.http.reports.slices import SLICE, answer_in_slices, join_in_slices
@@ -19,6 +23,13 @@ def finish(body):
 def test_short_answer_is_there_at_once():
     answer = answer_in_slices(iter("abc"), finish, ticking(1))
     assert answer.body == b"abc"
+
+
+async def test_what_others_would_wait_for_is_not_made_at_once():
+    """Hundreds of requests with a whole slice each, before it is somebody else's turn."""
+    answer = answer_in_slices(iter("abc"), finish, ticking(SLICE // 4))
+    assert not isinstance(answer, Response)
+    assert (await answer).body == b"abc"
 
 
 async def test_long_answer_steps_aside_after_every_slice():
@@ -43,3 +54,22 @@ async def test_answer_that_is_given_up_stops_making_pieces():
         scope.cancel()
         await join_in_slices(pieces(), ticking(SLICE))
     assert len(made) < 10
+
+
+@pytest.mark.slow
+async def test_many_long_answers_hold_up_the_others_no_longer_than_one():
+    """Each of 2000 who browsed at once took its slice in each round of the loop: two seconds."""
+
+    def pieces():
+        end = time.thread_time() + 0.004
+        while time.thread_time() < end:
+            yield ""
+
+    async def answer():
+        await join_in_slices(pieces(), lambda: round(time.thread_time() * 1e9), SLICE // 5)
+
+    with trio.fail_after(60), measured_passes() as passes:
+        async with trio.open_nursery() as nursery:
+            for _ in range(200):
+                nursery.start_soon(answer)
+    assert passes.longest < 0.03

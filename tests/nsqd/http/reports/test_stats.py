@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from nsqcore.metrics.quantile import LatencyWindow
-from nsqd.http.reports.stats import Question, human_duration, json_pieces
+from nsqd.http.reports.stats import StatsQuestion, human_duration, json_pieces
 
 SECOND = 1_000_000_000
 IDENTIFY = b'{"client_id":"cc","hostname":"host","user_agent":"ua/1"}'
@@ -118,6 +118,16 @@ async def test_filters_narrow_the_answer(nsqd, query, names):
         for topic in topics
     ]
     assert shown == names
+
+
+async def test_who_may_know_of_a_topic_alone_hears_of_its_publishers_alone(nsqd):
+    nsqd.connect(pub(b"mine") + pub(b"other"))
+    nsqd.connect(pub(b"other"))
+    for limited, count in ((True, 1), (False, 2)):
+        question = StatsQuestion("mine", "", clients=True, memory=False, limited=limited)
+        told = json.loads("".join(json_pieces(nsqd.api, question)))
+        assert len(told["producers"]) == count
+        assert "other" not in json.dumps(told)
 
 
 async def test_topic_filter_narrows_what_clients_published(nsqd):
@@ -294,7 +304,7 @@ async def test_a_channel_and_its_consumers_are_told_of_one_moment(nsqd):
     """Also where there are so many that the answer is made in slices, while they come and go."""
     await make(nsqd, "t", "c")
     consumers = [nsqd.connect(identify() + b"SUB t c\nRDY 1\n") for _ in range(350)]
-    question = Question(topic="", channel="", clients=True, memory=False)
+    question = StatsQuestion(topic="", channel="", clients=True, memory=False)
     parts = []
     for part in json_pieces(nsqd.api, question):
         parts.append(part)
@@ -306,3 +316,30 @@ async def test_a_channel_and_its_consumers_are_told_of_one_moment(nsqd):
     (channel,) = topic["channels"]
     assert channel["client_count"] == len(channel["clients"]) > 300
     assert channel["in_flight_count"] == sum(c["in_flight_count"] for c in channel["clients"])
+
+
+async def test_channels_that_policies_speak_of_tell_what_was_refused_and_how_old_the_first_is(nsqd):
+    for topic in ("plain", "ruled"):
+        await nsqd.post(f"/topic/create?topic={topic}")
+        await nsqd.post(f"/channel/create?topic={topic}&channel=c")
+    policy = {"pattern": "ruled", "definition": {"max_depth": 2}}
+    named = {"pattern": "ruled:*", "definition": {"dead_letter_topic": "graves"}}
+    await nsqd.put("/policy/set?name=named", json.dumps(named).encode())
+    await nsqd.put("/policy/set?name=p", json.dumps(policy).encode())
+    for topic in ("plain", "ruled"):
+        for _ in range(3):
+            nsqd.broker.publish(topic, [b"1"], nsqd.time[0], lambda failure: None)
+            nsqd.broker.dispatch(nsqd.time[0])
+    nsqd.time[0] += 1_500_000_000
+    plain, ruled = (await nsqd.stats())["topics"]
+    (plain,), (ruled,) = plain["channels"], ruled["channels"]
+    assert (ruled["depth"], ruled["rejected_count"], ruled["oldest_age_ms"]) == (2, 1, 1500)
+    assert ruled["dead_letter_topic"] == "graves"
+    assert "dead_letter_topic" not in plain
+    assert "rejected_count" not in plain
+    assert "oldest_age_ms" not in plain
+    metrics = (await nsqd.get("/metrics")).text
+    label = '{topic="ruled",channel="c"}'
+    assert f"nsqd_channel_rejected_total{label} 1\n" in metrics
+    assert f"nsqd_channel_oldest_message_age_seconds{label} 1.5\n" in metrics
+    assert 'oldest_message_age_seconds{topic="plain"' not in metrics

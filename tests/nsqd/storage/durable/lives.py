@@ -13,10 +13,12 @@ from functools import partial
 from attrs import Factory, define, field
 from tests.nsqd.storage.durable.simulated_disk import PowerLoss, SimulatedDisk
 
-from nsqd.storage.durable.log import Cursor
-from nsqd.storage.durable.queue import Held, LogQueue, id_of
+from nsqd.storage.durable.log.log import Cursor
+from nsqd.storage.durable.moving import move
 from nsqd.storage.durable.store import DurableStore
-from nsqd.storage.durable.topic import DurableTopic
+from nsqd.storage.durable.topics.queue import Held, LogQueue, id_of
+from nsqd.storage.durable.topics.tidying import tidy_all
+from nsqd.storage.durable.topics.topic import DurableTopic
 
 DIRECTORY = "/data/durable"
 SECOND = 1_000_000_000
@@ -32,6 +34,19 @@ class Fate:
     attempts: int = 0  # deliveries made
     kept_attempts: int = 0  # of these, the ones that the journal had
     due: int = 0
+    moved: bool = False  # it went elsewhere, and that was said
+    moved_safely: bool = False  # so that no loss of power undoes it
+
+
+@define(eq=False)
+class Moved:
+    """A message that was to go from one place to another: it is in one of the two."""
+
+    source: tuple[str, str, int]  # topic, channel, id
+    target: tuple[str, str, int]  # channel "": to all there are
+    fate: Fate
+    new: list[Fate]
+    failed: bool = False
 
 
 @define(eq=False)
@@ -45,6 +60,7 @@ class World:
     next_id: int = 1
     doubt: tuple[str, str] | None = None  # a topic and channel (or "") that may be there or not
     deleting: bool = False  # it is being deleted
+    moves: list[Moved] = Factory(list)  # that nothing was said of
 
 
 @define(eq=False)
@@ -84,7 +100,9 @@ class Life:
 
     def restore(self, topic: DurableTopic, queue: LogQueue) -> None:
         """Load what a channel had in hand."""
-        queued, deferred = topic.load(queue)
+        queued, deferred = topic.load(
+            queue, park_from=self.wall + self.chance.randrange(90) * SECOND
+        )
         queue.restore(queued)
         self.deferred[queue] = {id_of(record): (record, due) for record, due in deferred}
 
@@ -97,7 +115,41 @@ class Life:
         return queue
 
     def defer(self, queue: LogQueue, record: bytes, due: int) -> None:
-        self.deferred[queue][id_of(record)] = record, due
+        if self.chance.random() < 0.5:
+            queue.park(record, due)
+        else:
+            self.deferred[queue][id_of(record)] = record, due
+
+    def unpark(self) -> None:
+        """Have some of what is parked in memory."""
+        if (picked := self.pick()) is not None:
+            _, queue = picked
+            for record, due in self._unparked(queue, self.chance.choice([1, 3, 100])):
+                self.deferred[queue][id_of(record)] = record, due
+
+    def park(self) -> None:
+        """Have some of what is deferred forgotten until it is due."""
+        if (picked := self.pick()) is not None:
+            _, queue = picked
+            for id in list(self.deferred[queue]):
+                if self.chance.random() < 0.5:
+                    queue.park(*self.deferred[queue].pop(id))
+
+    def tidy(self) -> None:
+        """Some of the work of having few messages not keep whole segments."""
+        topics = list(self.store.topics.values())
+        steps = tidy_all(topics, self.held, least=self.chance.choice([0, 0, 1]))
+        for _ in range(self.chance.choice([1, 3, 1000])):
+            if next(steps, 0) == 0:
+                break
+            if self.chance.random() < 0.3:
+                self.tick()
+
+    def _unparked(self, queue: LogQueue, limit: int) -> list[tuple[bytes, int]]:
+        try:
+            return queue.unpark(1 << 62, limit)
+        except OSError:
+            return []
 
     def held(self, queue: LogQueue) -> list[Held]:
         flight = [
@@ -120,6 +172,7 @@ class Life:
             self.publish,
             self.publish,
             self.publish,
+            self.move,
             self.deliver,
             self.deliver,
             self.finish,
@@ -127,9 +180,12 @@ class Life:
             self.requeue,
             self.requeue_later,
             self.fall_due,
+            self.park,
+            self.unpark,
             self.tick,
             self.tick,
             self.tick,
+            self.tidy,
         ]
         if self.chance.random() < 0.1:
             acts = [self.create_topic, self.create_channel, self.delete_channel, self.pause]
@@ -259,17 +315,7 @@ class Life:
         first = world.next_id
         world.next_id += count
         due = self.wall + 100 * SECOND if self.chance.random() < 0.2 else 0
-        records = [
-            b"".join(
-                (
-                    self.wall.to_bytes(8, "big"),
-                    b"\0\1",
-                    b"%016x" % id,
-                    self.chance.randbytes(self.chance.choice([1, 30, 700])),
-                )
-            )
-            for id in range(first, first + count)
-        ]
+        records = [self.record(id) for id in range(first, first + count)]
         ids = range(first, first + count)
         world.published[name].update(ids)
         fates: list[Fate] = []
@@ -288,6 +334,78 @@ class Life:
             topic.publish(records, wall=self.wall, due=due, done=done)
         except OSError:
             return
+
+    def record(self, id: int) -> bytes:
+        body = self.chance.randbytes(self.chance.choice([1, 30, 700]))
+        return b"".join((self.wall.to_bytes(8, "big"), b"\0\1", b"%016x" % id, body))
+
+    def move(self) -> None:
+        """Put what a channel has in flight into a topic, or into one channel of it."""
+        found, target = self.in_hand(), self.topic()
+        if found is None or target is None:
+            return
+        source, queue, _ = found
+        world, flight = self.world, self.in_flight[queue]
+        ids = self.chance.sample(list(flight), min(len(flight), self.chance.choice([1, 1, 3])))
+        only = self.chance.choice([None, *target.queues.values()])
+        name = target.state.name
+        if only is not None:
+            channels = {only.state.name: world.channels[name][only.state.name]}
+        else:
+            channels = world.channels[name] or {"": world.waiting[name]}
+        taken, records, moves = [flight.pop(id) for id in ids], [], []
+        for id in ids:
+            new = world.next_id
+            world.next_id += 1
+            records.append(self.record(new))
+            world.published[name].add(new)
+            fates = []
+            for channel in channels.values():
+                channel[new] = fate = Fate(new)
+                fates.append(fate)
+            old = world.channels[source.state.name][queue.state.name][id]
+            old.promised = False  # until it is said where it is
+            moves.append(
+                Moved(
+                    (source.state.name, queue.state.name, id),
+                    (name, only.state.name if only is not None else "", new),
+                    old,
+                    fates,
+                )
+            )
+        world.moves += moves
+
+        def done(left: list[bytes], error: OSError | None) -> None:
+            for each in moves:
+                if error is None:
+                    each.fate.finished = each.fate.moved = True
+                    modes = {world.modes[each.source[0]], world.modes[each.target[0]]}
+                    each.fate.moved_safely = "os" not in modes
+                    for fate in each.new:
+                        fate.promised = True
+                    world.moves.remove(each)
+                else:
+                    # it is here, and may be there too until the file that failed is gone
+                    each.fate.promised, each.failed = True, True
+            if error is not None:
+                queue.give_back([self._counted(record) for record in left])
+
+        try:
+            move(
+                source,
+                queue,
+                taken,
+                target,
+                records,
+                wall=self.wall,
+                channel=only.state.number if only is not None else 0,
+                done=done,
+            )
+        except OSError:
+            for each in moves:
+                each.fate.promised = True
+                world.moves.remove(each)
+            queue.give_back([self._counted(record) for record in taken])
 
     def fate(self, topic: DurableTopic, queue: LogQueue, id: int) -> Fate:
         return self.world.channels[topic.state.name][queue.state.name][id]
@@ -334,7 +452,7 @@ class Life:
             record = self._counted(self.in_flight[queue].pop(id))
             due = self.wall + 50 * SECOND
             self.fate(topic, queue, id).due = due
-            self.deferred[queue][id] = record, due
+            self.defer(queue, record, due)
             queue.put_off(record, due)
 
     def fall_due(self) -> None:
@@ -392,6 +510,7 @@ class Life:
         """Compare what is here with what was promised."""
         world = self.world
         self._resolve_doubt()
+        self._check_moves(power_lost=power_lost)
         for name, channels in world.channels.items():
             if world.modes[name] == "os" and power_lost:
                 continue
@@ -402,6 +521,44 @@ class Life:
                 self._check_channel(topic, queues[channel], fates, power_lost=power_lost)
         if power_lost:
             self._forget_lost()
+
+    def _check_moves(self, *, power_lost: bool) -> None:
+        """What was being moved when the end came is in one place, and in one only."""
+        moves, self.world.moves = self.world.moves, []
+        for each in moves:
+            here = self._has(*each.source)
+            there = self._has(*each.target)
+            safe = not power_lost or "os" not in (
+                self.world.modes[each.source[0]],
+                self.world.modes[each.target[0]],
+            )
+            if here is None or there is None or not safe or each.fate.finished:
+                continue  # one of the places is gone
+            if each.failed:
+                # the file that failed may have shown the move, unless that was voided in time
+                each.fate.promised = here or not there
+                continue
+            assert here or there, ("lost on its way", each)
+            assert not (here and there), ("in both places", each)
+
+    def _has(self, name: str, channel: str, id: int) -> bool | None:
+        """Whether a channel has a message, or any of the topic's; None if there is no such one."""
+        topic = self.store.topics.get(name)
+        if topic is None or name not in self.world.channels:
+            return None
+        queues = [each for each in topic.queues.values() if channel in ("", each.state.name)]
+        if not queues:
+            if channel:
+                return None
+            batches = topic.log.read(Cursor(topic.flow))
+            return any(id in map(id_of, batch.records.values()) for _, batch in batches)
+        found = False
+        for queue in queues:
+            records = queue.take(10_000)
+            queue.untake(records)
+            self._unpark_all(queue)
+            found = found or id in map(id_of, records) or id in self.deferred[queue]
+        return found
 
     def _resolve_doubt(self) -> None:
         """What was being made or deleted at the end is there, or it is not."""
@@ -434,9 +591,10 @@ class Life:
         depth = queue.depth
         taken: list[bytes] = []
         deferred = self.deferred[queue]
-        before = len(deferred)
+        before = len(deferred) + len(queue.parking)
         while records := queue.take(100):
             taken += records
+        self._unpark_all(queue)
         ids = [id_of(record) for record in taken]
         later = set(deferred)
         assert len(set(ids)) == len(ids), (where, "twice", ids)
@@ -447,6 +605,10 @@ class Life:
         assert not missing, (where, "lost", sorted(missing), sorted(found))
         unknown = found - set(fates)
         assert not unknown, (where, "never published here", unknown)
+        again = {id for id in found if fates[id].moved}
+        if power_lost:  # the target may be lost, with its creation: then they are here again
+            again = {id for id in again if fates[id].moved_safely}
+        assert not again, (where, "moved and still here", again)
         for record in taken:
             fate = fates[id_of(record)]
             attempts = int.from_bytes(record[8:10], "big") - 1
@@ -460,9 +622,15 @@ class Life:
             if id not in found:
                 del fates[id]
             else:
-                fates[id].promised, fates[id].finished = True, False
+                fates[id].promised, fates[id].finished, fates[id].moved = True, False, False
                 fates[id].attempts = fates[id].kept_attempts = 0
         queue.untake(taken)
+
+    def _unpark_all(self, queue: LogQueue) -> None:
+        while queue.parking:
+            records = queue.unpark(1 << 62, 7)
+            for record, due in records:
+                self.deferred[queue][id_of(record)] = record, due
 
     def _forget_lost(self) -> None:
         """Take what is here for what is promised where power may take it."""
@@ -478,10 +646,13 @@ class Life:
                 fates = world.channels[name][queue.state.name] = {}
                 for record in (records := queue.take(10_000)):
                     fates[id_of(record)] = Fate(id_of(record), promised=True)
+                self._unpark_all(queue)
                 for id, (_, due) in self.deferred[queue].items():
                     fates[id] = Fate(id, promised=True, due=due)
                 queue.untake(records)
             for _, batch in topic.log.read(Cursor(topic.flow)):
+                if batch.header.channel:  # which was lost with its creation
+                    continue
                 for record in batch.records.values():
                     fate = Fate(id_of(record), promised=True, due=batch.header.due)
                     world.waiting[name][fate.id] = fate

@@ -1,12 +1,15 @@
 """The formats of durable files: what is written is read, and one flipped bit costs one record."""
 
 import random
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nsqd.storage.durable.batches import encode_batch, find_header, read_batch, read_header
-from nsqd.storage.durable.crc import crc32c
-from nsqd.storage.durable.entries import (
+from nsqd.storage.durable.format.batches import encode_batch, find_header, read_batch, read_header
+from nsqd.storage.durable.format.crc import crc32c
+from nsqd.storage.durable.format.entries import (
     HEAD_SIZE,
     Head,
     Kind,
@@ -14,10 +17,17 @@ from nsqd.storage.durable.entries import (
     encode_entry,
     scan,
 )
-from nsqd.storage.durable.log import Cursor
-from nsqd.storage.durable.payloads import decode_changes, decode_move, encode_changes, encode_move
-from nsqd.storage.durable.ranges import Ranges
-from nsqd.storage.durable.state import BadState, ChannelState, InHand, TopicState
+from nsqd.storage.durable.format.hot import pack_deliveries, pack_ids
+from nsqd.storage.durable.format.payloads import (
+    decode_changes,
+    decode_move,
+    encode_channel,
+    encode_move,
+)
+from nsqd.storage.durable.format.ranges import Ranges
+from nsqd.storage.durable.log.log import Cursor
+from nsqd.storage.durable.topics.parking import Parked
+from nsqd.storage.durable.topics.state import BadState, ChannelState, InHand, TopicState
 
 
 def records(count: int, size: int = 40) -> list[bytes]:
@@ -34,6 +44,7 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_anywhere_in_a_batch_costs_at_most_one_record():
     written = records(6)
     data = encode_batch(written, first=100, wall=7, due=9, channel=3)
@@ -73,6 +84,7 @@ def test_the_next_header_is_found_behind_damage():
     assert find_header(b"noise" + data[:30] + data, 0) == 35
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_anywhere_in_a_journal_file_costs_no_entry_but_its_payload():
     image = Head(1 << 14, 3, 1, b"u" * 16).encode()
     for number in (1, 2, 3):
@@ -109,20 +121,26 @@ def test_a_hole_in_the_journal_is_told_and_ends_nothing():
 
 def test_a_journal_of_a_newer_format_is_refused():
     head = bytearray(Head(1 << 14, 1, 1, b"u" * 16).encode())
-    head[8] = 2
+    head[8] = 3
     head[52:56] = crc32c(bytes(head[:52])).to_bytes(4, "little")
-    with pytest.raises(UnknownFormat, match="format 2"):
+    with pytest.raises(UnknownFormat, match="format 3"):
         Head.decode(bytes(head))
 
 
-@pytest.mark.parametrize("kind", [Kind.ACK, Kind.BACK, Kind.SENT])
-def test_changes_of_a_channel_come_back_as_they_were(kind: Kind):
-    changes = [(1, 2, 3), (2**63, 65535, -1)]
-    topic, channel, found = decode_changes(kind, encode_changes(kind, 7, 8, changes))
-    assert (topic, channel) == (7, 8)
-    assert [change[0] for change in found] == [1, 2**63]
-    if kind != Kind.ACK:
-        assert found == changes
+def test_what_a_channel_has_finished_comes_back_as_it_was():
+    payload = encode_channel(7, 8) + pack_ids([b"0000000000000001", b"8000000000000000"])
+    assert decode_changes(Kind.ACK, payload) == (7, 8, [(1, 0, 0), (2**63, 0, 0)])
+
+
+@pytest.mark.parametrize("kind", [Kind.BACK, Kind.SENT])
+@pytest.mark.parametrize("due", [0, 3, -1])
+def test_what_a_channel_has_delivered_comes_back_as_it_was(kind: Kind, due: int):
+    delivered = [
+        bytes(8) + attempts.to_bytes(2, "big") + b"%016x" % id
+        for id, attempts in ((1, 2), (2**63, 32767))
+    ]
+    payload = encode_channel(7, 8) + pack_deliveries(delivered, 1, due)
+    assert decode_changes(kind, payload) == (7, 8, [(1, 1, due), (2**63, 32766, due)])
 
 
 def test_what_happens_together_comes_back_in_order():
@@ -150,7 +168,8 @@ def test_a_state_file_comes_back_as_it_was_and_every_damage_is_seen():
     data = state.encode()
     found = TopicState.decode(data)
     assert found.encode() == data
-    assert found.channels[0].live == state.channels[0].live
+    assert found.channels[0].live == {7: InHand(0, 2, 0)}
+    assert list(found.channels[0].waiting) == [Parked(9, 3, 0, 5)]
     for bit in range(0, 8 * len(data), 7):
         with pytest.raises(BadState):
             TopicState.decode(flipped(data, bit))
@@ -170,3 +189,26 @@ def test_ranges_are_added_taken_out_and_counted():
     assert ranges.ranges == [(7, 8)]
     assert 7 in ranges
     assert 8 not in ranges
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(st.sampled_from("arf"), st.integers(0, 30), st.integers(1, 9))))
+def test_ranges_are_what_a_set_of_their_ordinals_is(steps):
+    ranges, model = Ranges(), set()
+    other = Ranges([(3, 9), (12, 13), (20, 28)])
+    for what, first, count in steps:
+        some = set(range(first, first + count))
+        if what == "a":
+            ranges.add(first, first + count)
+            model |= some
+        elif what == "r":
+            ranges.remove(first, first + count)
+            model -= some
+        else:
+            ranges.forget_before(first)
+            model -= set(range(first))
+        assert {each for each in range(45) if each in ranges} == model
+        assert all(high < low for (_, high), (low, _) in pairwise(ranges.ranges))
+        assert ranges.count(first, first + count) == len(model & some)
+        both = {each for each in some if each in other} | (model & some)
+        assert ranges.count_both(other, first, first + count) == len(both)

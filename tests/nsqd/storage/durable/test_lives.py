@@ -9,7 +9,7 @@ from tests.support.seeds import seeds
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", seeds(8, step=50))
+@pytest.mark.parametrize("first", seeds(4, step=50))
 def test_what_was_promised_is_there_in_the_next_life(first: int):
     for seed in range(first, first + 50):
         live_and_die(seed)
@@ -18,6 +18,9 @@ def test_what_was_promised_is_there_in_the_next_life(first: int):
 # Lives that `make explore` and its like found something in: seed, lives, steps of each.
 FOUND = [
     (218724217, 6, 300),  # a new topic began with the messages of a lost one
+    (23343, 3, 120),  # a move that a loss of power tore took its messages, and did not bring them
+    (25010, 3, 120),  # messages were not delivered, as lost ones were taken for some of them
+    (25031, 3, 120),  # a segment was dropped before an empty file that lay in its middle
 ]
 
 
@@ -29,7 +32,7 @@ def test_what_was_found_once_stays_mended(seed: int, lives: int, steps: int):
 @pytest.mark.slow
 def test_many_long_lives_keep_what_was_promised():
     (seed,) = seeds(1)
-    for each in range(20 * seed, 20 * seed + 20):
+    for each in range(6 * seed, 6 * seed + 6):
         live_and_die(each, lives=6, steps=300)
 
 

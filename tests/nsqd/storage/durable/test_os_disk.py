@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nsqd.storage.durable.disk import OsDisk
-from nsqd.storage.durable.files import JournalFiles
+from nsqd.storage.durable.journal.files import JournalFiles
+from nsqd.storage.files.durable_disk import OsDisk
 
 
 def test_room_is_reserved_without_making_the_file_longer(tmp_path: Path):

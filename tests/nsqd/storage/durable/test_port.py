@@ -6,13 +6,13 @@ import pytest
 
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.policy import Policy
-from nsqd.storage.durable.disk import OsDisk
+from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.durable.port import DurableQueue, DurableStorage
-from nsqd.storage.durable.queue import LogQueue
 from nsqd.storage.durable.store import DurableStore
-from nsqd.storage.durable.topic import DurableTopic
-from nsqd.storage.store import DiskStore
-from nsqd.storage.tiered import TieredStorage
+from nsqd.storage.durable.topics.queue import LogQueue
+from nsqd.storage.durable.topics.topic import DurableTopic
+from nsqd.storage.files.durable_disk import OsDisk
+from nsqd.storage.queues.tiered import TieredStorage
 
 KINDS = (DurableTopic, DurableQueue, LogQueue)
 

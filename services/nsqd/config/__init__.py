@@ -1,0 +1,1 @@
+"""What the options say, and what of it can be changed while nsqd runs."""

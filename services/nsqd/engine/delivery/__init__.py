@@ -1,0 +1,1 @@
+"""Messages with consumers: who may get more, what is in flight, and until when."""

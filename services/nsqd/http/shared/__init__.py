@@ -1,0 +1,1 @@
+"""What nsqd's HTTP handlers share: the API object, arguments of requests, memory figures."""

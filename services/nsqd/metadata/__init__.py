@@ -1,0 +1,1 @@
+"""The files that say which topics, channels and policies there are."""

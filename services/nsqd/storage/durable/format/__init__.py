@@ -1,0 +1,1 @@
+"""The bytes of durable storage: batches, journal entries, payloads, checksums."""

@@ -1,0 +1,1 @@
+"""The journal: what is appended in one write, and the thread that flushes it."""

@@ -1,0 +1,1 @@
+"""The log of one durable topic, in segments."""

@@ -1,0 +1,1 @@
+"""Durable topics and the queues of their channels, with what is remembered of them."""

@@ -1,0 +1,1 @@
+"""The calls to the file system, in places that a test can replace."""

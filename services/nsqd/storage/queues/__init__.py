@@ -1,0 +1,1 @@
+"""Queues in memory, on disk behind memory, and of what is deferred."""
