@@ -7,12 +7,7 @@ from nsqcore.app import startup
 
 def main() -> int:
     """The exit status of one nsqlookupd, after it has run."""
-    startup.begin()  # before the imports: they take a while, and signals may come meanwhile
-    from nsqcore.app import service
-    from nsqlookupd.options import NsqlookupdOptions
-    from nsqlookupd.service import run
-
-    return service.main("nsqlookupd", NsqlookupdOptions, run)
+    return startup.start("nsqlookupd.program:start")
 
 
 if __name__ == "__main__":

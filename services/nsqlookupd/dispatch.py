@@ -12,7 +12,7 @@ import attrs
 
 from nsqcore.net.effects import Close, Effect, Peer
 from nsqcore.net.outbox import Outbox
-from nsqcore.wire.commands import Fault
+from nsqcore.wire.commands import ParseError
 from nsqcore.wire.errors import BadBody
 from nsqcore.wire.lookup import (
     OK_REPLY,
@@ -66,7 +66,7 @@ class LookupSession:
         logger.info("PROTOCOL(V1): [%s] exiting ioloop%s", self.peer.address, cause)
 
     def _execute(self, command: LookupCommand) -> Effect | None:
-        if isinstance(command, Fault):
+        if isinstance(command, ParseError):
             return self._fail(command)
         if isinstance(command, IdentifyProducer):
             return self._identify(command)
@@ -79,7 +79,7 @@ class LookupSession:
         self.outbox.add(OK_REPLY)
         return None
 
-    def _fail(self, fault: Fault) -> Close:
+    def _fail(self, fault: ParseError) -> Close:
         answer = fault.error.to_wire()
         logger.error(
             "client(%s) - %s", self.peer.address, answer.decode("utf-8", "backslashreplace")
@@ -91,7 +91,7 @@ class LookupSession:
         try:
             peer = parse_peer(command.body)
         except BadBody as error:
-            return self._fail(Fault(error.with_traceback(None)))
+            return self._fail(ParseError(error.with_traceback(None)))
         self._producer = Producer(self.peer.address, peer, self.now())
         self.registry.add(self._producer)
         logger.info(

@@ -7,22 +7,26 @@ served meanwhile.
 
 import json as _json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-import attrs
 import trio
 
-from nsqcore.app.version import VERSION
+from nsqcore.access.roles import ADMIN, OPEN, OPERATE_TOPIC, READ, READ_ALL, READ_TOPIC
+from nsqcore.app.process.version import VERSION
+from nsqcore.http.guard import Guard
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, JSON, HttpError, Response, json, text
 from nsqcore.http.router import Router
 from nsqcore.names import is_valid_name
+from nsqcore.operations import probes
 from nsqlookupd import operations
 from nsqlookupd.context import Lookupd
 from nsqlookupd.registry import Producer, Topic
 
 logger = logging.getLogger(__name__)
+
+Describe = Callable[[Producer], str]
 
 _PONG = text("OK", versioned=False)
 _INFO = json({"version": VERSION})
@@ -35,23 +39,39 @@ _MAX_DEBUG_LINES = 200_000
 _NEVER = -6795364578871345152
 
 
-def build_router(lookupd: Lookupd) -> Router:
-    """Every endpoint of ``lookupd``."""
-    router = Router()
-    router.add("GET", "/ping", ping)
-    router.add("GET", "/info", info)
-    router.add("GET", "/topics", partial(topics, lookupd))
-    router.add("GET", "/channels", partial(channels, lookupd))
-    router.add("GET", "/lookup", partial(lookup, lookupd))
-    router.add("GET", "/nodes", partial(nodes, lookupd))
-    router.add("GET", "/debug", partial(debug, lookupd))
-    router.add("POST", "/topic/create", partial(create_topic, lookupd))
-    router.add("POST", "/topic/delete", partial(delete_topic, lookupd))
-    router.add("POST", "/topic/tombstone", partial(tombstone, lookupd))
-    router.add("POST", "/channel/create", partial(create_channel, lookupd))
-    router.add("POST", "/channel/delete", partial(delete_channel, lookupd))
+def build_router(lookupd: Lookupd, guard: Guard | None = None) -> Router:
+    """Every endpoint of ``lookupd``, behind ``guard``."""
+    router = Router(guard=guard)
+    _add_questions(router, lookupd, _described)
+    router.add("GET", "/debug", partial(debug, lookupd), rule=ADMIN)
+    router.add("POST", "/topic/create", partial(create_topic, lookupd), rule=OPERATE_TOPIC)
+    router.add("POST", "/topic/delete", partial(delete_topic, lookupd), rule=OPERATE_TOPIC)
+    router.add("POST", "/topic/tombstone", partial(tombstone, lookupd), rule=OPERATE_TOPIC)
+    router.add("POST", "/channel/create", partial(create_channel, lookupd), rule=OPERATE_TOPIC)
+    router.add("POST", "/channel/delete", partial(delete_channel, lookupd), rule=OPERATE_TOPIC)
     operations.add_routes(router, lookupd)
     return router
+
+
+def build_outside_router(lookupd: Lookupd, guard: Guard | None = None) -> Router:
+    """What is answered to those outside the network of the nsqds: questions alone.
+
+    They are told of each nsqd's external address, where it has one.
+    """
+    router = Router(guard=guard)
+    _add_questions(router, lookupd, _outside)
+    probes.add_routes(router, lookupd.checks)
+    return router
+
+
+def _add_questions(router: Router, lookupd: Lookupd, describe: Describe) -> None:
+    router.add("GET", "/ping", ping, rule=OPEN)
+    router.add("GET", "/info", info, rule=READ)
+    router.add("GET", "/topics", partial(topics, lookupd), rule=READ_ALL)
+    router.add("GET", "/channels", partial(channels, lookupd), rule=READ_TOPIC)
+    asked = partial(lookup, lookupd, describe=describe)
+    router.add("GET", "/lookup", asked, rule=READ_TOPIC)
+    router.add("GET", "/nodes", partial(nodes, lookupd, describe=describe), rule=READ_ALL)
 
 
 def _needed(request: Request, name: str) -> str:
@@ -83,9 +103,18 @@ def _described(producer: Producer) -> str:
     if not producer.described:
         peer = producer.peer
         # in the order of the original, for those who look at the text
-        fields = {"remote_address": producer.id, "hostname": peer.hostname} | attrs.asdict(peer)
+        fields = {"remote_address": producer.id, "hostname": peer.hostname} | peer.to_fields()
         producer.described = _json.dumps(fields, separators=(",", ":"))[:-1]
     return producer.described
+
+
+def _outside(producer: Producer) -> str:
+    """As `_described`, for those outside."""
+    if not producer.described_outside:
+        peer = producer.peer
+        fields = {"remote_address": producer.id, "hostname": peer.hostname} | peer.outside_fields()
+        producer.described_outside = _json.dumps(fields, separators=(",", ":"))[:-1]
+    return producer.described_outside
 
 
 def ping(_request: Request) -> Response:
@@ -113,19 +142,19 @@ def _channels(topics: Iterable[Topic]) -> Iterator[str]:
     return (channel for topic in topics for channel in topic.channels)
 
 
-def lookup(lookupd: Lookupd, request: Request) -> Response:
+def lookup(lookupd: Lookupd, request: Request, describe: Describe) -> Response:
     """A topic's channels, and the producers that consumers are to connect to; ``*`` for all."""
     found = lookupd.registry.find(_needed(request, "topic"))
     if not found:
         raise HttpError(404, "TOPIC_NOT_FOUND")
     now, active = lookupd.now(), lookupd.registry.active_producers
     producers = dict.fromkeys(producer for topic in found for producer in active(topic, now=now))
-    described = "},".join([_described(producer) for producer in producers])
+    described = "},".join([describe(producer) for producer in producers])
     end = "}" if described else ""
     return _raw(f'{{"channels":{_listed(_channels(found))},"producers":[{described}{end}]}}')
 
 
-async def nodes(lookupd: Lookupd, request: Request) -> Response:
+async def nodes(lookupd: Lookupd, request: Request, describe: Describe) -> Response:
     """Every producer with its topics, tombstoned ones marked."""
     registry = lookupd.registry
     described = []
@@ -138,7 +167,7 @@ async def nodes(lookupd: Lookupd, request: Request) -> Response:
             "true" if t.tombstones and registry.is_tombstoned(t, producer, now=now) else "false"
             for t in producer.topics
         )
-        described.append(f'{_described(producer)},"tombstones":[{marks}],"topics":{names}}}')
+        described.append(f'{describe(producer)},"tombstones":[{marks}],"topics":{names}}}')
         await trio.lowlevel.checkpoint()
     return _raw(f'{{"producers":[{",".join(described)}]}}')
 
@@ -172,7 +201,7 @@ def _debugged(lookupd: Lookupd, producer: Producer, topic: Topic | None) -> str:
     offset = lookupd.wall() - lookupd.now()
     fields = {
         "id": producer.id,
-        **attrs.asdict(producer.peer),
+        **producer.peer.to_fields(),
         "last_update": producer.seen + offset,
         "tombstoned": since is not None,
         "tombstoned_at": _NEVER if since is None else since + offset,
@@ -188,20 +217,26 @@ def create_topic(lookupd: Lookupd, request: Request) -> Response:
     return EMPTY
 
 
-def delete_topic(lookupd: Lookupd, request: Request) -> Response:
-    """Forget a topic and its channels until somebody registers it again."""
-    name, registry = _needed(request, "topic"), lookupd.registry
-    topic = registry.topics.get(name)
-    if topic is not None:
+async def delete_topic(lookupd: Lookupd, request: Request) -> Response:
+    """Forget a topic and its channels until somebody registers it again; ``*`` for all."""
+    registry = lookupd.registry
+    for number, topic in enumerate(registry.find(_needed(request, "topic"))):
+        if number:
+            await trio.lowlevel.checkpoint()
+            if registry.topics.get(topic.name) is not topic:
+                continue  # deleted meanwhile, and perhaps made anew
         for channel in topic.channels:
-            logger.info("DB: removing channel(%s) from topic(%s)", channel, name)
-        logger.info("DB: removing topic(%s)", name)
-        registry.delete_topic(name)
+            logger.info("DB: removing channel(%s) from topic(%s)", channel, topic.name)
+        logger.info("DB: removing topic(%s)", topic.name)
+        registry.delete_topic(topic.name)
     return EMPTY
 
 
 def tombstone(lookupd: Lookupd, request: Request) -> Response:
-    """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while."""
+    """Hide a producer, by broadcast address and HTTP port, from a topic's consumers for a while.
+
+    The topic ``*`` stands for all.
+    """
     topic, node = _needed(request, "topic"), _needed(request, "node")
     logger.info("DB: setting tombstone for producer@%s of topic(%s)", node, topic)
     lookupd.registry.tombstone(topic, node, now=lookupd.now())

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from nsqcore.access.roles import METRICS
 from nsqcore.http.request import Request
 from nsqcore.http.responses import Response
 from nsqcore.http.router import Router
@@ -12,7 +13,7 @@ from nsqlookupd.context import Lookupd
 
 def add_routes(router: Router, lookupd: Lookupd) -> None:
     """Add the endpoints of this module to ``router``."""
-    router.add("GET", "/metrics", partial(get_metrics, lookupd))
+    router.add("GET", "/metrics", partial(get_metrics, lookupd), rule=METRICS)
     probes.add_routes(router, lookupd.checks)
     pprof.add_routes(router, index_path="/debug/pprof")
 

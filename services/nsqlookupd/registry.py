@@ -25,7 +25,9 @@ class Producer:
     id: str  # the remote address
     peer: Peer
     seen: int  # when it last pinged
-    described: str = attrs.field(default="", init=False, repr=False)  # kept by who answers lookups
+    # kept by who answers lookups, for those inside and outside
+    described: str = attrs.field(default="", init=False, repr=False)
+    described_outside: str = attrs.field(default="", init=False, repr=False)
     topics: "dict[Topic, None]" = attrs.field(factory=dict, init=False, repr=False)
 
     @property
@@ -162,11 +164,9 @@ class Registry:
         return idle
 
     def tombstone(self, name: str, node: str, *, now: int) -> int:
-        """How many producers of the topic are hidden from now on: those at ``node``."""
-        topic = self.topics.get(name)
-        found = [p for p in topic.producers if p.node == node] if topic else []
-        for producer in found:
-            assert topic is not None
+        """How often a producer is hidden from now on: those at ``node``, of what `find` finds."""
+        found = [(t, p) for t in self.find(name) for p in t.producers if p.node == node]
+        for topic, producer in found:
             topic.tombstones[producer] = now
         return len(found)
 

@@ -4,13 +4,15 @@ import json
 
 import attrs
 import pytest
+import trio
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Peer, Wait
+from nsqcore.wire.lookup import External
 from nsqcore.wire.lookup import Peer as Nsqd
 from nsqlookupd.context import Lookupd
-from nsqlookupd.http import build_router
+from nsqlookupd.http import build_outside_router, build_router
 from nsqlookupd.registry import Producer, Registry
 
 SECOND = 1_000_000_000
@@ -44,8 +46,8 @@ class Daemon:
     def __attrs_post_init__(self):
         self.lookupd = Lookupd(self.registry, lambda: self.time, lambda: WALL + self.time)
 
-    async def ask(self, method, target):
-        session = HttpSession(build_router(self.lookupd), Peer("127.0.0.1:9"))
+    async def ask(self, method, target, *, build=build_router):
+        session = HttpSession(build(self.lookupd), Peer("127.0.0.1:9"))
         effect = session.received(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         if isinstance(effect, Wait):
             await effect.run()
@@ -95,6 +97,28 @@ async def test_lookup_tells_channels_and_everything_about_the_producers(daemon):
             }
         ],
     }
+
+
+async def test_those_outside_are_told_of_external_addresses(daemon):
+    inside = daemon.producer(1, "t/c")
+    daemon.producer(2, "t/c")
+    inside.peer = attrs.evolve(inside.peer, external=External("nsq.example.com", 9150, 0))
+    for target in "/lookup?topic=t", "/nodes":
+        answer = await daemon.ask("GET", target, build=build_outside_router)
+        told = {(p["broadcast_address"], p["tcp_port"]) for p in answer.json["producers"]}
+        assert told == {("nsq.example.com", 9150), ("host2", 12)}
+        answer = await daemon.get(target)
+        told = {(p["broadcast_address"], p["tcp_port"]) for p in answer.json["producers"]}
+        assert told == {("host1", 11), ("host2", 12)}
+        assert "external" not in answer.body
+
+
+async def test_those_outside_can_only_ask(daemon):
+    daemon.producer(1, "t/c")
+    for target in "/topic/delete?topic=t", "/topic/tombstone?topic=t&node=host1:21", "/debug":
+        answer = await daemon.ask("POST", target, build=build_outside_router)
+        assert answer.status == 404
+    assert (await daemon.get("/topics")).json == {"topics": ["t"]}
 
 
 async def test_a_producer_is_written_in_the_order_of_the_original(daemon):
@@ -274,3 +298,50 @@ async def test_a_star_stands_for_every_topic(daemon):
 async def test_a_star_finds_nothing_where_there_is_nothing(daemon):
     assert (await daemon.get("/channels?topic=*")).json == {"channels": []}
     assert (await daemon.get("/lookup?topic=*")).refusal == (404, "TOPIC_NOT_FOUND")
+
+
+async def test_a_star_deletes_every_topic(daemon):
+    one = daemon.producer(1, "a/x", "b/y")
+    daemon.registry.create("c", "z")
+    assert (await daemon.post("/topic/delete?topic=*")).status == 200
+    assert (await daemon.get("/topics")).json == {"topics": []}
+    assert (await daemon.get("/channels?topic=*")).json == {"channels": []}
+    (node,) = (await daemon.get("/nodes")).json["producers"]
+    assert (node["hostname"], node["topics"]) == (one.peer.hostname, [])
+    daemon.registry.register(one, "a")
+    assert (await daemon.get("/topics")).json == {"topics": ["a"]}
+
+
+async def test_a_star_deletes_no_topic_that_comes_meanwhile(daemon):
+    for number in range(3):
+        daemon.producer(number, f"t{number}")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(daemon.post, "/topic/delete?topic=*")
+        await wait_until_it_has_begun(daemon.registry)
+        daemon.registry.delete_topic("t2")
+        anew = daemon.registry.create("t2")
+    assert list(daemon.registry.topics.values()) == [anew]
+
+
+async def wait_until_it_has_begun(registry):
+    while "t0" in registry.topics:
+        await trio.lowlevel.checkpoint()
+    assert "t2" in registry.topics
+
+
+async def test_a_star_tombstones_a_producer_in_every_topic(daemon):
+    daemon.producer(1, "a", "b")
+    daemon.producer(2, "a")
+    assert (await daemon.post("/topic/tombstone?topic=*&node=host1:21")).status == 200
+    first, second = (await daemon.get("/nodes")).json["producers"]
+    assert first["tombstones"] == [True, True]
+    assert second["tombstones"] == [False]
+
+
+async def test_a_star_deletes_no_channel(daemon):
+    daemon.producer(1, "a/x")
+    refused = await daemon.post("/channel/delete?topic=*&channel=x")
+    assert refused.refusal == (400, "INVALID_ARG_TOPIC")
+    refused = await daemon.post("/channel/delete?topic=a&channel=*")
+    assert refused.refusal == (400, "INVALID_ARG_CHANNEL")
+    assert (await daemon.get("/channels?topic=a")).json == {"channels": ["x"]}

@@ -10,8 +10,8 @@ import pytest
 import trio
 from tests.fakes.fake_http import age
 
-from nsqcore.app.load import load
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.load import load
+from nsqcore.app.config.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.wire.lookup import ReplyParser, identify_command
 from nsqlookupd.options import NsqlookupdOptions
