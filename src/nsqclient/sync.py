@@ -26,10 +26,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import anyio
 from attrs import Factory, define
@@ -40,7 +40,6 @@ from nsqclient.blocking.messages import Batch, Message
 from nsqclient.core.arguments import Duration, function, number_of_seconds, seconds, whole
 from nsqclient.core.errors import Closed
 from nsqclient.messages.message import State
-from nsqclient.publishing.bodies import Body
 
 __all__ = ["Batch", "Consumer", "Message", "Producer", "open_consumer", "open_producer"]
 
@@ -68,9 +67,10 @@ class Producer:
     def publish(
         self,
         topic: str,
-        body: Body,
+        body: Any,
         *,
         defer: Duration | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: Duration | None = None,
     ) -> None:
         """Publish one message; returns when nsqd has it. After a timeout it may or may not have."""
@@ -78,19 +78,24 @@ class Producer:
 
         async def publish() -> None:
             with anyio.fail_after(limit):
-                await self._producer.publish(topic, body, defer=defer)
+                await self._producer.publish(topic, body, defer=defer, headers=headers)
 
         self._loop.call(publish)
 
     def publish_many(
-        self, topic: str, bodies: Sequence[Body], *, timeout: Duration | None = None
+        self,
+        topic: str,
+        bodies: Sequence[Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: Duration | None = None,
     ) -> None:
         """Publish all of ``bodies`` or none; returns when nsqd has them."""
         limit = _limit(timeout)
 
         async def publish() -> None:
             with anyio.fail_after(limit):
-                await self._producer.publish_many(topic, bodies)
+                await self._producer.publish_many(topic, bodies, headers=headers)
 
         self._loop.call(publish)
 
@@ -103,6 +108,10 @@ class Producer:
                 await self._producer.wait_until_connected()
 
         self._loop.call(wait)
+
+    def health(self) -> nsqclient.Health:
+        """How it is, for probes and status pages."""
+        return self._loop.do(self._producer.health)
 
     def _close(self) -> None:
         """Nothing is left to do when the block ends."""
@@ -225,6 +234,20 @@ class Consumer:
     def stats(self) -> nsqclient.ConsumerStats:
         """What happened so far."""
         return self._loop.do(self._consumer.stats)
+
+    def until_idle(self, *, quiet: Duration = 1.0, timeout: Duration | None = None) -> None:
+        """Return when all messages are answered, and none has come for ``quiet`` seconds."""
+        limit = _limit(timeout)
+
+        async def wait() -> None:
+            with anyio.fail_after(limit):
+                await self._consumer.until_idle(quiet=quiet)
+
+        self._loop.call(wait)
+
+    def health(self) -> nsqclient.Health:
+        """How it is, for probes and status pages."""
+        return self._loop.do(self._consumer.health)
 
     def _batches(self, take: Callable[[], "object"]) -> Iterator[Batch]:
         async def next_batch() -> nsqclient.Batch | None:

@@ -1,5 +1,7 @@
 """Real daemons, and programs written with other clients."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +13,43 @@ from tests.e2e.daemons import PATIENCE
 
 Peer = Callable[..., Callable[[], list[bytes]]]
 
+# Clients that had no release for years, by the modules that the programs need: nsq-py has the same
+# package name as pynsq, so they are in a folder of their own.
+ELSEWHERE = {"asyncnsq": "asyncnsq", "nsqpy": "nsq.reader"}
+REQUIREMENTS = ("asyncnsq==1.2.1", "nsq-py==0.1.12")
+
+
+@pytest.fixture(scope="session")
+def elsewhere(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, str]]:
+    """The environment in which a client of `ELSEWHERE` can be imported; installs it where it is
+    not, and skips the test where that is not to be had."""
+    assert request.config.cache is not None
+    cached = request.config.cache.mkdir("clients")
+    folder = cached / f"{sys.implementation.cache_tag}-{'-'.join(REQUIREMENTS)}"
+    if not folder.exists():
+        made = tmp_path_factory.mktemp("clients")
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--target", str(made))
+        done = subprocess.run([*pip, *REQUIREMENTS], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"{', '.join(REQUIREMENTS)} cannot be installed here: {done.stderr[-300:]}")
+        if not folder.exists():  # else another process was faster
+            shutil.move(made, folder)
+    variables = {**os.environ, "PYTHONPATH": str(folder)}
+
+    def environment(client: str) -> dict[str, str]:
+        command = [sys.executable, "-c", f"import {ELSEWHERE[client]}"]
+        tried = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        if tried.returncode:
+            pytest.skip(f"{client} does not run on this Python: {tried.stderr[-300:]}")
+        return variables
+
+    return environment
+
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
     """Starts ``<client>_peer.py``; what it gives waits for the end and returns the lines."""
     running: list[subprocess.Popen[bytes]] = []
 
@@ -21,11 +57,13 @@ def peer() -> Iterator[Peer]:
         client: str, *arguments: str, feed: list[bytes] | None = None
     ) -> Callable[[], list[bytes]]:
         program = Path(__file__).with_name(f"{client}_peer.py")
+        environment = request.getfixturevalue("elsewhere")(client) if client in ELSEWHERE else None
         process = subprocess.Popen(
             [sys.executable, str(program), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=environment,
         )
         running.append(process)
 

@@ -2,13 +2,18 @@
 
     pynsq_peer.py publish ADDRESS TOPIC [OPTION=VALUE …] < bodies
     pynsq_peer.py consume TOPIC CHANNEL COUNT [OPTION=VALUE …]
+    pynsq_peer.py fail TOPIC CHANNEL COUNT [OPTION=VALUE …]
     pynsq_peer.py publish-batches TOPIC NSQD_TCP… < batches
+    pynsq_peer.py publish-on NSQD_TCP TOPIC FILE
+    pynsq_peer.py record-from NSQD_TCP TOPIC CHANNEL FILE
     pynsq_peer.py record TOPIC CHANNEL FILE LOOKUPD_HTTP…
 
 The options are those of `nsq.Writer` and `nsq.Reader`, as JSON. `publish-batches` takes a JSON list
 of batches of texts, sends each with one MPUB, to the nsqds in turn, and ends when all are
 acknowledged. `record` appends [id, text] of every message to FILE and ends on SIGTERM. Texts are
-latin-1.
+latin-1. `publish-on` publishes messages, whatever happens to nsqd, and appends ["try", body] to
+FILE before each, ["ok", body] or ["unknown", body] after it; `record-from` appends [monotonic time,
+attempts, body]. Both end on SIGTERM.
 """
 
 import asyncio
@@ -16,6 +21,7 @@ import json
 import signal
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +87,25 @@ def consume(topic: str, channel: str, count: str, *more: str) -> None:
     loop.start()
 
 
+def fail(topic: str, channel: str, count: str, *more: str) -> None:
+    """Fail ``count`` deliveries, each with a REQ, and print body and attempts."""
+    loop = tornado.ioloop.IOLoop.current()
+    left = int(count)
+
+    def handle(message: Any) -> bool:
+        nonlocal left
+        sys.stdout.buffer.write(b"%s %d\n" % (message.body, message.attempts))
+        left -= 1
+        if left == 0:
+            sys.stdout.buffer.flush()
+            loop.call_later(0.3, loop.stop)  # the last REQ still has to leave
+        return False
+
+    given = {"requeue_delay": 0, "max_backoff_duration": 0.01} | options(list(more))
+    nsq.Reader(message_handler=handle, topic=topic, channel=channel, **given)
+    loop.start()
+
+
 async def send(writer: Any, topic: str, batch: list[bytes]) -> Any:
     outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     writer.mpub(topic, batch, callback=lambda _, data: outcome.set_result(data))
@@ -121,10 +146,59 @@ async def record(topic: str, channel: str, path: str, *lookupds: str) -> None:
         await stop.wait()
 
 
+async def publish_on(address: str, topic: str, path: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    writer = nsq.Writer([address], reconnect_interval=0.1)
+    with Path(path).open("a", buffering=1) as file:  # noqa: ASYNC230 - a line now and then
+        number = 0
+        while not stop.is_set():
+            if not writer.conns:
+                await asyncio.sleep(0.01)
+                continue
+            number += 1
+            body = f"pynsq {number}"
+            file.write(json.dumps(["try", body]) + "\n")
+            outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+            def published(_: Any, data: Any, outcome: asyncio.Future[Any] = outcome) -> None:
+                if not outcome.done():
+                    outcome.set_result(data)
+
+            writer.pub(topic, body.encode(), callback=published)
+            try:
+                data = await asyncio.wait_for(outcome, 2)
+            except TimeoutError:
+                data = None
+            file.write(json.dumps(["ok" if data == b"OK" else "unknown", body]) + "\n")
+
+
+async def record_from(address: str, topic: str, channel: str, path: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    with Path(path).open("a", buffering=1) as file:  # noqa: ASYNC230 - before anything arrives
+
+        def handle(message: Any) -> bool:
+            line = [time.monotonic(), message.attempts, message.body.decode("latin-1")]
+            file.write(json.dumps(line) + "\n")
+            return True
+
+        nsq.Reader(
+            topic, channel, handle, nsqd_tcp_addresses=[address], max_in_flight=100, max_tries=0
+        )
+        await stop.wait()
+
+
+ON_ASYNCIO = {
+    "publish-batches": publish_batches,
+    "publish-on": publish_on,
+    "record": record,
+    "record-from": record_from,
+}
+
 if __name__ == "__main__":
     command, arguments = sys.argv[1], sys.argv[2:]
-    if command in ("publish-batches", "record"):
-        run = publish_batches if command == "publish-batches" else record
-        asyncio.run(run(*arguments))
+    if command in ON_ASYNCIO:
+        asyncio.run(ON_ASYNCIO[command](*arguments))
     else:
-        {"publish": publish, "consume": consume}[command](*arguments)
+        {"publish": publish, "consume": consume, "fail": fail}[command](*arguments)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 
 import anyio.to_thread
 import pytest
 from tests.e2e.daemons import Daemon, wait_until
 from tests.interop.test_pynsq import BODIES, consume_here
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import open_producer
 
@@ -17,21 +16,13 @@ pytestmark = pytest.mark.slow
 Daemons = Callable[..., Daemon]
 Peer = Callable[..., Callable[[], list[bytes]]]
 
-clients = pytest.mark.parametrize(
-    "client",
-    [
-        pytest.param(
-            name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} not installed")
-        )
-        for name in ("ansq", "gnsq")
-    ],
-)
+clients = pytest.mark.parametrize("client", ["ansq", "asyncnsq", "gnsq", "nsqpy"])
 
 in_thread = anyio.to_thread.run_sync
 
 
 @clients
-@on_both
+@on_every_loop
 async def test_what_it_publishes_arrives_here(daemon: Daemons, peer: Peer, client: str):
     lookupd = daemon("nsqlookupd")
     nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
@@ -40,7 +31,7 @@ async def test_what_it_publishes_arrives_here(daemon: Daemons, peer: Peer, clien
 
 
 @clients
-@on_both
+@on_every_loop
 async def test_what_is_published_here_arrives_there(daemon: Daemons, peer: Peer, client: str):
     lookupd = daemon("nsqlookupd")
     nsqds = [daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}") for _ in range(2)]

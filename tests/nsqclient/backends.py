@@ -1,6 +1,6 @@
-"""Running one test under trio and under asyncio.
+"""Running one test under trio, asyncio and uvloop.
 
-The tests are plain functions for pytest, so that no plugin for one of the two
+The tests are plain functions for pytest, so that no plugin for one of the
 loops takes them. Under trio with `virtual_time` the clock jumps: such tests
 must not use real sockets.
 """
@@ -8,7 +8,6 @@ must not use real sockets.
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -18,15 +17,9 @@ import trio.testing
 LIMIT = 120.0  # seconds; many times what anything here takes on a busy machine
 
 
-def on_both(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run ``test`` under trio and under asyncio."""
-    return pytest.mark.parametrize("backend", ["trio", "asyncio"])(_runner(test))
-
-
 def on_every_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run ``test`` under trio, asyncio, and uvloop where that is installed."""
-    loops = ["trio", "asyncio", *(["uvloop"] if find_spec("uvloop") else [])]
-    return pytest.mark.parametrize("backend", loops)(_runner(test))
+    """Run ``test`` under trio, asyncio and uvloop."""
+    return pytest.mark.parametrize("backend", ["trio", "asyncio", "uvloop"])(_runner(test))
 
 
 def virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -10,18 +10,15 @@ from typing import Any
 
 import pytest
 from tests.e2e.daemons import PATIENCE
-from tests.fakes.fake_nsqd import fake_cluster, until
+from tests.fakes.fake_nsqd import fake_nsqd, until
 
 from nsqclient import Consumer, Message, Producer, open_consumer, open_producer
 
 
 def test_wait_for_gives_up_on_a_message_and_loses_none():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd()
-            async with open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer:
+        async with fake_nsqd() as (cluster, nsqd):
+            async with cluster.consumer(nsqd) as consumer:
                 for number in range(5):
                     with pytest.raises(TimeoutError):
                         await asyncio.wait_for(anext(consumer), 0.01)
@@ -35,15 +32,12 @@ def test_wait_for_gives_up_on_a_message_and_loses_none():
 
 def test_cancelled_task_gives_its_messages_back_and_says_goodbye():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd(keep_requeued=True)
+        async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
             nsqd.put(b"in hand", b"not taken")
             handling = asyncio.Event()
 
             async def consume() -> None:
-                async with open_consumer(
-                    "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-                ) as consumer:
+                async with cluster.consumer(nsqd) as consumer:
                     async with (await anext(consumer)).process():
                         handling.set()
                         await asyncio.sleep(3600)
@@ -61,8 +55,7 @@ def test_cancelled_task_gives_its_messages_back_and_says_goodbye():
 
 def test_cancelled_run_lets_its_handler_end():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd()
+        async with fake_nsqd() as (cluster, nsqd):
             nsqd.put(b"x")
             handling = asyncio.Event()
 
@@ -70,9 +63,7 @@ def test_cancelled_run_lets_its_handler_end():
                 handling.set()
                 await asyncio.sleep(0.05)
 
-            async with open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer:
+            async with cluster.consumer(nsqd) as consumer:
                 task = asyncio.create_task(consumer.run(handle))
                 await handling.wait()
                 task.cancel()
@@ -85,8 +76,7 @@ def test_cancelled_run_lets_its_handler_end():
 
 def test_gathered_publishes_all_arrive():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd()
+        async with fake_nsqd() as (cluster, nsqd):
             async with open_producer(nsqd.address, options=cluster.options()) as producer:
                 await asyncio.gather(*(producer.publish("orders", b"%d" % n) for n in range(100)))
             assert len(nsqd.published) == 100
@@ -105,19 +95,12 @@ def test_exit_of_the_program_is_not_wrapped():
 
 def test_task_cancelled_again_and_again_still_says_goodbye():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd(keep_requeued=True)
+        async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
             nsqd.put(b"in hand")
             handling = asyncio.Event()
 
             async def consume() -> None:
-                async with open_consumer(
-                    "orders",
-                    "billing",
-                    nsqd=nsqd.address,
-                    options=cluster.options(),
-                    drain_timeout=0.2,
-                ) as consumer:
+                async with cluster.consumer(nsqd, drain_timeout=0.2) as consumer:
                     await anext(consumer)
                     handling.set()
                     await asyncio.sleep(3600)
@@ -137,8 +120,7 @@ def test_task_cancelled_again_and_again_still_says_goodbye():
 
 def test_run_cancelled_twice_does_not_wait_for_its_handlers():
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd(keep_requeued=True)
+        async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
             nsqd.put(b"x")
             handling = asyncio.Event()
 
@@ -146,13 +128,7 @@ def test_run_cancelled_twice_does_not_wait_for_its_handlers():
                 handling.set()
                 await asyncio.sleep(3600)
 
-            async with open_consumer(
-                "orders",
-                "billing",
-                nsqd=nsqd.address,
-                options=cluster.options(),
-                drain_timeout=600,
-            ) as consumer:
+            async with cluster.consumer(nsqd, drain_timeout=600) as consumer:
                 task = asyncio.create_task(consumer.run(handle))
                 await handling.wait()
                 for _ in range(2):
@@ -169,8 +145,7 @@ def test_opened_in_one_task_and_closed_in_another():
     """As fixtures of pytest-asyncio and start-up hooks of frameworks do."""
 
     async def main() -> None:
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd()
+        async with fake_nsqd() as (cluster, nsqd):
             nsqd.put(b"x")
             stack = AsyncExitStack()
 

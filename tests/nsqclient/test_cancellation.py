@@ -16,7 +16,7 @@ import anyio.lowlevel
 import pytest
 from attrs import define
 from tests.e2e.daemons import PATIENCE
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import Consumer, Hooks, Message, Producer, State, open_consumer, open_producer
 from nsqd.testing import Nsqd, open_nsqd
@@ -119,7 +119,7 @@ PUBLISHES: dict[str, tuple[int, Callable[[Producer], Awaitable[None]]]] = {
 
 
 @pytest.mark.parametrize("kind", PUBLISHES)
-@on_both
+@on_every_loop
 async def test_cancelled_publish_is_made_once_or_not_at_all_and_the_next_one_works(kind: str):
     count, publish = PUBLISHES[kind]
     async with broker() as nsqd:
@@ -136,7 +136,8 @@ async def test_cancelled_publish_is_made_once_or_not_at_all_and_the_next_one_wor
         await at_every_step(attempt)
 
 
-@on_both
+@pytest.mark.slow
+@on_every_loop
 async def test_cancelled_block_of_a_producer_leaves_nothing_half_published():
     async with broker() as nsqd:
 
@@ -206,8 +207,9 @@ async def many(consumer: Consumer, count: int) -> None:
 WAYS = {way.__name__: way for way in (iterate, by_hand, by_run, by_batches, many)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-@on_both
+@on_every_loop
 async def test_cancelled_consumer_leaves_every_message_finished_or_queued(way: str):
     """None is lost, none stays in flight, and no more than the budget ever was."""
     async with broker() as nsqd:

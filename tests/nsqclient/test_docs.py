@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 
 DOCS = Path(__file__).parents[2] / "docs"
-EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+EXAMPLES = sorted((DOCS / "examples").rglob("*.py"))
 PAGES = [DOCS / "client.md", DOCS / "coming-from-pynsq.md"]
 
 SAYS = {
@@ -19,14 +19,19 @@ SAYS = {
     "batches.py": "inserted 100 rows\ninserted 100 rows\ninserted 50 rows",
     "consume.py": "attempt 1",
     "dead_letter.py": "buried: poison",
+    "discover.py": "found 1 nsqd",
     "errors.py": "published\nrefused: E_BAD_MESSAGE\nlost, sent: False",
     "hooks.py": 'orders_answered_total{state="finished"} 1.0',
     "http_api.py": "billing\n[True]",
     "patterns.py": "['order_eu', 'order_us']",
     "publish.py": "published 4 messages",
+    "measured.py": 'nsqclient_answered_total{state="finished",topic="orders"} 1.0',
     "run.py": "handled order 5\nstopped",
     "script.py": "one",
+    "service.py": "handled one\nwell: True",
     "secure.py": "True True",
+    "traces.py": "handled in",
+    "typed.py": "order 1 coffee",
     "memory_nsqd.py": "an hour later",
 }
 

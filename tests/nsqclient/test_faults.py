@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.fakes.fake_nsqd import until
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import (
     ClientError,
@@ -39,7 +39,7 @@ async def consume_all(wanted: int, **settings: object) -> Counter[bytes]:
     return seen
 
 
-@on_both
+@on_every_loop
 async def test_each_publish_has_one_outcome_when_nsqds_are_killed_under_it(daemon: Daemons):
     nsqds = [daemon("nsqd"), daemon("nsqd")]
     outcomes: dict[bytes, list[str]] = {}
@@ -83,7 +83,7 @@ async def test_each_publish_has_one_outcome_when_nsqds_are_killed_under_it(daemo
     assert set(kinds) <= {"ok", "ConnectionLost"}
 
 
-@on_both
+@on_every_loop
 async def test_publish_to_a_killed_nsqd_fails_promptly(daemon: Daemons):
     nsqd = daemon("nsqd")
     async with open_producer(nsqd.tcp) as producer:
@@ -93,7 +93,7 @@ async def test_publish_to_a_killed_nsqd_fails_promptly(daemon: Daemons):
             await producer.publish("orders", b"y")
 
 
-@on_both
+@on_every_loop
 async def test_nothing_accepted_is_lost_when_an_nsqd_is_stopped_and_started_again(daemon: Daemons):
     nsqds = [daemon("nsqd"), daemon("nsqd")]
     accepted: list[bytes] = []
@@ -127,7 +127,7 @@ async def test_nothing_accepted_is_lost_when_an_nsqd_is_stopped_and_started_agai
                 break
 
 
-@on_both
+@on_every_loop
 async def test_consumption_survives_a_killed_nsqd_and_resumes_when_it_is_back(daemon: Daemons):
     lookupd = daemon("nsqlookupd")
     flag = f"--lookupd-tcp-address={lookupd.tcp}"
@@ -159,7 +159,7 @@ async def test_consumption_survives_a_killed_nsqd_and_resumes_when_it_is_back(da
         consumer.stop()
 
 
-@on_both
+@on_every_loop
 async def test_message_of_a_handler_that_raises_hangs_or_is_cancelled_comes_again(daemon: Daemons):
     nsqd = daemon("nsqd")
     for body in (b"raise", b"hang", b"cancel", b"fine"):
@@ -201,7 +201,7 @@ def is_finished(nsqd: Daemon) -> bool:
     return not channel["depth"] + channel["in_flight_count"] + channel["deferred_count"]
 
 
-@on_both
+@on_every_loop
 async def test_leaving_leaves_nothing_in_flight_at_nsqd(daemon: Daemons):
     nsqd = daemon("nsqd")
     async with open_producer(nsqd.tcp) as producer:
@@ -214,7 +214,7 @@ async def test_leaving_leaves_nothing_in_flight_at_nsqd(daemon: Daemons):
     assert len(await consume_all(450, nsqd=nsqd.tcp)) == 450
 
 
-@on_both
+@on_every_loop
 async def test_message_over_the_limit_is_refused_and_the_others_get_through(daemon: Daemons):
     nsqd = daemon("nsqd", "--max-msg-size=1000")
     outcomes: list[str] = []
@@ -235,7 +235,7 @@ async def test_message_over_the_limit_is_refused_and_the_others_get_through(daem
 
 
 @pytest.mark.parametrize("what", ["topic", "channel"])
-@on_both
+@on_every_loop
 async def test_what_is_deleted_under_a_consumer_stays_deleted(daemon: Daemons, what: str):
     lookupd = daemon("nsqlookupd")
     nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.daemons import PATIENCE
 from tests.fakes.fake_lookupd import fake_lookupd
 from tests.fakes.fake_nsqd import fake_cluster, until
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import open_consumer
 
@@ -56,7 +56,7 @@ def answer(*producers: object) -> bytes:
 
 
 @pytest.mark.parametrize("producer", ODD_PRODUCERS, ids=lambda one: repr(one)[:60])
-@on_both
+@on_every_loop
 async def test_one_bad_producer_does_not_hide_the_others(producer: object):
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("good:1")
@@ -70,7 +70,7 @@ async def test_one_bad_producer_does_not_hide_the_others(producer: object):
 
 
 @pytest.mark.parametrize("odd", ODD_ANSWERS, ids=lambda one: repr(one[:40]))
-@on_both
+@on_every_loop
 async def test_one_bad_answer_does_not_hide_what_another_nsqlookupd_says(odd: bytes):
     async with fake_cluster() as cluster, fake_lookupd() as bad, fake_lookupd() as good:
         nsqd = cluster.nsqd("good:1")

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from tests.e2e.daemons import PATIENCE
 from tests.fakes.fake_nsqd import FakeCluster, fake_cluster, until
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import ClientError, ConnectionOptions, open_consumer, open_producer
 from nsqclient.connection.connection import Connection
@@ -152,7 +152,7 @@ async def produce(addresses: list[str], options: ConnectionOptions) -> None:
 
 async def consume(addresses: list[str], options: ConnectionOptions) -> None:
     async with (
-        open_producer("good:1", options=options) as producer,
+        open_producer("good:1", options=options, wait_when_down=True) as producer,
         open_consumer(
             "orders", "billing", nsqd=addresses, options=options, drain_timeout=0.1
         ) as consumer,
@@ -168,19 +168,19 @@ async def consume(addresses: list[str], options: ConnectionOptions) -> None:
 
 
 @pytest.mark.parametrize("name", GREETINGS)
-@on_both
+@on_every_loop
 async def test_greeting_that_is_wrong_spoils_nothing_else(name: str):
     await try_it(GREETINGS[name], stay=name != "nothing, then the end")
 
 
 @pytest.mark.parametrize("name", AFTER)
-@on_both
+@on_every_loop
 async def test_frame_that_is_wrong_spoils_nothing_else(name: str):
     await try_it(response_frame(b'{"max_rdy_count": 2500}'), AFTER[name])
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@on_both
+@on_every_loop
 async def test_field_that_is_wrong_spoils_nothing_else(field: str):
     for value in ODD_VALUES:
         answer = json.dumps({"max_rdy_count": 2500, field: value}).encode()
@@ -200,7 +200,8 @@ async def test_field_that_is_wrong_spoils_nothing_else(field: str):
 
 
 @pytest.mark.slow
-@on_both
+@pytest.mark.usefixtures("tuned_collector")
+@on_every_loop
 async def test_bomb_of_an_nsqd_does_not_stop_the_event_loop():
     """A hundred megabytes of heartbeats in 100 kB, twice packed as deflate goes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

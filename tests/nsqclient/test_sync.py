@@ -6,7 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
@@ -181,20 +181,32 @@ def test_forked_process_is_told_to_open_its_own(daemon: Daemons):
         producer.publish("orders", b"z")
 
 
-def test_forked_child_that_leaves_the_block_does_not_hang(daemon: Daemons):
+FORKING = """
+import os, sys
+import nsqclient.sync
+
+with nsqclient.sync.open_producer(sys.argv[1]) as producer:
+    producer.publish("orders", b"x")
+    child = os.fork()
+    if not child:
+        sys.exit(3)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    producer.publish("orders", b"y")
+print(status)
+"""
+
+
+def test_forked_child_that_leaves_the_block_and_the_interpreter_does_not_hang(daemon: Daemons):
+    """Fault 137: what the block had was ended by the interpreter, which waited for ever."""
     nsqd = daemon("nsqd")
-    child = 0
-    try:
-        with open_producer(nsqd.tcp) as producer:
-            producer.publish("orders", b"x")
-            child = os.fork()
-            if not child:
-                signal.alarm(int(PATIENCE))  # ends it if it hangs
-                sys.exit(3)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-            producer.publish("orders", b"y")
-    except SystemExit:
-        os._exit(3)
+    command = [sys.executable, "-c", FORKING, nsqd.tcp]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        try:
+            told, _ = parent.communicate(timeout=PATIENCE)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
+    assert told == b"3\n"
 
 
 def test_stop_hands_out_nothing_that_was_fetched(daemon: Daemons):

@@ -10,19 +10,18 @@ from contextlib import (
     ExitStack,
     contextmanager,
 )
+from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 from attrs import Factory, define, field
 
 from nsqclient.core.errors import Closed
 from nsqclient.core.loop import Loop, running_loop
 
 T = TypeVar("T")
-
-# What a forked process must not end: it would wait for a thread that it does not have.
-_abandoned: list[ExitStack] = []
 
 
 @define(eq=False)
@@ -38,12 +37,20 @@ class LoopThread:
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """What ``function`` returns there. An interrupt here cancels it."""
-        future = self._start(function)
+        future = self.start(function)
         try:
             return future.result()
         finally:
             if not future.done():
                 future.cancel()
+
+    def start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
+        """What ``function`` will return there."""
+        if os.getpid() != self.process:
+            raise RuntimeError("it was opened before the fork: open another in this process")
+        if self.closed:
+            raise Closed("its block has ended")
+        return self._portal.start_task_soon(function)
 
     def do(self, function: Callable[[], T]) -> T:
         """What ``function``, which does not wait, returns there."""
@@ -75,23 +82,40 @@ class LoopThread:
         while self._posted:
             self._posted.popleft()()
 
-    def _start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
-        if os.getpid() != self.process:
-            raise RuntimeError("it was opened before the fork: open another in this process")
-        if self.closed:
-            raise Closed("its block has ended")
-        return self._portal.start_task_soon(function)
-
 
 @contextmanager
 def loop_thread() -> Iterator[LoopThread]:
-    """An event loop of asyncio in a thread, as long as the block lasts."""
-    with start_blocking_portal("asyncio") as portal:
-        thread = LoopThread(portal, portal.call(running_loop))
-        try:
-            yield thread
-        finally:
-            thread.closed = True
+    """An event loop of asyncio in a thread, as long as the block lasts.
+
+    In a forked process, which has no such thread, the end of the block ends nothing, whenever it
+    comes: the last moment is when the interpreter clears what is left.
+    """
+    ready: Future[BlockingPortal] = Future()
+    runner = Thread(target=_run_loop, args=(ready,), name="nsqclient", daemon=True)
+    runner.start()
+    portal = ready.result()
+    thread = LoopThread(portal, portal.call(running_loop))
+    try:
+        yield thread
+    finally:
+        thread.closed = True
+        if os.getpid() == thread.process:
+            portal.call(portal.stop)
+            runner.join()
+
+
+def _run_loop(ready: Future[BlockingPortal]) -> None:
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        anyio.run(serve, backend="asyncio")
+    except BaseException as error:
+        if ready.done():
+            raise
+        ready.set_exception(error)
 
 
 @define(eq=False)
@@ -124,5 +148,3 @@ class Blocking(AbstractContextManager[T]):
     ) -> None:
         if os.getpid() == self._process:
             self._stack.__exit__(kind, error, trace)
-        else:
-            _abandoned.append(self._stack)

@@ -1,6 +1,6 @@
 """Messages and batches for programs without an event loop."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
@@ -53,6 +53,11 @@ class Message:
         """The address of the nsqd it came from."""
         return self._message.nsqd
 
+    @property
+    def value(self) -> Any:
+        """What the consumer's ``decode`` makes of the body, anew each time; else the body."""
+        return self._message.value
+
     def json(self) -> Any:
         """The body, decoded from JSON; raises ValueError if it is none."""
         return self._message.json()
@@ -64,6 +69,15 @@ class Message:
     def requeue(self, delay: Duration | None = None, *, backoff: bool = True) -> None:
         """Give the message back, to be delivered again after ``delay`` seconds."""
         self._loop.do(lambda: self._message.requeue_nowait(delay, backoff=backoff))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers (see `nsqclient.Message`)."""
+        return self._message.headers
+
+    def terminate(self, reason: str = "") -> None:
+        """Give the message up: nsqd moves it to its dead-letter topic."""
+        self._loop.do(lambda: self._message.terminate_nowait(reason))
 
     def touch(self) -> None:
         """Start the timeout anew."""

@@ -32,7 +32,7 @@ from nsqcore.wire.client_commands import NOP, START_CLOSE
 from nsqcore.wire.frames import BadFrame, ErrorFrame, Frame, FrameParser, Messages, Response
 
 # Errors about one message; nsqd leaves the connection open (TCP protocol spec, FIN, REQ, TOUCH).
-ABOUT_A_MESSAGE = frozenset({"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"})
+ABOUT_A_MESSAGE = frozenset({"E_FIN_FAILED", "E_REQ_FAILED", "E_TERM_FAILED", "E_TOUCH_FAILED"})
 
 # A deadline is moved on no more often than this: doing it with each chunk costs a tenth of a round
 # trip. Seconds.
@@ -109,6 +109,7 @@ class Connection:
     _unsent: int = 0  # how many of the last replies' commands are still in the outbox
     _sending: bool = False
     _answered_last: bool = False  # whether an OK came after the refusal
+    _is_leaving: bool = False  # CLS was sent
 
     def send(self, command: bytes) -> None:
         """Put a command that has no answer into the outbox. After the end: does nothing.
@@ -181,6 +182,7 @@ class Connection:
 
         The confirmation means that nsqd has seen every answer sent before.
         """
+        self._is_leaving = True
         self.send(START_CLOSE)
         if self.error is None:
             await self.close_wait.wait()
@@ -264,7 +266,7 @@ class Connection:
     def _response(self, data: bytes) -> None:
         if data == b"_heartbeat_":
             self.send(NOP)
-        elif data == b"CLOSE_WAIT":
+        elif data == b"CLOSE_WAIT" and self._is_leaving:
             self.close_wait.set()
         elif data == b"OK" and self._replies:
             self._replies.popleft().resolve()
@@ -318,6 +320,9 @@ async def connect(address: str, options: ConnectionOptions) -> Connection:
     """
     stream, early, negotiated = await shake_hands(address, options)
     # nsqd sends a heartbeat each interval; two of them missed and it is gone (as nsqd has it too).
-    return Connection(
+    connection = Connection(
         address, negotiated, stream, early, 2 * in_seconds(options.heartbeat_interval) + 1
     )
+    if negotiated.headers:
+        connection._parser = FrameParser(headers=True)
+    return connection

@@ -17,14 +17,15 @@ from nsqclient.connection.stream import (
     dial,
     upgrade_to_tls,
 )
+from nsqclient.core.arguments import said
 from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
 from nsqclient.core.options import ConnectionOptions, Stream, in_seconds
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands
-from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.wire.compression.deflate import DeflateCodec
+from nsqcore.wire.compression.snappy import SnappyCodec
 from nsqcore.wire.frames import BadFrame, ErrorFrame, FrameParser, Response
-from nsqcore.wire.snappy import SnappyCodec
 
 _header = Struct(">i").unpack_from
 
@@ -47,6 +48,8 @@ class Negotiated:
     max_rdy_count: int = 2500
     msg_timeout: float = 60.0
     max_msg_timeout: float = 900.0
+    headers: bool = False
+    terminate: bool = False
     fields: dict[str, object] = field(factory=dict)
     identity: dict[str, object] = field(factory=dict)
 
@@ -133,11 +136,13 @@ async def _negotiate(wire: _Wire, options: ConnectionOptions) -> Negotiated:
     await _upgrade(wire, options, fields)
     identity: dict[str, object] = {}
     if options.auth_secret is not None and fields.get("auth_required"):
-        identity = _json(wire, await wire.ask(commands.auth(options.auth_secret.encode())))
+        identity = _json(wire, await wire.ask(commands.auth(said(options.auth_secret).encode())))
     return Negotiated(
         max_rdy_count=int(_number(fields, "max_rdy_count", 2500)),
         msg_timeout=_number(fields, "msg_timeout", 60_000) / 1000,
         max_msg_timeout=_number(fields, "max_msg_timeout", 900_000) / 1000,
+        headers=fields.get("headers") is True,
+        terminate=fields.get("terminate") is True,
         fields=fields,
         identity=identity,
     )

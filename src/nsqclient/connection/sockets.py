@@ -5,7 +5,6 @@ takes away what it said before, for a write that fails there ends the reading.
 Here the two directions know nothing of each other, under both loops.
 """
 
-import asyncio
 import errno
 import socket
 import ssl
@@ -77,15 +76,16 @@ class AsyncioStream:
     """A connected socket under asyncio (and uvloop).
 
     The loop's callback receives one chunk ahead, and stops watching the socket
-    while nobody takes it.
+    while nobody takes it. Its loop is asyncio's, which `nsqclient.core.loop` says why
+    not to import.
     """
 
     _socket: socket.socket
-    _loop: asyncio.AbstractEventLoop
+    _loop: Any
     _chunks: deque[bytes] = Factory(deque)
     _ended: bool = False
     _error: OSError | None = None
-    _reader: asyncio.Future[None] | None = None
+    _reader: Any = None  # a future
     _watching: bool = False
     _closed: bool = False
     _is_uvloop: bool = field(init=False)
@@ -176,7 +176,7 @@ class AsyncioStream:
             self._reader.set_result(None)
 
     async def _wait_for_room(self) -> None:
-        writable: asyncio.Future[None] = self._loop.create_future()
+        writable = self._loop.create_future()
         number = self._socket.fileno()
 
         def wake() -> None:

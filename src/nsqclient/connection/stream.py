@@ -30,8 +30,8 @@ class Codec(Protocol):
     def compress(self, data: bytes) -> bytes:
         """``data`` compressed and flushed."""
 
-    def decompress(self, data: bytes) -> bytes:
-        """A bounded piece of what ``data`` completes; call with b"" for more, until that is b""."""
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        """About ``limit`` bytes of what ``data`` completes; call with b"" for more, until b""."""
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -127,7 +127,7 @@ class CompressedStream:
     _early: bytes = b""
 
     async def receive(self, max_bytes: int = READ_SIZE, /) -> bytes:
-        """The next decompressed bytes; may be more than ``max_bytes``."""
+        """The next decompressed bytes; may be a block of snappy more than ``max_bytes``."""
         data, self._early = self._early, b""
         if not data:
             # A kilobyte may hold a megabyte: others have their turn between two pieces of it.
@@ -135,7 +135,7 @@ class CompressedStream:
         while True:
             # First what earlier input still holds: the codec gives a bounded piece at a time.
             try:
-                plain = self._codec.decompress(data)
+                plain = self._codec.decompress(data, max_bytes)
             except NsqError as error:
                 raise ProtocolError(f"not a compressed stream: {error}") from error
             if plain:

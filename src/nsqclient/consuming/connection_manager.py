@@ -104,6 +104,7 @@ class ConnectionManager:
                     break
         finally:
             self._kept.discard(source)
+            self.control.connection_errors.pop(source.address, None)
             self._refused.pop(source, None)
             if expected:
                 self._unexpect()
@@ -144,6 +145,7 @@ class ConnectionManager:
             self.control.fail(error)
 
     async def _wait(self, error: Exception, source: Source, retry: ReconnectDelay) -> None:
+        self.control.connection_errors[source.address] = str(error)
         self.control.hooks.call("disconnected", source.address, error)
         if not self.control.stopping:
             delay = retry.delay()
@@ -173,6 +175,7 @@ class ConnectionManager:
             return
         self._ever_connected = True
         self.control.subscribed.add(source.address)
+        self.control.connection_errors.pop(source.address, None)
         self.control.notify()
         if self.subscribed is not None and source not in self.fixed:
             self.tasks.start(self.subscribed, source.topic)

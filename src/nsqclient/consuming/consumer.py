@@ -19,11 +19,13 @@ import anyio
 import anyio.lowlevel
 from attrs import define, frozen
 
+from nsqclient.consuming.backoff import Phase
 from nsqclient.consuming.batches import Batches
 from nsqclient.consuming.flow_control import FlowControl
 from nsqclient.consuming.runner import Handler, Runner
 from nsqclient.core.arguments import Duration, coroutine_function, seconds, switch, whole
 from nsqclient.core.errors import Closed
+from nsqclient.core.lifetime import Closable, Health
 from nsqclient.messages.message import Message
 
 log = logging.getLogger("nsqclient")
@@ -52,7 +54,7 @@ class ConsumerStats:
 
 
 @define(eq=False, repr=False)
-class Consumer:
+class Consumer(Closable):
     """Messages of a channel: iterate over it, or `run` a handler, or take `batches`.
 
     Several tasks may take from one consumer at once; each message goes to one.
@@ -163,6 +165,29 @@ class Consumer:
                 raise Closed(f"the consumer of {control.name} is stopped")
             await control.changed.wait()
 
+    async def until_idle(self, *, quiet: Duration = 1.0) -> None:
+        """Return when all messages are answered, and none has come for ``quiet`` seconds.
+
+        For jobs and tests that end when there is nothing left. Begins to count when an nsqd has
+        confirmed the subscription and no backoff is on. What nsqd delivers later, because it was
+        deferred or requeued with a longer delay, is not waited for.
+
+        Raises:
+            AuthFailed, ProtocolError, ConnectionLost: none of the nsqds takes us, and none will.
+            Closed: the consumer is stopped or closed.
+        """
+        wait = seconds(quiet, "quiet")
+        control = self._control
+        while True:
+            await self.wait_until_connected()
+            await control.wait_until_idle()
+            received, phase = control.received, control.backoff.phase
+            await anyio.sleep(wait)
+            flowing = Phase.STOPPED not in (phase, control.backoff.phase)
+            quiet_now = control.received == received and not control.open_count
+            if quiet_now and flowing and control.subscribed:
+                return
+
     def stop(self) -> None:
         """Take no more messages: give back those nobody took, end iterations and runs.
 
@@ -208,6 +233,21 @@ class Consumer:
             given_up=control.given_up,
             refused_answers=control.refused_answers,
         )
+
+    def health(self) -> Health:
+        """How it is: ``ok`` while an nsqd has confirmed the subscription and it is not stopped."""
+        control = self._control
+        errors = [*control.connection_errors.values(), *control.lookupd_errors.values()]
+        if control.failure is not None:
+            errors.insert(0, str(control.failure))
+        elif control.stopping:
+            errors.insert(0, "stopped")
+        elif not control.subscribed:
+            errors.insert(0, "no nsqd has confirmed the subscription")
+        if control.backoff.level:
+            errors.append(f"backing off after failures, level {control.backoff.level}")
+        ok = bool(control.subscribed) and not control.stopping
+        return Health(ok=ok, connected=sorted(control.subscribed), problems=errors)
 
     async def _take(self) -> Message | None:
         """The next message; None at the end."""

@@ -10,7 +10,7 @@ for deadlines, the end of a backoff, and RDYs that had to wait.
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 from attrs import Factory, define, field
@@ -22,6 +22,7 @@ from nsqclient.consuming.subscription import Subscription
 from nsqclient.core.background import Background
 from nsqclient.core.loop import Loop, running_loop
 from nsqclient.messages.buffer import MessageBuffer
+from nsqclient.messages.copies import Copies
 from nsqclient.messages.hooks import Hooks
 from nsqclient.messages.message import Message, State
 from nsqclient.messages.span import NO_SPAN, Span, begin_span
@@ -47,9 +48,12 @@ class FlowControl:
 
     Attributes:
         name: for the log, ``topic/channel``.
+        decode: makes values of bodies; None leaves them as they are.
         open_count: how many messages were handed in and have no answer yet.
         stopping: no message is asked for any more.
         subscribed: the addresses of the nsqds that have confirmed a subscription.
+        connection_errors: why those nsqds are not connected that are wanted, by address.
+        lookupd_errors: why those nsqlookupds do not answer that are silent, by address.
         failure: why no message will ever come, if that is certain.
         refused_answers: how many answers nsqd did not take: the message had timed out there.
     """
@@ -61,12 +65,15 @@ class FlowControl:
     max_attempts: MaxAttempts
     first_requeue_delay: float
     longest_requeue_delay: float
+    decode: Callable[[bytes], object] | None = None
     loop: Loop = Factory(running_loop)
     now: Callable[[], float] = field(init=False)
     buffer: MessageBuffer = Factory(MessageBuffer)
     subscriptions: dict[int, Subscription] = Factory(dict)
     changed: anyio.Event = Factory(anyio.Event)
     subscribed: set[str] = Factory(set)
+    connection_errors: dict[str, str] = Factory(dict)
+    lookupd_errors: Mapping[str, str] = Factory(dict)
     failure: Exception | None = None
     open_count: int = 0
     stopping: bool = False
@@ -76,6 +83,7 @@ class FlowControl:
     received: int = 0
     given_up: int = 0
     refused_answers: int = 0
+    _copies: Copies = Factory(Copies)
     _ended: bool = False
     _idle: anyio.Event | None = None
     _wake: anyio.Event = Factory(anyio.Event)
@@ -123,8 +131,10 @@ class FlowControl:
         if self.buffer.closed:
             for message in messages:
                 message.holder.give_back([message])
-        else:
-            self.buffer.put_many(messages)
+            return
+        if messages and messages[0].holder.has_headers:
+            messages = self._copies.first_ones(messages)
+        self.buffer.put_many(messages)
 
     def is_progressing(self, within: float) -> bool:
         """Whether somebody took a message in the last ``within`` seconds: others will follow."""
@@ -162,9 +172,12 @@ class FlowControl:
         """Count an answer that nsqd did not take."""
         self.refused_answers += 1
 
-    def gives_up(self, message: Message) -> bool:
-        """Whether a message that failed is dealt with otherwise than by requeueing it."""
-        if not self.max_attempts.is_reached(message):
+    def gives_up(self, message: Message, *, at_once: bool = False) -> bool:
+        """Whether a message that failed is dealt with otherwise than by requeueing it.
+
+        ``at_once`` asks for that however often it may fail, if there is another way."""
+        wanted = at_once and self.max_attempts.action is not None
+        if not wanted and not self.max_attempts.is_reached(message):
             return False
         message.state = State.GIVEN_UP
         message.auto_touch = True
@@ -199,7 +212,9 @@ class FlowControl:
     def handling(self, message: Message) -> Span:
         """What the hooks want wrapped round the handling of a message; entered."""
         handling = self.hooks.handling
-        return NO_SPAN if handling is None else begin_span(lambda: handling(message))
+        if handling is None:
+            return NO_SPAN
+        return begin_span("handling", lambda: handling(message))
 
     def stop_soon(self) -> None:
         """Like `stop`, from any thread and from signal handlers."""
@@ -222,7 +237,7 @@ class FlowControl:
     async def wait_until_idle(self) -> None:
         """Return when every message has its answer."""
         while self.open_count:
-            self._idle = anyio.Event()
+            self._idle = self._idle or anyio.Event()
             await self._idle.wait()
 
     def give_everything_back(self) -> int:
@@ -275,6 +290,8 @@ class FlowControl:
 
     def _closed_one(self, message: Message) -> None:
         self.open_count -= 1
+        if self._copies.open:
+            self._copies.closed(message)
         if self.distribution.raise_pending:
             self._wake.set()
         if self._idle is not None and not self.open_count:

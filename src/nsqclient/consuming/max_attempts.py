@@ -39,12 +39,12 @@ class MaxAttempts:
 
     limit: int | None = None
     action: GiveUp | None = None
-    _untried: OrderedDict[str, int] = Factory(OrderedDict)
+    _untried: OrderedDict[tuple[str, str], int] = Factory(OrderedDict)
 
     def not_tried(self, message: Message) -> None:
         """Note that a delivery ended before anybody got the message."""
         if self.limit is not None:
-            self._untried[message.id] = self._untried.pop(message.id, 0) + 1
+            self._untried[message.place] = self._untried.pop(message.place, 0) + 1
             if len(self._untried) > MAX_UNTRIED:
                 self._untried.popitem(last=False)
 
@@ -52,13 +52,13 @@ class MaxAttempts:
         """Whether a message that has just failed is not to be tried again."""
         if self.limit is None:
             return False
-        return message.attempts - self._untried.get(message.id, 0) >= self.limit
+        return message.attempts - self._untried.get(message.place, 0) >= self.limit
 
     async def give_up(self, message: Message) -> None:
         """Do the action."""
         assert self.action is not None
         await self.action(message)
-        self._untried.pop(message.id, None)
+        self._untried.pop(message.place, None)
 
 
 async def drop(message: Message) -> None:
@@ -72,10 +72,15 @@ async def drop(message: Message) -> None:
 
 
 def dead_letter(producer: Producer, topic: str) -> GiveUp:
-    """An action that publishes the body to ``topic``."""
+    """An action that publishes the body to ``topic``.
+
+    Where that is nsqd's own dead-letter topic (``TOPIC.dead``), nsqd is asked to move it: in one
+    step, with headers, and as its policies say.
+    """
 
     async def publish(message: Message) -> None:
-        await producer.publish(topic, message.body)
+        if topic != f"{message.topic}.dead" or not message.holder.terminate_given_up(message):
+            await producer.publish(topic, message.body, headers=message.headers or None)
 
     return publish
 

@@ -3,16 +3,13 @@
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, Literal
-
-from attrs import evolve
 
 from nsqclient.connection.stream import check_address
 from nsqclient.consuming.backoff import Backoff
 from nsqclient.consuming.connection_manager import ConnectionManager
 from nsqclient.consuming.consumer import Consumer
-from nsqclient.consuming.discovery import Discovery, LookupdSettings, Source, topic_filter
+from nsqclient.consuming.discovery import Discovery, Source, topic_filter
 from nsqclient.consuming.flow_control import FlowControl
 from nsqclient.consuming.max_attempts import GiveUp, MaxAttempts
 from nsqclient.consuming.rdy import STRATEGIES, RdyDistribution, Strategy
@@ -20,18 +17,21 @@ from nsqclient.core.arguments import (
     Duration,
     addresses,
     coroutine_function,
+    function,
     instance,
     seconds,
     whole,
 )
 from nsqclient.core.background import background
+from nsqclient.core.lifetime import opening
 from nsqclient.core.options import ConnectionOptions
 from nsqclient.http.api import check_url
+from nsqclient.http.polling import lookupd_settings
 from nsqclient.messages.hooks import Hooks
 from nsqcore.names import is_valid_name
 
 
-@asynccontextmanager
+@opening
 async def open_consumer(
     topic: str | None = None,
     channel: str = "",
@@ -48,6 +48,7 @@ async def open_consumer(
     max_backoff: Duration = 120.0,
     backoff_unit: Duration = 1.0,
     drain_timeout: Duration = 5.0,
+    decode: Callable[[bytes], Any] | None = None,
     lookupd_poll_interval: Duration = 60.0,
     lookupd_poll_jitter: float = 0.3,
     lookupd_timeout: Duration = 5.0,
@@ -59,7 +60,8 @@ async def open_consumer(
 
     It connects in the background to the nsqds given, or to those that the
     nsqlookupds name, keeps the connections up, and looks for new ones. It may be
-    entered in one task and left in another. Times are seconds or `timedelta`.
+    entered in one task and left in another; ``await open_consumer(…).start()`` gives one without a
+    block, which ends with its `aclose`. Times are seconds or `timedelta`.
 
     Args:
         lookupd: HTTP addresses of nsqlookupds, ``host:port`` or URLs.
@@ -76,6 +78,8 @@ async def open_consumer(
         max_backoff: the longest time without messages after failures; 0 turns backing off off.
         backoff_unit: the base of these times: it is doubled at each level.
         drain_timeout: how long leaving waits for messages in hand.
+        decode: makes a message's ``value`` of its body; `nsqclient.codecs` has some. What it raises
+            comes out where ``value`` is asked for: in `run` and ``process()`` that is a failure.
         lookupd_poll_jitter: the largest part of the interval added to it at random.
         lookupd_tls: for ``https://`` nsqlookupds; None trusts the system's authorities.
 
@@ -87,8 +91,6 @@ async def open_consumer(
     wanted = _check(topic, topics, channel, lookupds, nsqds)
     options = ConnectionOptions() if options is None else options
     instance(options, ConnectionOptions, "options")
-    if lookupd_tls is not None:
-        instance(lookupd_tls, ssl.SSLContext, "lookupd_tls")
     hooks = Hooks() if hooks is None else hooks
     control = FlowControl(
         name=f"{topic or topics}/{channel}",
@@ -102,25 +104,22 @@ async def open_consumer(
         max_attempts=_max_attempts(max_attempts, on_give_up),
         first_requeue_delay=seconds(requeue_delay, "requeue_delay"),
         longest_requeue_delay=seconds(max_requeue_delay, "max_requeue_delay"),
+        decode=None if decode is None else function(decode, "decode"),
     )
-    settings = LookupdSettings(
-        interval=seconds(lookupd_poll_interval, "lookupd_poll_interval", above=True),
-        jitter=seconds(lookupd_poll_jitter, "lookupd_poll_jitter"),
-        timeout=seconds(lookupd_timeout, "lookupd_timeout", above=True),
-        tls=lookupd_tls,
+    settings = lookupd_settings(
+        options, lookupd_poll_interval, lookupd_poll_jitter, lookupd_timeout, lookupd_tls
     )
-    if options.lookupd_authorization:
-        settings = evolve(settings, auth_secret=options.auth_secret)
     consumer = Consumer(control, seconds(drain_timeout, "drain_timeout"))
     fixed = frozenset(Source(topic, address) for address in nsqds) if topic else frozenset()
     async with background(consumer._close_connections, consumer._fail) as tasks:
+        consumer._tasks = tasks
         connections = ConnectionManager(channel, control, options, tasks, fixed)
         if lookupds:
-            discovery = Discovery(wanted, channel, lookupds, settings, connections.want)
+            failed = None if fixed else control.fail
+            discovery = Discovery(wanted, channel, lookupds, settings, connections.want, failed)
+            control.lookupd_errors = discovery.errors
             connections.is_named = discovery.has
             connections.subscribed = discovery.subscribed
-            if not fixed:
-                discovery.failed = control.fail
             for address in lookupds:
                 tasks.start(discovery.poll, address)
         connections.want(())

@@ -24,8 +24,10 @@ from attrs import Factory, define, field, validators
 TRANSIT_TIME = 0.5
 
 # The original clients move RDY 1 on from a connection idle for 10 s, or having had it for 30 s;
-# idle ones may go sooner here: moving costs two small commands.
+# idle ones may go sooner here: moving costs two small commands. The more connections wait for a
+# place, the sooner: else what hundreds of quiet topics bring waits for all their idle turns.
 IDLE_TURN = 2.0
+SHORTEST_IDLE_TURN = 0.25
 LONGEST_TURN = 30.0
 
 # How often RDYs by rate are computed anew, and how much of the old rate is kept then.
@@ -204,7 +206,8 @@ class RdyDistribution:
 
     def _turns(self, budget: int, now: float) -> list[int]:
         """RDY 1 for ``budget`` connections: those that may keep it, then who waits longest."""
-        keep = [s for s in self.connections if s.ready and not self._turn_is_over(s, now)]
+        idle = self._idle_turn(budget)
+        keep = [s for s in self.connections if s.ready and not _turn_is_over(s, now, idle)]
         keep.sort(key=lambda connection: connection.last_message, reverse=True)
         over = [s for s in self.connections if s.ready and s not in keep]
         waiting = [s for s in self.connections if not s.ready]
@@ -216,17 +219,20 @@ class RdyDistribution:
                 connection.turn_began = now
         return [int(connection in chosen) for connection in self.connections]
 
-    def _turn_is_over(self, connection: ConnectionRdy, now: float) -> bool:
-        idle = now - max(connection.last_message, connection.turn_began)
-        if not connection.in_flight and idle >= IDLE_TURN:
-            return True
-        return now - connection.turn_began >= LONGEST_TURN
+    def _idle_turn(self, budget: int) -> float:
+        """How long a connection may bring nothing before its turn is over."""
+        waiting = (len(self.connections) - budget) / budget
+        return max(SHORTEST_IDLE_TURN, IDLE_TURN / max(1.0, waiting))
 
     def _raise(self, targets: list[int], now: float) -> list[ConnectionRdy]:
         free = self.max_in_flight - sum(connection.outstanding for connection in self.connections)
         changed = []
         self.raise_pending = False
-        for connection, target in zip(self.connections, targets, strict=True):
+        # Who waits longest first: in any fixed order the last one might never get what is free.
+        order = sorted(
+            zip(self.connections, targets, strict=True), key=lambda pair: pair[0].turn_began
+        )
+        for connection, target in order:
             if target <= connection.ready:
                 continue
             before = connection.outstanding
@@ -247,7 +253,14 @@ class RdyDistribution:
         ]
         budget = self.max_in_flight if self.cap is None else self.cap
         if 0 < budget < len(self.connections):
-            looks.append(now + IDLE_TURN / 4)
+            looks.append(now + self._idle_turn(budget) / 4)
         elif self.strategy is not equal:
             looks.append(now + RATE_INTERVAL)
         return min(looks, default=math.inf)
+
+
+def _turn_is_over(connection: ConnectionRdy, now: float, idle_turn: float) -> bool:
+    idle = now - max(connection.last_message, connection.turn_began)
+    if not connection.in_flight and idle >= idle_turn:
+        return True
+    return now - connection.turn_began >= LONGEST_TURN

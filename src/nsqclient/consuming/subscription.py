@@ -36,6 +36,10 @@ class Owner(Protocol):
     def now(self) -> Callable[[], float]:
         """The clock."""
 
+    @property
+    def decode(self) -> Callable[[bytes], object] | None:
+        """Makes values of bodies; None leaves them as they are."""
+
     def is_progressing(self, within: float) -> bool:
         """Whether somebody took a message in the last ``within`` seconds: others will follow."""
 
@@ -54,8 +58,10 @@ class Owner(Protocol):
     def requeue_delay(self, attempts: int) -> float:
         """The delay after a number of attempts."""
 
-    def gives_up(self, message: Message) -> bool:
-        """Whether a message that failed is dealt with otherwise than by requeueing it."""
+    def gives_up(self, message: Message, *, at_once: bool = False) -> bool:
+        """Whether a message that failed is dealt with otherwise than by requeueing it.
+
+        ``at_once`` asks for that however often it may fail, if there is another way."""
 
     def handling(self, message: Message) -> Span:
         """What to wrap round the handling of a message; entered."""
@@ -75,6 +81,11 @@ class Subscription:
     def address(self) -> str:
         """The nsqd's address."""
         return self.connection.address
+
+    def decode(self, body: bytes) -> object:
+        """The value of ``body``."""
+        decode = self.owner.decode
+        return body if decode is None else decode(body)
 
     @property
     def is_full(self) -> bool:
@@ -108,6 +119,29 @@ class Subscription:
             message.record[10:26], milliseconds(min(delay, LONGEST_REQUEUE) if delay > 0 else 0)
         )
         self._answer(message, command, failed=backoff)
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether messages may have headers."""
+        return self.connection.negotiated.headers
+
+    def terminate(self, message: Message, reason: str) -> None:
+        """Send TERM where nsqd knows it; else give the message up here, or requeue it."""
+        self._expect_in_time(message)
+        if self.connection.negotiated.terminate:
+            message.state = State.TERMINATED
+            self._answer(message, commands.terminate(message.record[10:26], reason), failed=False)
+        elif not self.owner.gives_up(message, at_once=True):
+            self.requeue(message, None, backoff=True)
+
+    def terminate_given_up(self, message: Message) -> bool:
+        """Send TERM for a message that has failed too often; whether nsqd knows that."""
+        if not self.connection.negotiated.terminate or message not in self.held:
+            return False
+        self._answer(
+            message, commands.terminate(message.record[10:26], "failed too often"), failed=True
+        )
+        return True
 
     def finish_given_up(self, message: Message) -> None:
         """Send FIN for a message that was dealt with because it failed too often."""
@@ -161,7 +195,10 @@ class Subscription:
         return self.owner.handling(message)
 
     def look_after(self, now: float) -> float:
-        """Expire what is overdue, touch what asks for it; returns when to look again."""
+        """Expire what is overdue, touch what asks for it; returns when to look again.
+
+        What waits and can be touched no more is given back in time.
+        """
         if self.connection.error is not None:
             return now + 1.0  # it is about to leave, with all that it holds
         granted = self.connection.negotiated
@@ -178,8 +215,13 @@ class Subscription:
                 continue
             last = message.deadline >= message.received_at + granted.max_msg_timeout
             keep = message.auto_touch or (message.waiting and progressing)
-            if keep and not last and message.deadline - now <= margin:
-                self.touch(message)
+            if keep and message.deadline - now <= margin:
+                if not last:
+                    self.touch(message)
+                elif message.waiting:
+                    # It could be handed out with hardly any time left: it comes again with all.
+                    self.give_back([message])
+                    continue
             look = min(look, message.deadline)
         return look
 

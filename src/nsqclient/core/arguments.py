@@ -16,6 +16,9 @@ from attrs import Attribute
 Duration = float | timedelta
 """Seconds, or a `datetime.timedelta`."""
 
+Secret = str | Callable[[], str]
+"""A secret, or a function that gives it as it is now."""
+
 # A size on the wire is a signed 32-bit number, and so are RDY and settings of sizes at nsqd.
 MAX_INT32 = 2**31 - 1
 
@@ -60,6 +63,16 @@ def text(value: str, name: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(f"{name} cannot be encoded: {error}") from error
     return value
+
+
+def secret(value: Secret, name: str) -> Secret:
+    """``value`` if it is a secret that can be sent, or may give one."""
+    return value if callable(value) else text(value, name)
+
+
+def said(value: Secret) -> str:
+    """The secret itself, as it is now. Raises TypeError, ValueError: a function gives none."""
+    return text(value(), "what auth_secret gives") if callable(value) else value
 
 
 def switch(value: bool, name: str) -> bool:

@@ -61,6 +61,10 @@ class MessageExpired(ClientError):
     """
 
 
+class Overloaded(ClientError):
+    """As many publishes wait as may (``max_waiting`` of the producer): nothing was published."""
+
+
 class AlreadyAnswered(ClientError):
     """The message was finished or requeued before; each message has one answer."""
 

@@ -3,11 +3,14 @@
 What anyio offers for these looks up the running loop at each call; a client asks
 once. `Loop.call_soon` may be called from any thread and from a signal handler,
 which interrupts the loop wherever it is.
+
+asyncio is not imported: where it runs somebody has, and programs of trio start sooner without.
 """
 
-import asyncio
+import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 
@@ -19,13 +22,13 @@ class Loop:
     Attributes:
         now: its clock, in seconds.
         call_soon: runs a function in the loop's next turn and wakes the loop for it.
-        asyncio: the loop where it is asyncio's; None under trio.
+        asyncio: the loop where it is asyncio's (`asyncio.AbstractEventLoop`); None under trio.
         thread: the identity of the thread it runs in.
     """
 
     now: Callable[[], float]
     call_soon: Callable[[Callable[[], object]], object]
-    asyncio: asyncio.AbstractEventLoop | None
+    asyncio: Any
     thread: int
 
     def check_thread(self) -> None:
@@ -37,11 +40,19 @@ class Loop:
             )
 
 
+def _asyncio_loop() -> Any:
+    """The loop of asyncio that runs in this thread, if one does."""
+    ask = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
+    try:
+        return None if ask is None else ask()
+    except RuntimeError:
+        return None
+
+
 def running_loop() -> Loop:
     """The event loop of the running task."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    loop = _asyncio_loop()
+    if loop is None:
         import trio  # a program of asyncio has no need of it
 
         token = trio.lowlevel.current_trio_token()

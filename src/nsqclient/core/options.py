@@ -11,8 +11,18 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from nsqclient.core.arguments import Duration, checked, function, seconds, switch, text, whole
-from nsqcore.app.version import release
+from nsqclient.core.arguments import (
+    Duration,
+    Secret,
+    checked,
+    function,
+    seconds,
+    secret,
+    switch,
+    text,
+    whole,
+)
+from nsqcore.app.process.version import release
 
 
 class Stream(Protocol):
@@ -43,7 +53,8 @@ class ConnectionOptions:
         tls: True for TLS checked against the system's authorities, or a context of your own.
         deflate: compress with deflate at this level (1 to 9); 0 is off.
         snappy: compress with snappy. Not together with deflate.
-        auth_secret: sent by AUTH where nsqd asks for it, and to nsqlookupd.
+        auth_secret: sent by AUTH where nsqd asks for it, and to nsqlookupd; or a function that
+            gives it, called each time, so that it may change.
         lookupd_authorization: whether nsqlookupds get the secret, as ``Authorization: Bearer``.
         sample_rate: receive only this percentage of the messages (1 to 99); 0 is all of them.
         msg_timeout: how long nsqd waits for an answer to a message; None is nsqd's own setting.
@@ -63,8 +74,8 @@ class ConnectionOptions:
     tls: bool | ssl.SSLContext = False
     deflate: int = field(default=0, validator=checked(whole, highest=9))
     snappy: bool = field(default=False, validator=checked(switch))
-    auth_secret: str | None = field(
-        default=None, repr=False, validator=checked(text, optional=True)
+    auth_secret: Secret | None = field(
+        default=None, repr=False, validator=checked(secret, optional=True)
     )
     lookupd_authorization: bool = field(default=True, validator=checked(switch))
     sample_rate: int = field(default=0, validator=checked(whole, highest=99))
@@ -101,6 +112,9 @@ class ConnectionOptions:
             "deflate": bool(self.deflate),
             "snappy": self.snappy,
             "sample_rate": self.sample_rate,
+            # what the original does not know, it ignores
+            "headers": True,
+            "terminate": True,
         }
         if self.deflate:
             fields["deflate_level"] = self.deflate

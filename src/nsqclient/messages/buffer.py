@@ -36,8 +36,14 @@ class MessageBuffer:
         return len(self._waiting)
 
     def put_many(self, messages: Iterable[Message]) -> None:
-        """Add messages and wake one taker; who takes wakes the next."""
-        self._waiting.extend(messages)
+        """Add messages and wake one taker; who takes wakes the next.
+
+        What expired while nobody took anything is dropped: nsqd sends it again and again.
+        """
+        waiting = self._waiting
+        while waiting and waiting[0].state is not State.OPEN:
+            waiting.popleft()
+        waiting.extend(messages)
         self._wake_one()
 
     def put_back(self, message: Message) -> None:

@@ -5,7 +5,7 @@ of `nsqclient.sync`: in the thread of the handler): it must not block. What one
 raises is logged, and changes nothing: messages and connections go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from attrs import field, fields, frozen
@@ -15,6 +15,9 @@ from nsqclient.core.log import RateLimited
 from nsqclient.messages.message import Message
 
 Handling = Callable[[Message], AbstractContextManager[object]]
+Publishing = Callable[
+    [str, int, Mapping[str, str]], AbstractContextManager[Mapping[str, str] | None]
+]
 
 
 @frozen(kw_only=True)
@@ -25,6 +28,9 @@ class Hooks:
         connected: with the address, after each successful handshake.
         disconnected: with the address and the reason, when a connection ends or cannot be made.
         published: with topic, number of messages, seconds, and error or None, after each publish.
+        publishing: with topic, number of messages and their headers; gives a context manager
+            wrapped round each publish. The headers that it gives when it is entered are sent in
+            place of those, unless it gives None, or what cannot be sent.
         received: with the messages of a chunk.
         answered: with a message that was finished, requeued or has expired (see its ``state``).
         backed_off: with the level of backing off, whenever it changes; 0 is none.
@@ -37,6 +43,7 @@ class Hooks:
     connected: Callable[[str], None] | None = None
     disconnected: Callable[[str, Exception], None] | None = None
     published: Callable[[str, int, float, Exception | None], None] | None = None
+    publishing: Publishing | None = None
     received: Callable[[list[Message]], None] | None = None
     answered: Callable[[Message], None] | None = None
     backed_off: Callable[[int], None] | None = None

@@ -24,6 +24,7 @@ from nsqclient.core.arguments import Duration, number_of_seconds, seconds
 from nsqclient.core.errors import AlreadyAnswered, MessageExpired
 from nsqclient.core.log import RateLimited
 from nsqclient.messages.span import Span
+from nsqcore.wire.headers import MARK, MOST_ATTEMPTS, BadHeaders, decode_headers, split_record
 
 _expired = RateLimited("message(%s): expired while it was handled, nsqd %s")
 
@@ -40,6 +41,7 @@ class State(Enum):
     FINISHED = "finished"
     REQUEUED = "requeued"
     EXPIRED = "expired"
+    TERMINATED = "terminated: it is not delivered again"
     GIVEN_UP = "given up: it has failed too often"
 
 
@@ -57,6 +59,19 @@ class Holder(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether nsqd may send no more before some messages are answered."""
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether messages may have headers."""
+
+    def terminate(self, message: "Message", reason: str) -> None:
+        """Send TERM, or what comes nearest, and note the state."""
+
+    def terminate_given_up(self, message: "Message") -> bool:
+        """Send TERM for a message that has failed too often, if nsqd knows it."""
+
+    def decode(self, body: bytes) -> object:
+        """The value of ``body``, as the consumer was told to make it."""
 
     def finish(self, message: "Message") -> None:
         """Send FIN and note the state; raises MessageExpired if it is too late."""
@@ -102,7 +117,10 @@ class Message:
     @property
     def body(self) -> bytes:
         """The bytes that were published."""
-        return self.record[26:]
+        record = self.record
+        if record[8] & MARK and self.holder.has_headers:
+            return split_record(record)[0]
+        return record[26:]
 
     @property
     def timestamp(self) -> int:
@@ -114,6 +132,8 @@ class Message:
     def attempts(self) -> int:
         """How often it was delivered, this time included."""
         count: int = _attempts(self.record, 8)[0]
+        if count > MOST_ATTEMPTS and self.holder.has_headers:
+            count &= MOST_ATTEMPTS
         return count
 
     @property
@@ -127,8 +147,19 @@ class Message:
         return self.holder.address
 
     @property
+    def place(self) -> tuple[str, str]:
+        """nsqd and id. Several nsqds may give equal ids: by default those are made of the host's
+        name and the time."""
+        return self.holder.address, self.id
+
+    @property
     def headers(self) -> Mapping[str, str]:
-        """Its headers; empty, as long as no nsqd negotiates any."""
+        """Its headers; none where nsqd or the topic keeps none (docs/client.md)."""
+        if self.record[8] & MARK and self.holder.has_headers:
+            try:
+                return decode_headers(split_record(self.record)[1])
+            except BadHeaders:
+                return _NO_HEADERS
         return _NO_HEADERS
 
     def __repr__(self) -> str:
@@ -136,6 +167,14 @@ class Message:
             f"<Message {self.id} of {self.topic} at {self.nsqd}: "
             f"attempt {self.attempts}, {len(self.body)} bytes, {self.state.name}>"
         )
+
+    @property
+    def value(self) -> Any:
+        """What the consumer's ``decode`` makes of the body, anew each time; else the body.
+
+        Raises what that raises.
+        """
+        return self.holder.decode(self.body)
 
     def json(self) -> Any:
         """The body, decoded from JSON; raises ValueError if it is none."""
@@ -177,6 +216,24 @@ class Message:
         checked = None if delay is None else number_of_seconds(delay, "delay")
         self._expect_open()
         self.holder.requeue(self, checked, backoff=backoff)
+
+    async def terminate(self, reason: str = "") -> None:
+        """Give the message up: nsqd moves it to its dead-letter topic, with the ``reason``.
+
+        An nsqd that has no dead letters, such as the original, does not know that: the message
+        goes to ``on_give_up`` then, or is requeued if there is none.
+
+        Raises:
+            MessageExpired: nsqd has taken it back before.
+            AlreadyAnswered: it was finished or requeued before.
+        """
+        self.terminate_nowait(reason)
+        await anyio.lowlevel.checkpoint()
+
+    def terminate_nowait(self, reason: str = "") -> None:
+        """Like `terminate`, without the checkpoint."""
+        self._expect_open()
+        self.holder.terminate(self, reason)
 
     async def touch(self) -> None:
         """Start the timeout anew, up to nsqd's longest timeout.

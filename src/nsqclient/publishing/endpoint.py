@@ -1,7 +1,7 @@
 """One nsqd of a producer: its connection, kept up in the background, and what it is good for."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 import anyio
@@ -27,6 +27,12 @@ UNABLE = frozenset({"E_PUB_FAILED", "E_MPUB_FAILED", "E_DPUB_FAILED"})
 LARGE = 1024 * 1024
 
 
+# The rank of an nsqd that discovery names no longer, and what is added for one that could not take
+# messages a moment ago.
+GONE = 3
+UNABLE_RANK = 4
+
+
 class EndpointState(Enum):
     """What a publish may hope for from an nsqd."""
 
@@ -40,7 +46,9 @@ class Endpoint:
     """One nsqd of a producer; `run` keeps a connection to it while there can be one.
 
     ``unable_until`` is when an nsqd that could not take a message is asked again
-    before others are; a connection alone does not show that it can.
+    before others are; a connection alone does not show that it can. ``rank`` says how
+    gladly it is used, lowest first: it is in our zone, our region, elsewhere, or gone
+    from discovery. ``lost`` is called when a connection ended or could not be made.
     """
 
     address: str
@@ -51,6 +59,9 @@ class Endpoint:
     connection: Connection | None = None
     error: ClientError | None = None
     unable_until: float = 0.0
+    rank: int = 0
+    lost: Callable[[], None] | None = None
+    _is_wanted: bool = True
     _taken: int = LARGE
     _alone: Reply | None = None
     _reserved: bool = False
@@ -80,27 +91,37 @@ class Endpoint:
 
         A large one waits until all before it have theirs, and keeps others away until its own.
         """
-        if len(command) <= self._taken:
+        size = len(command)
+        if size <= self._taken:
             reply = connection.request(command)
+            del command  # this frame waits longer than the command does
             await reply.done.wait()
             return reply
         self._reserved = True
         try:
             await connection.answered()
             reply = self._alone = connection.request(command)
+            del command
             reply.then = self.changed
         finally:
             self._reserved = False
             self.changed()
         await reply.done.wait()
         if reply.error is None:
-            self._taken = max(self._taken, len(command))
+            self._taken = max(self._taken, size)
         return reply
 
     def connect_now(self) -> None:
         """Try to connect without waiting any longer; a publish has nowhere else to go."""
         if self.state is EndpointState.DOWN:
             self._set(EndpointState.CONNECTING)
+            self._wanted.set()
+
+    def want(self, wanted: bool) -> None:
+        """Note whether it is to be dialled again, and to be used before others are."""
+        if wanted != self._is_wanted:
+            self._is_wanted = wanted
+            self._rank()
             self._wanted.set()
 
     def accepted(self) -> None:
@@ -115,8 +136,8 @@ class Endpoint:
             self.unable_until = now + self._unable.delay()
 
     async def run(self) -> None:
-        """Keep a connection; never returns."""
-        while True:
+        """Keep a connection; returns when it has none and is not wanted."""
+        while self._is_wanted:
             self._wanted = anyio.Event()
             self._set(EndpointState.CONNECTING)
             try:
@@ -134,6 +155,7 @@ class Endpoint:
     async def _use(self, connection: Connection) -> bool:
         """Offer a connection until it ends; returns whether it ended by a refused message."""
         self.connection = connection
+        self._rank()
         connection.on_room = self.changed
         began = connection.loop.now()
         self._set(EndpointState.UP)
@@ -158,10 +180,30 @@ class Endpoint:
         self.error = error
         self._set(state)
         self.hooks.call("disconnected", self.address, error)
+        if self.lost is not None:
+            self.lost()
+
+    def _rank(self) -> None:
+        if not self._is_wanted:
+            self.rank = GONE
+        elif self.connection is not None:
+            self.rank = distance(self.options, self.connection.negotiated.fields)
 
     def _set(self, state: EndpointState) -> None:
         self.state = state
         self.changed()
+
+
+def distance(options: ConnectionOptions, nsqd: Mapping[str, object]) -> int:
+    """0 for an nsqd in our zone, 1 in our region, 2 elsewhere; 0 for all if we name neither.
+
+    ``nsqd`` is its answer to IDENTIFY.
+    """
+    region, zone = options.topology_region, options.topology_zone
+    same_region = nsqd.get("topology_region", "") == region
+    if not (region or zone) or (zone and same_region and nsqd.get("topology_zone") == zone):
+        return 0
+    return 1 if region and same_region else 2
 
 
 def _closed(address: str) -> ConnectionLost:

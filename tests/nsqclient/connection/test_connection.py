@@ -1,6 +1,6 @@
 import anyio
 import pytest
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import AuthFailed, ConnectionLost, ConnectionOptions, ProtocolError
 from nsqclient.connection.connection import Connection, connect
@@ -8,7 +8,7 @@ from nsqclient.connection.handshake import MAX_ANSWER
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.errors import AuthFailed as AuthFailedOnTheWire
 from nsqcore.wire.errors import FinFailed, Invalid
-from nsqcore.wire.frames import HEARTBEAT_FRAME, error_frame, response_frame
+from nsqcore.wire.frames import CLOSE_WAIT_FRAME, HEARTBEAT_FRAME, error_frame, response_frame
 from nsqcore.wire.hot import encode_messages
 from nsqd.testing import MemoryStream, stream_pair
 
@@ -30,7 +30,7 @@ async def shake_hands(*answers: bytes, **settings: object) -> tuple[Connection, 
     return connection, theirs
 
 
-@on_both
+@on_every_loop
 async def test_handshake_tells_what_nsqd_granted():
     connection, theirs = await shake_hands(
         ANSWER, response_frame(b'{"identity": "me"}'), auth_secret="sesame"
@@ -41,7 +41,7 @@ async def test_handshake_tells_what_nsqd_granted():
     assert granted.identity == {"identity": "me"}
 
 
-@on_both
+@on_every_loop
 async def test_handshake_does_not_depend_on_where_the_answer_is_cut():
     whole = HEARTBEAT_FRAME + response_frame(b'{"max_rdy_count": 7}')
     for cut in range(len(whole) + 1):
@@ -50,7 +50,7 @@ async def test_handshake_does_not_depend_on_where_the_answer_is_cut():
         assert connection.negotiated.max_rdy_count == 7
 
 
-@on_both
+@on_every_loop
 async def test_what_is_no_nsqd_is_refused_before_it_can_do_harm():
     for answer in (
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -64,7 +64,7 @@ async def test_what_is_no_nsqd_is_refused_before_it_can_do_harm():
             await shake_hands(answer)
 
 
-@on_both
+@on_every_loop
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -78,7 +78,7 @@ async def test_who_gives_a_wrong_port_is_told_what_is_there(answer: bytes, words
         await shake_hands(answer)
 
 
-@on_both
+@on_every_loop
 async def test_numbers_that_make_no_sense_are_left_out():
     for number in (b"1e999", b"-1", b"0", b"true", b'"5"', b"null", b"9" * 4000):
         answer = b'{"max_rdy_count": ' + number + b', "msg_timeout": ' + number + b"}"
@@ -87,11 +87,23 @@ async def test_numbers_that_make_no_sense_are_left_out():
         assert (granted.max_rdy_count, granted.msg_timeout) == (2500, 60)
 
 
+@on_every_loop
+async def test_a_secret_may_change_between_two_connections():
+    secrets = iter(("first", "second"))
+    for secret in (b"first", b"second"):
+        _, theirs = await shake_hands(
+            ANSWER, response_frame(b"{}"), auth_secret=lambda: next(secrets)
+        )
+        assert (await theirs.receive()).endswith(secret)
+    with pytest.raises(TypeError, match="what auth_secret gives is a str"):
+        await shake_hands(ANSWER, auth_secret=lambda: None)
+
+
 def test_settings_are_shown_without_the_secret():
     assert "sesame" not in repr(ConnectionOptions(auth_secret="sesame"))
 
 
-@on_both
+@on_every_loop
 async def test_refused_settings_and_secrets_come_with_nsqds_words():
     with pytest.raises(ProtocolError, match="E_INVALID no such thing") as refused:
         await shake_hands(error_frame(Invalid("no such thing")))
@@ -100,7 +112,7 @@ async def test_refused_settings_and_secrets_come_with_nsqds_words():
         await shake_hands(ANSWER, error_frame(AuthFailedOnTheWire("no")), auth_secret="wrong")
 
 
-@on_both
+@on_every_loop
 async def test_nsqd_that_hangs_up_during_the_handshake_is_lost():
     ours, theirs = stream_pair()
 
@@ -112,7 +124,7 @@ async def test_nsqd_that_hangs_up_during_the_handshake_is_lost():
         await connect("a:1", ConnectionOptions(dial=dial))
 
 
-@on_both
+@on_every_loop
 async def test_frames_go_where_they_belong():
     connection, theirs = await shake_hands(response_frame(b"{}"))
     got: list[object] = []
@@ -140,9 +152,10 @@ async def test_frames_go_where_they_belong():
         tasks.cancel_scope.cancel()
 
 
-@on_both
+@on_every_loop
 async def test_noise_and_unasked_answers_end_the_connection():
-    for noise in (bytes(8), response_frame(b"OK"), b"\x7f" * 100, error_frame(Invalid("why"))):
+    noises = [bytes(8), response_frame(b"OK"), CLOSE_WAIT_FRAME, b"\x7f" * 100]
+    for noise in (*noises, error_frame(Invalid("why"))):
         connection, theirs = await shake_hands(response_frame(b"{}"))
         theirs.send_nowait(noise)
         await connection.run()
@@ -153,7 +166,7 @@ async def test_noise_and_unasked_answers_end_the_connection():
         assert not reply.error.sent
 
 
-@on_both
+@on_every_loop
 async def test_commands_behind_a_refused_one_were_not_looked_at():
     connection, theirs = await shake_hands(response_frame(b"{}"))
     async with anyio.create_task_group() as tasks:
@@ -167,7 +180,7 @@ async def test_commands_behind_a_refused_one_were_not_looked_at():
     assert [isinstance(error, ConnectionLost) and error.sent for error in behind] == [False, False]
 
 
-@on_both
+@on_every_loop
 async def test_command_without_an_answer_counts_as_sent():
     connection, theirs = await shake_hands(response_frame(b"{}"))
     async with anyio.create_task_group() as tasks:

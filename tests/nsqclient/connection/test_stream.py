@@ -2,7 +2,7 @@ import ssl
 import threading
 
 import pytest
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import ProtocolError
 from nsqclient.connection.stream import (
@@ -14,7 +14,7 @@ from nsqclient.connection.stream import (
     unix_path,
 )
 from nsqcore.tls import system_tls
-from nsqcore.wire.deflate import DeflateCodec
+from nsqcore.wire.compression.deflate import DeflateCodec
 from nsqd.testing import stream_pair
 
 
@@ -45,14 +45,14 @@ def test_wrong_addresses_are_refused(address: str):
         check_address(address)
 
 
-@on_both
+@on_every_loop
 async def test_host_that_cannot_be_a_host_is_nobody():
     for host in ("a..b", "a\0b", "x" * 300):
         with pytest.raises(OSError):  # noqa: PT011 - the texts are the system's
             await dial(f"{host}:1")
 
 
-@on_both
+@on_every_loop
 async def test_system_authorities_are_read_once_and_not_on_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -74,7 +74,7 @@ async def test_system_authorities_are_read_once_and_not_on_the_loop(
     assert threads != [threading.get_ident()]
 
 
-@on_both
+@on_every_loop
 async def test_compressed_stream_gives_what_was_sent_however_much_one_chunk_holds():
     ours, theirs = stream_pair()
     sender, receiver = DeflateCodec(), DeflateCodec()

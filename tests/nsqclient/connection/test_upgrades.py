@@ -13,7 +13,7 @@ import pytest
 import trustme
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.fakes.fake_lookupd import fake_lookupd
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import (
     AuthFailed,
@@ -71,34 +71,34 @@ def certificates(nsqd_folder: Path) -> tuple[ssl.SSLContext, list[str]]:
     return context, flags
 
 
-@on_both
+@on_every_loop
 async def test_messages_pass_over_a_plain_connection(daemon: Daemons):
     await round_trip(daemon("nsqd"), patient())
 
 
-@on_both
+@on_every_loop
 async def test_messages_pass_deflated(daemon: Daemons):
     await round_trip(daemon("nsqd"), patient(deflate=6))
 
 
-@on_both
+@on_every_loop
 async def test_messages_pass_in_snappy(daemon: Daemons):
     await round_trip(daemon("nsqd"), patient(snappy=True))
 
 
-@on_both
+@on_every_loop
 async def test_messages_pass_under_tls_where_it_is_required(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     await round_trip(daemon("nsqd", "--tls-required=tcp-https", *flags), patient(tls=context))
 
 
-@on_both
+@on_every_loop
 async def test_messages_pass_in_snappy_under_tls(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     await round_trip(daemon("nsqd", *flags), patient(tls=context, snappy=True))
 
 
-@on_both
+@on_every_loop
 async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, tmp_path: Path):
     _, flags = certificates(tmp_path)
     nsqd = daemon("nsqd", *flags)
@@ -107,7 +107,7 @@ async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, t
             await producer.publish("orders", b"x")
 
 
-@on_both
+@on_every_loop
 async def test_https_is_checked_by_the_context_given(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     nsqd = daemon("nsqd", *flags)
@@ -120,7 +120,7 @@ async def test_https_is_checked_by_the_context_given(daemon: Daemons, tmp_path: 
             await api.ping()
 
 
-@on_both
+@on_every_loop
 async def test_who_needs_a_certificate_and_has_none_is_told_so(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     flags += ["--tls-required=tcp-https", "--tls-client-auth-policy=require-verify"]
@@ -131,7 +131,7 @@ async def test_who_needs_a_certificate_and_has_none_is_told_so(daemon: Daemons, 
             await producer.publish("orders", b"x")
 
 
-@on_both
+@on_every_loop
 async def test_nsqd_without_tls_is_not_talked_to_in_the_clear(daemon: Daemons):
     nsqd = daemon("nsqd")
     async with open_producer(nsqd.tcp, options=patient(tls=True)) as producer:
@@ -139,7 +139,7 @@ async def test_nsqd_without_tls_is_not_talked_to_in_the_clear(daemon: Daemons):
             await producer.publish("orders", b"x")
 
 
-@on_both
+@on_every_loop
 async def test_secret_opens_what_it_is_good_for(daemon: Daemons):
     async with fake_lookupd() as server:  # any HTTP server that answers as told
         permissions = {"topic": "^orders$", "channels": [".*"], "permissions": ["publish"]}
@@ -168,7 +168,7 @@ async def test_secret_opens_what_it_is_good_for(daemon: Daemons):
                     await producer.publish("orders", b"x")
 
 
-@on_both
+@on_every_loop
 async def test_sampling_brings_a_part(daemon: Daemons):
     nsqd = daemon("nsqd")
     async with open_producer(nsqd.tcp) as producer:
@@ -195,7 +195,7 @@ async def test_sampling_brings_a_part(daemon: Daemons):
         consumer.stop()
 
 
-@on_both
+@on_every_loop
 async def test_unix_socket_is_dialled(tmp_path: Path):
     path = tmp_path / "nsqd.sock"
     async with (

@@ -2,8 +2,8 @@ import math
 
 import anyio
 import pytest
-from tests.fakes.fake_nsqd import FakeNsqd, fake_cluster, until
-from tests.nsqclient.backends import on_both, virtual_time
+from tests.fakes.fake_nsqd import FakeNsqd, fake_cluster, fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import (
     AlreadyAnswered,
@@ -19,15 +19,12 @@ from nsqclient import dead_letter as dead_letter_to
 from nsqd.testing import open_nsqd
 
 
-@on_both
+@on_every_loop
 async def test_messages_are_iterated_over_and_finished():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"1", b"2", b"3")
         seen = []
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             async for message in consumer:
                 async with message.process():
                     seen.append(message.body)
@@ -39,10 +36,9 @@ async def test_messages_are_iterated_over_and_finished():
         assert nsqd.commands[-1] == "CLS"
 
 
-@on_both
+@on_every_loop
 async def test_message_tells_all_about_itself():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         nsqd.put(b'{"n": 1}', attempts=3)
         began = anyio.current_time()
         async with open_consumer(
@@ -57,7 +53,7 @@ async def test_message_tells_all_about_itself():
                 "<Message 0000000000000001 of orders at a:1: attempt 3, 8 bytes, OPEN>"
             )
             assert (message.topic, message.nsqd, message.headers) == ("orders", "a:1", {})
-            assert began < message.deadline - 60 < anyio.current_time()
+            assert began <= message.deadline - 60 <= anyio.current_time()
             await message.touch()
             await message.finish()
             for answer in (message.finish, message.requeue, message.touch):
@@ -66,16 +62,13 @@ async def test_message_tells_all_about_itself():
         assert nsqd.touched == nsqd.finished == [b'{"n": 1}']
 
 
-@on_both
+@on_every_loop
 async def test_process_requeues_what_fails_with_a_growing_delay_and_passes_the_error_on():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.keep_requeued = True
         nsqd.put(b"first")
         nsqd.put(b"fourth", attempts=4)
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), max_backoff=0
-        ) as consumer:
+        async with cluster.consumer(nsqd, max_backoff=0) as consumer:
             for _ in range(2):
                 message = await anext(consumer)
                 with pytest.raises(KeyError):
@@ -89,27 +82,21 @@ async def test_process_requeues_what_fails_with_a_growing_delay_and_passes_the_e
         assert nsqd.requeued == [(b"first", 1000), (b"fourth", 8000), (b"told", 250)]
 
 
-@on_both
+@on_every_loop
 async def test_answer_given_inside_process_counts():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             async with (await anext(consumer)).process() as message:
                 await message.finish()
         assert nsqd.finished == [b"x"]
 
 
-@on_both
+@on_every_loop
 async def test_cancelled_block_gives_its_message_back_at_once_without_backing_off():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             with anyio.move_on_after(0.01):
                 async with message.process():
@@ -118,14 +105,11 @@ async def test_cancelled_block_gives_its_message_back_at_once_without_backing_of
             assert consumer.stats().backoff_level == 0
 
 
-@on_both
+@on_every_loop
 async def test_answer_of_a_cancelled_task_is_not_lost():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             with anyio.CancelScope() as scope:
                 scope.cancel()
@@ -134,10 +118,9 @@ async def test_answer_of_a_cancelled_task_is_not_lost():
             await until(lambda: nsqd.finished == [b"x"])
 
 
-@on_both
+@on_every_loop
 async def test_run_handles_messages_with_bounded_workers():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         bodies = [b"%d" % number for number in range(100)]
         nsqd.put(*bodies)
         busy, peak = 0, 0
@@ -150,9 +133,7 @@ async def test_run_handles_messages_with_bounded_workers():
             busy -= 1
 
         async with (
-            open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer,
+            cluster.consumer(nsqd) as consumer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(lambda: consumer.run(handle, concurrency=7))
@@ -162,10 +143,9 @@ async def test_run_handles_messages_with_bounded_workers():
         assert peak == 7
 
 
-@on_both
+@on_every_loop
 async def test_run_requeues_what_fails_and_goes_on(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"bad", b"good")
 
         async def handle(message: Message) -> None:
@@ -173,9 +153,7 @@ async def test_run_requeues_what_fails_and_goes_on(caplog):
                 raise ValueError("not today")
 
         async with (
-            open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer,
+            cluster.consumer(nsqd) as consumer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(consumer.run, handle)
@@ -186,10 +164,9 @@ async def test_run_requeues_what_fails_and_goes_on(caplog):
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"quick")
         started, cancelled = anyio.Event(), anyio.Event()
 
@@ -198,9 +175,7 @@ async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
             await cancelled.wait()
             await anyio.sleep(0.02)
 
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=600
-        ) as consumer:
+        async with cluster.consumer(nsqd, drain_timeout=600) as consumer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: consumer.run(handle, concurrency=3))
                 await started.wait()
@@ -211,10 +186,9 @@ async def test_cancelled_run_lets_handlers_end_within_the_drain_timeout():
         assert nsqd.finished == [b"quick", b"later"]
 
 
-@on_both
+@on_every_loop
 async def test_cancelled_run_requeues_what_takes_longer_than_the_drain_timeout():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"slow")
         started = anyio.Event()
 
@@ -222,9 +196,7 @@ async def test_cancelled_run_requeues_what_takes_longer_than_the_drain_timeout()
             started.set()
             await anyio.sleep_forever()
 
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=0.02
-        ) as consumer:
+        async with cluster.consumer(nsqd, drain_timeout=0.02) as consumer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: consumer.run(handle, concurrency=3))
                 await started.wait()
@@ -232,15 +204,12 @@ async def test_cancelled_run_requeues_what_takes_longer_than_the_drain_timeout()
         assert (nsqd.finished, nsqd.requeued) == ([], [(b"slow", 0)])
 
 
-@on_both
+@on_every_loop
 async def test_leaving_gives_back_what_nobody_took_and_waits_for_what_is_in_hand():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(*[b"%d" % number for number in range(10)])
         async with anyio.create_task_group() as tasks:
-            async with open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer:
+            async with cluster.consumer(nsqd) as consumer:
                 message = await anext(consumer)
 
                 async def finish_later() -> None:
@@ -253,29 +222,23 @@ async def test_leaving_gives_back_what_nobody_took_and_waits_for_what_is_in_hand
         assert nsqd.in_flight == 0
 
 
-@on_both
+@on_every_loop
 async def test_leaving_gives_back_what_is_still_in_hand_after_the_drain_timeout():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), drain_timeout=0.05
-        ) as consumer:
+        async with cluster.consumer(nsqd, drain_timeout=0.05) as consumer:
             message = await anext(consumer)
         assert nsqd.requeued == [(b"x", 0)]
         with pytest.raises(AlreadyAnswered):
             await message.finish()
 
 
-@on_both
+@on_every_loop
 async def test_cancelling_the_scope_around_drains_and_says_goodbye():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"in hand", b"not taken")
         with anyio.CancelScope() as scope:
-            async with open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer:
+            async with cluster.consumer(nsqd) as consumer:
                 message = await anext(consumer)
                 async with message.process():
                     scope.cancel()
@@ -285,15 +248,12 @@ async def test_cancelling_the_scope_around_drains_and_says_goodbye():
         assert nsqd.commands[-1] == "CLS"
 
 
-@on_both
+@on_every_loop
 async def test_stop_ends_every_iteration():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         ended = []
 
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
 
             async def iterate() -> None:
                 async for _ in consumer:
@@ -308,15 +268,12 @@ async def test_stop_ends_every_iteration():
         assert ended == [1, 1, 1]
 
 
-@on_both
+@on_every_loop
 async def test_many_takers_get_every_message_once():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         seen: list[bytes] = []
 
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
 
             async def iterate() -> None:
                 async for message in consumer:
@@ -336,13 +293,10 @@ async def test_many_takers_get_every_message_once():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_taker_cancelled_at_the_wrong_moment_leaves_the_message_to_another():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+    async with fake_nsqd() as (cluster, nsqd):
+        async with cluster.consumer(nsqd) as consumer:
             got: list[Message] = []
 
             async def take(scope: anyio.CancelScope) -> None:
@@ -366,7 +320,7 @@ async def test_taker_cancelled_at_the_wrong_moment_leaves_the_message_to_another
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_consumption_goes_on_from_the_others_and_resumes_when_an_nsqd_is_back():
     async with fake_cluster() as cluster:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -387,14 +341,11 @@ async def test_consumption_goes_on_from_the_others_and_resumes_when_an_nsqd_is_b
             await until(lambda: (a.ready, b.ready) == (5, 5))
 
 
-@on_both
+@on_every_loop
 async def test_message_of_a_lost_connection_cannot_be_answered_and_is_not_handed_out():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"in hand", b"waiting")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             nsqd.hang_up()
             await until(lambda: consumer.stats().timed_out == 2)
@@ -406,10 +357,9 @@ async def test_message_of_a_lost_connection_cannot_be_answered_and_is_not_handed
                 await message.finish()
 
 
-@on_both
+@on_every_loop
 async def test_give_up_action_gets_what_has_failed_too_often():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         nsqd.put(b"poison", attempts=5)
         nsqd.put(b"fine", attempts=9)
         async with (
@@ -433,22 +383,14 @@ async def test_give_up_action_gets_what_has_failed_too_often():
         assert sorted(nsqd.finished) == [b"fine", b"poison"]
 
 
-@on_both
+@on_every_loop
 async def test_message_is_requeued_when_the_give_up_action_fails(caplog):
     async def fail(message: Message) -> None:
         raise OSError("disk full")
 
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"poison", attempts=6)
-        async with open_consumer(
-            "orders",
-            "billing",
-            nsqd=nsqd.address,
-            options=cluster.options(),
-            max_attempts=5,
-            on_give_up=fail,
-        ) as consumer:
+        async with cluster.consumer(nsqd, max_attempts=5, on_give_up=fail) as consumer:
             async with anyio.create_task_group() as tasks:
                 await (await anext(consumer)).requeue()
                 await until(lambda: nsqd.requeued)
@@ -457,15 +399,12 @@ async def test_message_is_requeued_when_the_give_up_action_fails(caplog):
         assert "disk full" in caplog.text
 
 
-@on_both
+@on_every_loop
 async def test_batches_are_full_or_handed_over_in_time():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(*[b"%d" % number for number in range(25)])
         sizes = []
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             async for batch in consumer.batches(max_size=10, max_wait=0.05):
                 async with batch.process():
                     sizes.append(len(batch))
@@ -475,14 +414,11 @@ async def test_batches_are_full_or_handed_over_in_time():
         assert len(nsqd.finished) == 25
 
 
-@on_both
+@on_every_loop
 async def test_failed_batch_is_requeued_but_for_what_was_answered():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"1", b"2", b"3")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             batch = await anext(consumer.batches(max_size=3, max_wait=1))
             with pytest.raises(KeyError):  # noqa: PT012
                 async with batch.process(requeue_delay=0.1):
@@ -492,14 +428,11 @@ async def test_failed_batch_is_requeued_but_for_what_was_answered():
         assert nsqd.requeued == [(b"1", 100), (b"3", 100)]
 
 
-@on_both
+@on_every_loop
 async def test_batch_cancelled_while_it_gathers_gives_its_messages_back():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"1", b"2")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(anext, consumer.batches(max_size=3, max_wait=600))
                 await until(lambda: consumer.stats().in_flight == 2)
@@ -509,7 +442,7 @@ async def test_batch_cancelled_while_it_gathers_gives_its_messages_back():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_max_in_flight_holds_over_all_connections_while_they_come_and_go():
     async with fake_cluster() as cluster:
         nsqds = [cluster.nsqd(f"n{number}:1") for number in range(4)]
@@ -542,10 +475,9 @@ async def test_max_in_flight_holds_over_all_connections_while_they_come_and_go()
         assert max(peaks) <= 10
 
 
-@on_both
+@on_every_loop
 async def test_settings_reach_nsqd():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         options = cluster.options(
             client_id="me", hostname="here", msg_timeout=2.5, sample_rate=10, user_agent="tests/1"
         )
@@ -563,18 +495,15 @@ async def test_settings_reach_nsqd():
         assert told["feature_negotiation"] is True
 
 
-@on_both
+@on_every_loop
 async def test_error_of_the_block_reaches_the_caller_as_it_is():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         with pytest.raises(KeyError):
-            async with open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ):
+            async with cluster.consumer(nsqd):
                 raise KeyError
 
 
-@on_both
+@on_every_loop
 async def test_hooks_hear_of_messages_and_wrap_their_handling():
     heard: list[object] = []
 
@@ -592,12 +521,9 @@ async def test_hooks_hear_of_messages_and_wrap_their_handling():
         handling=lambda message: Span(),
         disconnected=lambda address, error: heard.append(type(error)),
     )
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), hooks=hooks
-        ) as consumer:
+        async with cluster.consumer(nsqd, hooks=hooks) as consumer:
             with pytest.raises(KeyError):
                 async with (await anext(consumer)).process():
                     raise KeyError
@@ -606,13 +532,11 @@ async def test_hooks_hear_of_messages_and_wrap_their_handling():
     assert heard == [1, "begin", "requeued", 1, KeyError, ConnectionLost]
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_failures_slow_the_consumer_down_and_successes_speed_it_up_again():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), max_in_flight=5
-        ) as consumer:
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
+        async with cluster.consumer(nsqd, max_in_flight=5) as consumer:
             await until(lambda: nsqd.ready == 5)
             nsqd.put(b"x")
             (await anext(consumer)).requeue_nowait()
@@ -627,12 +551,12 @@ async def test_failures_slow_the_consumer_down_and_successes_speed_it_up_again()
 
 @virtual_time
 async def test_message_is_touched_as_long_as_it_is_processed():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(identify={"msg_timeout": 10_000, "max_msg_timeout": 100_000})
+    async with fake_nsqd(identify={"msg_timeout": 10_000, "max_msg_timeout": 100_000}) as (
+        cluster,
+        nsqd,
+    ):
         nsqd.put(b"x", b"y")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             async with (await anext(consumer)).process():
                 await anyio.sleep(23)
                 touches = len(nsqd.touched)
@@ -646,8 +570,7 @@ async def test_message_is_touched_as_long_as_it_is_processed():
 @pytest.mark.slow
 @virtual_time
 async def test_handler_that_hangs_is_cancelled_when_its_message_expires_and_the_worker_goes_on():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(identify={"msg_timeout": 10_000})
+    async with fake_nsqd(identify={"msg_timeout": 10_000}) as (cluster, nsqd):
         nsqd.put(b"hang")
         ends: list[float] = []
 
@@ -659,9 +582,7 @@ async def test_handler_that_hangs_is_cancelled_when_its_message_expires_and_the_
                     ends.append(anyio.current_time())
 
         async with (
-            open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer,
+            cluster.consumer(nsqd) as consumer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(lambda: consumer.run(handle, auto_touch=False))
@@ -674,11 +595,8 @@ async def test_handler_that_hangs_is_cancelled_when_its_message_expires_and_the_
 
 @virtual_time
 async def test_blocked_event_loop_is_noticed(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+    async with fake_nsqd() as (cluster, nsqd):
+        async with cluster.consumer(nsqd) as consumer:
             await until(lambda: nsqd.ready)
             import trio
 
@@ -692,11 +610,8 @@ async def test_blocked_event_loop_is_noticed(caplog):
 
 @virtual_time
 async def test_nsqd_that_was_silent_too_long_is_dialled_again():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+    async with fake_nsqd() as (cluster, nsqd):
+        async with cluster.consumer(nsqd) as consumer:
             await anyio.sleep(70)
             assert nsqd.dials == 2
             nsqd.put(b"x")
@@ -704,7 +619,7 @@ async def test_nsqd_that_was_silent_too_long_is_dialled_again():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_every_checkpoint_may_be_the_last():
     """Cancelled after any number of steps, nothing stays in flight and nothing is lost."""
 
@@ -721,8 +636,7 @@ async def test_every_checkpoint_may_be_the_last():
                     await anyio.lowlevel.checkpoint()
 
     for steps in range(60):
-        async with fake_cluster() as cluster:
-            nsqd = cluster.nsqd(keep_requeued=True)
+        async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
             nsqd.put(*[b"%d" % number for number in range(6)])
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(consume, nsqd, cluster.options())
@@ -735,7 +649,7 @@ async def test_every_checkpoint_may_be_the_last():
             assert sorted(accounted) == [b"%d" % number for number in range(6)]
 
 
-@on_both
+@on_every_loop
 async def test_hooks_that_raise_are_logged_and_change_nothing(caplog):
     def broken(*_: object) -> None:
         raise RuntimeError("a bug in the hook")
@@ -749,18 +663,9 @@ async def test_hooks_that_raise_are_logged_and_change_nothing(caplog):
         gave_up=broken,
         handling=broken,
     )
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"1", b"2", b"3")
-        async with open_consumer(
-            "orders",
-            "billing",
-            nsqd=nsqd.address,
-            options=cluster.options(),
-            hooks=hooks,
-            max_attempts=1,
-            on_give_up=drop,
-        ) as consumer:
+        async with cluster.consumer(nsqd, hooks=hooks, max_attempts=1, on_give_up=drop) as consumer:
             async with (await anext(consumer)).process():
                 pass
             with pytest.raises(KeyError):
@@ -815,14 +720,11 @@ async def test_batch_whose_messages_all_expired_is_not_handed_over():
                     assert len(await anext(batches)) > 0
 
 
-@on_both
+@on_every_loop
 async def test_delay_that_is_none_means_none():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"1", b"2", b"3")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), max_backoff=0
-        ) as consumer:
+        async with cluster.consumer(nsqd, max_backoff=0) as consumer:
             for delay in (-1.0, math.nan, math.inf):
                 await (await anext(consumer)).requeue(delay)
         assert nsqd.requeued == [(b"1", 0), (b"2", 0), (b"3", 3_600_000)]

@@ -5,13 +5,13 @@ import anyio
 import pytest
 from tests.fakes.fake_lookupd import fake_lookupd
 from tests.fakes.fake_nsqd import fake_cluster, until
-from tests.nsqclient.backends import on_both
+from tests.nsqclient.backends import on_every_loop
 
 from nsqclient import open_consumer
 from nsqclient.consuming.discovery import topic_filter
 
 
-@on_both
+@on_every_loop
 async def test_consumer_finds_nsqds_by_every_nsqlookupd():
     async with fake_cluster() as cluster, fake_lookupd() as one, fake_lookupd() as two:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -28,7 +28,7 @@ async def test_consumer_finds_nsqds_by_every_nsqlookupd():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_topic_nobody_has_yet_is_found_soon_after_it_comes():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
@@ -41,7 +41,7 @@ async def test_topic_nobody_has_yet_is_found_soon_after_it_comes():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connection_away(caplog):
     async def never() -> bytes:
         await anyio.sleep_forever()
@@ -81,7 +81,7 @@ async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connect
             (await anext(consumer)).finish_nowait()
 
 
-@on_both
+@on_every_loop
 async def test_one_producer_that_nobody_can_dial_hides_no_other():
     """Faults 29 and 75: port 0, 70000 or an empty address hid all nsqds of the topic."""
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
@@ -103,7 +103,7 @@ def _named(*hosts_and_ports: str | int) -> bytes:
     return json.dumps({"channels": [], "producers": producers}).encode()
 
 
-@on_both
+@on_every_loop
 async def test_unreachable_nsqlookupd_is_asked_again_and_delays_nobody(caplog):
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
@@ -120,7 +120,7 @@ async def test_unreachable_nsqlookupd_is_asked_again_and_delays_nobody(caplog):
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_nsqd_no_longer_named_is_not_dialled_again_once_it_has_gone():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -142,7 +142,7 @@ async def test_nsqd_no_longer_named_is_not_dialled_again_once_it_has_gone():
 
 
 @pytest.mark.slow
-@on_both
+@on_every_loop
 async def test_topics_are_found_by_pattern_as_they_come():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")

@@ -3,18 +3,17 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.fakes.fake_nsqd import fake_cluster, until
-from tests.nsqclient.backends import on_both, virtual_time
+from tests.fakes.fake_nsqd import fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import Message, archive, drop, open_consumer
 from nsqd.testing import open_nsqd
 
 
-@on_both
+@on_every_loop
 async def test_archive_keeps_the_message_as_a_line_of_json(tmp_path: Path):
     path = tmp_path / "dead.jsonl"
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         nsqd.put("grün".encode(), b"\xff\xfe", attempts=2)
         nsqd.put(b"alive")
         async with open_consumer(
@@ -37,10 +36,9 @@ async def test_archive_keeps_the_message_as_a_line_of_json(tmp_path: Path):
     assert text["id"] == "0000000000000001"
 
 
-@on_both
+@on_every_loop
 async def test_dropping_is_logged(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         nsqd.put(b"dead", b"alive")
         options = cluster.options()
         async with open_consumer(
@@ -52,7 +50,7 @@ async def test_dropping_is_logged(caplog):
     assert "giving up on it after 1 attempts" in caplog.text
 
 
-@on_both
+@on_every_loop
 async def test_max_attempts_says_what_becomes_of_the_messages():
     for settings in ({"max_attempts": 3}, {"on_give_up": drop}):
         with pytest.raises(ValueError, match="needs"):
@@ -60,6 +58,7 @@ async def test_max_attempts_says_what_becomes_of_the_messages():
                 raise AssertionError
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_messages_in_the_buffer_do_not_expire_while_the_handler_goes_on():
     """A slow handler and many messages ahead of it: each is delivered once, tried once."""
@@ -91,6 +90,7 @@ async def test_messages_in_the_buffer_do_not_expire_while_the_handler_goes_on():
             consumer.stop()
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_what_was_never_tried_is_never_given_up():
     """Consumers that come and go, and messages that expire in a buffer nobody takes from."""
@@ -122,6 +122,7 @@ async def test_what_was_never_tried_is_never_given_up():
         assert len(set(handled)) == 25
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_deliveries_nobody_tried_are_not_counted_as_attempts():
     tried: list[int] = []
@@ -152,4 +153,38 @@ async def test_deliveries_nobody_tried_are_not_counted_as_attempts():
             await anyio.sleep(1000)
             assert len(tried) == 3
             assert consumer.stats().given_up == 1
+            consumer.stop()
+
+
+@pytest.mark.slow
+@virtual_time
+async def test_messages_that_wait_longer_than_nsqd_allows_are_handled_once_and_given_up_never():
+    """Fault 111: nsqd's longest timeout ended their waiting, or the handling soon after it."""
+    handled: list[bytes] = []
+
+    async def handle(message: Message) -> None:
+        await anyio.sleep(3)
+        handled.append(message.body)
+
+    async with open_nsqd(msg_timeout=10, max_msg_timeout=30) as nsqd:
+        nsqd.create_channel("orders", "billing")
+        bodies = [b"%d" % n for n in range(100)]
+        nsqd.publish("orders", *bodies)
+        async with (
+            open_consumer(
+                "orders",
+                "billing",
+                nsqd=nsqd.address,
+                options=nsqd.options(),
+                max_in_flight=100,
+                max_attempts=1,
+                on_give_up=drop,
+            ) as consumer,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(consumer.run, handle)
+            await anyio.sleep(310)
+            assert sorted(handled) == sorted(bodies)
+            assert nsqd.counts("orders", "billing").timed_out == 0
+            assert consumer.stats().given_up == 0
             consumer.stop()

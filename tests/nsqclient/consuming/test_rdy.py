@@ -1,4 +1,5 @@
-from collections import deque
+import itertools
+from collections import defaultdict, deque
 
 import pytest
 from attrs import Factory, define
@@ -101,6 +102,39 @@ def test_with_fewer_messages_than_connections_everyone_gets_a_turn():
         had |= {id(share) for share in shares if share.ready}
         now += 0.5
     assert len(had) == 5
+
+
+def longest_wait(times: list[float], began: float, ended: float) -> float:
+    """The longest time from one turn to the next."""
+    after = [when for when in times if when > began]
+    return max(b - a for a, b in itertools.pairwise([began, *after, ended]))
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.001, 0.05])
+def test_fault_35_no_quiet_connection_of_hundreds_waits_longer_than_all_short_turns(apart):
+    shares = [ConnectionRdy() for _ in range(200)]
+    distribution = distribution_of(25)
+    now, turns = 0.0, defaultdict[int, list[float]](list)
+
+    def plan() -> float:
+        changed, look = distribution.plan(now)
+        for share in changed:
+            if share.ready:
+                turns[id(share)].append(now)
+        assert sum(share.outstanding for share in shares) <= 25
+        return look
+
+    for share in shares:  # each gets a message when it first may, as from a backlog
+        distribution.join(share)
+        plan()
+        if share.ready:
+            share.received(1, now)
+            share.answered()
+        now += apart
+    began = now
+    while now < began + 60:
+        now = max(plan(), now + 0.02)
+    assert max(longest_wait(turns[id(share)], began, now) for share in shares) < 10
 
 
 def test_busy_connection_keeps_its_turn_but_not_for_ever():

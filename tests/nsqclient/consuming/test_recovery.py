@@ -12,8 +12,8 @@ import anyio
 import pytest
 from tests.e2e.daemons import PATIENCE
 from tests.fakes.fake_lookupd import FakeLookupd, fake_lookupd
-from tests.fakes.fake_nsqd import fake_cluster, until
-from tests.nsqclient.backends import on_both, on_every_loop, virtual_time
+from tests.fakes.fake_nsqd import fake_cluster, fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import (
     AuthFailed,
@@ -29,12 +29,13 @@ from nsqclient import (
     open_consumer,
     open_producer,
 )
-from nsqclient.consuming import discovery
+from nsqclient.http import polling
 from nsqcore.wire.errors import BadBody, FinFailed, SubFailed
 from nsqcore.wire.frames import error_frame
 from nsqd.testing import open_nsqd
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_batches_of_several_nsqds_do_not_wait_for_messages_that_cannot_come():
     """Each connection has its part of max_in_flight; together they never fill a batch of 100."""
@@ -56,7 +57,8 @@ async def test_batches_of_several_nsqds_do_not_wait_for_messages_that_cannot_com
             assert anyio.current_time() - began < 5
 
 
-@on_both
+@pytest.mark.slow
+@on_every_loop
 async def test_batches_of_one_busy_nsqd_do_not_wait_for_idle_ones():
     """The busy one may send a third of max_in_flight, and the others have nothing."""
     async with fake_cluster() as cluster:
@@ -76,14 +78,11 @@ async def test_batches_of_one_busy_nsqd_do_not_wait_for_idle_ones():
             assert anyio.current_time() - began < 5
 
 
-@on_both
+@on_every_loop
 async def test_batches_that_never_fill_are_warned_of_and_follow_max_in_flight(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(*[b"x"] * 100)
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options(), max_in_flight=5
-        ) as consumer:
+        async with cluster.consumer(nsqd, max_in_flight=5, drain_timeout=0.1) as consumer:
             batches = consumer.batches(max_size=20, max_wait=60)
             assert "never fill" in caplog.text
             first = await anext(batches)
@@ -100,7 +99,7 @@ def knows(lookupd: FakeLookupd, channels: list[str], *nsqds: str) -> None:
     lookupd.answers["/lookup?topic=orders"] = json.dumps({**answer, "channels": channels}).encode()
 
 
-@on_both
+@on_every_loop
 async def test_deleted_topic_does_not_come_back():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
@@ -118,7 +117,7 @@ async def test_deleted_topic_does_not_come_back():
             await until(lambda: len(nsqd.subscriptions) == 2)
 
 
-@on_both
+@on_every_loop
 async def test_deleted_channel_does_not_come_back():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
@@ -133,7 +132,7 @@ async def test_deleted_channel_does_not_come_back():
             assert len(nsqd.subscriptions) == 1
 
 
-@on_both
+@on_every_loop
 async def test_nsqd_that_restarts_is_found_again_soon():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
@@ -151,7 +150,7 @@ async def test_nsqd_that_restarts_is_found_again_soon():
                 await until(lambda: len(nsqd.subscriptions) == 2)
 
 
-@on_both
+@on_every_loop
 async def test_answer_of_an_nsqlookupd_that_is_away_no_longer_counts_while_another_answers():
     async with fake_cluster() as cluster, fake_lookupd() as one, fake_lookupd() as two:
         gone, here = cluster.nsqd("gone:1"), cluster.nsqd("here:1")
@@ -187,14 +186,11 @@ async def test_attempts_at_an_nsqd_that_does_not_answer_become_rarer():
     assert dials < 600 / 15
 
 
-@on_both
+@on_every_loop
 async def test_late_answer_is_told_and_not_counted():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(identify={"msg_timeout": 50})
+    async with fake_nsqd(identify={"msg_timeout": 50}) as (cluster, nsqd):
         nsqd.put(b"x", b"y")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             time.sleep(0.1)  # noqa: ASYNC251, TID251 - a program that blocks its loop
             with pytest.raises(MessageExpired):
@@ -203,14 +199,11 @@ async def test_late_answer_is_told_and_not_counted():
             assert consumer.stats().finished == 0
 
 
-@on_both
+@on_every_loop
 async def test_answers_that_nsqd_did_not_take_are_counted(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             await (await anext(consumer)).finish()
             for _ in range(20):
                 nsqd.sessions[0].send(error_frame(FinFailed("FIN 0 failed ID not in flight")))
@@ -218,14 +211,11 @@ async def test_answers_that_nsqd_did_not_take_are_counted(caplog):
     assert caplog.text.count("E_FIN_FAILED") <= 1
 
 
-@on_both
+@on_every_loop
 async def test_finish_on_a_connection_that_is_dead_is_no_success():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             [subscription] = consumer._control.subscriptions.values()
             subscription.connection.fail(ProtocolError("it is dead"))
@@ -234,7 +224,7 @@ async def test_finish_on_a_connection_that_is_dead_is_no_success():
             assert consumer.stats().finished == 0
 
 
-@on_both
+@on_every_loop
 async def test_handler_is_cancelled_when_its_connection_is_lost():
     cancelled: list[bytes] = []
     handled: list[bytes] = []
@@ -247,13 +237,10 @@ async def test_handler_is_cancelled_when_its_connection_is_lost():
                 cancelled.append(message.body)
         handled.append(message.body)
 
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"hang")
         async with (
-            open_consumer(
-                "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-            ) as consumer,
+            cluster.consumer(nsqd) as consumer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(consumer.run, handle)
@@ -269,17 +256,14 @@ def plain(message: Message) -> None:
     raise AssertionError("never called")
 
 
-@on_both
+@on_every_loop
 async def test_handler_that_is_no_async_function_is_refused_at_once():
     async def generator(message: Message):
         yield message
 
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             for handler in (plain, generator, None, "handle"):
                 with pytest.raises(TypeError):
                     await consumer.run(handler)  # type: ignore[arg-type]
@@ -288,26 +272,22 @@ async def test_handler_that_is_no_async_function_is_refused_at_once():
             await until(lambda: nsqd.requeued == [(b"x", 0)])
 
 
-@on_both
+@on_every_loop
 async def test_exit_of_the_program_in_a_handler_comes_out_of_run_as_it_is():
     async def handle(message: Message) -> None:
         raise SystemExit(3)
 
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"x")
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             with pytest.raises(SystemExit):
                 await consumer.run(handle, concurrency=3)
             await until(lambda: nsqd.requeued == [(b"x", 0)])
 
 
-@on_both
+@on_every_loop
 async def test_answer_from_another_thread_is_refused_and_the_message_stays_open():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x", b"y")
         errors: list[Exception] = []
 
@@ -317,9 +297,7 @@ async def test_answer_from_another_thread_is_refused_and_the_message_stays_open(
             except RuntimeError as error:
                 errors.append(error)
 
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             message = await anext(consumer)
             thread = threading.Thread(target=answer)
             thread.start()
@@ -331,10 +309,9 @@ async def test_answer_from_another_thread_is_refused_and_the_message_stays_open(
             await until(lambda: nsqd.finished == [b"x", b"y"])
 
 
-@on_both
+@on_every_loop
 async def test_durations_may_be_timedeltas_and_nothing_else_is_taken_for_one():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(b"1", b"2")
         async with open_consumer(
             "orders",
@@ -357,11 +334,8 @@ async def test_durations_may_be_timedeltas_and_nothing_else_is_taken_for_one():
 
 @on_every_loop
 async def test_stop_in_a_signal_handler_ends_the_iteration_at_once():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+    async with fake_nsqd() as (cluster, nsqd):
+        async with cluster.consumer(nsqd) as consumer:
             await consumer.wait_until_connected()
             before = signal.signal(signal.SIGUSR1, lambda *_: consumer.stop())
             timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
@@ -376,14 +350,11 @@ async def test_stop_in_a_signal_handler_ends_the_iteration_at_once():
                 signal.signal(signal.SIGUSR1, before)
 
 
-@on_both
+@on_every_loop
 async def test_stop_from_another_thread_gives_nothing_out_any_more():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(keep_requeued=True)
+    async with fake_nsqd(keep_requeued=True) as (cluster, nsqd):
         nsqd.put(*[b"x"] * 10)
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+        async with cluster.consumer(nsqd) as consumer:
             await (await anext(consumer)).finish()
             await anyio.to_thread.run_sync(consumer.stop)
             with pytest.raises(StopAsyncIteration):
@@ -392,7 +363,7 @@ async def test_stop_from_another_thread_gives_nothing_out_any_more():
             await until(lambda: len(nsqd.requeued) == 9)
 
 
-@on_both
+@on_every_loop
 async def test_wait_until_connected_returns_raises_or_ends_with_the_consumer():
     async with fake_cluster() as cluster:
         cluster.nsqd("a:1")
@@ -410,7 +381,7 @@ async def test_wait_until_connected_returns_raises_or_ends_with_the_consumer():
                 await consumer.wait_until_connected()
 
 
-@on_both
+@on_every_loop
 async def test_consumer_that_no_nsqd_will_ever_take_says_so():
     async with fake_cluster() as cluster:
         cluster.nsqd("a:1", identify={"auth_required": True})
@@ -425,10 +396,10 @@ async def test_consumer_that_no_nsqd_will_ever_take_says_so():
                 await consumer.wait_until_connected()
 
 
-@on_both
+@on_every_loop
 @pytest.mark.parametrize("answer", [b"<html>", b"[1]", b'{"topics": []}'])
 async def test_consumer_whose_nsqlookupds_are_none_says_so(monkeypatch, answer):
-    monkeypatch.setattr(discovery, "WRONG_FOR", 0.1)
+    monkeypatch.setattr(polling, "WRONG_FOR", 0.1)
     async with fake_lookupd() as lookupd:
         lookupd.default = answer
         async with open_consumer("orders", "billing", lookupd=lookupd.address) as consumer:
@@ -438,9 +409,9 @@ async def test_consumer_whose_nsqlookupds_are_none_says_so(monkeypatch, answer):
                 await consumer.wait_until_connected()
 
 
-@on_both
+@on_every_loop
 async def test_tcp_port_given_for_an_nsqlookupd_is_told(monkeypatch):
-    monkeypatch.setattr(discovery, "WRONG_FOR", 0.1)
+    monkeypatch.setattr(polling, "WRONG_FOR", 0.1)
     async with fake_lookupd() as lookupd:
         lookupd.raw = b"\x00\x00\x00\x0f\x00\x00\x00\x01E_BAD_PROTOCOL"
         async with open_consumer("orders", "billing", lookupd=lookupd.address) as consumer:
@@ -448,9 +419,9 @@ async def test_tcp_port_given_for_an_nsqlookupd_is_told(monkeypatch):
                 await consumer.wait_until_connected()
 
 
-@on_both
+@on_every_loop
 async def test_nsqlookupd_that_may_come_back_is_waited_for_beside_a_wrong_one(monkeypatch):
-    monkeypatch.setattr(discovery, "WRONG_FOR", 0.0)
+    monkeypatch.setattr(polling, "WRONG_FOR", 0.0)
     async with fake_cluster() as cluster, fake_lookupd() as away, fake_lookupd() as wrong:
         cluster.nsqd("a:1").put(b"x")
         away.raw, wrong.default = b"", b"[]"
@@ -465,10 +436,9 @@ async def test_nsqlookupd_that_may_come_back_is_waited_for_beside_a_wrong_one(mo
                 await (await anext(consumer)).finish()
 
 
-@on_both
+@on_every_loop
 async def test_subscription_that_is_refused_for_good_is_told_and_one_that_may_pass_is_not():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         nsqd.on_subscribe = error_frame(BadBody("no"))
         options = cluster.options()
         async with open_consumer("orders", "billing", nsqd="a:1", options=options) as consumer:
@@ -483,7 +453,7 @@ async def test_subscription_that_is_refused_for_good_is_told_and_one_that_may_pa
             await (await anext(consumer)).finish()
 
 
-@on_both
+@on_every_loop
 async def test_one_nsqd_that_refuses_us_does_not_spoil_the_others():
     async with fake_cluster() as cluster:
         cluster.nsqd("strict:1", identify={"auth_required": True})
@@ -496,7 +466,7 @@ async def test_one_nsqd_that_refuses_us_does_not_spoil_the_others():
             await until(lambda: nsqd.finished == [b"x"])
 
 
-@on_both
+@on_every_loop
 async def test_handling_wraps_each_way_of_handling_in_one_order():
     events: list[str] = []
 
@@ -516,17 +486,9 @@ async def test_handling_wraps_each_way_of_handling_in_one_order():
         events.append("handle")
         consumer.stop()
 
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"1", b"2", b"3")
-        async with open_consumer(
-            "orders",
-            "billing",
-            nsqd=nsqd.address,
-            options=cluster.options(),
-            hooks=hooks,
-            max_in_flight=1,
-        ) as consumer:
+        async with cluster.consumer(nsqd, hooks=hooks, max_in_flight=1) as consumer:
             async with (await anext(consumer)).process():
                 events.append("handle")
             batch = await anext(consumer.batches(max_size=1))
@@ -536,7 +498,7 @@ async def test_handling_wraps_each_way_of_handling_in_one_order():
     assert events == whole * 3
 
 
-@on_both
+@on_every_loop
 async def test_more_connections_than_messages_in_flight_are_warned_of(caplog):
     async with fake_cluster() as cluster:
         addresses = [cluster.nsqd(f"n{number}:1").address for number in range(5)]
@@ -547,7 +509,7 @@ async def test_more_connections_than_messages_in_flight_are_warned_of(caplog):
     assert "max_in_flight 2 is less than 5 connections" in caplog.text
 
 
-@on_both
+@on_every_loop
 async def test_topics_of_a_pattern_are_looked_up_side_by_side():
     under_way, most = 0, 0
 
@@ -570,6 +532,7 @@ async def test_topics_of_a_pattern_are_looked_up_side_by_side():
     assert most > 3
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_thousands_of_nsqds_are_not_dialled_at_the_same_moment():
     moments: list[float] = []
@@ -585,13 +548,10 @@ async def test_thousands_of_nsqds_are_not_dialled_at_the_same_moment():
     assert max(moments.count(moment) for moment in set(moments)) < 100
 
 
-@on_both
+@on_every_loop
 async def test_event_loop_that_was_blocked_is_told(caplog):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
-        async with open_consumer(
-            "orders", "billing", nsqd=nsqd.address, options=cluster.options()
-        ) as consumer:
+    async with fake_nsqd() as (cluster, nsqd):
+        async with cluster.consumer(nsqd) as consumer:
             await consumer.wait_until_connected()
             await anyio.sleep(0.05)
             time.sleep(3.5)  # noqa: ASYNC251, TID251 - a program that blocks its loop
@@ -663,7 +623,7 @@ def test_wrong_settings_of_a_connection_are_refused_where_they_are_given(wrong: 
     ],
     ids=str,
 )
-@on_both
+@on_every_loop
 async def test_wrong_arguments_of_a_consumer_are_refused_at_the_call(wrong: dict):
     async def action(message: Message) -> None: ...
 
@@ -691,7 +651,7 @@ async def test_wrong_arguments_of_a_consumer_are_refused_at_the_call(wrong: dict
     ],
     ids=str,
 )
-@on_both
+@on_every_loop
 async def test_wrong_arguments_of_a_producer_are_refused_at_the_call(wrong: dict):
     with pytest.raises((TypeError, ValueError)):
         async with open_producer(**{"nsqd": "a:1", **wrong}):
@@ -703,7 +663,7 @@ def test_hooks_that_are_no_functions_are_refused():
         Hooks(connected="print")  # type: ignore[arg-type]
 
 
-@on_both
+@on_every_loop
 async def test_http_interfaces_can_be_opened_again():
     async with fake_lookupd() as server:
         server.answers["/ping"] = b"OK"
@@ -714,7 +674,7 @@ async def test_http_interfaces_can_be_opened_again():
         assert server.asked == ["/ping", "/ping"]
 
 
-@on_both
+@on_every_loop
 async def test_nsqlookupd_gets_the_secret_as_the_original_sends_it():
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         options = cluster.options(auth_secret="sesame")
@@ -728,6 +688,7 @@ async def test_nsqlookupd_gets_the_secret_as_the_original_sends_it():
         assert b"sesame" not in lookupd.heads[0]
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_consumers_get_every_message_once_while_one_nsqd_comes_and_goes():
     async with open_nsqd() as nsqd:

@@ -18,6 +18,15 @@ def test_messages_come_in_order_and_expired_ones_do_not():
     assert buffer.take_nowait() is None
 
 
+def test_what_expired_is_not_kept_when_nobody_takes_anything():
+    buffer = MessageBuffer()
+    for number in range(10):
+        expired = message(number)
+        buffer.put_many([expired])
+        expired.state = State.EXPIRED
+    assert len(buffer) == 1
+
+
 def test_message_put_back_is_the_next_one():
     buffer = MessageBuffer()
     first, second = message(1), message(2)

@@ -5,6 +5,7 @@ import socket
 import sys
 import termios
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from tests.e2e.daemons import PATIENCE, wait_until
-from tests.fakes.fake_nsqd import HANG_UP, fake_cluster, until
-from tests.nsqclient.backends import on_both, on_every_loop, virtual_time
+from tests.fakes.fake_nsqd import HANG_UP, fake_cluster, fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import (
     AuthFailed,
@@ -50,7 +51,7 @@ def got(nsqd) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("kind", "refusal"), UNABLE)
-@on_both
+@on_every_loop
 async def test_what_one_nsqd_cannot_take_goes_to_the_next(kind: str, refusal: bytes):
     async with fake_cluster() as cluster:
         sick, well = cluster.nsqd("sick:1"), cluster.nsqd("well:1")
@@ -69,7 +70,7 @@ async def test_what_one_nsqd_cannot_take_goes_to_the_next(kind: str, refusal: by
 
 
 @pytest.mark.parametrize(("kind", "refusal"), UNABLE)
-@on_both
+@on_every_loop
 async def test_publish_that_no_nsqd_takes_raises_with_nsqds_code(kind: str, refusal: bytes):
     async with fake_cluster() as cluster:
         for address in ("a:1", "b:1"):
@@ -101,11 +102,10 @@ async def test_nsqd_that_can_take_messages_again_gets_its_part():
             assert len(well.published) - before == 10
 
 
-@on_both
+@on_every_loop
 async def test_refused_messages_are_no_outage_for_those_of_others():
     """One bad publish after the other, and every small one of the same producer gets through."""
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.refuse = lambda body: error_frame(BadMessage("too big")) if len(body) > 100 else None
         outcomes: list[str] = []
 
@@ -133,10 +133,9 @@ async def test_refused_messages_are_no_outage_for_those_of_others():
         assert len(set(nsqd.published)) == len(nsqd.published) == 150
 
 
-@on_both
+@on_every_loop
 async def test_publish_to_a_topic_we_may_not_use_disturbs_no_other():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.refuse = lambda body: error_frame(Unauthorized("no")) if body == b"no" else None
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             for _ in range(10):
@@ -148,11 +147,10 @@ async def test_publish_to_a_topic_we_may_not_use_disturbs_no_other():
         assert nsqd.published == [b"yes"] * 10
 
 
-@on_both
+@on_every_loop
 async def test_answers_that_come_behind_an_error_count():
     """An nsqd that goes on after an error: nothing is published twice."""
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.hangs_up = False
         nsqd.refuse = lambda body: error_frame(BadMessage("no")) if body == b"bad" else None
         outcomes: dict[bytes, str] = {}
@@ -174,10 +172,9 @@ async def test_answers_that_come_behind_an_error_count():
 
 
 @pytest.mark.parametrize("answer", [b"", b"NO", b"ok", b"OK ", b"\xff", b"{}"])
-@on_both
+@on_every_loop
 async def test_answer_that_is_no_ok_is_no_success(answer: bytes):
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.always = response_frame(answer)
         nsqd.hangs_up = False
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
@@ -186,7 +183,7 @@ async def test_answer_that_is_no_ok_is_no_success(answer: bytes):
             assert lost.value.sent
 
 
-@on_both
+@on_every_loop
 async def test_wait_until_connected_ends_when_the_producer_closes():
     async with fake_cluster() as cluster:
         cluster.nsqd("a:1", up=False)
@@ -209,8 +206,7 @@ async def test_wait_until_connected_ends_when_the_producer_closes():
 
 @virtual_time
 async def test_publish_after_an_outage_connects_at_once_and_has_no_stale_error():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(up=False)
+    async with fake_nsqd(up=False) as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await anyio.sleep(300)  # the waits between attempts are 15 to 30 s by now
             nsqd.up = True
@@ -226,7 +222,7 @@ async def test_publish_after_an_outage_connects_at_once_and_has_no_stale_error()
             assert anyio.current_time() - began < 1
 
 
-@on_both
+@on_every_loop
 async def test_secret_is_blamed_only_if_every_nsqd_refuses_it():
     async with fake_cluster() as cluster:
         cluster.nsqd("strict:1", identify={"auth_required": True})
@@ -240,10 +236,10 @@ async def test_secret_is_blamed_only_if_every_nsqd_refuses_it():
                 await producer.publish("orders", b"x")
 
 
-@on_both
+@pytest.mark.slow
+@on_every_loop
 async def test_what_waits_for_a_frozen_nsqd_is_bounded():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         options = cluster.options()
         async with open_producer(nsqd.address, options=options) as producer:
             await producer.publish("orders", b"x")
@@ -261,7 +257,32 @@ async def test_what_waits_for_a_frozen_nsqd_is_bounded():
             assert len(nsqd.published) == 101
 
 
-@on_both
+@pytest.mark.slow
+@on_every_loop
+async def test_what_waits_for_a_frozen_nsqd_is_not_copied():
+    body = bytes(512 * 1024)
+    tracemalloc.start()
+    try:
+        async with fake_nsqd() as (cluster, nsqd):
+            async with open_producer(nsqd.address, options=cluster.options()) as producer:
+                await producer.publish("orders", body)
+                nsqd.freeze()
+                before, _ = tracemalloc.get_traced_memory()
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(200):
+                        tasks.start_soon(producer.publish, "orders", body)
+                    for _ in range(20):
+                        await anyio.wait_all_tasks_blocked()
+                    waiting, _ = tracemalloc.get_traced_memory()
+                    nsqd.thaw()
+    finally:
+        tracemalloc.stop()
+    # What may be sent at once, and what the connection and the fake have in hand of it.
+    assert waiting - before < 2.5 * MAX_PENDING
+
+
+@pytest.mark.slow
+@on_every_loop
 async def test_full_nsqd_does_not_hold_up_what_another_can_take():
     async with fake_cluster() as cluster:
         slow, quick = cluster.nsqd("slow:1"), cluster.nsqd("quick:1")
@@ -277,14 +298,13 @@ async def test_full_nsqd_does_not_hold_up_what_another_can_take():
         assert len(quick.published) + len(slow.published) == 80
 
 
-@on_both
+@on_every_loop
 async def test_hook_that_raises_changes_no_outcome(caplog):
     def fail(*_: object) -> None:
         raise RuntimeError("a bug of the caller's")
 
     hooks = Hooks(connected=fail, disconnected=fail, published=fail)
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(
             nsqd.address, options=cluster.options(), hooks=hooks, wait_when_down=True
         ) as producer:
@@ -296,7 +316,7 @@ async def test_hook_that_raises_changes_no_outcome(caplog):
     assert "a bug of the caller's" in caplog.text
 
 
-@on_both
+@on_every_loop
 async def test_resend_after_an_nsqd_that_cannot_take_it_is_still_told_as_uncertain():
     async with fake_cluster() as cluster:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -354,10 +374,9 @@ def abrupt_nsqd(limit: int) -> Iterator[int]:
         listener.close()
 
 
-@on_both
+@on_every_loop
 async def test_large_message_goes_alone_so_that_its_refusal_takes_no_answers_of_others_away():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.refuse = lambda body: HANG_UP if len(body) > LARGE else None
         outcomes: dict[int, str] = {}
 
@@ -376,10 +395,9 @@ async def test_large_message_goes_alone_so_that_its_refusal_takes_no_answers_of_
         assert outcomes == {1: "ok", 2: "ok", LARGE + 1: "lost", 3: "ok", 4: "ok"}
 
 
-@on_both
+@on_every_loop
 async def test_publish_that_is_cancelled_while_it_waits_to_go_alone_holds_nobody_up():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.replies.append(None)
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.wait_until_connected()

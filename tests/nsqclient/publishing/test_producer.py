@@ -1,10 +1,11 @@
 import math
+from contextlib import contextmanager
 
 import anyio
 import pytest
 from tests.e2e.daemons import PATIENCE
-from tests.fakes.fake_nsqd import HANG_UP, fake_cluster, until
-from tests.nsqclient.backends import on_both, virtual_time
+from tests.fakes.fake_nsqd import HANG_UP, fake_cluster, fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
 
 from nsqclient import (
     AuthFailed,
@@ -18,12 +19,12 @@ from nsqclient import (
 )
 from nsqcore.wire.errors import BadMessage
 from nsqcore.wire.frames import error_frame
+from nsqd.testing import open_nsqd
 
 
-@on_both
+@on_every_loop
 async def test_publish_returns_when_nsqd_has_the_message():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.publish("orders", b"one")
             assert nsqd.published == [b"one"]
@@ -33,10 +34,9 @@ async def test_publish_returns_when_nsqd_has_the_message():
             assert nsqd.deferred == [(b"later", 1500)]
 
 
-@on_both
+@on_every_loop
 async def test_publishes_of_many_tasks_share_writes_and_keep_their_own_outcomes():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.publish("orders", b"first")
             before = nsqd.chunks
@@ -47,7 +47,7 @@ async def test_publishes_of_many_tasks_share_writes_and_keep_their_own_outcomes(
             assert nsqd.chunks - before < 10
 
 
-@on_both
+@on_every_loop
 async def test_what_cannot_be_sent_is_refused_here():
     async with (
         fake_cluster() as cluster,
@@ -69,20 +69,18 @@ async def test_what_cannot_be_sent_is_refused_here():
         await producer.publish_many("orders", [])
 
 
-@on_both
+@on_every_loop
 async def test_buffers_are_published_as_they_were():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.publish("orders", bytearray(b"1"))
             await producer.publish_many("orders", (b"2", memoryview(b"xx3")[2:]))
         assert nsqd.published == [b"1", b"2", b"3"]
 
 
-@on_both
+@on_every_loop
 async def test_refused_publish_raises_with_nsqds_code_and_those_behind_it_get_through():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(
             nsqd.address, options=cluster.options(), wait_when_down=True
         ) as producer:
@@ -105,10 +103,9 @@ async def test_refused_publish_raises_with_nsqds_code_and_those_behind_it_get_th
             assert sorted(nsqd.published[1:]) == sorted(published)
 
 
-@on_both
+@on_every_loop
 async def test_publish_whose_answer_is_lost_raises_and_says_that_it_was_sent():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.publish("orders", b"first")
             nsqd.replies.append(HANG_UP)
@@ -117,7 +114,7 @@ async def test_publish_whose_answer_is_lost_raises_and_says_that_it_was_sent():
             assert lost.value.sent
 
 
-@on_both
+@on_every_loop
 async def test_resend_publishes_again_where_the_answer_was_lost():
     async with fake_cluster() as cluster:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -130,10 +127,9 @@ async def test_resend_publishes_again_where_the_answer_was_lost():
         assert a.published + b.published == [b"x"]
 
 
-@on_both
+@on_every_loop
 async def test_what_may_have_been_published_before_a_resend_that_failed_is_told():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
 
         def go_away(address: str, error: Exception) -> None:
             nsqd.up = False
@@ -150,10 +146,9 @@ async def test_what_may_have_been_published_before_a_resend_that_failed_is_told(
         assert caught.value.sent
 
 
-@on_both
+@on_every_loop
 async def test_refusal_of_a_second_attempt_does_not_hide_that_the_first_may_have_arrived():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.replies += [HANG_UP, error_frame(BadMessage("too large here"))]
         async with open_producer(
             nsqd.address, options=cluster.options(), resend=True, wait_when_down=True
@@ -163,7 +158,7 @@ async def test_refusal_of_a_second_attempt_does_not_hide_that_the_first_may_have
         assert caught.value.sent
 
 
-@on_both
+@on_every_loop
 async def test_publish_fails_promptly_when_no_nsqd_can_be_reached():
     async with (
         fake_cluster() as cluster,
@@ -176,10 +171,9 @@ async def test_publish_fails_promptly_when_no_nsqd_can_be_reached():
             await producer.publish("orders", b"x")
 
 
-@on_both
+@on_every_loop
 async def test_publish_waits_for_an_nsqd_when_told_to_as_long_as_the_caller_does():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(up=False)
+    async with fake_nsqd(up=False) as (cluster, nsqd):
         async with open_producer(
             nsqd.address, options=cluster.options(), wait_when_down=True
         ) as producer:
@@ -191,7 +185,7 @@ async def test_publish_waits_for_an_nsqd_when_told_to_as_long_as_the_caller_does
         assert nsqd.published == [b"y"]
 
 
-@on_both
+@on_every_loop
 async def test_publishes_go_round_and_leave_out_an_nsqd_that_is_down():
     async with fake_cluster() as cluster:
         a, b = cluster.nsqd("a:1"), cluster.nsqd("b:1")
@@ -213,10 +207,9 @@ async def test_publishes_go_round_and_leave_out_an_nsqd_that_is_down():
             assert a.published[-1] == b"z"
 
 
-@on_both
+@on_every_loop
 async def test_cancelled_publish_leaves_the_answers_of_others_in_place():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.replies.extend([None])
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             async with anyio.create_task_group() as tasks:
@@ -231,29 +224,26 @@ async def test_cancelled_publish_leaves_the_answers_of_others_in_place():
                 tasks.cancel_scope.cancel()
 
 
-@on_both
+@on_every_loop
 async def test_error_of_the_block_reaches_the_caller_as_it_is():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         with pytest.raises(KeyError):
             async with open_producer(nsqd.address, options=cluster.options()):
                 raise KeyError("mine")
 
 
-@on_both
+@on_every_loop
 async def test_closed_producer_says_so():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.publish("orders", b"x")
         with pytest.raises(Closed):
             await producer.publish("orders", b"y")
 
 
-@on_both
+@on_every_loop
 async def test_missing_secret_is_told_as_such():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(identify={"auth_required": True})
+    async with fake_nsqd(identify={"auth_required": True}) as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             with pytest.raises(AuthFailed, match="auth_secret"):
                 await producer.publish("orders", b"x")
@@ -263,7 +253,7 @@ async def test_missing_secret_is_told_as_such():
         assert nsqd.commands == ["AUTH sesame"]
 
 
-@on_both
+@on_every_loop
 async def test_hooks_hear_of_connections_and_publishes():
     heard: list[object] = []
     hooks = Hooks(
@@ -271,8 +261,7 @@ async def test_hooks_hear_of_connections_and_publishes():
         disconnected=lambda address, error: heard.append(type(error)),
         published=lambda topic, count, seconds, error: heard.append((topic, count, error)),
     )
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd("a:1")
+    async with fake_nsqd("a:1") as (cluster, nsqd):
         async with open_producer("a:1", options=cluster.options(), hooks=hooks) as producer:
             await producer.publish_many("orders", [b"x", b"y"])
             nsqd.up = False
@@ -281,10 +270,33 @@ async def test_hooks_hear_of_connections_and_publishes():
     assert heard[:3] == ["a:1", ("orders", 2, None), ConnectionLost]
 
 
+@on_every_loop
+@pytest.mark.parametrize("given", [{"x": "no\ntext"}, {"X": "name"}, "fails"])
+async def test_hook_round_publishes_cannot_spoil_them(given, caplog):
+    heard = []
+
+    @contextmanager
+    def around(topic, count, headers):
+        heard.append((topic, count, dict(headers)))
+        if given == "fails":
+            raise RuntimeError("broken hook")
+        yield given
+        raise RuntimeError("broken hook")
+
+    async with open_nsqd() as nsqd:
+        nsqd.create_channel("orders", "billing")
+        async with open_producer(
+            nsqd.address, options=nsqd.options(), hooks=Hooks(publishing=around)
+        ) as producer:
+            await producer.publish("orders", b"one", headers={"user": "1"})
+            await producer.publish_many("orders", [b"two", b"three"])
+        assert nsqd.counts("orders", "billing").depth == 3
+    assert heard == [("orders", 1, {"user": "1"}), ("orders", 2, {})]
+
+
 @virtual_time
 async def test_silent_nsqd_is_given_up_after_two_heartbeats_and_the_publish_with_it():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         nsqd.replies.append(None)
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             with pytest.raises(ConnectionLost, match="no sign of life"):
@@ -294,8 +306,7 @@ async def test_silent_nsqd_is_given_up_after_two_heartbeats_and_the_publish_with
 
 @virtual_time
 async def test_idle_producer_answers_heartbeats():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()) as producer:
             await producer.wait_until_connected()
             for _ in range(10):
@@ -308,8 +319,7 @@ async def test_idle_producer_answers_heartbeats():
 
 @virtual_time
 async def test_attempts_to_connect_become_rarer():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd(up=False)
+    async with fake_nsqd(up=False) as (cluster, nsqd):
         options = cluster.options(max_reconnect_delay=10)
         async with open_producer(nsqd.address, options=options):
             await anyio.sleep(100)
@@ -318,8 +328,7 @@ async def test_attempts_to_connect_become_rarer():
 
 @virtual_time
 async def test_nsqd_that_hangs_up_at_once_is_not_dialled_in_a_busy_loop():
-    async with fake_cluster() as cluster:
-        nsqd = cluster.nsqd()
+    async with fake_nsqd() as (cluster, nsqd):
         async with open_producer(nsqd.address, options=cluster.options()):
             for _ in range(1000):
                 await anyio.sleep(0.01)

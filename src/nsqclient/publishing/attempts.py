@@ -1,0 +1,30 @@
+"""What one publish has tried."""
+
+from collections.abc import Sequence
+
+from attrs import Factory, define
+
+from nsqclient.connection.connection import Connection
+from nsqclient.core.errors import ConnectionLost, ProtocolError
+from nsqclient.publishing.endpoint import Endpoint
+
+
+@define(eq=False)
+class Attempts:
+    """What one publish has tried so far.
+
+    Attributes:
+        tried: the connections whose answer never came, or never could.
+        refusals: the nsqds that cannot take messages now, with what they said.
+        lost: the attempts that may have published the message.
+        dialled: whether the nsqds that are down were asked to connect at once.
+        asked: the nsqlookupds that were asked for other nsqds then (see `Nodes.is_heard`).
+        taken: the nsqds that have a copy of the message.
+    """
+
+    tried: list[Connection] = Factory(list)
+    refusals: dict[Endpoint, ProtocolError] = Factory(dict)
+    lost: list[ConnectionLost] = Factory(list)
+    dialled: bool = False
+    asked: dict[str, int] = Factory(dict)
+    taken: Sequence[Endpoint] = ()

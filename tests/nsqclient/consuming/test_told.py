@@ -1,0 +1,52 @@
+"""What a consumer's program is told of in its log, once and not by the thousand."""
+
+import subprocess
+import sys
+
+import anyio
+from tests.fakes.fake_nsqd import fake_nsqd, until
+from tests.nsqclient.backends import on_every_loop, virtual_time
+
+from nsqclient.consuming import subscription
+from nsqclient.core.log import INTERVAL
+from nsqcore.wire.errors import TouchFailed
+from nsqcore.wire.frames import error_frame
+
+LIMITED = """
+import resource
+from nsqclient import ConnectionOptions
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+print(ConnectionOptions().heartbeat_interval)
+"""
+
+
+@virtual_time
+async def test_fault_31_a_message_that_expires_in_hand_is_told_of(caplog, monkeypatch):
+    monkeypatch.setattr(subscription._expired_in_hand, "_last", -INTERVAL)
+    async with fake_nsqd(identify={"msg_timeout": 10_000}) as (cluster, nsqd):
+        nsqd.put(b"x")
+        async with cluster.consumer(nsqd) as consumer:
+            message = await anext(consumer)
+            await anyio.sleep(11)
+            assert caplog.text.count(message.id) == 1
+
+
+@on_every_loop
+async def test_fault_142_touches_that_come_too_late_make_one_line(caplog):
+    async with fake_nsqd() as (cluster, nsqd):
+        nsqd.put(b"x")
+        async with cluster.consumer(nsqd) as consumer:
+            message = await anext(consumer)
+            for _ in range(50):
+                nsqd.sessions[0].send(error_frame(TouchFailed("TOUCH 0 failed ID not in flight")))
+            await message.finish()
+            await until(lambda: nsqd.finished)
+    assert caplog.text.count("E_TOUCH_FAILED") <= 1
+
+
+def test_fault_109_settings_are_made_without_a_descriptor_left():
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0
