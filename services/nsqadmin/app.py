@@ -13,21 +13,30 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as Redirect
 
-from nsqadmin.admin import Admin
 from nsqadmin.api.cluster import make_api
 from nsqadmin.api.config import make_config_api
 from nsqadmin.api.graphite import add_graphite
 from nsqadmin.api.operations import OPEN, add_operations
 from nsqadmin.auth.peers import check_headers
 from nsqadmin.auth.principals import Principal
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
+from nsqadmin.language.spoken import N_, speak
+from nsqadmin.language.spoken import gettext as _
+from nsqadmin.web.browse.acting import add_acting
+from nsqadmin.web.browse.messages import add_messages
+from nsqadmin.web.browse.redriving import add_redriving
+from nsqadmin.web.browse.tailing import add_tailing
 from nsqadmin.web.events import add_events
 from nsqadmin.web.forms import add_forms
 from nsqadmin.web.headers import add_security, compress, content_policy
 from nsqadmin.web.identity import Identity
 from nsqadmin.web.login import add_login
-from nsqadmin.web.pages import Pages, add_pages
+from nsqadmin.web.oidc import add_oidc
+from nsqadmin.web.pages import Pages, add_language, add_pages, language_of
+from nsqadmin.web.policies import add_policies
 from nsqadmin.web.requests import check_origin, check_target, raw_target, respond, wants_page
+from nsqadmin.web.sessions import add_sessions
 from nsqadmin.web.static import add_static
 
 logger = logging.getLogger(__name__)
@@ -35,13 +44,18 @@ logger = logging.getLogger(__name__)
 # As in the original for /config; forms and actions are far smaller.
 MAX_BODY = 1024 * 1024
 # Open without a login: how supervisors look after us, and what the login page is made of.
-_OPEN = ("/ping", "/static/", "/fonts/", "/login", *OPEN)
-_TITLES = {403: "Not allowed", 404: "Not found", 502: "The cluster does not answer"}
+_OPEN = ("/ping", "/static/", "/fonts/", "/login", "/language", *OPEN)
+_TITLES = {
+    403: N_("Not allowed"),
+    404: N_("Not found"),
+    502: N_("The cluster does not answer"),
+}
+_OTHER_TITLE = N_("This did not work")
 # What the API's words mean, for people.
 _WORDS = {
-    "FORBIDDEN": "You may not do this, or the form was not sent from a page of this nsqadmin.",
-    "NOT_FOUND": "There is no such page.",
-    "INTERNAL_ERROR": "Something went wrong inside nsqadmin. Its log says more.",
+    "FORBIDDEN": N_("You may not do this, or the form was not sent from a page of this nsqadmin."),
+    "NOT_FOUND": N_("There is no such page."),
+    "INTERNAL_ERROR": N_("Something went wrong inside nsqadmin. Its log says more."),
 }
 
 
@@ -63,10 +77,19 @@ def make_app(admin: Admin) -> QuartTrio:
     add_operations(app, admin)
     add_graphite(app, admin)
     add_static(app, admin)
+    add_language(app, admin)
     add_events(app, admin, pages, identity)
     add_forms(app, admin, pages)
-    if admin.logins is not None:
+    add_messages(app, admin, pages)
+    add_acting(app, admin, pages)
+    add_redriving(app, admin, pages)
+    add_tailing(app, admin, pages, identity)
+    add_policies(app, admin, pages)
+    if admin.asks_login:
         add_login(app, admin, pages, admin.logins)
+        add_sessions(app, admin, pages)
+    if admin.oidc is not None:
+        add_oidc(app, admin, pages, admin.oidc)
     add_pages(app, admin, pages)
     _add_frame(app, admin, identity)
     _add_errors(app, admin, pages)
@@ -75,10 +98,13 @@ def make_app(admin: Admin) -> QuartTrio:
 
 def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
     base = admin.options.base_path.rstrip("/")
-    policy = content_policy(admin.options)
+
+    def policy() -> str:
+        return content_policy(admin.options, admin.oidc.end_origin if admin.oidc else "")
 
     @app.before_request
     async def enter() -> Response | Redirect | None:
+        speak(language_of(request))
         check_headers(request.headers, admin.options)
         g.peer = identity.peer(request)
         nobody = Principal("", None, g.peer.address, g.peer.scheme, g.peer.host)
@@ -93,6 +119,8 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
         if g.principal.role is not None or is_open:
             return None
         if wants_page(request):
+            if request.method not in ("GET", "HEAD"):  # a form, which nobody can be led back to
+                return redirect(f"{base}/login", 303)
             asked = quote(raw_target(request), safe="")
             return redirect(f"{base}/login?next={asked}", 303)
         response = respond("UNAUTHORIZED", 401)
@@ -101,7 +129,9 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
 
     @app.after_request
     async def leave(response: Response) -> Response:
-        add_security(response, policy, secure=g.get("principal") and g.principal.scheme == "https")
+        add_security(
+            response, policy(), secure=g.get("principal") and g.principal.scheme == "https"
+        )
         await compress(request, response)
         logger.debug(
             "http(%s): %d %s %s", g.principal.address if "principal" in g else "-",
@@ -119,8 +149,9 @@ def _add_errors(app: QuartTrio, admin: Admin, pages: Pages) -> None:
             response = respond(message, status)
         else:
             view = pages.view(g.principal, "/", {})
-            title = _TITLES.get(status, "This did not work")
-            response = pages.error(view, status, title, _WORDS.get(message, message))
+            title = _(_TITLES.get(status, _OTHER_TITLE))
+            text = _(_WORDS[message]) if message in _WORDS else message
+            response = pages.error(view, status, title, text)
         response.headers.update(headers or {})
         return response
 

@@ -10,12 +10,13 @@ from functools import partial
 
 import trio
 
-from nsqadmin.admin import Admin, make_admin
 from nsqadmin.app import MAX_BODY, make_app
-from nsqadmin.options import NsqadminOptions, check
+from nsqadmin.config.options import NsqadminOptions, check
+from nsqadmin.core.admin import Admin, make_admin
+from nsqadmin.core.audit import audit_file
 from nsqadmin.web.gateway import Application, Gateway
 from nsqcore.addresses import AddressError
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.app.service import Process
 from nsqcore.app.supervise import supervise
 from nsqcore.http.dates import Dates
@@ -48,12 +49,21 @@ async def run(options: NsqadminOptions, process: Process) -> None:
         )
     if options.proxy_graphite and not options.graphite_url:
         logger.warning("graphite: --proxy-graphite does nothing without --graphite-url")
-    listener = _listen(options.http_address)
-    try:
-        async with admin.upstream, admin.web:
-            await _serve(admin, listener, process)
-    finally:
-        listener.close()
+    with audit_file(options.audit_file, admin.wall) as audited:
+
+        def reload() -> None:
+            admin.read_certificates()
+            if audited is not None:
+                audited.reopen()
+
+        if options.reads_again:
+            process.on_reload = reload
+        listener = _listen(options.http_address)
+        try:
+            async with admin.connections():
+                await _serve(admin, listener, process)
+        finally:
+            listener.close()
 
 
 def _listen(address: str) -> Listener:

@@ -21,9 +21,14 @@ def installed() -> tuple[str, str] | None:
 
 @contextmanager
 def open_browser(
-    *, width: int = 1440, height: int = 900, dark: bool = False, scripts: bool = True
+    *,
+    width: int = 1440,
+    height: int = 900,
+    dark: bool = False,
+    scripts: bool = True,
+    languages: str = "en-US,en",
 ) -> Iterator[webdriver.Chrome]:
-    """A browser; its console and network are logged."""
+    """A browser; its console and network are logged. ``languages`` are what its user reads."""
     found = installed()
     assert found is not None, "no chromium with chromedriver"
     options = Options()
@@ -35,6 +40,7 @@ def open_browser(
     ):  # fmt: skip
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_argument(f"--accept-lang={languages}")
     if not scripts:
         options.add_experimental_option(
             "prefs", {"profile.managed_default_content_settings.javascript": 2}

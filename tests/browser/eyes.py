@@ -7,7 +7,11 @@ from urllib.parse import urlsplit
 
 import attrs
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -16,6 +20,16 @@ from tests.browser.browser import set_look, set_width
 from tests.e2e.daemons import PATIENCE
 
 _CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+
+
+def was_replaced(error: WebDriverException) -> bool:
+    """Whether an element was found, and replaced before it was used.
+
+    A live page replaces parts of itself, a navigation all of it; where the driver was half way it
+    has no name of its own for that.
+    """
+    unnamed = "does not belong to the document" in (error.msg or "")
+    return unnamed or isinstance(error, StaleElementReferenceException)
 
 
 @attrs.define(eq=False)
@@ -48,7 +62,13 @@ class Eyes:
 
     def text(self, selector: str = "main") -> str:
         """The text that is seen."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector).text
+        while True:
+            element = self.driver.find_element(By.CSS_SELECTOR, selector)
+            try:
+                return element.text
+            except WebDriverException as error:
+                if not was_replaced(error):
+                    raise
 
     def click(self, selector: str) -> None:
         """Click the first element that fits; a live page may exchange it just then."""
@@ -77,8 +97,12 @@ class Eyes:
         def check(_: webdriver.Chrome) -> object:
             try:
                 return condition()
-            except (NoSuchElementException, StaleElementReferenceException):
+            except NoSuchElementException:
                 return False
+            except WebDriverException as error:
+                if was_replaced(error):
+                    return False
+                raise
 
         WebDriverWait(self.driver, PATIENCE, 0.05).until(check, what)
 

@@ -131,3 +131,29 @@ def test_an_inactive_channel_is_deleted(eyes: Eyes, stage: Stage) -> None:
         lambda: all(d.get("/channels?topic=left.behind")["channels"] == [] for d in stage.lookupds),
         "the nsqlookupds forget the channel",
     )
+
+
+def test_a_policy_is_set_shown_with_what_it_comes_to_and_deleted(eyes: Eyes, stage: Stage) -> None:
+    eyes.open("/policies")
+    for field, text in (
+        ("name", "keep"),
+        ("pattern", "kept.*"),
+        ("definition", "durability = always\nmax_depth = 1000"),
+    ):
+        eyes.css(f"#set [name={field}]")[0].send_keys(text)
+    eyes.click("#set button")
+    eyes.see("kept.*", "tbody")
+    assert on_all(stage, lambda nsqd: names_of_policies(nsqd) == ["keep"])
+    eyes.css("input[name=topic]")[0].send_keys("kept.orders")
+    eyes.click("form[method=get] button")
+    eyes.see("always", "#effective")
+    eyes.click("a[href='/policies/delete?name=keep']")
+    eyes.until(lambda: eyes.css("dialog[open]"), "a dialog asks")
+    assert not eyes.css("dialog button[type=submit]")[0].is_enabled()
+    eyes.confirm("keep")
+    eyes.see("No nsqd has a policy")
+    assert on_all(stage, lambda nsqd: names_of_policies(nsqd) == [])
+
+
+def names_of_policies(nsqd: Daemon) -> list[str]:
+    return [policy["name"] for policy in nsqd.get("/policy/list")["policies"]]

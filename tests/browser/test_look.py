@@ -7,7 +7,8 @@ from tests.browser.stage import AdminProcess, Stage
 
 PATHS = (
     "/", "/topics/orders", "/topics/orders/billing", "/nodes", "NODE", "/topology", "/counter",
-    "/lookup", "/action/delete?topic=orders",
+    "/lookup", "/policies?topic=orders", "/action/delete?topic=orders", "/channels",
+    "/messages?topic=thumbnails&channel=resize",
 )  # fmt: skip
 
 
@@ -33,19 +34,19 @@ def real(path: str, stage: Stage) -> str:
 def test_a_page_comes_without_complaints_from_the_console(
     eyes: Eyes, stage: Stage, path: str
 ) -> None:
-    if path.startswith("/action"):
+    if path.startswith(("/action", "/policies", "/messages")):
         eyes.open(path)
     else:
         eyes.open_live(real(path, stage))
     assert eyes.css("h1")
 
 
-@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("path", PATHS)
-def test_all_text_has_enough_contrast(eyes: Eyes, stage: Stage, path: str, dark: bool) -> None:
-    set_look(eyes.driver, dark=dark)
+def test_all_text_has_enough_contrast(eyes: Eyes, stage: Stage, path: str) -> None:
     eyes.open(real(path, stage))
-    assert eyes.pale() == []
+    for dark in (False, True):
+        set_look(eyes.driver, dark=dark)
+        assert eyes.pale() == [], dark
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -63,12 +64,51 @@ def test_fields_stand_out_from_what_is_behind_them(eyes: Eyes, dark: bool) -> No
     assert contrast(edge, outside) >= 3
 
 
-@pytest.mark.parametrize("width", [400, 768, 1440, 2560])
 @pytest.mark.parametrize("path", PATHS)
-def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str, width: int) -> None:
-    set_width(eyes.driver, width)
+def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str) -> None:
+    if path.startswith("/policies"):
+        policy = b'{"pattern": "wide", "definition": {"dead_letter_topic": "a.rather.long.name"}}'
+        stage.nsqds[0].request("PUT", "/policy/set?name=wide", policy)
     eyes.open(real(path, stage))
-    assert eyes.run("return document.documentElement.scrollWidth") <= width
+    for width in (400, 768, 1440, 2560):
+        set_width(eyes.driver, width)
+        assert eyes.run("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("path", ["/channels", "/policies"])
+def test_fault_45_a_phone_shows_which_page_is_open(eyes: Eyes, path: str) -> None:
+    for width in (320, 400):
+        set_width(eyes.driver, width)
+        eyes.open(path)
+        left, right = eyes.run(
+            "const box = document.querySelector('.nav [aria-current]').getBoundingClientRect();"
+            "return [box.left, box.right]"
+        )
+        assert left >= 0
+        assert right <= width + 1
+
+
+def test_fault_45_a_phone_shows_channels_with_topic_and_depth(eyes: Eyes) -> None:
+    set_width(eyes.driver, 400)
+    eyes.open("/channels")
+    rows = eyes.run(
+        "return [...document.querySelectorAll('tbody tr')].map(row => ["
+        "row.querySelector('th').innerText,"
+        "row.querySelector('.num').getBoundingClientRect().right])"
+    )
+    assert rows
+    assert all(len(name.split()) >= 2 and right <= 400 - 12 for name, right in rows)
+    assert not eyes.css(".table-wrap.more")
+
+
+def test_fault_45_a_port_is_not_cut_in_two(eyes: Eyes) -> None:
+    set_width(eyes.driver, 400)
+    eyes.open("/topics/orders/billing")
+    lines = eyes.run(
+        "return [...document.querySelectorAll('.port')].map(port => port.getClientRects().length)"
+    )
+    assert lines
+    assert set(lines) == {1}
 
 
 @pytest.mark.parametrize("path", ["/topics/orders/billing", "NODE"])
@@ -90,15 +130,15 @@ def test_a_client_with_endless_names_takes_no_more_room_than_others(
         peer.sock.shutdown(2)
 
 
-@pytest.mark.parametrize("width", [400, 1280, 2560])
-def test_header_content_and_footer_begin_at_the_same_edge(eyes: Eyes, width: int) -> None:
-    set_width(eyes.driver, width)
+def test_header_content_and_footer_begin_at_the_same_edge(eyes: Eyes) -> None:
     eyes.open("/topics/orders")
-    edges = eyes.run(
-        "return ['.brand', 'main h1', '.foot span']"
-        ".map(s => Math.round(document.querySelector(s).getBoundingClientRect().left))"
-    )
-    assert len(set(edges)) == 1, edges
+    for width in (400, 1280, 2560):
+        set_width(eyes.driver, width)
+        edges = eyes.run(
+            "return ['.brand', 'main h1', '.foot span']"
+            ".map(s => Math.round(document.querySelector(s).getBoundingClientRect().left))"
+        )
+        assert len(set(edges)) == 1, (width, edges)
 
 
 def test_a_dark_system_gets_dark_pages_and_the_button_changes_them(eyes: Eyes) -> None:

@@ -1,5 +1,6 @@
 """An nsqadmin over fake daemons, asked without a network."""
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,14 +9,18 @@ from typing import Any
 import attrs
 import pytest
 from quart_trio import QuartTrio
-from tests.fakes.fake_cluster import FakeLookupd, FakeNsqd, channel, client, running, topic
+from tests.fakes.fake_cluster import channel, client, running, topic
+from tests.fakes.fake_lookupd import FakeLookupd
+from tests.fakes.fake_nsqd import FakeNsqd
 
-from nsqadmin import admin as admin_module
-from nsqadmin.admin import Admin, make_admin
 from nsqadmin.app import make_app
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.auth import passwords
+from nsqadmin.config.options import NsqadminOptions
+from nsqadmin.core import admin as admin_module
+from nsqadmin.core.admin import Admin, make_admin
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+FORM = {**BROWSER, "Content-Type": "application/x-www-form-urlencoded"}
 
 
 @attrs.define(eq=False)
@@ -42,6 +47,13 @@ class Site:
         return await response.get_json()
 
 
+def token_in(page: str) -> str:
+    """The token of the form in a page."""
+    found = re.search(r'name="token" value="([\w-]+)"', page)
+    assert found is not None
+    return found[1]
+
+
 def two_nsqds() -> list[FakeNsqd]:
     """Two nsqd with a topic, two channels and a client each."""
     return [
@@ -58,6 +70,12 @@ def two_nsqds() -> list[FakeNsqd]:
         )
         for number in range(2)
     ]
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed at a cost that a test of something else need not pay."""
+    monkeypatch.setattr(passwords, "_METHOD", "scrypt:1024:8:1")
 
 
 @pytest.fixture
@@ -80,7 +98,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
                 options.setdefault("nsqd_http_addresses", tuple(n.address for n in nsqds))
             admin = make_admin(NsqadminOptions(**options))
             app = make_app(admin)
-            async with admin.upstream, admin.web:
+            async with admin.connections():
                 await admin.collector.round()
                 yield Site(admin, app, nsqds, lookupd, app.test_client())
 

@@ -5,11 +5,12 @@ import re
 
 import pytest
 import trio
-from tests.fakes.fake_cluster import FakeNsqd, running, topic
+from tests.fakes.fake_cluster import running, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.config.options import NsqadminOptions
 from nsqadmin.service import run
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.app.service import Process
 
 LISTENING = re.compile(r"HTTP: listening on 127\.0\.0\.1:(\d+)")

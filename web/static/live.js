@@ -2,6 +2,7 @@
 // says so when the server cannot be reached; the browser then tries again by itself.
 import { morphInto } from "./morph.js";
 import { localTimes } from "./times.js";
+import { gettext } from "./texts.js";
 
 const SILENCE = 20000; // the server says something at least every 15 s
 let source = null;
@@ -21,7 +22,8 @@ export function startLive() {
 function open(main) {
   if (source) return;
   const base = document.documentElement.dataset.base.replace(/\/$/, "");
-  source = new EventSource(`${base}/events?view=${encodeURIComponent(main.dataset.view)}`);
+  const query = new URLSearchParams({ view: main.dataset.view, language: document.documentElement.lang });
+  source = new EventSource(`${base}/events?${query}`);
   source.addEventListener("page", (event) => {
     const { at, html } = heard(event);
     morphInto(main, html);
@@ -74,7 +76,8 @@ function show(on, at) {
   const state = on ? "on" : "off";
   if (light.dataset.state !== state) {
     light.dataset.state = state;
-    light.textContent = on ? "Live" : "Reconnecting";
+    light.textContent = on ? gettext("Live") : gettext("Reconnecting");
   }
-  if (at) light.title = `Last look at the cluster: ${new Date(at).toLocaleTimeString()}`;
+  const looked = gettext("Last look at the cluster:");
+  if (at) light.title = `${looked} ${new Date(at).toLocaleTimeString()}`;
 }

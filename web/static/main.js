@@ -6,14 +6,18 @@ import { startCharts } from "./charts.js";
 import { startTopology } from "./topology.js";
 import { startCounter } from "./counter.js";
 import { localTimes } from "./times.js";
+import { startNav } from "./nav.js";
 import { startTables } from "./tables.js";
+import { startTail } from "./tail.js";
 import { startThemeButton } from "./themebutton.js";
 
 startThemeButton();
+startNav();
 startTables();
 startDialogs();
 startCharts();
 startTopology();
 startCounter();
+startTail();
 localTimes(document);
 startLive();

@@ -1,9 +1,11 @@
 // The button that changes colours: as the system, light, dark.
+import { gettext } from "./texts.js";
+
 const KEY = "nsqadmin.theme";
 const LOOKS = {
-  system: ["◐", "Colours: as the system"],
-  light: ["☀", "Colours: light"],
-  dark: ["☾", "Colours: dark"],
+  system: ["◐", gettext("Colours: as the system")],
+  light: ["☀", gettext("Colours: light")],
+  dark: ["☾", gettext("Colours: dark")],
 };
 
 export function startThemeButton() {

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from nsqadmin.admin import Admin
 from nsqadmin.auth.principals import Principal
-from nsqadmin.errors import Refused
-from nsqadmin.notify import AdminAction
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
+from nsqadmin.core.audit import DONE, FAILED, PARTIAL, REFUSED, audit
+from nsqadmin.core.notify import AdminAction
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
 from nsqcore.units import SECOND
@@ -42,6 +43,8 @@ class Action:
         """What notifications and the log call it."""
         if self.verb == "tombstone":
             return "tombstone_topic_producer"
+        if self.verb == "publish" or self.verb.endswith("_messages"):
+            return self.verb
         return f"{self.verb}_{'channel' if self.channel else 'topic'}"
 
     @property
@@ -74,18 +77,41 @@ def allow(principal: Principal, action: Action, *, right: str = "") -> None:
     """Refuse what the principal may not do.
 
     Args:
-        right: the verb whose right is needed, where the action's own verb may be none.
+        right: the verb whose right is needed, where the action's own verb may be none. Dead letters
+            name the topics that they go back to themselves: to redrive needs all topics.
 
     Raises:
         Refused: 403.
     """
-    if not principal.may(right or action.verb):
+    if not principal.may(right or action.verb, action.topic if right != "redrive" else ""):
         logger.warning(
             "user(%s): refused %s %s from %s",
             principal.user or "-", printable(action.name), printable(action.target),
             principal.address,
         )  # fmt: skip
+        record(principal, action, REFUSED)
         raise Refused(403, "FORBIDDEN")
+
+
+def record(
+    principal: Principal,
+    action: Action,
+    outcome: str,
+    *,
+    count: int | None = None,
+    detail: str = "",
+) -> None:
+    """Write ``action`` into the audit log."""
+    audit(
+        action.name,
+        outcome,
+        principal,
+        topic=action.topic,
+        channel=action.channel,
+        node=action.node,
+        count=count,
+        detail=detail,
+    )
 
 
 def printable(text: str) -> str:
@@ -112,12 +138,14 @@ async def perform(admin: Admin, action: Action, origin: Origin) -> str:
             "user(%s): failed to %s %s from %s: %s",
             user, action.name, printable(action.target), principal.address, error,
         )  # fmt: skip
+        record(principal, action, FAILED, detail=str(error))
         raise upstream_error(error) from error
     target = printable(action.target)
     logger.info("user(%s): %s %s from %s", user, action.name, target, principal.address)
     for failure in failures:
         logger.warning("user(%s): %s: %s", user, action.name, failure)
-    _notify(admin, action, origin)
+    record(principal, action, PARTIAL if failures else DONE, detail=warning(failures))
+    notify(admin, action, origin)
     return warning(failures)
 
 
@@ -136,7 +164,8 @@ async def _do(admin: Admin, action: Action) -> tuple[UpstreamError, ...]:
     raise Refused(400, "INVALID_ACTION")
 
 
-def _notify(admin: Admin, action: Action, origin: Origin) -> None:
+def notify(admin: Admin, action: Action, origin: Origin) -> None:
+    """Tell whoever is to be told of every action."""
     whole = attrs.evolve(action, channel="")
     # As the original: creating a channel creates its topic too, and says so first.
     for part in [whole, action] if action.verb == "create" and action.channel else [action]:

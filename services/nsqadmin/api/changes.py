@@ -4,8 +4,8 @@ import attrs
 from quart import Blueprint, Response, request
 
 from nsqadmin.actions.perform import Action, allow, perform
-from nsqadmin.admin import Admin
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
 from nsqadmin.web.requests import json_object, origin_of, respond, text_field
 
 

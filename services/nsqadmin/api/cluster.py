@@ -6,10 +6,10 @@ change. A daemon that failed is named in ``message``; when all failed the answer
 
 from quart import Blueprint
 
-from nsqadmin.admin import Admin
 from nsqadmin.api.changes import add_changes
 from nsqadmin.api.nodes import add_nodes
 from nsqadmin.api.topics import add_topics
+from nsqadmin.core.admin import Admin
 
 
 def make_api(admin: Admin) -> Blueprint:

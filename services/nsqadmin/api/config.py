@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 from quart import Blueprint, Response, g, request
 
-from nsqadmin.admin import Admin
 from nsqadmin.auth.peers import may_configure
-from nsqadmin.errors import Refused
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.auth.refused import Refused
+from nsqadmin.config.options import NsqadminOptions
+from nsqadmin.core.admin import Admin
+from nsqadmin.core.audit import DONE, REFUSED, audit
 from nsqadmin.web.identity import client_of
 from nsqadmin.web.requests import body_of, respond
 from nsqcore.app.log import set_level
@@ -41,14 +42,16 @@ def make_config_api(admin: Admin) -> Blueprint:
         except ValueError as error:
             raise Refused(400, "INVALID_REMOTE_ADDR") from error
         # As in the original --admin-user does not matter here; with a login only admins may change.
-        writes = request.method == "PUT" and admin.accounts is not None
+        writes = request.method == "PUT" and admin.asks_login
         if not allowed or (writes and not g.principal.may("configure")):
+            audit("configure", REFUSED, g.principal, detail=name)
             raise Refused(403, "FORBIDDEN")
         if request.method == "PUT":
             body = await body_of(request)
             if not body:
                 raise Refused(413, "INVALID_VALUE")
             admin.options = changed(admin.options, name, body)
+            audit("configure", DONE, g.principal, detail=name)
             logger.info("config(%s): set from %s", name, g.principal.address)
         values = config_values(admin.options, "nsqadmin")
         if name not in values:

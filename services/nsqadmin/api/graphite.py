@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from nsqadmin.admin import Admin
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
 from nsqadmin.web.requests import check_query, respond
 from nsqcore.http.client import RequestFailed
 from nsqcore.json import decode

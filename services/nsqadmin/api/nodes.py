@@ -6,9 +6,9 @@ from typing import Any
 from quart import Blueprint, Response
 
 from nsqadmin.actions.perform import warning
-from nsqadmin.admin import Admin
 from nsqadmin.api.reaching import reach
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
 from nsqadmin.web.requests import respond
 from nsqcore.cluster.nsqd import nsqd_stats
 from nsqcore.cluster.stats import TopicStats

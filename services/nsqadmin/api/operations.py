@@ -11,8 +11,8 @@ from typing import Any
 from quart import Response
 from quart_trio import QuartTrio
 
-from nsqadmin.admin import Admin
 from nsqadmin.collect.snapshot import Snapshot
+from nsqadmin.core.admin import Admin
 from nsqcore.metrics.prometheus import CONTENT_TYPE, single
 from nsqcore.operations.metrics import process_text
 from nsqcore.operations.probes import readiness

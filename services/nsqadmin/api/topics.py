@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from quart import Blueprint, Response, request
 
 from nsqadmin.actions.perform import warning
-from nsqadmin.admin import Admin
 from nsqadmin.api.reaching import reach
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
 from nsqadmin.web.requests import check_query, respond
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.merge import merge_channel, merge_topic

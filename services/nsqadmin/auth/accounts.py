@@ -1,8 +1,10 @@
 """Users of ``--auth-file``: names, roles, hashed passwords.
 
-The file has one user per line, ``name:role:hash``; blank lines and lines that begin with ``#`` do
-not count. A hash is what ``nsqadmin --hash-password`` prints (`nsqadmin.auth.passwords`). The file
-is read again when it has changed. Passwords are never kept or logged.
+The file has one user per line, ``name:role:hash``, perhaps with `` topics=orders*,billing`` behind
+it, which limits the role to these topics; blank lines and lines that begin with ``#`` do not count,
+nor do tokens and certificates, which are nsqd's and nsqlookupd's (`nsqcore.access`). A hash is what
+``nsqadmin --hash-password`` prints (`nsqadmin.auth.passwords`). The file is read again when it has
+changed. Passwords are never kept or logged.
 """
 
 import contextlib
@@ -12,7 +14,11 @@ from pathlib import Path
 import attrs
 
 from nsqadmin.auth.passwords import is_hash, verify_password
-from nsqcore.app.options import OptionsError
+from nsqcore.access.lines import BadLine, parse_lines
+from nsqcore.access.roles import ALL_TOPICS
+from nsqcore.app.config.options import OptionsError
+from nsqcore.globs import matches
+from nsqcore.names import is_valid_name
 
 # Stands in for who is unknown: a guess takes as long with a wrong name as with a right one.
 _NOBODY = f"scrypt:65536:8:2${'A' * 16}${'0' * 128}"
@@ -27,12 +33,33 @@ class Role(enum.IntEnum):
 
 
 @attrs.frozen
+class RoleOnTopics:
+    """A role, on the topics that any of ``topics``, globs, matches."""
+
+    role: Role
+    topics: tuple[str, ...] = (ALL_TOPICS,)
+
+    def covers(self, topic: str) -> bool:
+        """Whether it is for ``topic``; an empty one is all topics."""
+        if ALL_TOPICS in self.topics:
+            return True
+        # what is no name could be read as a glob itself
+        return is_valid_name(topic) and any(matches(glob, topic) for glob in self.topics)
+
+
+@attrs.frozen
 class Account:
     """One line of the file."""
 
     name: str
     role: Role
     hash: str = attrs.field(repr=False)
+    topics: tuple[str, ...] = (ALL_TOPICS,)
+
+    @property
+    def grants(self) -> tuple[RoleOnTopics, ...]:
+        """What the account may do where."""
+        return (RoleOnTopics(self.role, self.topics),)
 
 
 def parse_accounts(content: str, source: str) -> dict[str, Account]:
@@ -42,13 +69,15 @@ def parse_accounts(content: str, source: str) -> dict[str, Account]:
         OptionsError: naming ``source`` and the line.
     """
     accounts: dict[str, Account] = {}
-    for number, line in enumerate(content.splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, _, rest = line.partition(":")
-        role, _, hashed = rest.partition(":")
-        roles = {item.name.lower(): item for item in Role}
+    try:
+        lines = list(parse_lines(content, source))
+    except BadLine as error:
+        raise OptionsError(str(error)) from None
+    roles = {item.name.lower(): item for item in Role}
+    for line in lines:
+        if line.is_token or line.is_certificate:
+            continue  # of nsqd and nsqlookupd, who may have the same file
+        name, role, hashed, number = line.name, ",".join(line.roles), line.hash, line.number
         if not name or role not in roles or not is_hash(hashed):
             raise OptionsError(
                 f"{source}, line {number}: expected name:viewer|operator|admin:hash,"
@@ -56,7 +85,7 @@ def parse_accounts(content: str, source: str) -> dict[str, Account]:
             )
         if name in accounts:
             raise OptionsError(f"{source}, line {number}: {name!r} is there twice")
-        accounts[name] = Account(name, roles[role], hashed)
+        accounts[name] = Account(name, roles[role], hashed, line.topics or (ALL_TOPICS,))
     return accounts
 
 

@@ -16,8 +16,8 @@ import attrs
 import trio
 
 from nsqadmin.auth.accounts import Account, Accounts
-from nsqadmin.auth.throttle import MAX_ACCOUNT_FAILURES, Throttle, network_of
-from nsqadmin.errors import Refused
+from nsqadmin.auth.refused import Refused
+from nsqadmin.auth.throttle import MAX_ACCOUNT_FAILURES, LoginThrottle, network_of
 from nsqcore.units import SECOND
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class Logins:
 
     accounts: Accounts
     now: Callable[[], int]
-    networks: Throttle = attrs.field(factory=Throttle)
-    names: Throttle = attrs.field(factory=lambda: Throttle(MAX_ACCOUNT_FAILURES))
+    networks: LoginThrottle = attrs.field(factory=LoginThrottle)
+    names: LoginThrottle = attrs.field(factory=lambda: LoginThrottle(MAX_ACCOUNT_FAILURES))
     _checks: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(CHECKS))
     _known_checks: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
     _under_way: Counter[str] = attrs.field(factory=Counter)  # checks by network

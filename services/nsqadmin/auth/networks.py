@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
-from nsqadmin.options import Network
+from nsqadmin.config.options import Network
 from nsqcore.addresses import host_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from werkzeug.datastructures import Headers
 
 from nsqadmin.auth.peers import Peer
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.config.options import NsqadminOptions
 from nsqcore.addresses import host_of
 
 

@@ -14,8 +14,8 @@ import attrs
 from werkzeug.datastructures import Headers
 
 from nsqadmin.auth.networks import contains, is_inside, parse_ip
-from nsqadmin.errors import Refused
-from nsqadmin.options import NsqadminOptions, parse_network
+from nsqadmin.auth.refused import Refused
+from nsqadmin.config.options import NsqadminOptions, parse_network
 from nsqcore.addresses import host_of, join_host_port
 
 # Which of several would count differs from one server to the next (RFC 9110, 5.3).

@@ -11,12 +11,14 @@ import binascii
 import attrs
 from werkzeug.datastructures import Headers
 
-from nsqadmin.auth.accounts import Role
+from nsqadmin.auth.accounts import Role, RoleOnTopics
 from nsqadmin.auth.peers import Peer
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.config.options import NsqadminOptions
 
 # What an operator may do; whatever is not listed needs an admin.
-_OPERATOR_ACTIONS = frozenset(("pause", "unpause", "empty", "create"))
+_OPERATOR_ACTIONS = frozenset(
+    ("pause", "unpause", "empty", "create", "publish", "finish", "requeue", "dead", "copy")
+) | {"redrive", "set_policy"}
 
 
 @attrs.frozen
@@ -28,14 +30,34 @@ class Principal:
     address: str  # with its port where that is known
     scheme: str = "http"
     host: str = ""
+    #: What they may do where; None: ``role``, everywhere. ``role`` is the highest of them.
+    grants: tuple[RoleOnTopics, ...] | None = None
 
-    def may(self, action: str) -> bool:
-        """Whether this user may do ``action``: ``pause``, ``delete``, ``read`` and so on."""
-        if self.role is None:
-            return False
-        if action == "read":
-            return True
-        return self.role >= (Role.OPERATOR if action in _OPERATOR_ACTIONS else Role.ADMIN)
+    def may(self, action: str, topic: str = "") -> bool:
+        """Whether this user may do ``action``: ``pause``, ``delete``, ``read`` and so on.
+
+        Args:
+            topic: what it is done to; without one, it is about all topics.
+        """
+        return self.role is not None and any(
+            grant.covers(topic) and grant.role >= _needed(action) for grant in self._grants
+        )
+
+    def may_somewhere(self, action: str) -> bool:
+        """Whether there may be topics that this user may do ``action`` to."""
+        return self.role is not None and any(
+            grant.role >= _needed(action) for grant in self._grants
+        )
+
+    @property
+    def _grants(self) -> tuple[RoleOnTopics, ...]:
+        return self.grants or (RoleOnTopics(self.role or Role.VIEWER),)
+
+
+def _needed(action: str) -> Role:
+    if action == "read":
+        return Role.VIEWER
+    return Role.OPERATOR if action in _OPERATOR_ACTIONS else Role.ADMIN
 
 
 def basic_credentials(authorization: str) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ def network_of(address: str) -> str:
 
 
 @attrs.define(eq=False)
-class Throttle:
+class LoginThrottle:
     """Failures by key, in a sliding window."""
 
     limit: int = MAX_FAILURES

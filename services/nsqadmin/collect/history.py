@@ -84,6 +84,15 @@ class Tier:
             for slot in range(last - self.size + 1, last + 1)
         ]
 
+    def latest(self, now: float, steps: int) -> list[float]:
+        """The values of the last ``steps`` steps up to ``now``, as far as they are known."""
+        last, oldest = int(now // self.step), self.newest - self.size
+        values = [
+            self.values[slot % self.size]
+            for slot in range(max(last - steps, oldest) + 1, min(last, self.newest) + 1)
+        ]
+        return [value for value in values if not math.isnan(value)]
+
 
 @attrs.define(eq=False)
 class Series:
@@ -206,6 +215,12 @@ class History:
             _fold([value for _, value in points[start : start + width]], peak=peak)
             for start in range(0, width * count, width)
         ]
+
+    def latest(self, entity: Entity, name: str, *, now: float, steps: int) -> list[float]:
+        """What is known of a number in the last ``steps`` of 10 seconds; cheap, for tables."""
+        key = (entity, name)
+        series = self._series.series.get(key) or self._brief.series.get(key)
+        return series.tiers[0].latest(now, steps) if series else []
 
     def prune(
         self, now: float, *, is_deleted: Callable[[Entity], bool] = lambda entity: False

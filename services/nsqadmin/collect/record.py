@@ -44,6 +44,8 @@ def record_history(history: History, snapshot: Snapshot) -> None:
             }
             entity = ("channel", name, channel.channel_name)
             record(entity, numbers | _latency(channel.latency))
+            if failures := channel.requeue_count + channel.timeout_count:
+                history.record_brief(now, entity, "failures", float(failures))
     for node in snapshot.nodes:
         if not node.error:
             numbers = {

@@ -35,9 +35,9 @@ class NodeState:
     @property
     def name(self) -> str:
         """What people call it: its host name, but for the ids that containers have for one."""
-        hostname, announced = self.producer.hostname, self.producer.broadcast_address
-        if _CONTAINER_ID.fullmatch(hostname) and announced and not is_literal(announced):
-            return announced
+        hostname, advertised = self.producer.hostname, self.producer.broadcast_address
+        if _CONTAINER_ID.fullmatch(hostname) and advertised and not is_literal(advertised):
+            return advertised
         return hostname or self.address
 
     @property

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from nsqadmin.collect.history import Point
 from nsqadmin.drawing.formats import short, short_duration
+from nsqadmin.language.spoken import gettext as _
 
 WIDTH, HEIGHT = 120, 26
 MILLISECONDS = " ms"  # the unit of latencies
@@ -38,8 +39,11 @@ def sparkline(values: Sequence[float], kind: str, label: str) -> Markup:
     top = max(highest, _FLOORS.get(kind, 0.0), 1e-9)
     step = WIDTH / max(1, len(values) - 1)
     runs = _runs(values, lambda i: i * step, lambda v: HEIGHT - 2 - v / top * (HEIGHT - 4))
-    text = (
-        f"{label}: now {short(round(known[-1], 1))}, peak {short(round(highest, 1))} in 30 minutes"
+    text = _(
+        "%(label)s: now %(now)s, peak %(peak)s in 30 minutes",
+        label=label,
+        now=short(round(known[-1], 1)),
+        peak=short(round(highest, 1)),
     )
     return Markup(
         '<svg class="spark spark-{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
@@ -74,9 +78,9 @@ def _paths(runs: list[list[tuple[float, float]]], floor: float) -> Markup:
 
 def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
     """A chart with axes; ``points`` are as `History.points` gives them."""
-    known = [value for _, value in points if not math.isnan(value)]
+    known = [value for _at, value in points if not math.isnan(value)]
     if not known:
-        return Markup('<p class="chart-empty">Nothing recorded yet.</p>')
+        return Markup('<p class="chart-empty">{}</p>').format(_("Nothing recorded yet."))
     top, line_step = nice_axis(max(known))
     width = _LARGE_WIDTH - _LEFT - _RIGHT
     height = _LARGE_HEIGHT - _TOP - _BOTTOM
@@ -84,7 +88,7 @@ def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
     floor = _TOP + height
 
     runs = _runs(
-        [value for _, value in points],
+        [value for _at, value in points],
         lambda index: _LEFT + index * step,
         lambda value: floor - value / top * height,
     )
@@ -92,7 +96,7 @@ def chart(points: Sequence[Point], kind: str, title: str, unit: str) -> Markup:
         short_duration(value) if unit == MILLISECONDS else f"{short(round(value, 2))}{unit}"
         for value in (known[-1], max(known))
     )
-    text = f"{title}: now {now}, peak {peak}"
+    text = _("%(label)s: now %(now)s, peak %(peak)s", label=title, now=now, peak=peak)
     data = [[at, None if math.isnan(value) else round(value, 2)] for at, value in points]
     return Markup(
         '<svg class="chart chart-{}" viewBox="0 0 {} {}" role="img" aria-label="{}"'
@@ -154,7 +158,7 @@ def _times(points: Sequence[Point], step: float) -> Markup:
     parts = Markup("")
     span = points[-1][0] - points[0][0]
     apart = next((tick for tick in _TICKS if span / tick <= _MOST_TIMES), _TICKS[-1])
-    for index, (at, _) in enumerate(points):
+    for index, (at, _value) in enumerate(points):
         x = _LEFT + index * step
         if at % apart == 0 and x < _LARGE_WIDTH - 20:
             label = f"{datetime.fromtimestamp(at, UTC):%H:%M}"

@@ -6,8 +6,38 @@ Pure functions from values to text. Thousands have commas, durations are those o
 
 import hashlib
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
+
+from nsqadmin.language.spoken import N2_, N_, ngettext
+from nsqadmin.language.spoken import gettext as _
+
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+_ORDINALS = {
+    "st": N_("%(number)sst"),
+    "nd": N_("%(number)snd"),
+    "rd": N_("%(number)srd"),
+    "th": N_("%(number)sth"),
+}
+# What pages count: one, and many.
+COUNTED = {
+    "byte": N2_("%(count)s byte", "%(count)s bytes"),
+    "channel": N2_("%(count)s channel", "%(count)s channels"),
+    "channel idle": N2_("%(count)s channel idle", "%(count)s channels idle"),
+    "channel paused": N2_("%(count)s channel paused", "%(count)s channels paused"),
+    "client": N2_("%(count)s client", "%(count)s clients"),
+    "client missing": N2_(
+        "%(count)s more client is connected; the nodes are asked for their lists in turn.",
+        "%(count)s more clients are connected; the nodes are asked for their lists in turn.",
+    ),
+    "daemon silent": N2_("%(count)s daemon does not answer.", "%(count)s daemons do not answer."),
+    "message": N2_("%(count)s message", "%(count)s messages"),
+    "message sent back": N2_("%(count)s message sent back", "%(count)s messages sent back"),
+    "node": N2_("%(count)s node", "%(count)s nodes"),
+    "node unwell": N2_("%(count)s node needs attention.", "%(count)s nodes need attention."),
+    "topic": N2_("%(count)s topic", "%(count)s topics"),
+}
 
 
 def commas(value: float) -> str:
@@ -47,6 +77,16 @@ def nanoseconds(value: float) -> str:
     return shown if shown and not left else f"{shown}{left}ns"
 
 
+def moment(value: float) -> str:
+    """A time in nanoseconds since 1970, in UTC: ``2026-11-30 12:00:01``; empty where there is none
+    that a calendar has."""
+    try:
+        found = datetime.fromtimestamp(value / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f"{found:%Y-%m-%d %H:%M:%S}"
+
+
 def short_duration(milliseconds: float) -> str:
     """A duration in little room: ``250us``, ``1.5ms``, ``30s``, ``41.7m``, ``2.5h``, ``3d``."""
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
@@ -73,14 +113,13 @@ def seconds(value: float) -> str:
 def percentile(quantile: float) -> str:
     """A quantile's name: ``0.99`` as ``99th``, ``0.999`` as ``99.9th``, ``1`` as ``max``."""
     if quantile >= 1:
-        return "max"
+        return _("max")
     percent = round(quantile * 100, 4)
     shown = f"{percent:g}"
-    if percent % 1:
-        return shown + "th"
     whole = int(percent)
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
-    return shown + ("th" if whole % 100 in (11, 12, 13) else suffix)
+    is_th = percent % 1 or whole % 100 in (11, 12, 13)
+    ending = "th" if is_th else _ENDINGS.get(whole % 10, "th")
+    return _(_ORDINALS[ending], number=shown)
 
 
 def percent(part: float, whole: float) -> str:
@@ -89,9 +128,8 @@ def percent(part: float, whole: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """``1 topic``, ``2 topics``."""
-    ending = "" if count == 1 else "es" if word.endswith(("x", "ch")) else "s"
-    return f"{count:,} {word}{ending}"
+    """``1 topic``, ``2,000 topics``; ``word`` is a key of `COUNTED`."""
+    return ngettext(*COUNTED[word], count, count=commas(count))
 
 
 def path_part(value: str) -> str:

@@ -10,16 +10,17 @@ from urllib.parse import urlencode, urlsplit
 
 import attrs
 
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.config.options import NsqadminOptions
+from nsqadmin.language.spoken import N_
 
 SPANS = ("1h", "2h", "12h", "24h", "48h", "168h", "off")
 DEFAULT_SPAN = "2h"
 _COUNTERS = frozenset(("requeue_count", "timeout_count", "message_count", "gc_runs"))
 _NODE_CHARTS = (
-    ("GC Pressure", "*_bytes"),
-    ("GC Pause Percentiles", "gc_pause_*"),
-    ("GC Runs", "gc_runs"),
-    ("Heap Objects In-Use", "heap_objects"),
+    (N_("GC Pressure"), "*_bytes"),
+    (N_("GC Pause Percentiles"), "gc_pause_*"),
+    (N_("GC Runs"), "gc_runs"),
+    (N_("Heap Objects In-Use"), "heap_objects"),
 )
 
 

@@ -14,7 +14,10 @@ import attrs
 
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.snapshot import NodeState, Snapshot, channel_parts, topic_parts, total_depth
-from nsqadmin.drawing.formats import rate, short
+from nsqadmin.drawing.formats import commas, rate, short
+from nsqadmin.drawing.told import notes
+from nsqadmin.language.spoken import N_
+from nsqadmin.language.spoken import gettext as _
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 # Beyond this a drawing is wallpaper: 48 rows of 30 px are two screens.
@@ -32,9 +35,12 @@ _COLUMNS = {  # left edge and width
     "consumer": (1110, 242),
 }
 _TITLES = {
-    "lookupd": "nsqlookupd", "node": "nsqd", "topic": "Topics", "channel": "Channels",
-    "consumer": "Consumers",
-}  # fmt: skip
+    "lookupd": "nsqlookupd",
+    "node": "nsqd",
+    "topic": N_("Topics"),
+    "channel": N_("Channels"),
+    "consumer": N_("Consumers"),
+}
 WIDTH = 1360
 # Sizes of the letters of names and notes, as in the stylesheet, and how wide letters are in the
 # widest of the fonts that browsers fall back to. A letter of the Far East is a square.
@@ -233,9 +239,14 @@ def _topic_box(topic: TopicStats, y: float) -> Box:
     behind = _is_behind(topic.depth, topic.rate)
     state = "paused" if topic.paused else "idle" if not hosts else "backlog" if behind else ""
     note = f"{rate(topic.rate)}/s" + (f" · {short(topic.depth)}" if topic.depth else "")
-    title = f"topic {topic.topic_name}: {rate(topic.rate)} messages/s, depth {topic.depth:,}"
+    title = _(
+        "topic %(name)s: %(rate)s messages/s, depth %(depth)s",
+        name=topic.topic_name,
+        rate=rate(topic.rate),
+        depth=commas(topic.depth),
+    )
     return _box(
-        "topic", y, topic.topic_name, topic.topic_name, note if hosts else "no producers",
+        "topic", y, topic.topic_name, topic.topic_name, note if hosts else _("no producers"),
         target=("topic", topic.topic_name), state=state, title=title + _pause_text(topic.paused),
     )  # fmt: skip
 
@@ -245,9 +256,12 @@ def _channel_box(channel: ChannelStats, y: float) -> Box:
     behind = _is_behind(channel.depth, channel.rate)
     state = "paused" if channel.paused else "backlog" if behind else ""
     note = f"{rate(channel.rate)}/s · {short(channel.depth)}"
-    title = (
-        f"channel {key}: depth {channel.depth:,}, {channel.in_flight_count:,} in flight,"
-        f" {rate(channel.rate)} messages/s"
+    title = _(
+        "channel %(name)s: depth %(depth)s, %(in_flight)s in flight, %(rate)s messages/s",
+        name=key,
+        depth=commas(channel.depth),
+        in_flight=commas(channel.in_flight_count),
+        rate=rate(channel.rate),
     )
     return _box(
         "channel", y, key, channel.channel_name, note, state=state,
@@ -262,17 +276,17 @@ def _is_behind(depth: int, flow: float) -> bool:
 
 
 def _pause_text(paused: bool) -> str:
-    return ", paused" if paused else ""
+    return _(", paused") if paused else ""
 
 
 def _consumer_box(channel: ChannelStats, y: float) -> Box:
     key = f"{channel.topic_name}/{channel.channel_name}"
     clients = [client for part in channel_parts(channel) for client in part.clients or ()]
     hosts = Counter(client.hostname or client.client_id for client in clients).most_common()
-    name = hosts[0][0] if hosts else "no consumers" if not channel.client_count else "…"
+    name = hosts[0][0] if hosts else _("no consumers") if not channel.client_count else "…"
     more = f"+{len(hosts) - 1} · " if len(hosts) > 1 else ""
     note = f"{more}{channel.client_count:,}" if channel.client_count else ""
-    title = ", ".join(f"{host} ({count})" for host, count in hosts[:12]) or "no consumers"
+    title = ", ".join(f"{host} ({count})" for host, count in hosts[:12]) or _("no consumers")
     return _box(
         "consumer", y, key, name, note, title=title, state="" if channel.client_count else "none",
         target=("channel", channel.topic_name, channel.channel_name),
@@ -292,11 +306,10 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
     for node, shown, y in zip(nodes, _node_names(nodes), heights, strict=True):
         name = node.name
         depth = node.depth
-        notes = node.health.notes
-        note = "down" if node.error else _health_note(node) or f"{rate(node.rate)}/s"
-        title = f"nsqd {name} ({node.address}): " + (
-            node.error or "; ".join([*notes, f"{rate(node.rate)} messages/s, depth {depth:,}"])
-        )
+        found = notes(node.health)
+        note = _("down") if node.error else _health_note(node) or f"{rate(node.rate)}/s"
+        flow = _("%(rate)s messages/s, depth %(depth)s", rate=rate(node.rate), depth=commas(depth))
+        title = f"nsqd {name} ({node.address}): " + (node.error or _("; ").join([*found, flow]))
         boxes.append(
             _box(
                 "node",
@@ -305,7 +318,7 @@ def _place_nodes(nodes: Sequence[NodeState], height: float) -> list[Box]:
                 shown,
                 note,
                 target=("node", node.address),
-                state="down" if node.error else "unwell" if notes else "",
+                state="down" if node.error else "unwell" if found else "",
                 title=title,
             )
         )
@@ -316,8 +329,8 @@ def _health_note(node: NodeState) -> str:
     """The most important of what is wrong with a node, in a word or two."""
     health = node.health
     if health.problems:
-        return "not well"
-    return "draining" if health.draining else "disk nearly full" if health.disk_low else ""
+        return _("not well")
+    return _("draining") if health.draining else _("disk nearly full") if health.disk_low else ""
 
 
 def _node_names(nodes: Sequence[NodeState]) -> list[str]:
@@ -339,19 +352,12 @@ def _place_lookupds(snapshot: Snapshot, height: float) -> list[Box]:
     boxes = []
     heights = _spread(len(lookupds), min(height, _SCREEN), 120)
     for item, y in zip(lookupds, heights, strict=True):
-        state, more = ("down", item.error) if item.error else ("", f"{len(item.nodes)} nsqd")
-        boxes.append(
-            _box(
-                "lookupd",
-                y,
-                item.address,
-                item.address,
-                state,
-                target=("lookup",),
-                state=state,
-                title=f"nsqlookupd {item.address}: {more}",
-            )
-        )
+        more = item.error or f"{len(item.nodes)} nsqd"
+        boxes += [_box(
+            "lookupd", y, item.address, item.address, _("down") if item.error else "",
+            target=("lookup",), state="down" if item.error else "",
+            title=f"nsqlookupd {item.address}: {more}",
+        )]  # fmt: skip
     return boxes
 
 

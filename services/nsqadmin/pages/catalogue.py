@@ -13,20 +13,20 @@ from werkzeug.routing import Map, Rule
 
 from nsqadmin.collect.history import RANGES
 from nsqadmin.drawing.graphite import SPANS
-from nsqadmin.pages import channels as all_channels
-from nsqadmin.pages import topics as all_topics
-from nsqadmin.pages.channel import CHANNEL_HOSTS, channel
-from nsqadmin.pages.channels import CHANNELS, channels
-from nsqadmin.pages.clients import CLIENTS
 from nsqadmin.pages.counter import counter
-from nsqadmin.pages.listing import Table
-from nsqadmin.pages.lookup import INACTIVE, lookup
-from nsqadmin.pages.node import NODE_TOPICS, node
-from nsqadmin.pages.nodes import NODES, nodes
-from nsqadmin.pages.topic import TOPIC_CHANNELS, TOPIC_HOSTS, topic
-from nsqadmin.pages.topics import TOPICS, topics
-from nsqadmin.pages.topology import QUERY, topology
-from nsqadmin.pages.view import DEFAULT_RANGE, Page
+from nsqadmin.pages.frame.view import DEFAULT_RANGE, Page
+from nsqadmin.pages.nodes.lookup import INACTIVE, lookup
+from nsqadmin.pages.nodes.node import NODE_TOPICS, node
+from nsqadmin.pages.nodes.nodes import NODES, nodes
+from nsqadmin.pages.nodes.topology import QUERY, topology
+from nsqadmin.pages.tables.clients import CLIENTS
+from nsqadmin.pages.tables.listing import Table
+from nsqadmin.pages.topics import channels as all_channels
+from nsqadmin.pages.topics import topics as all_topics
+from nsqadmin.pages.topics.channel import CHANNEL_HOSTS, channel
+from nsqadmin.pages.topics.channels import CHANNELS, channels
+from nsqadmin.pages.topics.topic import TOPIC_CHANNELS, TOPIC_HOSTS, topic
+from nsqadmin.pages.topics.topics import TOPICS, topics
 
 # Parameters that any page may have, and their values: the spans of our charts and of Graphite's.
 _SPANS: Mapping[str, Collection[str]] = {

@@ -1,6 +1,7 @@
 """The page that counts messages."""
 
-from nsqadmin.pages.view import Page, View
+from nsqadmin.language.spoken import gettext as _
+from nsqadmin.pages.frame.view import Page, View
 
 
 def counter(view: View) -> Page:
@@ -12,4 +13,4 @@ def counter(view: View) -> Page:
         "rate": sum(channel.rate for channel in channels),
         "cards": view.cards(("cluster",), ("rate", "depth", "in_flight")),
     }
-    return Page("counter.html", "Counter", "counter", values)
+    return Page("counter.html", _("Counter"), "counter", values)

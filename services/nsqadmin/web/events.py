@@ -3,7 +3,7 @@
 A stream sends the parts of its page that changed since the last snapshot (event ``parts``), or the
 whole of ``main`` if more than that changed (``page``), or just the time (``tick``). It asks no
 daemon anything. Pages that look the same to everybody who may do the same are drawn once per
-snapshot, however many watch them.
+snapshot and language, however many watch them.
 """
 
 import json
@@ -15,11 +15,13 @@ import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
 
-from nsqadmin.admin import Admin
 from nsqadmin.auth.principals import Principal
 from nsqadmin.collect.snapshot import Snapshot
-from nsqadmin.pages.render import Split, split
-from nsqadmin.pages.view import NoSuchPage
+from nsqadmin.core.admin import Admin
+from nsqadmin.language.catalogue import ENGLISH, Language
+from nsqadmin.language.spoken import speaking, spoken
+from nsqadmin.pages.frame.render import Split, split
+from nsqadmin.pages.frame.view import NoSuchPage
 from nsqadmin.web.identity import Identity
 from nsqadmin.web.pages import GRAPH_COOKIE, Pages
 
@@ -34,7 +36,7 @@ _BURST = 0.25
 
 
 @attrs.define(eq=False)
-class Streams:
+class EventStreams:
     """All open streams of this process."""
 
     admin: Admin
@@ -49,7 +51,7 @@ class Streams:
     def draw(
         self, principal: Principal, path: str, arguments: Mapping[str, str], graph_span: str = ""
     ) -> tuple[str, Split]:
-        """A page's ``main`` at this moment, whole and in parts.
+        """A page's ``main`` at this moment, in the language of this moment, whole and in parts.
 
         Raises:
             NoSuchPage: what it shows is gone.
@@ -59,7 +61,14 @@ class Streams:
             self._drawn.clear()
             self._drawn_of, self._spent = version, 0.0
         view = self.pages.view(principal, path, arguments, graph_span=graph_span)
-        key = (path, tuple(sorted(view.arguments.items())), principal.role, view.graph_span)
+        key = (
+            spoken().tag,
+            path,
+            tuple(sorted(view.arguments.items())),
+            principal.role,
+            principal.grants,
+            view.graph_span,
+        )
         if key not in self._drawn:
             began = trio.current_time()
             whole = self.pages.renderer.main(view, self.pages.make(view))
@@ -75,6 +84,7 @@ class Streams:
         is_authorized: Callable[[], bool],
         *,
         graph_span: str = "",
+        language: Language = ENGLISH,
     ) -> AsyncIterator[str]:
         """The events of one page, as long as ``is_authorized`` says that it may be seen."""
         collector = self.admin.collector
@@ -95,7 +105,8 @@ class Streams:
                 try:
                     async with self._turn:
                         before_drawing = self._spent
-                        whole, now = self.draw(principal, path, arguments, graph_span)
+                        with speaking(language):
+                            whole, now = self.draw(principal, path, arguments, graph_span)
                         if self._spent > self.burst:
                             # Whoever watches many different things leaves half the time to others.
                             await trio.sleep(self._spent - before_drawing)
@@ -137,7 +148,7 @@ def read_view(url: str, base: str) -> tuple[str, dict[str, str]]:
 def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -> None:
     """Route ``/events?view=/topics/...``."""
     base = admin.options.base_path.rstrip("/")
-    streams = Streams(admin, pages)
+    streams = EventStreams(admin, pages)
 
     @app.get(f"{base}/events")
     async def events() -> Response:
@@ -147,7 +158,9 @@ def add_events(app: QuartTrio, admin: Admin, pages: Pages, identity: Identity) -
         principal: Principal = g.principal
         is_authorized = identity.authorization_check(request, principal)
         span = request.cookies.get(GRAPH_COOKIE, "")
-        stream = streams.events(principal, path, arguments, is_authorized, graph_span=span)
+        stream = streams.events(
+            principal, path, arguments, is_authorized, graph_span=span, language=spoken()
+        )
         response = Response(stream, 200, content_type="text/event-stream; charset=utf-8")
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back

@@ -21,7 +21,7 @@ from nsqcore.addresses import AddressError, split_host_port
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response
 from nsqcore.http.router import Route, Router
-from nsqcore.reactor.stream import CONNECTION_ERRORS
+from nsqcore.reactor.connections.stream import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 

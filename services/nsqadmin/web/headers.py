@@ -9,8 +9,8 @@ import gzip
 import trio
 from quart import Request, Response
 
+from nsqadmin.config.options import NsqadminOptions
 from nsqadmin.drawing.graphite import picture_origin
-from nsqadmin.options import NsqadminOptions
 
 _COMPRESSIBLE = ("text/html", "text/css", "text/javascript", "text/plain", "application/json")
 _COMPRESSIBLE_MORE = ("image/svg+xml",)
@@ -18,12 +18,18 @@ _COMPRESSIBLE_MORE = ("image/svg+xml",)
 _LEVEL, _LARGE = 5, 64 * 1024
 
 
-def content_policy(options: NsqadminOptions) -> str:
-    """The Content-Security-Policy of all pages."""
+def content_policy(options: NsqadminOptions, logout: str = "") -> str:
+    """The Content-Security-Policy of all pages.
+
+    Args:
+        logout: the other site that logging out leads to, which browsers count as one that a form
+            is sent to.
+    """
+    forms = f"'self' {logout}".strip()
     pictures = f"'self' {picture_origin(options)}".strip()
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-        f" img-src {pictures}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f" img-src {pictures}; form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
     )
 
 
@@ -47,7 +53,7 @@ async def compress(request: Request, response: Response) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if kind not in (*_COMPRESSIBLE, *_COMPRESSIBLE_MORE) or "Content-Encoding" in response.headers:
         return
-    response.headers["Vary"] = "Accept-Encoding"
+    response.headers.add("Vary", "Accept-Encoding")
     if not accepts_gzip(request.headers.get("Accept-Encoding", "")):
         return
     data = await response.get_data(as_text=False)

@@ -1,25 +1,33 @@
-"""How pages are found and answered.
+"""How pages are found and answered, and in which language.
 
 The same function makes the first answer, and through `nsqadmin.web.events` every live update.
 """
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
-from quart import Response, g, request
+from quart import Request, Response, g, redirect, request
 from quart_trio import QuartTrio
+from werkzeug.wrappers import Response as Redirect
 
-from nsqadmin.admin import Admin
 from nsqadmin.auth.principals import Principal
+from nsqadmin.core.admin import Admin
 from nsqadmin.drawing.graphite import SPANS
+from nsqadmin.language.catalogue import Language, languages
+from nsqadmin.language.spoken import gettext as _
+from nsqadmin.language.spoken import spoken
+from nsqadmin.language.wanted import wanted
 from nsqadmin.pages.catalogue import PAGES, find_page
-from nsqadmin.pages.render import Renderer
-from nsqadmin.pages.view import NoSuchPage, Page, View
-from nsqadmin.web.requests import wants_page
+from nsqadmin.pages.frame.render import Renderer
+from nsqadmin.pages.frame.view import NoSuchPage, Page, View
+from nsqadmin.web.requests import local_path, wants_page
 
 # Remembers the span of Graphite's pictures from page to page, as the original does.
 GRAPH_COOKIE, _YEAR = "nsqadmin_graph", 365 * 86400
+# Remembers the language that was chosen; until then the browser's ``Accept-Language`` decides.
+LANGUAGE_COOKIE = "nsqadmin_language"
 
 
 @attrs.define(eq=False)
@@ -50,7 +58,7 @@ class Pages:
         """
         found = find_page(view.path)
         if found is None:
-            raise NoSuchPage("There is no such page.")
+            raise NoSuchPage(_("There is no such page."))
         page, names = found
         return page.make(view, **names)
 
@@ -64,6 +72,8 @@ def html(text: str, status: int = 200) -> Response:
     """An HTML document; its encoding is in its head, as in the original."""
     response = Response(text, status)
     response.headers["Content-Type"] = "text/html"
+    response.headers["Content-Language"] = spoken().tag
+    response.headers["Vary"] = "Accept-Language, Cookie"
     return response
 
 
@@ -81,7 +91,7 @@ def add_pages(app: QuartTrio, admin: Admin, pages: Pages) -> None:
         try:
             page = pages.make(view)
         except NoSuchPage as error:
-            return pages.error(view, 404, "Not found", str(error))
+            return pages.error(view, 404, _("Not found"), str(error))
         response = html(pages.renderer.page(view, page))
         if view.arguments.get("t") in SPANS:
             base_path = admin.options.base_path
@@ -109,3 +119,39 @@ def shell_values(admin: Admin) -> dict[str, Any]:
         "statsd_gauge_format": options.statsd_gauge_format,
         "statsd_interval": int(options.statsd_interval),
     }
+
+
+def language_of(request: Request) -> Language:
+    """The language to answer ``request`` in.
+
+    A stream of updates says that of its page, which stays as it is where another tab chooses.
+    """
+    known = languages()
+    said = request.args.get("language", "")
+    chosen = said if said in known else request.cookies.get(LANGUAGE_COOKIE, "")
+    return known[wanted(chosen, request.headers.get("Accept-Language", ""), known)]
+
+
+def add_language(app: QuartTrio, admin: Admin) -> None:
+    """Route ``/language``, which remembers what was chosen and leads back to where one was."""
+    base = admin.options.base_path.rstrip("/")
+
+    @app.post(f"{base}/language")
+    async def choose_language() -> Response | Redirect:
+        form = await request.form
+        response = redirect(_came_from(base), 303)
+        if form.get("language", "") in languages():
+            response.set_cookie(
+                LANGUAGE_COOKIE, form["language"], max_age=_YEAR, samesite="Lax", httponly=True,
+                path=admin.options.base_path,
+            )  # fmt: skip
+        return response
+
+
+def _came_from(base: str) -> str:
+    """The page that the form was on; the first one where a browser does not say it."""
+    try:
+        parts = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # brackets that are no address
+        return local_path("", base)
+    return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path, base)

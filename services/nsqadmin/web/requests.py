@@ -17,8 +17,8 @@ from nsqadmin.actions.perform import Origin
 from nsqadmin.auth.origins import is_meant_for_us, same_origin
 from nsqadmin.auth.peers import Peer
 from nsqadmin.auth.principals import Principal
-from nsqadmin.errors import Refused
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.auth.refused import Refused
+from nsqadmin.config.options import NsqadminOptions
 from nsqcore.http.query import QueryError, parse_query
 from nsqcore.json import JsonError, decode_folded
 
@@ -78,6 +78,15 @@ def raw_target(request: Request) -> str:
     path = quote(request.path, safe=_PATH_SAFE)
     query = request.query_string.decode("latin-1")
     return f"{path}?{query}" if query else path
+
+
+def local_path(path: str, base: str) -> str:
+    """``path`` if it is one of ours, else the first page."""
+    home = base or "/"
+    # Two slashes, or a backslash that browsers take for one, would be another host.
+    if not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isprintable():
+        return home
+    return path if path == base or path.startswith(base + "/") else home
 
 
 def wants_page(request: Request) -> bool:

@@ -14,9 +14,9 @@ import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from nsqadmin.admin import Admin
-from nsqadmin.errors import Refused
-from nsqadmin.pages.render import web_directory
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
+from nsqadmin.pages.frame.render import web_directory
 
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",

@@ -4,7 +4,8 @@ import gzip
 import json
 
 import pytest
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
 
 async def test_topics_are_listed_from_nsqlookupd(site):
@@ -167,6 +168,7 @@ async def test_clients_are_told_with_the_time_they_are_connected(site):
         assert 55 <= found["connected"] // 1_000_000_000 <= 65
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/topics", "/api/topics", "/api/topics/orders", "/ping"])
 @pytest.mark.parametrize("base", ["/", "/nsq"])
 async def test_a_slash_too_many_leads_to_what_was_meant(site, base, path):
@@ -252,6 +254,7 @@ async def test_fault_47_a_refused_action_is_logged_with_its_verb_and_target(
     assert f"user(eve): {told} from " in caplog.text
 
 
+@pytest.mark.slow
 async def test_fault_58_only_nodes_that_have_the_channel_are_asked(site):
     nsqds = [
         FakeNsqd([topic("t", [channel("c", depth=1)])], hostname="has"),

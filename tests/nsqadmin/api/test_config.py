@@ -34,6 +34,7 @@ async def test_settings_are_told_as_the_original_tells_them(site):
         assert (await get(s, "nonsense")) == (400, '{"message":"INVALID_OPTION"}')
 
 
+@pytest.mark.slow
 async def test_other_nsqlookupds_are_in_force_at_once(site):
     async with site() as s:
         assert (await put(s, "nsqlookupd_http_addresses", b'["127.0.0.1:1"]'))[0] == 200

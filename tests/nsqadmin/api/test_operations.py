@@ -1,3 +1,4 @@
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nsqadmin.auth.passwords import hash_password
@@ -49,6 +50,7 @@ async def test_they_answer_at_the_root_as_well_as_under_the_base_path(site):
             assert (await asked(s, path))[0] == 200, path
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 async def test_they_answer_without_a_login(site, tmp_path):
     file = tmp_path / "users"
     file.write_text(f"ann:admin:{hash_password('secret')}\n")

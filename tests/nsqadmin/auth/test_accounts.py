@@ -5,7 +5,7 @@ import pytest
 
 from nsqadmin.auth.accounts import Accounts, Role, parse_accounts
 from nsqadmin.auth.passwords import hash_password, verify_password
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 
 
 def cheap_hash(password="secret"):

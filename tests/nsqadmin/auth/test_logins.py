@@ -7,8 +7,8 @@ import trio
 
 from nsqadmin.auth.accounts import Account, Accounts, Role
 from nsqadmin.auth.logins import CHECKS, PER_NETWORK, WAITING, Logins
+from nsqadmin.auth.refused import Refused
 from nsqadmin.auth.throttle import MAX_ACCOUNT_FAILURES, MAX_FAILURES
-from nsqadmin.errors import Refused
 
 HASH = "scrypt:2:1:1$salt$" + "0" * 128
 

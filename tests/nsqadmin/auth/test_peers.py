@@ -4,8 +4,8 @@ import pytest
 from werkzeug.datastructures import Headers
 
 from nsqadmin.auth.peers import check_headers, find_peer, may_configure
-from nsqadmin.errors import Refused
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.auth.refused import Refused
+from nsqadmin.config.options import NsqadminOptions
 
 PROXY = ("10.0.0.1", 5)
 OPTIONS = NsqadminOptions(trusted_proxies=["10.0.0.0/24", "2001:db8::/64"])

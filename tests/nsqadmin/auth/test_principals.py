@@ -5,7 +5,7 @@ from nsqadmin.auth.accounts import Role
 from nsqadmin.auth.origins import is_meant_for_us, same_origin
 from nsqadmin.auth.peers import Peer, find_peer, may_configure
 from nsqadmin.auth.principals import Principal, basic_credentials, header_principal
-from nsqadmin.options import NsqadminOptions
+from nsqadmin.config.options import NsqadminOptions
 
 PROXY, STRANGER = ("10.0.0.1", 5), ("192.0.2.7", 6)
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from nsqadmin.auth.throttle import MAX_FAILURES, WINDOW, Throttle, network_of
+from nsqadmin.auth.throttle import MAX_FAILURES, WINDOW, LoginThrottle, network_of
 from nsqcore.units import SECOND
 
 
 def test_who_guesses_too_often_has_to_wait():
-    throttle = Throttle()
+    throttle = LoginThrottle()
     for _ in range(MAX_FAILURES):
         assert not throttle.locked_for("10.0.0.9", now=0)
         throttle.failed("10.0.0.9", now=0)
@@ -17,14 +17,14 @@ def test_who_guesses_too_often_has_to_wait():
 
 
 def test_guesses_spread_over_more_time_than_the_window_lock_nobody_out():
-    throttle = Throttle()
+    throttle = LoginThrottle()
     for number in range(5 * MAX_FAILURES):
         assert not throttle.locked_for("a", now=number * WINDOW // MAX_FAILURES * 2)
         throttle.failed("a", now=number * WINDOW // MAX_FAILURES * 2)
 
 
 def test_the_memory_of_failures_is_bounded():
-    throttle = Throttle()
+    throttle = LoginThrottle()
     for number in range(30_000):
         throttle.failed(f"n{number}", now=0)
     for _ in range(1000):

@@ -2,7 +2,8 @@
 
 import pytest
 import trio
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
 from nsqadmin.collect import collector as collector_module
 from nsqadmin.collect import polls
@@ -76,6 +77,7 @@ async def test_a_configured_nsqd_that_never_answered_is_listed_by_its_address(si
         assert (node.address, "connection refused" in node.error) == ("127.0.0.1:1", True)
 
 
+@pytest.mark.slow
 async def test_lists_of_clients_take_turns_when_there_are_many(site, monkeypatch):
     monkeypatch.setattr(collector_module, "CLIENT_BUDGET", 5)
     crowd = [client(number) for number in range(4)]
@@ -118,6 +120,7 @@ async def test_a_refresh_shows_what_was_done_before_it(site, nursery):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_the_load_on_the_cluster_does_not_grow_with_the_browsers(site):
     async with site() as s:
         taken = s.admin.collector.snapshot.taken

@@ -1,5 +1,7 @@
 import math
 
+import pytest
+
 from nsqadmin.collect.history import SHORTEST, History
 
 START = 1_800_000_000
@@ -162,6 +164,7 @@ def test_fault_93_what_is_ephemeral_or_deleted_goes_after_half_an_hour():
     assert left == [("topic", "kept"), ("node", "a:1")]
 
 
+@pytest.mark.slow
 def test_fault_93_a_day_of_ephemeral_channels_leaves_room():
     """A gateway that makes a channel per process, twenty thousand a day."""
     history = History(limit=2000)

@@ -1,6 +1,8 @@
 import math
 
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+import pytest
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
 from nsqadmin.collect.record import deletions
 
@@ -45,6 +47,7 @@ async def test_topics_nobody_produces_have_no_history(site):
         assert math.isnan(last(s.admin.history, ("topic", "forgotten"), "depth", now))
 
 
+@pytest.mark.slow
 async def test_the_first_look_knows_no_rates(site):
     async with site() as s:
         history, node = s.admin.history, s.nsqds[0].address
@@ -59,6 +62,7 @@ async def test_the_first_look_knows_no_rates(site):
         assert all(history.recent(entity, "rate", now=now)[-1] == 0 for entity in rated)
 
 
+@pytest.mark.slow
 async def test_fault_93_what_no_daemon_knows_any_more_counts_as_deleted(site):
     async with site() as s:
         await s.admin.collector.round()

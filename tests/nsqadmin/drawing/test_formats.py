@@ -63,8 +63,8 @@ def test_rates_have_the_digits_that_mean_something(value, text):
 
 
 def test_words_agree_with_their_numbers():
-    assert (plural(1, "topic"), plural(2000, "topic"), plural(2, "box")) == (
-        "1 topic", "2,000 topics", "2 boxes",
+    assert (plural(1, "topic"), plural(2000, "topic"), plural(2, "node unwell")) == (
+        "1 topic", "2,000 topics", "2 nodes need attention.",
     )  # fmt: skip
 
 

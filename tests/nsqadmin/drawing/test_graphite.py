@@ -1,10 +1,11 @@
 import base64
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from tests.fakes.fake_http import fake_server
 
+from nsqadmin.config.options import NsqadminOptions
 from nsqadmin.drawing.graphite import Graphite, clean_key, picture_origin
-from nsqadmin.options import NsqadminOptions
 
 
 def graphite(**options):
@@ -79,6 +80,7 @@ async def test_a_graphite_that_does_not_answer_is_an_error(site):
             await s.json("/api/graphite?metric=rate&target=x", 500)
 
 
+@pytest.mark.slow
 async def test_pictures_are_passed_on_with_the_credentials_of_the_url(site):
     async with fake_server(lambda asked: (200, b"PNG")) as g:
         url = f"http://user:pw@{g.address}"
@@ -92,6 +94,18 @@ async def test_pictures_are_passed_on_with_the_credentials_of_the_url(site):
         assert (await s.client.get("/render?target=a")).status_code == 404
 
 
+@pytest.mark.slow
+async def test_fault_48_fifty_pictures_are_fetched_over_few_connections(site):
+    async with fake_server(lambda asked: (200, b"PNG")) as g:
+        async with site(graphite_url=f"http://{g.address}", proxy_graphite=True) as s:
+            for number in range(50):
+                response = await s.client.get(f"/render?target={number}")
+                assert await response.get_data() == b"PNG"
+            assert len(g.asked) == 50
+            assert g.connections <= 2
+
+
+@pytest.mark.slow
 async def test_the_password_of_a_proxied_graphite_is_on_no_page(site):
     url = "http://user:geheim@g.example"
     async with site(graphite_url=url, proxy_graphite=True) as s:

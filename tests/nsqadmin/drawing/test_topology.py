@@ -1,7 +1,8 @@
 import re
 
 import pytest
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
 from nsqadmin.collect.snapshot import LookupdState, NodeState, Snapshot
 from nsqadmin.drawing.topology import BOX, MAX_ROWS, breadth, cut, cut_host, fit, lay_out

@@ -5,14 +5,16 @@ import json
 import re
 from contextlib import aclosing
 
+import pytest
 import trio
 import trio.lowlevel
-from tests.fakes.fake_cluster import FakeNsqd, channel, topic
+from tests.fakes.fake_cluster import channel, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 
 from nsqadmin.auth.accounts import Role
 from nsqadmin.auth.principals import Principal
-from nsqadmin.pages.render import split
-from nsqadmin.web.events import Streams, difference, read_view
+from nsqadmin.pages.frame.render import split
+from nsqadmin.web.events import EventStreams, difference, read_view
 from nsqadmin.web.pages import Pages
 
 ANN = Principal("ann", Role.ADMIN, "127.0.0.1:5")
@@ -20,7 +22,7 @@ ANN = Principal("ann", Role.ADMIN, "127.0.0.1:5")
 
 async def first_events(s, path, count, between, *, still=lambda: True):
     """The first events of a stream; ``between`` is run after each."""
-    streams = Streams(s.admin, Pages(s.admin))
+    streams = EventStreams(s.admin, Pages(s.admin))
     events = []
     async with aclosing(streams.events(ANN, path, {}, still)) as stream:
         with trio.fail_after(60):
@@ -35,6 +37,7 @@ async def first_events(s, path, count, between, *, still=lambda: True):
     return events
 
 
+@pytest.mark.slow
 async def test_a_stream_begins_with_the_page_and_goes_on_with_what_changed(site):
     async with site() as s:
 
@@ -49,6 +52,7 @@ async def test_a_stream_begins_with_the_page_and_goes_on_with_what_changed(site)
     assert len(json.dumps(parts)) < len(json.dumps(page)) / 2
 
 
+@pytest.mark.slow
 async def test_a_new_topic_sends_the_page_again(site):
     async with site() as s:
 
@@ -61,6 +65,7 @@ async def test_a_new_topic_sends_the_page_again(site):
     assert "fresh" in events[1][1]["html"]
 
 
+@pytest.mark.slow
 async def test_what_is_gone_ends_its_stream(site):
     async with site() as s:
         node = s.nsqds[1].address
@@ -100,7 +105,7 @@ async def test_streams_count_as_watchers_while_they_last(site):
 
 async def test_a_page_that_many_watch_is_drawn_once(site):
     async with site() as s:
-        streams = Streams(s.admin, Pages(s.admin))
+        streams = EventStreams(s.admin, Pages(s.admin))
         first = streams.draw(ANN, "/topics/orders", {})
         assert (
             streams.draw(Principal("bob", Role.ADMIN, "127.0.0.1:6"), "/topics/orders", {}) is first
@@ -120,9 +125,10 @@ def test_a_part_is_what_is_between_its_marks():
     assert page.skeleton == "<i><!--[a--></i><b><!--[b--></b>"
 
 
+@pytest.mark.slow
 async def test_fault_81_unknown_parameters_cost_no_drawing_of_their_own(site):
     async with site() as s:
-        streams = Streams(s.admin, Pages(s.admin))
+        streams = EventStreams(s.admin, Pages(s.admin))
         first = streams.draw(ANN, "/topics/orders", {})
         for number in range(200):
             for odd in ({f"x{number}": ""}, {"h.sort": f"no{number}"}, {"h.per": f"{number}1"},
@@ -133,9 +139,10 @@ async def test_fault_81_unknown_parameters_cost_no_drawing_of_their_own(site):
         assert len(streams._drawn) == 1
 
 
+@pytest.mark.slow
 async def test_fault_81_who_watches_many_different_things_leaves_time_to_others(site):
     async with site() as s:
-        streams = Streams(s.admin, Pages(s.admin), burst=0.0)
+        streams = EventStreams(s.admin, Pages(s.admin), burst=0.0)
 
         async def watch(number):
             async with aclosing(
@@ -156,6 +163,7 @@ async def test_fault_81_who_watches_many_different_things_leaves_time_to_others(
         assert len(seen) > 30  # somebody else had a turn between most drawings
 
 
+@pytest.mark.slow
 async def test_fault_41_the_stream_of_an_ephemeral_channel_shows_the_channel(site):
     name = "tail#ephemeral"
     nsqd = FakeNsqd([topic("t#ephemeral", [channel(name, depth=77)])])
@@ -163,7 +171,7 @@ async def test_fault_41_the_stream_of_an_ephemeral_channel_shows_the_channel(sit
         page = await s.page("/topics/t%23ephemeral/tail%23ephemeral")
         view = html.unescape(re.search(r'data-view="([^"]*)"', page)[1])
         assert view == "/topics/t%23ephemeral/tail%23ephemeral"
-        whole, _ = Streams(s.admin, Pages(s.admin)).draw(ANN, *read_view(view, ""))
+        whole, _ = EventStreams(s.admin, Pages(s.admin)).draw(ANN, *read_view(view, ""))
         assert ">77<" in whole
         assert "No producers exist" not in whole
 

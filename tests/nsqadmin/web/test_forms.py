@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from tests.fakes.fake_cluster import FakeNsqd, channel, topic
+from tests.fakes.fake_cluster import channel, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 from tests.nsqadmin.conftest import BROWSER
 
 FORM = {**BROWSER, "Content-Type": "application/x-www-form-urlencoded"}
@@ -28,6 +29,7 @@ async def send(s, verb, headers=FORM, **fields):
     return await s.client.post(f"/action/{verb}", form=fields, headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["pause", "empty"])
 async def test_an_action_is_asked_first_and_then_done(site, verb):
     async with site() as s:
@@ -105,6 +107,7 @@ async def test_another_site_can_change_nothing(site, headers):
         assert all(n.topics and not n.topics[0]["paused"] for n in s.nsqds)
 
 
+@pytest.mark.slow
 async def test_what_a_viewer_may_not_do_is_neither_offered_nor_done(site):
     async with site(admin_users=("ann",)) as s:
         for path in (
@@ -155,6 +158,7 @@ async def test_an_unknown_action_is_not_found(site):
         assert (await s.client.get("/action/explode?topic=t", headers=BROWSER)).status_code == 404
 
 
+@pytest.mark.slow
 async def test_actions_are_logged_with_user_and_address(site, caplog):
     caplog.set_level("INFO")
     async with site() as s:

@@ -1,7 +1,8 @@
 """Fault 42: an nsqd that is not well is shown on every page."""
 
 import pytest
-from tests.fakes.fake_cluster import FakeNsqd, channel, topic
+from tests.fakes.fake_cluster import channel, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 from tests.nsqadmin.web.test_pages import PATHS
 
 ALL = (*PATHS, "/nodes/{}")
@@ -15,6 +16,7 @@ def nsqds(**changes):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize(
     ("changes", "text"),
@@ -47,6 +49,7 @@ async def test_fault_42_what_is_well_again_is_shown_as_well(site):
         assert "attention" not in await s.page("/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     [

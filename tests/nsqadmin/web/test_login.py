@@ -54,6 +54,7 @@ async def test_without_a_login_there_is_nothing_but_the_login(site, users):
         assert (await s.client.get("/static/admin.css")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_login_leads_to_where_one_wanted_to_go(site, users):
     async with site(auth_file=users) as s:
         response = await log_in(s, "admin")
@@ -81,6 +82,7 @@ async def test_logging_out_ends_the_session(site, users):
         assert (await s.client.get("/", headers=BROWSER)).status_code == 303
 
 
+@pytest.mark.slow
 async def test_a_wrong_password_opens_nothing_and_too_many_close_the_door(site, users):
     async with site(auth_file=users) as s:
         for _ in range(MAX_FAILURES):
@@ -97,6 +99,7 @@ async def test_a_guess_that_is_refused_says_when_to_come_back(site, users):
         assert 0 < int(response.headers["Retry-After"]) <= 300
 
 
+@pytest.mark.slow
 async def test_behind_a_proxy_one_guesser_locks_nobody_else_out(site, users):
     async with site(auth_file=users, trusted_proxies=("127.0.0.1",)) as s:
         base = {"client": ("127.0.0.1", 5)}

@@ -5,7 +5,8 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 from tests.nsqadmin.conftest import BROWSER
 
 API = ("/api/topics", "/api/topics/orders", "/api/topics/orders/billing", "/api/nodes",

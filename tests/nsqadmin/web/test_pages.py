@@ -4,7 +4,8 @@ import html
 import re
 
 import pytest
-from tests.fakes.fake_cluster import FakeNsqd, channel, client, topic
+from tests.fakes.fake_cluster import channel, client, topic
+from tests.fakes.fake_nsqd import FakeNsqd
 from tests.nsqadmin.conftest import BROWSER, two_nsqds
 
 PATHS = (
@@ -21,6 +22,7 @@ PATHS = (
 EVIL = "<script>alert(1)</script>\"'--><img src=x onerror=alert(2)>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("mode", ["lookupd", "nsqd"])
 async def test_every_page_is_complete_without_scripts(site, path, mode):
@@ -72,6 +74,7 @@ def evil_nsqds():
     return [FakeNsqd([topic("orders", [channel("billing", [bad])]), topic(EVIL)], **places)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 async def test_what_a_client_chooses_is_text_everywhere(site, path):
     async with site(evil_nsqds()) as s:
@@ -305,6 +308,7 @@ async def test_fault_44_one_page_lists_the_channels_of_all_topics(site):
         assert "No channel fits" in await s.page("/channels?q=nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 async def test_fault_49_no_two_landmarks_have_one_name(site, path):
     channels = [channel(f"c{number}", [client(n) for n in range(30)]) for number in range(30)]
@@ -319,6 +323,7 @@ async def test_fault_49_a_client_shows_its_port(site):
         assert ":40001</span>" in await s.page("/topics/orders/billing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/nodes", "/channels"])
 async def test_fault_45_what_narrow_screens_leave_out_is_left_out_of_heads_and_rows(site, path):
     async with site() as s:
@@ -336,6 +341,7 @@ async def test_fault_45_what_narrow_screens_leave_out_is_left_out_of_heads_and_r
             assert len([c for c in cells if "opt" not in c]) == len(kept)
 
 
+@pytest.mark.slow
 async def test_fault_59_tiles_lead_to_what_they_count(site):
     async with site() as s:
         page = await s.page("/")

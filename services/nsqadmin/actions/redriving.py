@@ -1,0 +1,137 @@
+"""Redriving dead letters from the pages: checked, done in steps, written to the log, notified."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from nsqadmin.actions.messages import MOST, nodes_of
+from nsqadmin.actions.perform import (
+    Action,
+    Origin,
+    allow,
+    notify,
+    printable,
+    record,
+    upstream_error,
+    warning,
+)
+from nsqadmin.auth.refused import Refused
+from nsqadmin.core.admin import Admin
+from nsqadmin.core.audit import DONE, FAILED, PARTIAL
+from nsqadmin.language.spoken import gettext as _
+from nsqcore.cluster.each.messages import redrive_messages
+from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.units import SECOND
+
+logger = logging.getLogger(__name__)
+
+# Dead letters of one request to an nsqd: a fraction of a second, where its timeout is 5 s.
+STEP = 5000
+# Seconds after which a page says how far it came: proxies give up after a minute.
+PATIENCE = 30
+
+
+@attrs.frozen(kw_only=True)
+class RedriveAction:
+    """Dead letters of ``topic`` (from ``channel`` of it) that go back to where they come from.
+
+    ``picked`` are nodes and ids; none stands for all, or the ``limit`` oldest of each nsqd.
+    """
+
+    topic: str
+    channel: str = ""
+    picked: Sequence[tuple[str, str]] = ()
+    limit: int = 0
+    to_topic: bool = False
+
+    @property
+    def whole(self) -> Action:
+        """What it is called where actions are named."""
+        return Action(verb="redrive_messages", topic=self.topic, channel=self.channel)
+
+
+@attrs.define
+class RedriveResult:
+    """How it went: how many were ``moved`` and are ``left``, why others stay, what went wrong."""
+
+    moved: int = 0
+    left: int = 0
+    kept: Counter[str] = attrs.field(factory=Counter)
+    troubles: str = ""
+
+
+async def perform_redrive(
+    admin: Admin, action: RedriveAction, origin: Origin, *, now: Callable[[], int]
+) -> RedriveResult:
+    """Do ``action``; ``now`` is the monotonic clock in nanoseconds.
+
+    Raises:
+        Refused: not allowed, not valid, or nobody could be asked.
+    """
+    allow(origin.principal, action.whole, right="redrive")
+    if len(action.picked) > MOST:
+        raise Refused(400, "INVALID_VALUE")
+    known = await nodes_of(admin, action.topic)
+    asked = list(dict.fromkeys(node for node, _ in action.picked)) if action.picked else known
+    result, failures = RedriveResult(), list[UpstreamError]()
+    strangers = [
+        _("%(node)s does not have the topic", node=node) for node in asked if node not in known
+    ]
+    end = now() + PATIENCE * SECOND
+    for node in (node for node in asked if node in known):
+        ids = [id for at, id in action.picked if at == node]
+        try:
+            await _redrive_node(admin, action, node, ids, result, lambda: now() < end)
+        except AllFailed as error:
+            failures += error.failures
+    if failures and not result.moved and len(failures) == len(asked):
+        raise upstream_error(AllFailed("nsqd", failures))
+    result.troubles = "; ".join([*strangers, *([warning(failures)] if failures else [])])
+    _tell(admin, action, origin, result)
+    return result
+
+
+async def _redrive_node(
+    admin: Admin,
+    action: RedriveAction,
+    node: str,
+    ids: Sequence[str],
+    result: RedriveResult,
+    is_time: Callable[[], bool],
+) -> None:
+    """Redrive at one nsqd, step by step, until nothing moves any more. Raises AllFailed."""
+    params = {"topic": action.topic, "to": "topic" if action.to_topic else "channel"}
+    if action.channel:
+        params["channel"] = action.channel
+    due, left, kept = action.limit or None, 0, Counter[str]()
+    while due is None or due > 0:
+        if not ids:
+            params["limit"] = str(STEP if due is None else min(STEP, due))
+        done = (await redrive_messages(admin.upstream, [node], ids, params)).value
+        result.moved += done.moved
+        left, kept = done.left, Counter(done.kept)
+        if due is not None:
+            due -= done.moved
+        if ids or not left or not done.moved or not is_time():
+            break
+    result.left += left
+    result.kept += kept
+
+
+def _tell(admin: Admin, action: RedriveAction, origin: Origin, result: RedriveResult) -> None:
+    chosen = f"{len(action.picked)} chosen" if action.picked else "all"
+    if action.limit and not action.picked:
+        chosen = f"at most {action.limit}"
+    logger.info(
+        "user(%s): %s %s (%s) from %s: %d moved, %d left",
+        origin.principal.user or "-", action.whole.name, printable(action.whole.target), chosen,
+        origin.principal.address, result.moved, result.left,
+    )  # fmt: skip
+    short = result.troubles or result.kept
+    outcome = DONE if not short else PARTIAL if result.moved else FAILED
+    detail = "; ".join([chosen, *result.kept, *filter(None, [result.troubles])])
+    record(origin.principal, action.whole, outcome, count=result.moved, detail=detail)
+    if result.moved:
+        notify(admin, action.whole, origin)

@@ -1,0 +1,56 @@
+"""Logins under way, each for one browser and one use.
+
+``state`` names one, and a cookie says whose browser it was begun in: an answer that was made in
+another browser, or comes a second time, is refused (RFC 6749, 10.12).
+"""
+
+import hmac
+import secrets
+from collections import OrderedDict
+
+import attrs
+
+from nsqadmin.auth.oidc.provider import Flow, OidcError
+from nsqcore.units import SECOND
+
+# Whoever takes longer to prove themselves at the provider begins anew.
+LIFETIME = 600 * SECOND
+MAX_FLOWS = 2000  # the oldest give way
+
+
+@attrs.frozen
+class _Entry:
+    flow: Flow
+    browser: str
+    expires: int
+
+
+@attrs.define(eq=False)
+class Flows:
+    """All of this process. ``now`` is the monotonic clock in nanoseconds."""
+
+    _entries: OrderedDict[str, _Entry] = attrs.field(factory=OrderedDict, repr=False)
+
+    def open(
+        self, browser: str, redirect_uri: str, following: str, *, now: int
+    ) -> tuple[str, Flow]:
+        """A new login of ``browser``: its state and itself."""
+        state = secrets.token_urlsafe(32)
+        flow = Flow(secrets.token_urlsafe(32), secrets.token_urlsafe(48), redirect_uri, following)
+        self._entries[state] = _Entry(flow, browser, now + LIFETIME)
+        while len(self._entries) > MAX_FLOWS:
+            self._entries.popitem(last=False)
+        return state, flow
+
+    def take(self, state: str, browser: str, *, now: int) -> Flow:
+        """The login that ``state`` names; there is none after that.
+
+        Raises:
+            OidcError: it is unknown, over, or was begun in another browser.
+        """
+        entry = self._entries.pop(state, None)
+        if entry is None or entry.expires <= now:
+            raise OidcError("this login is over, or was never begun here")
+        if not browser or not hmac.compare_digest(entry.browser.encode(), browser.encode()):
+            raise OidcError("this login was begun in another browser")
+        return entry.flow

@@ -1,0 +1,74 @@
+"""Bodies of messages as people read them: JSON, MessagePack, text, and bytes in hexadecimal."""
+
+import json
+import string
+from typing import Any
+
+from attrs import frozen
+
+from nsqadmin.drawing.msgpack import BadMessagePack, unpack
+from nsqadmin.language.spoken import N_
+
+# Characters of a body that a page shows.
+LONGEST = 100_000
+# A row of a dump.
+_ROW = 16
+_PRINTABLE = frozenset(string.printable) - frozenset("\x0b\x0c")
+
+
+@frozen
+class Shown:
+    """A body: what it was taken for, and its text, of which there may be more than is shown."""
+
+    kind: str
+    text: str
+    cut: bool = False
+
+
+def show(body: bytes) -> Shown:
+    """``body``, decoded where it can be."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text and (decoded := _json(text)):
+        return _shown(N_("JSON"), decoded)
+    if text and all(c.isprintable() or c in _PRINTABLE for c in text):
+        return _shown(N_("text"), text)
+    try:
+        value = unpack(body)
+    except BadMessagePack:
+        most = LONGEST // 5
+        return Shown(N_("bytes"), dump(body[:most]), cut=len(body) > most)
+    return _shown(N_("MessagePack"), json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _shown(kind: str, text: str) -> Shown:
+    return Shown(kind, text[:LONGEST], cut=len(text) > LONGEST)
+
+
+def _json(text: str) -> str:
+    """``text`` laid out, if it is an object or a list in JSON."""
+    if not text.lstrip().startswith(("{", "[")) or len(text) > LONGEST:
+        return ""
+    try:
+        value: Any = json.loads(text)
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def dump(data: bytes) -> str:
+    """``data`` in rows of hexadecimal digits, with what is text beside them."""
+    rows = []
+    for start in range(0, len(data), _ROW):
+        row = data[start : start + _ROW]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        rows.append(f"{start:06x}  {row.hex(' '):<47}  {text}")
+    return "\n".join(rows)
+
+
+def snippet(body: str, encoding: str, length: int = 120) -> str:
+    """The beginning of a body in one line, for a table."""
+    shown = " ".join(body.split()) if encoding == "text" else f"base64:{body}"
+    return shown if len(shown) <= length else shown[:length] + "…"

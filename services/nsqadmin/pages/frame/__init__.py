@@ -1,0 +1,1 @@
+"""What every page is made from, and how it becomes HTML."""

@@ -1,0 +1,1 @@
+"""The pages of nodes: nsqd, nsqlookupd, and the map of them."""

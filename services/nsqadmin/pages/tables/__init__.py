@@ -1,0 +1,1 @@
+"""Tables of pages: paging, sorting, filters, and columns that several have."""

@@ -1,0 +1,1 @@
+"""The message browser: listing, showing, acting, redriving."""
