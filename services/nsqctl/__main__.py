@@ -1,20 +1,29 @@
-"""The ``nsqctl`` command: its command line, and which function each subcommand is."""
+"""The ``nsqctl`` command: its command line, and which function each subcommand is.
+
+Functions are named for `nsqcore.late.load`: neither --help nor a mistyped option waits for trio,
+and no command for what only others need. One that is about a cluster is called with the cluster
+and the options, another with the options; the exit status comes back.
+"""
 
 import argparse
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.process.extras import missing_extra
+from nsqcore.app.process.pipes import end_by_broken_pipe
+from nsqcore.app.process.streams import wait_where_output_is_non_blocking
+from nsqcore.app.process.version import short_version_line
 from nsqcore.app.startup import fill_closed_descriptors, ignore_unused_signals
-from nsqcore.app.streams import wait_where_output_is_non_blocking
-from nsqcore.app.version import short_version_line
-from nsqctl.options import (
+from nsqcore.errors import NsqError
+from nsqcore.late import load
+from nsqctl.message_options import add_message_commands
+from nsqctl.shared.options import (
     DESTRUCTIVE,
     LOOKUPD_VARIABLE,
+    add_credentials,
     add_target,
     address,
     count,
@@ -22,11 +31,13 @@ from nsqctl.options import (
     members,
     positive,
     size,
+    token_name,
+    token_roles,
+    topic_globs,
 )
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
-Command = Callable[[argparse.Namespace], Awaitable[int]]
 Commands = Any  # argparse's own class for this is private
 
 
@@ -47,31 +58,39 @@ def main(arguments: list[str] | None = None) -> int:
             given.lookupd_http_address = default_lookupds()
         except argparse.ArgumentTypeError as error:
             parser.error(f"{LOOKUPD_VARIABLE}: {error}")
-    import trio  # half of the start-up, for which neither --help nor a mistyped option waits
-
     try:
-        status: int = trio.run(given.command, given)
+        status: int = load("trio:run")(_run, given)
         sys.stdout.flush()
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
         return _report(error)
     return status
 
 
+async def _run(given: argparse.Namespace) -> int:
+    """Run the command, which only now is imported: no other, and no cluster where it needs none."""
+    command = load(given.command)
+    status: int
+    if given.of_cluster:
+        async with load("nsqctl.shared.target:open_cluster")(given) as cluster:
+            status = await command(cluster, given)
+    else:
+        status = await command(given)
+    return status
+
+
 def _report(error: BaseException) -> int:
     """Tell what is the user's to mend in a line; let everything else be seen."""
-    from nsqclient import ClientError
-    from nsqcore.cluster.upstream import AllFailed
-    from nsqctl.bench import BenchFailed
-    from nsqctl.up.ports import UpFailed
-
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, BrokenPipeError):
         end_by_broken_pipe()
-    if isinstance(error, AllFailed | BenchFailed | UpFailed | ClientError | OSError):
+    if isinstance(error, NsqError | OSError):
         print(f"nsqctl: {error}", file=sys.stderr)
+        return 1
+    if isinstance(error, ModuleNotFoundError):
+        print(missing_extra("nsqctl", error), file=sys.stderr)
         return 1
     raise error
 
@@ -86,12 +105,35 @@ def make_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_lists(commands)
     _add_actions(commands)
+    add_message_commands(commands, _add)
     _add_policy(commands)
     _add_durable(commands)
+    _add_token(commands)
     _add_top(commands)
     _add_bench(commands)
-    doctor = _add(commands, "doctor", "check a cluster; each finding says what to do", _doctor)
+    doctor = _add(
+        commands,
+        "doctor",
+        "check a cluster; each finding says what to do",
+        "nsqctl.doctor.checks:doctor",
+    )
+    doctor.add_argument(
+        "--nsqadmin-http-address",
+        action="append",
+        type=address,
+        metavar="HOST:PORT",
+        help="an nsqadmin, whose door is to be tried, too (repeatable)",
+    )
     doctor.add_argument("--json", action="store_true", help="for programs")
+    completion = _add(
+        commands,
+        "completion",
+        "a script that has a shell complete commands and options",
+        "nsqctl.commands.completion:completion",
+        cluster=False,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.set_defaults(parser=parser)
     return parser
 
 
@@ -99,19 +141,25 @@ def _add(
     commands: Commands,
     name: str,
     help: str,
-    command: Command,
+    command: str,
     *,
     cluster: bool = True,
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, of_cluster=cluster)
     if cluster:
         add_target(parser)
     return parser
 
 
 def _add_up(commands: Commands) -> None:
-    parser = _add(commands, "up", "start a local cluster in the foreground", _up, cluster=False)
+    parser = _add(
+        commands,
+        "up",
+        "start a local cluster in the foreground",
+        "nsqctl.up.run:run_up",
+        cluster=False,
+    )
     parser.add_argument("--nsqd", type=members, default=2, metavar="N", help="how many nsqd (2)")
     parser.add_argument("--data-path", type=Path, default=Path("data"), help="(./data)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
@@ -125,6 +173,11 @@ def _add_up(commands: Commands) -> None:
         "--log-level", choices=LOG_LEVELS, default="warn", help="of all the daemons (warn)"
     )
     parser.add_argument("--no-admin", action="store_true", help="without nsqadmin")
+    parser.add_argument(
+        "--shared-ports",
+        action="store_true",
+        help="one address more, which all nsqd have in common, for publishers",
+    )
 
 
 def _add_lists(commands: Commands) -> None:
@@ -135,8 +188,7 @@ def _add_lists(commands: Commands) -> None:
         ("lookup", "where a topic is"),
         ("stats", "a topic in detail, with its consumers"),
     ):
-        parser = _add(commands, name, help, _list)
-        parser.set_defaults(listing=name)
+        parser = _add(commands, name, help, f"nsqctl.statistics.listing:{name}")
         parser.add_argument("--json", action="store_true", help="for programs")
         if name == "channels":
             parser.add_argument("topic", nargs="?")
@@ -155,7 +207,7 @@ def _add_actions(commands: Commands) -> None:
         ("empty", "drop the messages of a topic or a channel"),
         ("tombstone", "hide one nsqd from those who look for a topic, and delete the topic there"),
     ):
-        parser = _add(commands, action, help, _act)
+        parser = _add(commands, action, help, "nsqctl.commands.actions:act")
         parser.set_defaults(action=action)
         parser.add_argument("topic")
         if action == "tombstone":
@@ -182,7 +234,7 @@ def _add_policy(commands: Commands) -> None:
         ("import", "define the policies of a file on every nsqd"),
         ("diff", "what nsqds have otherwise than a file"),
     ):
-        command = _add(actions, action, help, _policy)
+        command = _add(actions, action, help, "nsqctl.commands.policies:run_policy_command")
         command.set_defaults(action=action)
         if action == "list":
             command.add_argument("--json", action="store_true", help="for programs")
@@ -211,7 +263,9 @@ def _add_durable(commands: Commands) -> None:
         ("export", "write what is left as files of plain topics"),
         ("repair", "make a directory that nsqd refuses to start on one that it starts on"),
     ):
-        command = _add(actions, action, help, _durable, cluster=False)
+        command = _add(
+            actions, action, help, "nsqctl.commands.durable:run_durable_command", cluster=False
+        )
         command.set_defaults(action=action)
         command.add_argument("directory", metavar="DIR", help="the --data-path of the nsqd")
         if action == "check":
@@ -230,8 +284,29 @@ def _add_durable(commands: Commands) -> None:
             )
 
 
+def _add_token(commands: Commands) -> None:
+    parser = _add(
+        commands,
+        "token",
+        "make a token for HTTP, and the line that --auth-file needs for it",
+        "nsqctl.commands.tokens:print_token",
+        cluster=False,
+    )
+    parser.add_argument("name", type=token_name, help="whose it is")
+    parser.add_argument(
+        "--role",
+        required=True,
+        type=token_roles,
+        metavar="ROLE[,ROLE]",
+        help="publish, read, operate or admin",
+    )
+    parser.add_argument(
+        "--topics", type=topic_globs, metavar="GLOB[,GLOB]", help="which topics: 'orders*' (all)"
+    )
+
+
 def _add_top(commands: Commands) -> None:
-    parser = _add(commands, "top", "the busiest channels, live", _top)
+    parser = _add(commands, "top", "the busiest channels, live", "nsqctl.statistics.top:top")
     parser.add_argument("--interval", type=positive, default=2.0, metavar="SECONDS", help="(2)")
     parser.add_argument("--count", type=count, metavar="N", help="stop after N (never)")
     keys = "d depth, r in/s, o done/s, i in flight, c clients, t timed out/s, n name"
@@ -240,7 +315,7 @@ def _add_top(commands: Commands) -> None:
 
 def _add_bench(commands: Commands) -> None:
     help = "what an nsqd can do, measured from here with our client"
-    parser = _add(commands, "bench", help, _bench, cluster=False)
+    parser = _add(commands, "bench", help, "nsqctl.commands.bench:bench", cluster=False)
     parser.add_argument(
         "--nsqd-tcp-address", type=address, default="127.0.0.1:4150", metavar="HOST:PORT"
     )
@@ -254,6 +329,7 @@ def _add_bench(commands: Commands) -> None:
         metavar="HOST:PORT",
         help="an nsqlookupd that is to forget the topic afterwards (repeatable)",
     )
+    add_credentials(parser)
     parser.add_argument("--count", type=count, default=200_000, help="messages (200000)")
     parser.add_argument("--size", type=size, default=200, help="bytes of a message (200)")
     parser.add_argument("--batch", type=count, default=200, help="messages per publish (200)")
@@ -262,85 +338,6 @@ def _add_bench(commands: Commands) -> None:
     parser.add_argument("--rate", type=positive, default=100.0, help="for latency, msg/s (100)")
     parser.add_argument("--seconds", type=positive, default=3.0, help="for latency (3)")
     parser.add_argument("--json", action="store_true", help="for programs")
-
-
-# What follows imports late: `nsqctl up` is to start at once, and needs none of it.
-
-
-async def _up(given: argparse.Namespace) -> int:
-    from nsqctl.up.plan import UpOptions
-    from nsqctl.up.run import up
-
-    await up(
-        UpOptions(
-            nsqd=given.nsqd,
-            data_path=given.data_path,
-            host=given.host,
-            broadcast_address=given.broadcast_address,
-            admin=not given.no_admin,
-            log_level=given.log_level,
-        )
-    )
-    return 0
-
-
-async def _list(given: argparse.Namespace) -> int:
-    from nsqctl.statistics import listing
-    from nsqctl.target import open_cluster
-
-    lists = {
-        "topics": listing.topics,
-        "channels": listing.channels,
-        "nodes": listing.nodes,
-        "lookup": listing.lookup,
-        "stats": listing.stats,
-    }
-    async with open_cluster(given) as cluster:
-        return await lists[given.listing](cluster, given)
-
-
-async def _act(given: argparse.Namespace) -> int:
-    from nsqctl.actions import act
-    from nsqctl.target import open_cluster
-
-    async with open_cluster(given) as cluster:
-        return await act(cluster, given)
-
-
-async def _policy(given: argparse.Namespace) -> int:
-    from nsqctl.policies import run_policy_command
-    from nsqctl.target import open_cluster
-
-    async with open_cluster(given) as cluster:
-        return await run_policy_command(cluster, given)
-
-
-async def _durable(given: argparse.Namespace) -> int:
-    from nsqctl.durable import run_durable_command
-
-    return await run_durable_command(given)
-
-
-async def _top(given: argparse.Namespace) -> int:
-    from nsqctl.statistics.top import top
-    from nsqctl.target import open_cluster
-
-    async with open_cluster(given) as cluster:
-        return await top(cluster, given)
-
-
-async def _bench(given: argparse.Namespace) -> int:
-    from nsqctl.bench import bench
-
-    return await bench(given)
-
-
-async def _doctor(given: argparse.Namespace) -> int:
-    from nsqctl.doctor.checks import doctor
-    from nsqctl.target import open_cluster
-
-    async with open_cluster(given) as cluster:
-        return await doctor(cluster, given)
 
 
 if __name__ == "__main__":

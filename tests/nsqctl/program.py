@@ -38,7 +38,8 @@ def nsqctl(*arguments: str, status: int = 0) -> tuple[str, str]:
 
     It runs here, without a terminal: a process for each would be most of what these tests take.
     """
-    out, err = io.StringIO(), io.StringIO()
+    written, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(written, encoding="utf-8", newline="", write_through=True)
     stdin, sys.stdin = sys.stdin, io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -47,8 +48,9 @@ def nsqctl(*arguments: str, status: int = 0) -> tuple[str, str]:
         ended = int(refused.code or 0)
     finally:
         sys.stdin = stdin
-    assert ended == status, f"{arguments}: {ended}\n{out.getvalue()}\n{err.getvalue()}"
-    return out.getvalue(), err.getvalue()
+    shown = written.getvalue().decode()
+    assert ended == status, f"{arguments}: {ended}\n{shown}\n{err.getvalue()}"
+    return shown, err.getvalue()
 
 
 def nsqctl_json(*arguments: str, status: int = 0) -> Any:
@@ -147,8 +149,10 @@ class Up:
                 words = path.read_bytes().split(b"\0")
             except OSError:
                 continue  # it has just ended
-            if b"nsqcore.app.child" in words and any(self.host.encode() in word for word in words):
-                name = words[words.index(b"nsqcore.app.child") + 1].decode()
+            if b"nsqcore.app.process.child" in words and any(
+                self.host.encode() in word for word in words
+            ):
+                name = words[words.index(b"nsqcore.app.process.child") + 1].decode()
                 path_flags = [word for word in words if word.startswith(b"--data-path=")]
                 suffix = path_flags[0].rpartition(b"nsqd")[2].decode() if path_flags else ""
                 found[name + suffix] = int(path.parent.name)
@@ -166,6 +170,13 @@ class Up:
             self.process.kill()
             self.process.wait()
         wait_until(lambda: not self.members(), "no member is left")
+
+
+def can_read(fd: int, seconds: float) -> bool:
+    """Whether there is something to read, now or within ``seconds``."""
+    waiting = select.poll()  # unlike select() it knows descriptors beyond 1023
+    waiting.register(fd, select.POLLIN)
+    return bool(waiting.poll(1000 * seconds))
 
 
 def terminal_environment() -> dict[str, str]:
@@ -224,8 +235,7 @@ class Terminal:
         return self.shown.count(b"\x1b[?1049h")
 
     def _read(self) -> bytes:
-        readable, _, _ = select.select([self.master], [], [], 0.1)
-        data = os.read(self.master, 65536) if readable else b""
+        data = os.read(self.master, 65536) if can_read(self.master, 0.1) else b""
         self.shown += data
         return data
 

@@ -5,25 +5,30 @@ from collections.abc import Callable
 
 import pytest
 import trio
+from attrs import fields
 from tests.e2e.daemons import Daemon, wait_until
+from tests.fakes.fake_http import fake_server
 from tests.nsqctl.program import Pair, nsqctl, nsqctl_json
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-from nsqcore.cluster.upstream import Probe
+from nsqcore.cluster.upstream import Probe, Upstream
 from nsqctl.doctor import checks
 from nsqctl.doctor.checks import (
     Finding,
     check_addresses,
     check_consumers,
+    check_doors,
     check_hosts,
     check_journals,
     check_lookupds,
     check_nsqds,
+    check_promises,
     check_registration,
     check_versions,
 )
+from nsqctl.doctor.doors import Doors, try_http
 from nsqctl.doctor.examine import Examined, NsqdState, apart, examine_host, examine_journal
 
 NODE = "nsqd a:4151"
@@ -63,13 +68,64 @@ def only(findings: object) -> Finding:
         check_versions,
         check_hosts,
         check_journals,
+        check_promises,
         check_consumers,
+        check_doors,
     ],
 )
 def test_nothing_is_found_where_all_is_well(check: Callable[[Examined], list[Finding]]):
     topic = TopicStats(node="a", topic_name="orders", channels=[channel("kitchen", 5, 1)])
     well = {"registered_at": {"l1", "l2"}, "health": "OK", "skew": 0.3, "disk_free": 0.5}
     assert not list(check(cluster(state("a", stats=[topic], **well), state("b", **well))))
+
+
+def test_a_topic_that_is_not_kept_alike_everywhere_is_found():
+    def has(durability: str) -> list[TopicStats]:
+        return [
+            TopicStats(node="", topic_name="orders", durability=durability),
+            TopicStats(node="", topic_name="alike", durability="os"),
+        ]
+
+    nsqds = [
+        state("a", stats=has("os")),
+        state("b", stats=has("always")),
+        state("c", stats=has("")),
+    ]
+    finding = only(check_promises(cluster(*nsqds)))
+    assert (finding.level, finding.subject) == ("warning", "topic orders")
+    assert finding.problem.endswith("always at b:4151; none at c:4151; os at a:4151")
+
+
+def test_every_open_door_is_named_and_no_error():
+    found = cluster()
+    found.doors = Doors(**{kind.name: {f"nsqd {kind.name}:1"} for kind in fields(Doors)})
+    found.doors.http.add("nsqlookupd b:2")
+    findings = list(check_doors(found))
+    assert {finding.level for finding in findings} == {"open"}
+    named = {finding.subject for finding in findings}
+    assert named == {
+        "nsqd http:1, nsqlookupd b:2",
+        *(f"nsqd {kind.name}:1" for kind in fields(Doors) if kind.name != "http"),
+    }
+
+
+async def knock(handler) -> Doors:
+    """What is found at an nsqd whose HTTP is served by ``handler``."""
+    doors = Doors()
+    async with fake_server(handler) as server, Upstream() as stranger:
+        await try_http(doors, stranger, "nsqd", server.address)
+    return doors
+
+
+async def test_a_door_is_open_if_who_shows_nothing_is_let_in():
+    doors = await knock(lambda asked: (200, {}))
+    assert len(doors.http) == len(doors.pages) == 1
+    doors = await knock(lambda asked: (403 if "origin" in asked.headers else 200, {}))
+    assert (len(doors.http), len(doors.pages)) == (1, 0)
+    doors = await knock(lambda asked: (401, {}))
+    assert (len(doors.http), len(doors.metrics), len(doors.clear)) == (0, 0, 1)
+    doors = await knock(lambda asked: (200 if asked.path == "/metrics" else 401, {}))
+    assert (len(doors.http), len(doors.metrics)) == (0, 1)
 
 
 def test_an_nsqlookupd_that_does_not_answer_is_an_error():
@@ -129,6 +185,14 @@ def test_a_disk_that_fills_is_a_warning_and_then_an_error(free: float, level: st
     assert f"{free:.0%} left" in finding.problem
 
 
+@pytest.mark.parametrize(("free", "level"), [(1999, "warning"), (999, "error")])
+def test_an_nsqd_near_its_least_of_free_bytes_is_a_warning_and_then_an_error(free: int, level: str):
+    finding = only(check_hosts(cluster(state(free_bytes=free, min_free_bytes=1000))))
+    assert finding.level == level
+    assert finding.problem == f"{free:,} bytes are free, --min-free-bytes is 1,000"
+    assert not list(check_hosts(cluster(state(free_bytes=2000, min_free_bytes=1000))))
+
+
 @pytest.mark.parametrize(("skew", "how"), [(2.5, "2.5 s ahead of"), (-60.0, "60.0 s behind")])
 def test_clocks_that_are_apart_are_a_warning(skew: float, how: str):
     assert how in only(check_hosts(cluster(state(skew=skew)))).problem
@@ -172,10 +236,10 @@ def _any_disk(monkeypatch: pytest.MonkeyPatch):
 
 
 def problems(*options: str, status: int) -> dict[str, str]:
-    """Subject and problem of every finding."""
+    """Subject and problem of every finding but open doors."""
     found = nsqctl_json("doctor", *options, status=status)
     assert all(set(one) == {"level", "subject", "problem", "advice"} for one in found)
-    return {one["subject"]: one["problem"] for one in found}
+    return {one["subject"]: one["problem"] for one in found if one["level"] != "open"}
 
 
 @pytest.mark.slow
@@ -185,16 +249,17 @@ def test_a_cluster_that_is_well_has_no_errors(pair: Pair):
     assert found == {"channel orders/kitchen": "no consumers, 5 messages queued"}
     assert problems(*pair.nsqd_options, status=0) == found
     out = nsqctl("doctor", pair.option)[0].splitlines()
-    assert out == [
+    assert out[:3] == [
         "warning channel orders/kitchen",
         "  no consumers, 5 messages queued",
         "  -> start its consumers, or delete the channel: it keeps every message",
-        "1 nsqlookupd, 2 nsqd examined: 1 finding",
     ]
+    assert out[-1] == "1 nsqlookupd, 2 nsqd examined: 1 finding, 4 kinds of open doors"
     pair.nsqds[0].post("/topic/delete?topic=orders")
     pair.nsqds[1].post("/topic/delete?topic=orders")
-    well = nsqctl("doctor", pair.option)[0]
-    assert well == "1 nsqlookupd, 2 nsqd examined: nothing to complain about\n"
+    well = nsqctl("doctor", pair.option)[0].splitlines()[-1]
+    examined = "1 nsqlookupd, 2 nsqd examined"
+    assert well == f"{examined}: nothing to complain about, 4 kinds of open doors"
 
 
 @pytest.mark.slow

@@ -6,11 +6,13 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.e2e.peer import Peer, body
 from tests.nsqctl.program import NSQCTL, Pair, nsqctl, nsqctl_json
+from tests.support import forks
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +44,23 @@ def test_what_durable_topics_promise_is_listed(pair: Pair):
     assert "topic orders (in memory or on disk)" in nsqctl("stats", "orders", pair.option)[0]
     assert pair.nsqds[1].request("PUT", "/policy/set?name=keep", policy)[0] == 200
     assert nsqctl_json("topics", pair.option)[0]["promise"] == "on disk"
+
+
+def test_dead_letters_have_a_column_where_there_are_some(pair: Pair):
+    assert "dead" not in nsqctl("channels", "orders", pair.option)[0]
+    nsqd = pair.nsqds[0]
+    (first, *_) = nsqd.get("/message/list?topic=orders&channel=kitchen")["messages"]
+    nsqd.post(f"/message/dead?topic=orders&channel=kitchen&id={first['id']}")
+    for command in (("channels", "orders"), ("topics",), ("stats", "orders")):
+        out = nsqctl(*command, pair.option)[0]
+        assert [line[-1] for line in rows(out) if "orders" in line[:1]][-1] == "1", out
+        assert "dead" in out
+    (channel,) = nsqctl_json("channels", "orders", pair.option)
+    assert channel["dead_count"] == 1
+    orders = nsqctl_json("topics", pair.option)[0]
+    assert (orders["topic_name"], orders["dead_count"]) == ("orders", 1)
+    (told,) = nsqctl_json("stats", "orders", pair.option)
+    assert told["channels"][0]["dead_count"] == 1
 
 
 def test_channels_of_all_topics_or_of_one(pair: Pair):
@@ -136,20 +155,15 @@ def test_a_consumer_cannot_steer_the_terminal_with_its_name(
 
 
 @pytest.mark.parametrize("command", ["topics", "topics --json", "nodes", "doctor", "top --count=9"])
-def test_a_reader_that_goes_away_ends_it_without_a_word(steady: Pair, command: str):
+def test_a_reader_that_goes_away_ends_it_without_a_word(steady: Pair, command: str, tmp_path: Path):
     reader, writer = os.pipe()
     os.close(reader)
-    try:
-        ended = subprocess.run(
-            [NSQCTL, *command.split(), steady.option],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            timeout=PATIENCE,
-        )
-    finally:
-        os.close(writer)
-    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, b"")
+    with (tmp_path / "err").open("wb") as err, open(os.devnull) as nothing:
+        streams = {"stdin": nothing.fileno(), "stdout": writer, "stderr": err.fileno()}
+        process = forks.start(["nsqctl", *command.split(), steady.option], **streams)
+    os.close(writer)
+    assert process.wait(PATIENCE) == -signal.SIGPIPE
+    assert (tmp_path / "err").read_bytes() == b""
 
 
 @pytest.mark.parametrize("command", ["topics", "topics --json", "doctor"])

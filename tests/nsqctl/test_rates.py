@@ -2,7 +2,7 @@
 
 from nsqcore.cluster.merge import merge_topic
 from nsqcore.cluster.stats import ChannelStats, TopicStats
-from nsqctl.statistics.rates import Meter, Row
+from nsqctl.statistics.rates import Row, RowMeter
 
 
 def channel(node: str, messages: int, **counts: int) -> ChannelStats:
@@ -23,12 +23,12 @@ def only(rows: list[Row]) -> Row:
 
 
 def test_the_first_look_has_no_rates():
-    row = only(Meter().rows(orders(channel("a", 1000, depth=10)), 0))
+    row = only(RowMeter().rows(orders(channel("a", 1000, depth=10)), 0))
     assert (row.arriving, row.done, row.depth) == (0, 0, 10)
 
 
 def test_rates_are_per_second_over_all_nsqds():
-    meter = Meter()
+    meter = RowMeter()
     meter.rows(orders(channel("a", 100), channel("b", 50)), 0)
     after = (
         channel("a", 140, depth=10, requeue_count=2, timeout_count=4),
@@ -41,13 +41,13 @@ def test_rates_are_per_second_over_all_nsqds():
 
 
 def test_what_consumers_take_from_a_backlog_is_done():
-    meter = Meter()
+    meter = RowMeter()
     meter.rows(orders(channel("a", 100, depth=100)), 0)
     assert only(meter.rows(orders(channel("a", 100, depth=40)), 1.0)).done == 60
 
 
 def test_an_nsqd_that_was_restarted_makes_no_negative_rates_and_hides_no_other():
-    meter = Meter()
+    meter = RowMeter()
     meter.rows(orders(channel("a", 5000, requeue_count=9), channel("b", 100)), 0)
     row = only(meter.rows(orders(channel("a", 7), channel("b", 110)), 1.0))
     # a has counted 7 since it started anew; what left it meanwhile nobody knows
@@ -57,7 +57,7 @@ def test_an_nsqd_that_was_restarted_makes_no_negative_rates_and_hides_no_other()
 
 
 def test_an_nsqd_that_does_not_answer_for_once_makes_no_burst():
-    meter = Meter()
+    meter = RowMeter()
     meter.rows(orders(channel("a", 5000, depth=900), channel("b", 100)), 0)
     row = only(meter.rows(orders(channel("b", 110)), 1.0))
     assert (row.arriving, row.done) == (10, 10)
@@ -66,7 +66,7 @@ def test_an_nsqd_that_does_not_answer_for_once_makes_no_burst():
 
 
 def test_a_topic_without_channels_is_a_row_whose_messages_are_never_done():
-    meter = Meter()
+    meter = RowMeter()
     meter.rows([TopicStats(node="a", topic_name="orders", message_count=1)], 0)
     row = only(meter.rows([TopicStats(node="a", topic_name="orders", message_count=5, depth=4)], 1))
     assert (row.topic, row.channel, row.arriving, row.done, row.depth) == ("orders", "", 4, 0, 4)
@@ -75,5 +75,5 @@ def test_a_topic_without_channels_is_a_row_whose_messages_are_never_done():
 def test_paused_channels_and_their_clients_are_told():
     stats = channel("a", 1, deferred_count=3, backend_depth=2)
     stats.paused, stats.client_count = True, 4
-    row = only(Meter().rows(orders(stats), 0))
+    row = only(RowMeter().rows(orders(stats), 0))
     assert (row.paused, row.clients, row.deferred, row.backend_depth) == (True, 4, 3, 2)

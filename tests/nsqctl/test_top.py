@@ -2,7 +2,6 @@
 
 import io
 import os
-import select
 import shlex
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
-from tests.nsqctl.program import NSQCTL, Pair, Terminal, nsqctl
+from tests.nsqctl.program import NSQCTL, Pair, Terminal, can_read, nsqctl
 
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import UpstreamError
@@ -65,6 +64,7 @@ def test_other_keys_and_arrows_do_nothing(keys: str):
     assert screen.sort == "i"
 
 
+@pytest.mark.slow
 def test_the_picture_fits_the_terminal():
     for height in (6, 8, 24, 100):
         for width in (20, 40, 80, 200):
@@ -73,6 +73,7 @@ def test_the_picture_fits_the_terminal():
             assert all(len(line) <= width for line in shown)
 
 
+@pytest.mark.slow
 def test_on_paper_every_channel_is_printed_without_keys():
     shown = lines(filled(50), 400, None)
     assert len(shown) == 52
@@ -187,9 +188,9 @@ def test_what_is_typed_before_it_takes_keys_again_counts(monkeypatch: pytest.Mon
         monkeypatch.setattr("sys.stdin", stdin)
         with Drawn(filled(), Console(file=io.StringIO())) as picture:
             typed.write(b"n")
-            assert select.select([stdin], [], [], PATIENCE)[0]
+            assert can_read(stdin.fileno(), PATIENCE)
             picture.resume()
-            assert select.select([stdin], [], [], 0)[0]
+            assert can_read(stdin.fileno(), 0)
             assert os.read(stdin.fileno(), 64) == b"n"
 
 

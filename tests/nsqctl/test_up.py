@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.daemons import PATIENCE, wait_until
 from tests.nsqctl.program import Up, nsqctl
 
-from nsqcore.app.interfaces import default_address
+from nsqcore.app.process.interfaces import default_address
 from nsqctl.up.plan import UpOptions, plan
 from nsqctl.up.summary import summary
 
@@ -23,8 +23,8 @@ SMALL = ("--nsqd=1", "--no-admin")
 open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # without a proxy
 
 
-def publish(up: Up, topic: str, *bodies: bytes) -> None:
-    url = f"http://{up.address('nsqd-1')}/mpub?topic={topic}"
+def publish(up: Up, topic: str, *bodies: bytes, to: str = "nsqd-1") -> None:
+    url = f"http://{up.address(to)}/mpub?topic={topic}"
     with open_url(url, data=b"\n".join(bodies)) as answer:
         assert answer.read() == b"OK"
 
@@ -224,3 +224,10 @@ def test_it_says_at_once_what_it_starts_and_logs_little(cluster: Up):
 )
 def test_what_cannot_be_started_is_told_in_a_line(flags: list[str], status: int, told: str):
     assert told in nsqctl("up", *flags, status=status)[1].splitlines()[-1]
+
+
+def test_all_nsqd_share_an_address_for_publishers_if_that_is_wanted(cluster: Up):
+    cluster.start("--nsqd=2", "--no-admin", "--shared-ports")
+    assert cluster.address("publish to") == f"{cluster.host}:4141"
+    publish(cluster, "greetings", b"hello", to="publish to")
+    assert cluster.stop() == 0

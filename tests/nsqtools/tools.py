@@ -15,8 +15,8 @@ from attrs import define, field
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 from tests.support import forks
 
+from nsqcore.app.process.streams import Streams
 from nsqcore.app.service import Process
-from nsqcore.app.streams import Streams
 
 
 @define(eq=False)

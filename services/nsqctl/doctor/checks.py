@@ -12,8 +12,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.upstream import Upstream
+from nsqcore.tls import client_tls
+from nsqctl.doctor.doors import listed
 from nsqctl.doctor.examine import Examined, examine
-from nsqctl.output import console, print_json, printable
+from nsqctl.shared.output import console, print_json, printable
 
 # Clocks further apart make timestamps and latencies misleading; seconds.
 MAX_SKEW = 2.0
@@ -28,11 +31,15 @@ SLOW_SYNC = 50.0
 MANY_FULL = 4
 
 
+STYLES = {"error": "red", "warning": "yellow", "open": "cyan"}
+NOTHING = "nothing to complain about"
+
+
 @frozen
 class Finding:
     """Something to look at: how bad, what about, what was seen, what to do."""
 
-    level: str  # "error" or "warning"
+    level: str  # "error", "warning", or "open": what is perhaps meant to be
     subject: str
     problem: str
     advice: str
@@ -130,6 +137,15 @@ def check_hosts(found: Examined) -> Iterator[Finding]:
                 f"its disk has {state.disk_free:.0%} left",
                 "make room, or let consumers catch up: publishing fails on a full disk",
             )
+        if state.free_bytes < 2 * state.min_free_bytes:
+            refused = state.free_bytes < state.min_free_bytes
+            yield Finding(
+                "error" if refused else "warning",
+                name,
+                f"{state.free_bytes:,} bytes are free, --min-free-bytes is"
+                f" {state.min_free_bytes:,}",
+                "publishes are refused below it: make room, or let consumers catch up",
+            )
         if state.skew is not None and abs(state.skew) > MAX_SKEW:
             yield Finding(
                 "warning",
@@ -174,6 +190,24 @@ def check_journals(found: Examined) -> Iterator[Finding]:
             )
 
 
+def check_promises(found: Examined) -> Iterator[Finding]:
+    """Topics whose OK does not mean the same at every nsqd."""
+    promises: dict[str, dict[str, set[str]]] = {}
+    for state in found.nsqds.values():
+        for topic in state.stats:
+            durability = topic.durability or "none"
+            promises.setdefault(topic.topic_name, {}).setdefault(durability, set()).add(state.name)
+    for name, kinds in promises.items():
+        if len(kinds) > 1:
+            told = [f"{kind} at {listed(nsqds)}" for kind, nsqds in sorted(kinds.items())]
+            yield Finding(
+                "warning",
+                f"topic {name}",
+                f"what is acknowledged is not kept alike: {'; '.join(told)}",
+                "set the same policy at every nsqd: `nsqctl policy diff` shows the difference",
+            )
+
+
 def check_consumers(found: Examined) -> Iterator[Finding]:
     """Channels and topics whose messages nobody takes."""
     waiting: dict[tuple[str, str], list[int]] = {}
@@ -203,6 +237,57 @@ def check_consumers(found: Examined) -> Iterator[Finding]:
             )
 
 
+# What each kind of door lets whom do, and what closes it.
+DOORS = {
+    "http": (
+        "HTTP asks nobody who they are: everybody may do everything",
+        "start them with --auth-file (see nsqctl token), or keep others away from the ports",
+    ),
+    "pages": (
+        "pages of other sites may have a visitor's browser publish and delete",
+        "start them with --allowed-host=<the name that they are asked by>",
+    ),
+    "metrics": (
+        "/metrics tells everybody the names of topics and their numbers",
+        "start them without --open-metrics, and give what scrapes them a token of role read",
+    ),
+    "tcp": (
+        "clients are asked for no AUTH: everybody publishes and consumes",
+        "start them with --auth-acl-file or --auth-http-address",
+    ),
+    "clear": (
+        "secrets and tokens cross the network as they are: who listens can use them",
+        "start them with --tls-cert, --tls-key and --tls-required",
+    ),
+    "weak": (
+        "TLS 1.0 and 1.1 are spoken, which are broken",
+        "start them with --tls-min-version=tls1.2",
+    ),
+    "registration": (
+        "everybody registers as an nsqd: consumers go there, and show their secrets",
+        "start them with --tls-required and --tls-client-auth-policy=require-verify",
+    ),
+    "admin": (
+        "nobody has to log in: everybody sees the cluster, and without --admin-user changes it",
+        "start them with --auth-file or --oidc-issuer",
+    ),
+}
+
+
+def check_doors(found: Examined) -> Iterator[Finding]:
+    """Doors that are open to everybody who reaches them."""
+    for admin, reason in found.dead_admins.items():
+        yield Finding(
+            "error",
+            f"nsqadmin {admin}",
+            f"its door could not be tried: {reason}",
+            "start it, or correct --nsqadmin-http-address",
+        )
+    for kind, (problem, advice) in DOORS.items():
+        if addresses := getattr(found.doors, kind):
+            yield Finding("open", listed(addresses), problem, advice)
+
+
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_lookupds,
     check_nsqds,
@@ -211,13 +296,19 @@ CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_versions,
     check_hosts,
     check_journals,
+    check_promises,
     check_consumers,
+    check_doors,
 )
 
 
 async def doctor(cluster: Cluster, given: argparse.Namespace) -> int:
     """Examine the cluster, print the findings; 1 if there is an error among them."""
-    found = await examine(cluster)
+    tls = client_tls(authorities=given.tls_root_ca_file)
+    async with Upstream(
+        connect_timeout=given.timeout, request_timeout=given.timeout, tls=tls
+    ) as stranger:
+        found = await examine(cluster, stranger, tls, given.nsqadmin_http_address or ())
     findings = [finding for check in CHECKS for finding in check(found)]
     if given.json:
         print_json([asdict(finding) for finding in findings])
@@ -229,12 +320,14 @@ async def doctor(cluster: Cluster, given: argparse.Namespace) -> int:
 def _print(found: Examined, findings: list[Finding]) -> None:
     out = console()
     for finding in findings:
-        style = "red" if finding.level == "error" else "yellow"
+        style = STYLES[finding.level]
         out.print(Text(finding.level, style=style), Text(printable(finding.subject)))
         for line in (printable(finding.problem), f"-> {finding.advice}"):
             out.print(Padding.indent(Text(line), 2))
     about = f"{len(found.lookupds)} nsqlookupd, {len(found.nsqds)} nsqd examined"
-    if not findings:
-        out.print(f"{about}: nothing to complain about")
-    else:
-        out.print(f"{about}: {len(findings)} {'finding' if len(findings) == 1 else 'findings'}")
+    doors = sum(finding.level == "open" for finding in findings)
+    count = len(findings) - doors
+    told = f"{count} {'finding' if count == 1 else 'findings'}" if count else NOTHING
+    if doors:
+        told += f", {doors} {'kind' if doors == 1 else 'kinds'} of open doors"
+    out.print(f"{about}: {told}")

@@ -5,7 +5,9 @@ never ends the examination. `nsqctl.doctor` makes findings of this.
 """
 
 import contextlib
+import ssl
 import time
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
 import trio
@@ -17,10 +19,19 @@ from nsqcore.cluster.lookupd import lookupd_nodes
 from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
-from nsqcore.cluster.upstream import AllFailed, UpstreamError
+from nsqcore.cluster.upstream import AllFailed, Upstream, UpstreamError
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 from nsqcore.readers import count, flag, number, text
+from nsqctl.doctor.doors import (
+    Doors,
+    likely_registration,
+    registrations,
+    try_admin,
+    try_http,
+    try_registration,
+    try_tcp,
+)
 
 # A daemon that needs longer to accept, or a name server to answer, is not well; seconds.
 CONNECT_TIMEOUT = 2.0
@@ -40,6 +51,8 @@ class NsqdState:
     health: str = ""
     skew: float | None = None  # seconds that its clock is ahead of ours, at least
     disk_free: float | None = None  # share of its data path's file system
+    free_bytes: int = 0  # there, where it has a least
+    min_free_bytes: int = 0  # --min-free-bytes
     sync_ms: float | None = None  # how long the last sync of its journal took
     full_files: int = 0  # of its journal, waiting for a checkpoint
     failed_files: int = 0
@@ -57,11 +70,20 @@ class Examined:
 
     lookupds: tuple[str, ...]
     dead_lookupds: dict[str, str] = Factory(dict)
+    dead_admins: dict[str, str] = Factory(dict)
     nsqds: dict[str, NsqdState] = Factory(dict)
+    doors: Doors = Factory(Doors)
 
 
-async def examine(cluster: Cluster) -> Examined:
-    """Ask every daemon of ``cluster``."""
+async def examine(
+    cluster: Cluster, stranger: Upstream, tls: ssl.SSLContext, admins: Sequence[str] = ()
+) -> Examined:
+    """Ask every daemon of ``cluster``, and knock at its doors as a ``stranger``.
+
+    Args:
+        stranger: shows neither token nor certificate; nor does ``tls``, which trusts as it does.
+        admins: nsqadmins of the cluster.
+    """
     found = Examined(cluster.lookupds)
     async with trio.open_nursery() as nursery:
         for lookupd in cluster.lookupds:
@@ -72,7 +94,34 @@ async def examine(cluster: Cluster) -> Examined:
     async with trio.open_nursery() as nursery:
         for state in found.nsqds.values():
             nursery.start_soon(_examine_nsqd, cluster, state)
+    for admin in admins:
+        try:
+            await try_admin(found.doors, stranger, admin)
+        except UpstreamError as error:
+            found.dead_admins[admin] = str(error)
+    await _knock(cluster, found, stranger, tls)
     return found
+
+
+async def _knock(
+    cluster: Cluster, found: Examined, stranger: Upstream, tls: ssl.SSLContext
+) -> None:
+    doors = found.doors
+    lookupds = set(found.lookupds) - set(found.dead_lookupds)
+    asked = [each for each in found.nsqds.values() if not each.http_error]
+    reachable = [each for each in found.nsqds.values() if not each.unresolvable]
+    known = await registrations(cluster.upstream, [state.name for state in asked])
+    async with trio.open_nursery() as nursery:
+        for lookupd in lookupds:
+            nursery.start_soon(try_http, doors, stranger, "nsqlookupd", lookupd)
+        for address in known | {likely_registration(lookupd) for lookupd in lookupds}:
+            nursery.start_soon(try_registration, doors, address, tls)
+        for state in reachable:
+            if not state.http_error:
+                nursery.start_soon(try_http, doors, stranger, "nsqd", state.name)
+            if state.producer.tcp_port and not state.tcp_error:
+                host, port = state.producer.broadcast_address, state.producer.tcp_port
+                nursery.start_soon(try_tcp, doors, host, port)
 
 
 async def _ask_lookupd(cluster: Cluster, found: Examined, lookupd: str) -> None:
@@ -160,6 +209,8 @@ async def examine_host(cluster: Cluster, state: NsqdState) -> None:
         state.skew = apart(clock, clock, asked, answered)
         measured = isinstance(told.get("disk_free"), int | float)
         state.disk_free = number(told, "disk_free") if measured else None
+        state.free_bytes = count(told, "free_bytes")
+        state.min_free_bytes = count(told, "min_free_bytes")
     elif probe.date:
         with contextlib.suppress(ValueError, OverflowError):
             second = parsedate_to_datetime(probe.date).timestamp()  # the header counts whole ones

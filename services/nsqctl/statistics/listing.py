@@ -14,8 +14,8 @@ from nsqcore.cluster.merge import group_topics, merge_topic
 from nsqcore.cluster.nsqd import nsqd_stats
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 from nsqcore.cluster.upstream import AllFailed, Answer
-from nsqctl.output import paper, print_failures, print_json, printable, table
-from nsqctl.target import is_unknown
+from nsqctl.shared.output import print_failures, print_json, printable, table, wide_console
+from nsqctl.shared.target import is_unknown
 
 TOPIC_COLUMNS = ("topic", "depth", "on disk", "messages", "channels", "nsqds", "paused")
 CHANNEL_COLUMNS = (
@@ -51,11 +51,15 @@ async def topics(cluster: Cluster, given: argparse.Namespace) -> int:
         rows: list[Sequence[object]] = [_topic_row(stats) for stats in answer.value]
         rows += [(name, 0, 0, 0, 0, 0, False) for name in forgotten]
         columns: tuple[str, ...] = TOPIC_COLUMNS
+        if any(map(_dead_count, answer.value)):
+            columns += ("dead",)
+            dead = [_dead_count(stats) for stats in answer.value] + [0] * len(forgotten)
+            rows = [(*row, count) for row, count in zip(rows, dead, strict=True)]
         if any(stats.promise for stats in answer.value):
             columns += ("promise",)
             told = [stats.promise for stats in answer.value] + [""] * len(forgotten)
             rows = [(*row, promise) for row, promise in zip(rows, told, strict=True)]
-        paper().print(table("", columns, rows))
+        wide_console().print(table("", columns, rows))
     return print_failures(answer.failures + known.failures)
 
 
@@ -66,7 +70,7 @@ async def channels(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json([channel.to_json(time.time_ns()) for channel in found])
     else:
-        paper().print(table("", CHANNEL_COLUMNS, map(_channel_row, found), texts=2))
+        wide_console().print(_channels_table("", found))
     return print_failures(answer.failures)
 
 
@@ -90,7 +94,7 @@ async def nodes(cluster: Cluster, given: argparse.Namespace) -> int:
             )
             for node in answer.value
         ]
-        paper().print(table("", columns, rows, texts=5))
+        wide_console().print(table("", columns, rows, texts=5))
     return print_failures(answer.failures)
 
 
@@ -115,7 +119,7 @@ async def lookup(cluster: Cluster, given: argparse.Namespace) -> int:
         print_json({"channels": names, "producers": [node.to_json() for node in answer.value]})
     else:
         rows = [(node.hostname, node.tcp_address, node.http_address) for node in answer.value]
-        out = paper()
+        out = wide_console()
         out.print(table("", ("host", "TCP", "HTTP"), rows, texts=3))
         if names:
             out.print(Text(printable("channels: " + ", ".join(names))))
@@ -134,7 +138,7 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json([topic.to_json(time.time_ns()) for topic in answer.value])
         return status
-    out = paper()
+    out = wide_console()
     for topic in answer.value:
         per_node = [
             (part.hostname, part.node, part.depth, part.backend_depth, part.message_count)
@@ -144,7 +148,7 @@ async def stats(cluster: Cluster, given: argparse.Namespace) -> int:
         title = f"topic {topic.topic_name}" + (f" ({topic.promise})" if topic.promise else "")
         out.print(table(title, columns, per_node, texts=2))
         shown = [c for c in topic.channels if given.channel in (None, c.channel_name)]
-        out.print("", table("channels", CHANNEL_COLUMNS, map(_channel_row, shown), texts=2))
+        out.print("", _channels_table("channels", shown))
         for channel in shown:
             if channel.clients:
                 out.print("", _clients_table(channel))
@@ -185,7 +189,23 @@ def _topic_json(stats: TopicStats) -> dict[str, Any]:
     shown = stats.to_json(time.time_ns())
     shown["channels"] = [channel.channel_name for channel in stats.channels]
     shown["nodes"] = [part.node for part in stats.nodes or ()]
+    if dead := _dead_count(stats):
+        shown["dead_count"] = dead
     return shown
+
+
+def _dead_count(stats: TopicStats) -> int:
+    return sum(channel.dead_count for channel in stats.channels)
+
+
+def _channels_table(title: str, channels: Sequence[ChannelStats]) -> Any:
+    """With a column of the dead where there are some."""
+    columns: tuple[str, ...] = CHANNEL_COLUMNS
+    rows = [_channel_row(channel) for channel in channels]
+    if any(channel.dead_count for channel in channels):
+        columns += ("dead",)
+        rows = [(*row, each.dead_count) for row, each in zip(rows, channels, strict=True)]
+    return table(title, columns, rows, texts=2)
 
 
 def _channel_row(stats: ChannelStats) -> Sequence[object]:

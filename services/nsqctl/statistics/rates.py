@@ -26,7 +26,7 @@ class Row:
 
 
 @define
-class Meter:
+class RowMeter:
     """Remembers the counters of the last look."""
 
     _meter: rates.Meter = Factory(rates.Meter)

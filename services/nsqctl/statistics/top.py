@@ -24,10 +24,10 @@ from rich.text import Text
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
-from nsqctl import output
+from nsqctl.shared import output
+from nsqctl.shared.stop_signals import stop_signals
 from nsqctl.statistics.listing import merged_topics
-from nsqctl.statistics.rates import Meter, Row
-from nsqctl.stop_signals import stop_signals
+from nsqctl.statistics.rates import Row, RowMeter
 
 # Title, and the field of a row; those that a narrow terminal has no room for come last.
 COLUMNS: tuple[tuple[str, Callable[[Row], object]], ...] = (
@@ -77,7 +77,7 @@ class Screen:
     sort: str = "d"
     rows: list[Row] = Factory(list)
     failures: tuple[UpstreamError, ...] = ()
-    _meter: Meter = Factory(Meter)
+    _meter: RowMeter = Factory(RowMeter)
 
     def press(self, keys: str) -> bool:
         """Act on keys pressed; False if one of them was to quit."""
@@ -95,7 +95,7 @@ class Screen:
         self.rows = self._meter.rows(topics, seconds)
 
     def render(self, width: int, height: int | None) -> Group:
-        """The screen, for a terminal of ``width`` and ``height``; no height is paper."""
+        """The screen, for a terminal of ``width`` and ``height``; printed where that is None."""
         rows = sorted(self.rows, key=lambda row: (row.topic, row.channel))
         by = "name"
         if self.sort != NAME_KEY:
@@ -147,12 +147,12 @@ async def top(cluster: Cluster, given: argparse.Namespace) -> int:
     screen = Screen(sort=given.sort)
     interactive = sys.stdin.isatty() and console.is_terminal
     picture = Drawn(screen, console) if interactive else Printed(screen, console)
-    heeded = stop_signals()
+    handled = stop_signals()
     if interactive:
-        heeded += [signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT]
-    with trio.open_signal_receiver(*heeded) as signals, picture:
+        handled += [signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT]
+    with trio.open_signal_receiver(*handled) as signals, picture:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, signals, picture, nursery.cancel_scope)
+            nursery.start_soon(_handle_signals, signals, picture, nursery.cancel_scope)
             if interactive:
                 nursery.start_soon(_read_keys, screen, picture, nursery.cancel_scope)
             await _refresh(cluster, given, screen, picture)
@@ -162,7 +162,7 @@ async def top(cluster: Cluster, given: argparse.Namespace) -> int:
 
 @define
 class Printed(contextlib.AbstractContextManager["Printed"]):
-    """The screen on paper, once more each time."""
+    """The screen printed, once more each time."""
 
     screen: Screen
     console: Console
@@ -246,7 +246,9 @@ async def _refresh(
             await trio.sleep_until(began + given.interval)
 
 
-async def _obey(signals: AsyncIterator[int], picture: Picture, scope: trio.CancelScope) -> None:
+async def _handle_signals(
+    signals: AsyncIterator[int], picture: Picture, scope: trio.CancelScope
+) -> None:
     async for number in signals:
         if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             scope.cancel()

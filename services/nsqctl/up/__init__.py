@@ -2,5 +2,6 @@
 
 One nsqlookupd, some nsqd, one nsqadmin, each a process of its own, on loopback at the well-known
 ports, or the next free ones. Ctrl-C, SIGTERM or the end of the terminal stops them in an order that
-loses nothing; so does the end of any of them. They never outlive nsqctl (`nsqcore.app.children`).
+loses nothing; so does the end of any of them. They never outlive nsqctl
+(`nsqcore.app.process.children`).
 """

@@ -6,12 +6,15 @@ from pathlib import Path
 from attrs import Factory, define, frozen
 
 from nsqcore.addresses import join_host_port
-from nsqcore.app.dirlock import DirectoryLocked, lock_directory
-from nsqcore.app.interfaces import default_address
-from nsqctl.up.ports import Ports, UpFailed
+from nsqcore.app.process.dirlock import DirectoryLocked, lock_directory
+from nsqcore.app.process.interfaces import default_address
+from nsqctl.up.ports import FreePorts, UpFailed
 
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin
 LOOKUPD_TCP, LOOKUPD_HTTP, NSQD_TCP, NSQD_HTTP, ADMIN_HTTP = 4160, 4161, 4150, 4151, 4171
+
+# TCP and HTTP that all nsqd have in common, for publishers
+SHARED_TCP, SHARED_HTTP = 4140, 4141
 
 # Every interface: nobody can connect to these, and the loopback address reaches them from here.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -22,10 +25,12 @@ class UpOptions:
     """What kind of cluster to start.
 
     ``host`` is what the daemons listen on, ``broadcast_address`` what others are told of them: by
-    default ``host``, or this machine's address where that is every interface.
+    default ``host``, or this machine's address where that is every interface. With
+    ``shared_ports`` all nsqd have one more address in common, for publishers.
     """
 
     nsqd: int = 2
+    shared_ports: bool = False
     data_path: Path = Path("data")
     host: str = "127.0.0.1"
     broadcast_address: str = ""
@@ -55,6 +60,9 @@ class Plan:
     lookupd_tcp: str = ""
     nsqd_tcp: list[str] = Factory(list)
     nsqd_http: list[str] = Factory(list)
+    shared_tcp: str = ""
+    shared_http: str = ""
+    shared_flags: tuple[str, ...] = ()
     admin_http: str = ""
 
 
@@ -65,9 +73,11 @@ def plan(options: UpOptions) -> Plan:
     """
     if not options.host:
         raise UpFailed("--host is empty: it is the address to listen on; 0.0.0.0 is all of them")
-    ports = Ports(options.host)
+    ports = FreePorts(options.host)
     made = Plan(*_hosts(options, ports.notes), notes=ports.notes)
     _add_lookupd(made, options, ports)
+    if options.shared_ports:
+        _share(made, options, ports)
     for number in range(1, options.nsqd + 1):
         _add_nsqd(made, options, ports, number)
     if options.admin:
@@ -99,7 +109,7 @@ def _resolved_address() -> str:
     return next((one for one in addresses if not one.startswith("127.")), "")
 
 
-def _add_lookupd(made: Plan, options: UpOptions, ports: Ports) -> None:
+def _add_lookupd(made: Plan, options: UpOptions, ports: FreePorts) -> None:
     tcp = ports.take(LOOKUPD_TCP, "nsqlookupd")
     http = ports.take(LOOKUPD_HTTP, "nsqlookupd's HTTP API")
     made.lookupd_tcp, made.lookupd_http = _addresses(made.told, tcp, http)
@@ -111,7 +121,19 @@ def _add_lookupd(made: Plan, options: UpOptions, ports: Ports) -> None:
     made.members.append(Member("nsqlookupd", ("nsqlookupd", *arguments), made.near, http))
 
 
-def _add_nsqd(made: Plan, options: UpOptions, ports: Ports, number: int) -> None:
+def _share(made: Plan, options: UpOptions, ports: FreePorts) -> None:
+    """What all nsqd listen on in common."""
+    tcp = ports.take(SHARED_TCP, "the nsqds' shared TCP")
+    http = ports.take(SHARED_HTTP, "the nsqds' shared HTTP")
+    made.shared_tcp, made.shared_http = _addresses(made.told, tcp, http)
+    listen = _addresses(options.host, tcp, http)
+    made.shared_flags = (
+        f"--shared-tcp-address={listen[0]}",
+        f"--shared-http-address={listen[1]}",
+    )
+
+
+def _add_nsqd(made: Plan, options: UpOptions, ports: FreePorts, number: int) -> None:
     name = f"nsqd-{number}"
     tcp, http = ports.take(NSQD_TCP, name), ports.take(NSQD_HTTP, f"{name}'s HTTP API")
     directory = options.data_path / name
@@ -128,12 +150,13 @@ def _add_nsqd(made: Plan, options: UpOptions, ports: Ports, number: int) -> None
         f"--broadcast-address={made.told}",
         f"--lookupd-tcp-address={join_host_port(made.near, lookupd_port)}",
         f"--node-id={number}",
+        *made.shared_flags,
         f"--log-level={options.log_level}",
     )
     made.members.append(Member(name, ("nsqd", *arguments), made.near, http))
 
 
-def _add_admin(made: Plan, options: UpOptions, ports: Ports) -> None:
+def _add_admin(made: Plan, options: UpOptions, ports: FreePorts) -> None:
     http = ports.take(ADMIN_HTTP, "nsqadmin")
     made.admin_http = join_host_port(made.told, http)
     lookupd_port = made.lookupd_http.rpartition(":")[2]

@@ -5,13 +5,15 @@ import socket
 
 from attrs import Factory, define
 
+from nsqctl.shared.errors import CommandFailed
 
-class UpFailed(Exception):
+
+class UpFailed(CommandFailed):
     """The cluster could not be started, or did not stay up; the text says why."""
 
 
 @define
-class Ports:
+class FreePorts:
     """Ports of ``host``, each given away once; ``notes`` tells of those that were taken."""
 
     host: str

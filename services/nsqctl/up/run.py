@@ -1,5 +1,6 @@
 """The processes of a local cluster: started in order, watched, stopped in order."""
 
+import argparse
 import contextlib
 import signal
 import subprocess
@@ -8,14 +9,30 @@ from collections.abc import AsyncIterator, Iterable
 
 import trio
 
-from nsqcore.app.children import open_child, status_text, stop_child
-from nsqctl.stop_signals import stop_signals
+from nsqcore.app.process.children import open_child, status_text, stop_child
+from nsqctl.shared.stop_signals import stop_signals
 from nsqctl.up.plan import Member, UpOptions, plan
 from nsqctl.up.ports import UpFailed
 from nsqctl.up.summary import beginning, summary
 
 # How long a process may take to listen, and to stop. A stop writes all of memory to disk.
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 60.0
+
+
+async def run_up(given: argparse.Namespace) -> int:
+    """The exit status of ``nsqctl up``, once its cluster has stopped. Raises UpFailed, OSError."""
+    await up(
+        UpOptions(
+            nsqd=given.nsqd,
+            shared_ports=given.shared_ports,
+            data_path=given.data_path,
+            host=given.host,
+            broadcast_address=given.broadcast_address,
+            admin=not given.no_admin,
+            log_level=given.log_level,
+        )
+    )
+    return 0
 
 
 async def up(options: UpOptions) -> None:

@@ -23,13 +23,16 @@ def summary(plan: Plan, options: UpOptions) -> Iterator[str]:
     yield f"  nsqlookupd  tcp {plan.lookupd_tcp}   http http://{plan.lookupd_http}"
     for number, (tcp, http) in enumerate(zip(plan.nsqd_tcp, plan.nsqd_http, strict=True), 1):
         yield f"  nsqd-{number}      tcp {tcp}   http http://{http}"
+    if plan.shared_http:
+        yield f"  publish to  tcp {plan.shared_tcp}   http http://{plan.shared_http}"
     if plan.admin_http:
         yield f"  nsqadmin    http://{plan.admin_http}   <- open this in a browser"
     yield f"  data        {options.data_path.resolve()}"
     yield ""
     yield "Try, in another terminal:"
     yield ""
-    yield f"  curl -d 'hello' 'http://{plan.nsqd_http[0]}/pub?topic=greetings'"
+    publish = plan.shared_http or plan.nsqd_http[0]
+    yield f"  curl -d 'hello' 'http://{publish}/pub?topic=greetings'"
     nsq_tail = _command("nsq_tail")
     yield f"  {nsq_tail} --topic=greetings --lookupd-http-address={plan.lookupd_http} -n 1"
     yield f"  curl 'http://{plan.lookupd_http}/lookup?topic=greetings'"

@@ -2,7 +2,8 @@
 
 import attrs
 
-from nsqcore.app.options import option
+from nsqcore.app.config.credentials import authorities_option, token_file_option
+from nsqcore.app.config.options import option
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 
@@ -32,6 +33,8 @@ class StatOptions:
     lookupd_http_addresses: tuple[str, ...] = shared_options.lookupd_option()
     http_client_connect_timeout: float = option(2.0, "timeout for HTTP connect")
     http_client_request_timeout: float = option(5.0, "timeout for HTTP request")
+    http_client_token_file: str = token_file_option("nsqd and nsqlookupd")
+    http_client_tls_root_ca_file: str = authorities_option("nsqd and nsqlookupd")
     log_level: str = shared_options.fixed("warn")
     log_prefix: str = shared_options.fixed("")
     log_format: str = shared_options.fixed("text")
@@ -48,3 +51,5 @@ def check(options: StatOptions) -> None:
     for address in (*nsqds, *lookupds):
         no_scheme = not address.startswith("http")
         checks.require(no_scheme, f"address should not contain a scheme, as {address} does")
+    checks.check_http_addresses(nsqds, "nsqd-http-address")
+    checks.check_http_addresses(lookupds)

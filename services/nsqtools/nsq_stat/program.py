@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import trio
 
-from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.config.credentials import open_authorities, open_token
+from nsqcore.app.process.pipes import end_by_broken_pipe
+from nsqcore.app.process.streams import Streams
 from nsqcore.app.service import Process
-from nsqcore.app.streams import Streams
 from nsqcore.cluster.lookupd import lookupd_topic_producers
 from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats
 from nsqcore.cluster.producer import Producer
@@ -73,6 +74,8 @@ async def _report(options: StatOptions, streams: Streams) -> None:
     async with Upstream(
         connect_timeout=options.http_client_connect_timeout,
         request_timeout=options.http_client_request_timeout,
+        tls=open_authorities(options.http_client_tls_root_ca_file, "http-client-tls-root-ca-file"),
+        token=open_token(options.http_client_token_file, "http-client-token-file"),
     ) as upstream:
         while options.count is None or rows < options.count:
             channels = await _channels(upstream, options)

@@ -7,7 +7,4 @@ from nsqcore.app import startup
 
 def main(arguments: Any = None, process: Any = None) -> int:
     """The exit status of ``nsq_tail``; see `nsqtools.shared.program.run_program`."""
-    startup.begin()  # before the imports: they take a while, and signals may come meanwhile
-    from nsqtools.nsq_tail.program import start
-
-    return start(arguments, process)
+    return startup.start("nsqtools.nsq_tail.program:start", arguments, process)

@@ -11,8 +11,8 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Message
-from nsqclient.messages.message import State
-from nsqcore.app.streams import Streams
+from nsqcore.app.process.streams import Streams
+from nsqtools.shared.answers import finish, give_back
 
 # Messages in one write: enough to be fast, few enough to appear without delay.
 BATCH = 100
@@ -53,8 +53,7 @@ class Printer:
                     await self._print(messages if self.left is None else messages[: self.left])
             finally:
                 for message in messages:
-                    if message.state is State.OPEN:
-                        message.requeue_nowait(0, backoff=False)
+                    give_back(message)
 
     async def _print(self, messages: list[Message]) -> None:
         if not messages:
@@ -65,8 +64,7 @@ class Printer:
             self.reader_gone = True
             self.done.set()
         for message in messages[:written]:
-            if message.state is State.OPEN:
-                message.finish_nowait()
+            finish(message)
         if self.left is not None:
             self.left -= written
             if not self.left:

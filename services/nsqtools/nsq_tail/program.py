@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.process.pipes import end_by_broken_pipe
 from nsqcore.app.service import Process
 from nsqtools.nsq_tail.options import TailOptions, random_channel
 from nsqtools.nsq_tail.printer import Printer

@@ -16,9 +16,9 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Message
-from nsqclient.messages.message import State
 from nsqtools.nsq_to_file.log_file import FileRemovedError, Record
 from nsqtools.nsq_to_file.output import Output
+from nsqtools.shared.answers import finish, give_back
 from nsqtools.shared.progress import Progress
 from nsqtools.shared.source import open_source
 
@@ -74,8 +74,7 @@ class FileLog:
                 await self._log(consumer)
             finally:
                 for message in self._pending:
-                    if message.state is State.OPEN:
-                        message.requeue_nowait(0, backoff=False)
+                    give_back(message)
                 self.output.abandon()
 
     async def _log(self, consumer: Consumer) -> None:
@@ -147,12 +146,7 @@ class FileLog:
         return sync or step.close
 
     def _finish_all(self) -> None:
-        expired = 0
-        for message in self._pending:
-            if message.state is State.OPEN:
-                message.finish_nowait()
-            else:
-                expired += 1
+        expired = sum(not finish(message) for message in self._pending)
         logger.debug("file(%s): %d messages are on disk", self.topic, len(self._pending))
         if expired:
             logger.warning(

@@ -26,6 +26,11 @@ MEMBER_LIMIT = 1024 * 1024
 # ones go in pieces of it.
 PIECE = 256 * 1024
 
+# Of a large record, how much is compressed for a try. What does not shrink by a twentieth (it is
+# compressed or encrypted already) is stored: compressing it takes ten times as long, for nothing.
+SAMPLE = 8 * 1024
+SHRINKS = 0.95
+
 # zlib's way of asking for the gzip format.
 GZIP_BITS = 31
 
@@ -56,6 +61,7 @@ class LogFile:
     _member: list[bytes] = attrs.field(factory=list)
     _member_size: int = 0
     _member_has_records: bool = False
+    _member_level: int = 0
 
     @classmethod
     def create(cls, path: str, opened: float, gzip_level: int) -> "LogFile":
@@ -64,6 +70,7 @@ class LogFile:
         descriptor = os.open(path, flags, 0o666)
         file = cls._open(path, opened, gzip_level, descriptor, created=True)
         if gzip_level:  # without a member it would be no gzip file
+            file._member_level = gzip_level
             file._compressor = zlib.compressobj(gzip_level, zlib.DEFLATED, GZIP_BITS)
             file._unsynced = True
         return file
@@ -104,8 +111,13 @@ class LogFile:
             self._write(_pieces([b"\n"] if self._torn else [], records))
             self._torn, self._has_records = False, True
             return
-        self._member_has_records = True
         for group in _groups(records):
+            level = self.gzip_level if _shrinks(group) else 0
+            if level != self._member_level:
+                if self._member_has_records:
+                    self._end_member()
+                self._compressor, self._member_level = None, level
+            self._member_has_records = True
             self._compress(_pieces([], group))
             if self._member_size > MEMBER_LIMIT:
                 self._end_member()
@@ -136,7 +148,7 @@ class LogFile:
 
     def _compress(self, pieces: Iterable[Record]) -> None:
         if self._compressor is None:
-            self._compressor = zlib.compressobj(self.gzip_level, zlib.DEFLATED, GZIP_BITS)
+            self._compressor = zlib.compressobj(self._member_level, zlib.DEFLATED, GZIP_BITS)
         for piece in pieces:
             if data := self._compressor.compress(piece):
                 self._member.append(data)
@@ -166,6 +178,19 @@ class LogFile:
                 _take_back(self._descriptor, done)
             error.filename = self.path
             raise
+
+
+def _shrinks(group: Sequence[Record]) -> bool:
+    """Whether compressing is of use: no, if a large record that does not shrink is most of it."""
+    largest = max(group, key=len)
+    if len(largest) <= PIECE or 2 * len(largest) < sum(map(len, group)):
+        return True
+    view = memoryview(largest)
+    quarter = len(view) // 4
+    samples = b"".join(
+        view[start : start + SAMPLE] for start in (quarter, 2 * quarter, 3 * quarter)
+    )
+    return len(zlib.compress(samples, 1)) < SHRINKS * len(samples)
 
 
 def _groups(records: Sequence[Record]) -> Iterable[Sequence[Record]]:

@@ -2,9 +2,10 @@
 
 import attrs
 
+from nsqcore.app.config.credentials import token_file_option
+from nsqcore.app.config.options import option
+from nsqcore.app.config.values import between
 from nsqcore.app.log import LEVELS
-from nsqcore.app.options import option
-from nsqcore.app.values import between
 from nsqcore.patterns import Pattern
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
@@ -50,6 +51,7 @@ class ToFileOptions:
     sync_interval: float = option(30.0, "sync files to disk at least this often")
     http_client_connect_timeout: float = option(2.0, "timeout for HTTP connect")
     http_client_request_timeout: float = option(5.0, "timeout for HTTP request")
+    http_client_token_file: str = token_file_option("nsqlookupd")
     nsqd_tcp_addresses: tuple[str, ...] = shared_options.nsqd_option()
     lookupd_http_addresses: tuple[str, ...] = shared_options.lookupd_option()
     consumer_opts: tuple[ClientOption, ...] = shared_options.consumer_option()

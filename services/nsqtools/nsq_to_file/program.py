@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import trio
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.app.service import Process
 from nsqtools.nsq_to_file.options import ToFileOptions, check
 from nsqtools.nsq_to_file.topics import TopicLogs, make_output

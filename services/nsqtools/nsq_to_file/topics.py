@@ -9,12 +9,14 @@ from typing import Any
 import attrs
 import trio
 
+from nsqcore.app.config.credentials import open_token
 from nsqcore.names import is_valid_name
 from nsqcore.patterns import Pattern
 from nsqtools.nsq_to_file import file_names
 from nsqtools.nsq_to_file.file_log import FileLog
 from nsqtools.nsq_to_file.options import ToFileOptions
 from nsqtools.nsq_to_file.output import Output, OutputSettings
+from nsqtools.shared.client_options import ClientSettings
 from nsqtools.shared.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -127,6 +129,8 @@ class TopicLogs:
         async with Upstream(
             connect_timeout=options.http_client_connect_timeout,
             request_timeout=options.http_client_request_timeout,
+            tls=ClientSettings.of(options.consumer_opts).lookupd_tls(),
+            token=open_token(options.http_client_token_file, "http-client-token-file"),
         ) as upstream:
             while True:
                 try:

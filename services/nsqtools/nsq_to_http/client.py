@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urljoin
 import attrs
 import trio
 
-from nsqcore.app.version import VERSION
+from nsqcore.app.process.version import VERSION
 from nsqcore.net.reasons import failure_reason
 from nsqcore.redaction import redact
 from nsqcore.tls import system_tls

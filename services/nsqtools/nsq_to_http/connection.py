@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection of a client: a request out, the status of an answer in.
 
 The answer is read while the request is still being sent: an endpoint may answer before it has read
-everything. As soon as the final head is here the outcome is settled; the rest of the answer is read
+everything. As soon as the final head is here the outcome is decided; the rest of the answer is read
 to have the connection free again, until the request's time is over, and thrown away.
 """
 

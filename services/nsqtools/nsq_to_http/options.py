@@ -2,8 +2,8 @@
 
 import attrs
 
-from nsqcore.app.options import option
-from nsqcore.app.values import at_least, choice, number
+from nsqcore.app.config.options import option
+from nsqcore.app.config.values import at_least, choice, number
 from nsqtools.nsq_to_http.headers import check_value, parse_headers
 from nsqtools.nsq_to_http.url import check_url
 from nsqtools.shared import checks

@@ -2,8 +2,8 @@
 
 import attrs
 
-from nsqcore.app.options import option
-from nsqcore.app.values import choice
+from nsqcore.app.config.options import option
+from nsqcore.app.config.values import choice
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from nsqclient.connection.stream import check_address
 from nsqclient.http.api import check_url
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqcore.names import is_valid_name
 
 
@@ -37,10 +37,10 @@ def check_addresses(addresses: Sequence[str], flag: str) -> None:
             check_address(address)
 
 
-def check_lookupds(addresses: Sequence[str]) -> None:
-    """Refuse addresses of nsqlookupds to which no request can be sent."""
+def check_http_addresses(addresses: Sequence[str], flag: str = "lookupd-http-address") -> None:
+    """Refuse addresses to which no HTTP request can be sent."""
     for address in addresses:
-        with naming("lookupd-http-address"):
+        with naming(flag):
             check_url(address)
 
 

@@ -16,11 +16,12 @@ from attrs import field, frozen
 
 from nsqclient import ConnectionOptions, Message
 from nsqclient.connection.stream import dial, split_address, unix_path
-from nsqclient.messages.message import State
+from nsqcore.access.presented import BadToken, TokenFile
 from nsqcore.addresses import AddressError, parse_host_port
-from nsqcore.app.options import OptionsError
-from nsqcore.app.values import boolean, duration_text, integer, number, seconds
+from nsqcore.app.config.options import OptionsError
+from nsqcore.app.config.values import boolean, duration_text, integer, number, seconds
 from nsqcore.tls import client_tls
+from nsqtools.shared.answers import requeue
 
 Parse = Callable[[str], Any]
 
@@ -76,6 +77,7 @@ def _or_never(parse: Parse) -> Parse:
 # a consumer without it is refused by nsqd.
 OPTIONS: dict[str, Parse] = {
     "auth_secret": str,
+    "auth_secret_file": str,
     "backoff_multiplier": _within(seconds, 0.0, HOUR),
     "backoff_strategy": _one_of("", "exponential", "full_jitter"),
     "client_id": str,
@@ -181,6 +183,8 @@ class ClientSettings:
         given = self.values
         names = ("client_id", "hostname", "snappy", "auth_secret", "sample_rate")
         settings: dict[str, Any] = {name: given[name] for name in names if name in given}
+        if given.get("auth_secret_file"):
+            settings["auth_secret"] = _secret_file(given["auth_secret_file"])
         for name in ("heartbeat_interval", "output_buffer_size", "output_buffer_timeout"):
             if name in given:
                 settings[name] = given[name]
@@ -201,6 +205,18 @@ class ClientSettings:
             return ConnectionOptions(user_agent=user_agent, **settings)
         except ValueError as error:
             raise OptionsError(str(error)) from error
+
+    def lookupd_tls(self) -> ssl.SSLContext | None:
+        """TLS for ``https://`` nsqlookupds: who vouches for nsqd does for them, beside the system.
+
+        Raises:
+            OptionsError: a file cannot be read.
+        """
+        if not self.values.keys() & TLS_OPTIONS:
+            return None
+        context = self._tls()
+        context.load_default_certs()
+        return context
 
     def consumer(self) -> dict[str, Any]:
         """Further arguments of `open_consumer`."""
@@ -232,8 +248,7 @@ class ClientSettings:
 
     def requeue(self, message: Message) -> None:
         """Have a message that failed come again, and back off."""
-        if message.state is State.OPEN:  # else nsqd has taken it back already
-            message.requeue_nowait(self.requeue_delay(message.attempts))
+        requeue(message, self.requeue_delay(message.attempts))
 
     def _tls(self) -> ssl.SSLContext:
         given = self.values
@@ -251,6 +266,16 @@ class ClientSettings:
         if given.get("tls_min_version") == "tls1.3":
             context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context
+
+
+def _secret_file(path: str) -> TokenFile:
+    """The secret in the first line of a file, as it is when it is said. Raises OptionsError."""
+    try:
+        found = TokenFile(path)
+        found.load()
+    except BadToken as error:
+        raise OptionsError(f"option auth_secret_file: {error}", status=2) from None
+    return found
 
 
 def _dial_from(local_host: str) -> Callable[[str], Any]:

@@ -4,8 +4,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from nsqcore.app.options import option
-from nsqcore.app.values import at_least
+from nsqcore.app.config.options import option
+from nsqcore.app.config.values import at_least
 from nsqtools.shared.client_options import ClientOption, parse_option
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from nsqcore.app import service
 from nsqcore.app.log import LogOptions
-from nsqcore.app.version import short_version_line
+from nsqcore.app.process.version import short_version_line
 
 T = TypeVar("T", bound=LogOptions)
 
@@ -40,5 +40,5 @@ def run_program(
         arguments=arguments,
         arguments_allowed=arguments_allowed,
         process=process,
-        reloads=reloads,
+        reloads=lambda _options: reloads,
     )

@@ -9,9 +9,9 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Hooks, Message, drop, open_consumer
-from nsqcore.app.version import VERSION, release
+from nsqcore.app.process.version import VERSION, release
 from nsqcore.names import is_valid_name
-from nsqtools.shared.checks import check_addresses, check_lookupds, require
+from nsqtools.shared.checks import check_addresses, check_http_addresses, require
 from nsqtools.shared.client_options import ClientSettings
 from nsqtools.shared.initial_connections import InitialConnections
 from nsqtools.shared.options import SourceOptions
@@ -40,15 +40,17 @@ def consumer_settings(
     """
     require(is_valid_name(options.channel), f"{options.channel!r} is not a valid channel name")
     check_addresses(options.nsqd_tcp_addresses, "nsqd-tcp-address")
-    check_lookupds(options.lookupd_http_addresses)
+    check_http_addresses(options.lookupd_http_addresses)
     settings = ClientSettings.of(options.consumer_opts)
     for name in settings.unused():
         logger.warning("settings: --consumer-opt %s has no effect here", name)
     attempts = settings.max_attempts(max_attempts)
+    secure = any(each.startswith("https://") for each in options.lookupd_http_addresses)
     return {
         "channel": options.channel,
         "nsqd": tuple(dict.fromkeys(options.nsqd_tcp_addresses)),
         "lookupd": tuple(dict.fromkeys(options.lookupd_http_addresses)),
+        "lookupd_tls": settings.lookupd_tls() if secure else None,
         "max_in_flight": options.max_in_flight,
         "max_attempts": attempts,
         "on_give_up": None if attempts is None else drop,

@@ -4,7 +4,7 @@ import os
 
 import attrs
 
-from nsqcore.app.options import option
+from nsqcore.app.config.options import option
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption

@@ -22,15 +22,15 @@ from nsqclient import (
     Hooks,
     open_producer,
 )
+from nsqcore.app.process.streams import Streams
 from nsqcore.app.service import Process
-from nsqcore.app.streams import Streams
 from nsqtools.shared.client_options import ClientSettings
 from nsqtools.shared.program import run_program
 from nsqtools.shared.progress import Progress
 from nsqtools.shared.source import user_agent
 from nsqtools.to_nsq.destination import Destination
 from nsqtools.to_nsq.options import ToNsqOptions, check
-from nsqtools.to_nsq.publisher import Publisher, unless
+from nsqtools.to_nsq.publisher import LinePublisher, unless
 from nsqtools.to_nsq.splitter import Splitter
 from nsqtools.to_nsq.throttle import Throttle
 
@@ -43,7 +43,7 @@ READ_SIZE = 256 * 1024
 LONGEST_DELAY = 1.0
 
 
-async def _publish_input(streams: Streams, publisher: Publisher, delimiter: bytes) -> None:
+async def _publish_input(streams: Streams, publisher: LinePublisher, delimiter: bytes) -> None:
     splitter = Splitter(delimiter)
     read = partial(trio.to_thread.run_sync, streams.read, READ_SIZE, abandon_on_cancel=True)
     while True:
@@ -83,7 +83,7 @@ async def run(options: ToNsqOptions, process: Process) -> None:
             hooks = Hooks(connected=partial(_note_reached, reached))
             opening = open_producer(address, options=connection, hooks=hooks)
             destinations.append(Destination(await stack.enter_async_context(opening), reached))
-        publisher = Publisher(
+        publisher = LinePublisher(
             options.topic, destinations, Throttle(options.rate), progress, process.shutdown
         )
         async with trio.open_nursery() as nursery:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False)
-class Publisher:
+class LinePublisher:
     """Publishes bodies to every destination."""
 
     topic: str

@@ -6,7 +6,9 @@ import subprocess
 import pytest
 from tests.e2e.daemons import BIN, PATIENCE, wait_until
 
+from nsqcore.app.config.options import OptionsError
 from nsqcore.cluster.rates import Growth
+from nsqtools.nsq_stat.options import StatOptions, check
 from nsqtools.nsq_stat.sums import Sums
 
 slow = pytest.mark.slow
@@ -101,3 +103,12 @@ def test_wrong_settings_are_one_clear_line(tool, flags):
     stat = tool("nsq_stat", "--topic=t", "--channel=c", "--nsqd-http-address=127.0.0.1:1", *flags)
     assert stat.wait() == 1
     assert "Traceback" not in stat.err
+
+
+@pytest.mark.parametrize("flag", ["nsqd-http-address", "lookupd-http-address"])
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "127.0.0.1:0", "a b:4151"])
+def test_address_that_cannot_be_asked_is_refused_by_the_name_of_its_flag(flag, address):
+    name = flag.replace("-", "_") + "es"
+    options = StatOptions(topic="t", channel="c", **{name: (address,)})
+    with pytest.raises(OptionsError, match=f"^--{flag}: .*{address}"):
+        check(options)

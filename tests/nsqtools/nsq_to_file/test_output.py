@@ -180,6 +180,20 @@ def test_a_large_member_ends_early(bench, monkeypatch):
     assert gzip.decompress(content) == b"".join(record + b"\n" for record in records)
 
 
+def test_large_records_that_do_not_shrink_are_stored(bench):
+    """Fault 121: compressing what is compressed already took most of the CPU."""
+    packed, text = os.urandom(1024 * 1024), b"text " * 200_000
+    records = [packed, b"small", text, packed, packed, b"small"]
+    output = bench.output(gzip_level=6)
+    for record in records:
+        output.write([record])
+    output.sync()
+    [content] = bench.files().values()
+    assert gzip.decompress(content) == b"".join(record + b"\n" for record in records)
+    assert content.count(packed[1000:5000]) == 3
+    assert len(content) < 3.01 * len(packed)
+
+
 def test_size_of_a_compressed_file_is_that_of_its_records(bench):
     output = bench.output(gzip_level=9, rotate_size=1000)
     output.write([b"x" * 600] * 4)
@@ -458,6 +472,7 @@ def test_half_a_gzip_member_of_a_killed_process_is_cut_off(bench):
     assert bench.files("work") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gzip_level", [0, 1])
 def test_large_records_are_written_piece_by_piece(bench, gzip_level):
     output = bench.output("t<REV>.log", gzip_level=gzip_level)

@@ -90,6 +90,7 @@ def test_some_answers_have_no_body(status):
     assert (parsed.complete, parsed.reusable) == (True, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "garbage",
     [

@@ -286,6 +286,7 @@ async def test_nobody_there_is_a_failure():
             await http.post("http://127.0.0.1:1/", b"x")
 
 
+@pytest.mark.slow
 async def test_https_endpoints_have_to_be_trusted(monkeypatch):
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

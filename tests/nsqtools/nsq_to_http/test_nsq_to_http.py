@@ -126,6 +126,17 @@ def test_an_nsqd_that_cannot_be_reached_ends_it(tool):
     assert "Traceback" not in http.err
 
 
+def test_fault_122_a_content_type_of_other_bytes_costs_no_message(nsqd, tool, endpoint):
+    nsqd.create("t", "nsq_to_http")
+    nsqd.post("/pub?topic=t", b"one")
+    posted = endpoint()
+    http = tool("nsq_to_http", "--topic=t", f"--post={posted.url}", "--content-type=a/b; x=\udcff",
+                f"--nsqd-tcp-address={nsqd.tcp}")  # fmt: skip
+    settled(nsqd, "t", "nsq_to_http", 1)
+    assert posted.bodies == [b"one"]
+    assert http.end() == 0
+
+
 def test_nsqlookupds_that_cannot_be_reached_are_asked_again(tool):
     http = tool("nsq_to_http", "--topic=t", "--post=http://127.0.0.1:1",
                 "--lookupd-http-address=127.0.0.1:1")  # fmt: skip

@@ -260,6 +260,7 @@ async def post_all(
     return failures
 
 
+@pytest.mark.slow
 async def test_few_workers_that_are_bound_to_connections_serve_everybody():
     """Apache prefork, puma: a connection that is kept keeps its worker from all others."""
 
@@ -275,6 +276,7 @@ async def test_few_workers_that_are_bound_to_connections_serve_everybody():
     assert Counter(endpoint.bodies) == Counter(bodies)
 
 
+@pytest.mark.slow
 async def test_one_that_hangs_does_not_make_every_other_connect_anew():
     connections = 0
 
@@ -293,6 +295,7 @@ async def test_one_that_hangs_does_not_make_every_other_connect_anew():
     assert connections < 60
 
 
+@pytest.mark.slow
 async def test_a_message_at_which_the_endpoint_hangs_up_is_posted_once():
     async with Endpoint(hangs_up_after_the_request).listening() as endpoint, client() as http:
         await post_all(http, endpoint.url, [b"x"] * 100, workers=50)
@@ -301,6 +304,7 @@ async def test_a_message_at_which_the_endpoint_hangs_up_is_posted_once():
     assert endpoint.bodies.count(b"bad") == 1
 
 
+@pytest.mark.slow
 async def test_after_a_burst_a_few_idle_connections_are_left_and_then_none(autojump_clock):
     autojump_clock.autojump_threshold = 0.02
     async with Endpoint(well).listening() as endpoint, client() as http:
@@ -312,6 +316,7 @@ async def test_after_a_burst_a_few_idle_connections_are_left_and_then_none(autoj
         assert (http.idle_count(), endpoint.open_count) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_a_connection_that_the_endpoint_closes_is_closed_here_too(autojump_clock):
     autojump_clock.autojump_threshold = 0.02
     async with Endpoint(once(OK)).listening() as endpoint, client() as http:
@@ -363,6 +368,7 @@ async def test_an_endpoint_that_answers_early_and_reads_on_gets_all_of_the_body(
     assert endpoint.bodies == [body]
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_closes_without_a_word_loses_few_requests():
     """It says nothing of closing, and does so a moment after each answer."""
 

@@ -50,6 +50,7 @@ def test_a_message_without_the_field_whose_value_is_asked_for_is_tried_again():
     assert JsonFilter("f", "1").apply(b"{}")[0] is Verdict.RETRY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [b"", b"[1]", b"1", b'"x"', b"{", b'{"a": NaN}', b'{"a": 1e999}', b"[" * 100_000]
 )
@@ -86,7 +87,8 @@ def test_any_text_comes_through(body):
     assert filtered == {"a": expected}
 
 
-@pytest.mark.parametrize("depth", [900, 1000, 10_000, 100_000])
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [900, 1000, 30_000])
 def test_no_message_is_dropped_for_want_of_stack(depth):
     nested = b'{"a":[' * depth + b"1" + b"]}" * depth
     body = b'{"f": 1, "x": ' + nested + b"}"
@@ -103,6 +105,7 @@ def test_numbers_of_any_length_come_through(digits):
     assert whitelisted(body, "f", "x") == body
 
 
+@pytest.mark.slow
 @given(
     values=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
@@ -116,6 +119,7 @@ def test_the_parser_without_recursion_reads_and_writes_as_the_other_one(values):
     assert deep_json.encode(values) == compact
 
 
+@pytest.mark.slow
 @given(st.text(alphabet='[]{},:"\\ 1-.eatrufnls', max_size=12))
 def test_what_the_parser_without_recursion_refuses_the_other_one_refuses(text):
     try:

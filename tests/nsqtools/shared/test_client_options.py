@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from nsqcore.app.options import OptionsError
+from nsqcore.app.config.options import OptionsError
 from nsqtools.shared.client_options import NEVER, ClientOption, ClientSettings, parse_option
 
 
@@ -168,3 +168,15 @@ def test_a_secret_is_not_shown():
     option = parse_option("auth_secret,hush")
     assert "hush" not in repr(option)
     assert "hush" not in repr(ClientSettings.of([option]))
+
+
+def test_a_secret_in_a_file_is_read_when_it_is_said(tmp_path: Path):
+    file = tmp_path / "secret"
+    file.write_text("first\n")
+    secret = settings(f"auth_secret_file,{file}").connection("agent/1").auth_secret
+    assert callable(secret)
+    assert secret() == "first"
+    file.write_text("another\n")
+    assert secret() == "another"
+    with pytest.raises(OptionsError, match=r"auth_secret_file: .*No such file"):
+        settings(f"auth_secret_file,{tmp_path}/none").connection("agent/1")

@@ -4,10 +4,11 @@ import contextlib
 import os
 import pty
 import subprocess
+from collections.abc import Callable
 
 import pytest
 import trio
-from tests.e2e.daemons import BIN, PATIENCE, wait_until
+from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 
 from nsqtools.to_nsq.splitter import Splitter
 from nsqtools.to_nsq.throttle import Throttle
@@ -48,19 +49,24 @@ async def test_without_a_rate_nothing_is_throttled():
     assert await Throttle(0).allow(1000) == 1000
 
 
-def messages(nsqd, topic: str) -> list[bytes]:
-    """What is in the topic's channel c, drained."""
-    count = nsqd.channel(topic, "c")["depth"]
-    if not count:
-        return []
-    command = [str(BIN / "nsq_tail"), f"--topic={topic}", "--channel=c", f"-n={count}",
-               f"--nsqd-tcp-address={nsqd.tcp}"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
-    return done.stdout.split(b"\n")[:-1]
+@pytest.fixture
+def messages(tool) -> Callable[[Daemon, str], list[bytes]]:
+    """Gives what is in a topic's channel c, drained."""
+
+    def drain(nsqd: Daemon, topic: str) -> list[bytes]:
+        count = nsqd.channel(topic, "c")["depth"]
+        if not count:
+            return []
+        flags = [f"--topic={topic}", "--channel=c", f"-n={count}"]
+        tail = tool("nsq_tail", *flags, f"--nsqd-tcp-address={nsqd.tcp}")
+        assert tail.wait() == 0
+        return tail.out.split(b"\n")[:-1]
+
+    return drain
 
 
 @pytest.mark.slow
-def test_lines_become_messages_and_the_last_one_is_whole(nsqd, tool):
+def test_lines_become_messages_and_the_last_one_is_whole(nsqd, tool, messages):
     nsqd.create("in", "c")
     given = tool("to_nsq", "--topic=in", f"--nsqd-tcp-address={nsqd.tcp}", stdin=INPUT)
     assert given.wait() == 0
@@ -69,7 +75,7 @@ def test_lines_become_messages_and_the_last_one_is_whole(nsqd, tool):
 
 
 @pytest.mark.slow
-def test_all_of_a_large_input_arrives(nsqd, tool):
+def test_all_of_a_large_input_arrives(nsqd, tool, messages):
     nsqd.create("in", "c")
     lines = [b"%d %s" % (number, b"x" * (number % 500)) for number in range(20_000)]
     given = tool("to_nsq", "--topic=in", f"--nsqd-tcp-address={nsqd.tcp}", stdin=b"\n".join(lines))
@@ -90,7 +96,7 @@ def test_every_destination_gets_every_message(daemon, tool):
 
 
 @pytest.mark.slow
-def test_a_message_that_is_too_large_ends_it_after_those_before(daemon, tool):
+def test_a_message_that_is_too_large_ends_it_after_those_before(daemon, tool, messages):
     nsqd = daemon("nsqd", "--max-msg-size=1000")
     nsqd.create("in", "c")
     lines = [b"%d" % number for number in range(10)] + [b"x" * 1001] + [b"after"]
@@ -102,7 +108,7 @@ def test_a_message_that_is_too_large_ends_it_after_those_before(daemon, tool):
 
 
 @pytest.mark.slow
-def test_a_batch_that_is_too_large_goes_in_parts(daemon, tool):
+def test_a_batch_that_is_too_large_goes_in_parts(daemon, tool, messages):
     nsqd = daemon("nsqd", "--max-body-size=5000", "--max-msg-size=2000")
     nsqd.create("in", "c")
     lines = [b"%d" % number + b"x" * 1000 for number in range(50)]

@@ -9,7 +9,7 @@ from attrs import frozen
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
 from tests.nsqctl.program import NSQCTL, nsqctl, nsqctl_json
 
-from nsqctl.bench import percentile
+from nsqctl.commands.bench import percentile
 
 QUICK = ("--count=2030", "--batch=100", "--publishers=2", "--seconds=0.2", "--rate=100")
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.nsqctl.program import nsqctl
 
-from nsqctl.options import address, default_lookupds, positive
+from nsqctl.shared.options import address, default_lookupds, positive
 
 NOBODY = "127.0.0.1:1"
 

@@ -117,8 +117,31 @@ def test_a_channel_of_one_nsqd_is_paused_there_and_the_other_is_not_asked(pair: 
     assert not other.channel("orders", "only-here")
 
 
-def test_a_channel_that_no_nsqd_has_is_an_error(steady: Pair):
-    assert "CHANNEL_NOT_FOUND" in nsqctl("pause", "orders", "nosuch", steady.option, status=1)[1]
+@pytest.mark.parametrize("action", ["pause", "unpause", "empty", "delete"])
+def test_a_channel_that_no_nsqd_has_is_an_error_and_nothing_is_done(steady: Pair, action: str):
+    """Fault 58: 404s, and "done, but for the failures above"."""
+    for options in ([steady.option], steady.nsqd_options):
+        command = [action, "orders", "nosuch", *options]
+        if action in ("empty", "delete"):
+            command.append("--yes")
+        out, err = nsqctl(*command, status=1)
+        assert (out, err) == ("", "nsqctl: no nsqd has the channel orders/nosuch\n")
+
+
+def test_a_channel_that_the_node_named_does_not_have_is_an_error(pair: Pair):
+    one, other = pair.nsqds
+    one.post("/channel/create?topic=orders&channel=only-here")
+    node = f"--node={other.http}"
+    out, err = nsqctl("pause", "orders", "only-here", node, pair.option, status=1)
+    assert (out, err) == ("", f"nsqctl: {other.http} has no channel orders/only-here\n")
+    assert not one.channel("orders", "only-here")["paused"]
+
+
+def test_a_channel_that_only_nsqlookupds_remember_is_deleted_there(pair: Pair):
+    pair.lookupd.post("/channel/create?topic=orders&channel=old")
+    out, err = nsqctl("delete", "orders", "old", "--yes", pair.option)
+    assert (out, err) == ("delete channel orders/old: done\n", "")
+    assert pair.lookupd.get("/channels?topic=orders")["channels"] == ["kitchen"]
 
 
 def test_a_channel_made_where_no_nsqd_has_the_topic_is_said_to_be_only_remembered(pair: Pair):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.policies import (
+from nsqcore.cluster.each.policies import (
     NodePolicies,
     all_policies,
     delete_policy,
@@ -17,8 +17,8 @@ from nsqcore.cluster.policies import (
 )
 from nsqcore.cluster.upstream import UpstreamError
 from nsqcore.json import JsonError, decode
-from nsqctl.actions import confirmed
-from nsqctl.output import paper, print_failures, print_json, printable, table
+from nsqctl.commands.actions import confirmed
+from nsqctl.shared.output import print_failures, print_json, printable, table, wide_console
 
 Definitions = dict[str, dict[str, Any]]
 
@@ -56,7 +56,7 @@ async def _list(cluster: Cluster, given: argparse.Namespace) -> int:
     if given.json:
         print_json({node.node: _listed(node.policies) for node in found})
     else:
-        paper().print(table("", ("policy", "pattern", "kind", "sets", "priority", "nsqds"),
+        wide_console().print(table("", ("policy", "pattern", "kind", "sets", "priority", "nsqds"),
                             _rows(found), texts=4))  # fmt: skip
         _tell_differences(found)
     return print_failures(failures)

@@ -7,7 +7,7 @@ import sys
 
 import trio
 
-from nsqcore.app.pipes import end_by_broken_pipe
+from nsqcore.app.process.pipes import end_by_broken_pipe
 
 
 async def run_durable_command(given: argparse.Namespace) -> int:

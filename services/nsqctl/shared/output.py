@@ -12,7 +12,7 @@ from rich.text import Text
 from nsqcore.cluster.upstream import UpstreamError
 
 # Room for every column and for names of full length: 64 characters of topic, and of channel.
-PAPER_WIDTH = 400
+WIDE = 400
 
 
 class _Console(Console):
@@ -24,12 +24,12 @@ class _Console(Console):
 
 def console() -> Console:
     """Where text goes: as wide as the terminal."""
-    return _Console(width=None if sys.stdout.isatty() else PAPER_WIDTH, highlight=False)
+    return _Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
-def paper() -> Console:
+def wide_console() -> Console:
     """Where lists go: a terminal that is narrower folds the lines, so that names can be copied."""
-    return _Console(width=PAPER_WIDTH, highlight=False)
+    return _Console(width=WIDE, highlight=False)
 
 
 def table(

@@ -10,7 +10,7 @@ from tests.nsqctl.program import Pair, nsqctl
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
 from nsqctl.__main__ import make_parser
-from nsqctl.policies import BadFile, run_policy_command
+from nsqctl.commands.policies import BadFile, run_policy_command
 
 ORDERS = {"pattern": "orders*", "priority": 0, "kind": "policy", "definition": {"max_depth": 7}}
 

@@ -20,8 +20,10 @@ from typing import Any
 import trio
 
 import nsqclient
-from nsqctl.options import default_lookupds
-from nsqctl.output import paper, print_json, table
+from nsqctl.shared.credentials import token_of
+from nsqctl.shared.errors import CommandFailed
+from nsqctl.shared.options import default_lookupds
+from nsqctl.shared.output import print_json, table, wide_console
 
 CHANNEL = "bench"
 
@@ -34,7 +36,7 @@ ABSENT, ABSENT_INTERVAL = 3, 0.05
 STALLED = 20.0
 
 
-class BenchFailed(Exception):
+class BenchFailed(CommandFailed):
     """The measurement has come to nothing; the text says why."""
 
 
@@ -59,7 +61,7 @@ async def bench(given: argparse.Namespace) -> int:
         print_json(figures)
     else:
         rows = [(name.replace("_", " "), _rounded(name, value)) for name, value in figures.items()]
-        paper().print(table("", ("figure", "value"), rows))
+        wide_console().print(table("", ("figure", "value"), rows))
     return 0
 
 
@@ -71,7 +73,11 @@ def _rounded(name: str, value: object) -> object:
 
 async def _measure(given: argparse.Namespace) -> dict[str, Any]:
     topic = f"nsqctl-bench-{secrets.token_hex(4)}"
-    async with nsqclient.NsqdHttp(given.nsqd_http_address, timeout=CLEANUP_TIMEOUT) as http:
+    token = token_of(given)
+    secret = None if token is None else token()
+    async with nsqclient.NsqdHttp(
+        given.nsqd_http_address, timeout=CLEANUP_TIMEOUT, auth_secret=secret
+    ) as http:
         await http.ping()
         try:
             await http.create_topic(topic)
@@ -81,7 +87,7 @@ async def _measure(given: argparse.Namespace) -> dict[str, Any]:
         finally:
             with trio.CancelScope(shield=True):
                 await _delete(http, topic)
-                await _forget(given.lookupd_http_address or default_lookupds(), topic)
+                await _forget(given.lookupd_http_address or default_lookupds(), topic, secret)
     about = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
     return {**about, **rates, **latencies}
 
@@ -101,12 +107,14 @@ async def _delete(http: nsqclient.NsqdHttp, topic: str) -> None:
         await trio.sleep(ABSENT_INTERVAL)
 
 
-async def _forget(lookupds: list[str], topic: str) -> None:
+async def _forget(lookupds: list[str], topic: str, secret: str | None) -> None:
     """Have the nsqlookupds forget the name, which they keep when an nsqd has deleted it."""
     for address in lookupds:
         # the nsqd measured may not belong to any: nothing is wrong then
         with contextlib.suppress(nsqclient.HttpError):
-            async with nsqclient.LookupdHttp(address, timeout=CLEANUP_TIMEOUT) as http:
+            async with nsqclient.LookupdHttp(
+                address, timeout=CLEANUP_TIMEOUT, auth_secret=secret
+            ) as http:
                 await http.delete_topic(topic)
 
 

@@ -5,15 +5,19 @@ What cannot be undone asks first; ``--yes`` answers for scripts.
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import trio
 
 from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.lookupd import lookupd_channels
+from nsqcore.cluster.nsqd import nsqd_stats
+from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
-from nsqctl.options import DESTRUCTIVE
-from nsqctl.output import print_failures
-from nsqctl.target import is_unknown
+from nsqctl.shared.options import DESTRUCTIVE
+from nsqctl.shared.output import print_failures
+from nsqctl.shared.target import is_unknown
 
 
 async def act(cluster: Cluster, given: argparse.Namespace) -> int:
@@ -26,7 +30,7 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     what = f"channel {topic}/{channel}" if channel else f"topic {topic}"
     node: str = getattr(given, "node", None) or ""
     where = f" on {node}" if node else ""
-    if complaint := await _complaint(cluster, action, topic):
+    if complaint := await _complaint(cluster, action, topic, channel, node):
         print(f"nsqctl: {complaint}", file=sys.stderr)
         return 1
     if action in DESTRUCTIVE and not given.yes and not await confirmed(f"{action} {what}{where}"):
@@ -43,7 +47,7 @@ async def act(cluster: Cluster, given: argparse.Namespace) -> int:
     return status
 
 
-async def _complaint(cluster: Cluster, action: str, topic: str) -> str:
+async def _complaint(cluster: Cluster, action: str, topic: str, channel: str, node: str) -> str:
     """Why the action cannot be meant, as nobody would do anything; empty if somebody would."""
     if action == "create":
         return ""
@@ -55,11 +59,38 @@ async def _complaint(cluster: Cluster, action: str, topic: str) -> str:
         if not is_unknown(error):
             raise
         return f"no nsqlookupd knows the topic {topic}"
-    if answer.value or answer.failures:
+    if answer.failures:
+        return ""
+    if answer.value:
+        asked = [one for one in answer.value if node in ("", one.http_address)]
+        if channel and await _lack_channel(cluster, asked, action, topic, channel):
+            return f"{node or 'no nsqd'} has {'no' if node else 'the'} channel {topic}/{channel}"
         return ""
     if action == "delete" and cluster.lookupds:
         return ""  # nsqlookupds forget a topic also when no nsqd has it any more
     return f"no nsqd has the topic {topic}"
+
+
+async def _lack_channel(
+    cluster: Cluster, nsqds: Sequence[Producer], action: str, topic: str, channel: str
+) -> bool:
+    """Whether all of ``nsqds`` say that they do not have the channel, so that nothing can be done.
+
+    Deleting it is something to do where nsqlookupds alone remember it.
+    """
+    if not nsqds:
+        return False
+    try:
+        found = await nsqd_stats(cluster.upstream, nsqds, topic=topic, channel=channel)
+        channels = [one.channel_name for part in found.value for one in part.channels]
+        if found.failures or channel in channels:
+            return False
+        if action != "delete" or not cluster.lookupds:
+            return True
+        remembered = await lookupd_channels(cluster.upstream, cluster.lookupds, topic)
+    except AllFailed:
+        return False
+    return not remembered.failures and channel not in remembered.value
 
 
 async def _has_nsqd(cluster: Cluster, topic: str) -> bool:

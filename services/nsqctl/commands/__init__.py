@@ -1,0 +1,1 @@
+"""Commands of nsqctl that are one module each."""

@@ -1,0 +1,39 @@
+"""``nsqctl redrive``: dead letters go back to where they come from, on every nsqd."""
+
+import argparse
+import json
+import sys
+
+from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.each.messages import redrive_messages
+from nsqctl.commands.actions import confirmed
+from nsqctl.shared.output import print_failures, printable
+
+
+async def redrive(cluster: Cluster, given: argparse.Namespace) -> int:
+    """Send dead letters back; the exit status. Raises AllFailed."""
+    answer = await cluster.producers(given.topic)
+    nodes = [producer.http_address for producer in answer.value]
+    if not nodes and not answer.failures:
+        print(f"nsqctl: no nsqd has the topic {printable(given.topic)}", file=sys.stderr)
+        return 1
+    if not given.yes:
+        what = f"{len(given.ids):,} messages" if given.ids else "the messages"
+        where = "all channels of their topics" if given.to == "topic" else "their channels"
+        if not await confirmed(f"send {what} of {given.topic} back to {where}"):
+            print("nsqctl: nothing was done", file=sys.stderr)
+            return 1
+    params = {"topic": given.topic, "to": given.to}
+    if given.channel:
+        params["channel"] = given.channel
+    if given.limit is not None:
+        params["limit"] = str(given.limit)
+    done = await redrive_messages(cluster.upstream, nodes, given.ids, params)
+    result = done.value
+    if given.json:
+        print(json.dumps({"moved": result.moved, "left": result.left, "kept": result.kept}))
+    else:
+        print(f"{result.moved:,} sent back, {result.left:,} left")
+        for why, number in result.kept.items():
+            print(f"nsqctl: {number:,} stay: {printable(why)}", file=sys.stderr)
+    return print_failures(answer.failures + done.failures) or int(bool(result.kept))

@@ -1,0 +1,1 @@
+"""What the commands of nsqctl share: options, output, addresses, signals."""
