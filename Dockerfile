@@ -29,10 +29,10 @@ RUN python3 -m venv /opt/nsq \
 COPY . .
 RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
     && /opt/nsq/bin/pip install --no-deps dist/*.whl \
-    && /opt/nsq/bin/python -c 'from nsqcore.wire import speedups; assert speedups.compiled, "no speed-ups"' \
+    && /opt/nsq/bin/python -c 'from nsqcore import forms; assert forms.is_compiled(), "no speed-ups"' \
     && /opt/nsq/bin/pip uninstall --yes --quiet setuptools pip \
     && rm -f /opt/nsq/pip.conf \
-    && cp deploy/docker/nsqd-slot /opt/nsq/bin/ \
+    && cp deploy/docker/nsqd-slot deploy/docker/nsq-secrets /opt/nsq/bin/ \
     && cc -O2 -o /opt/nsq/bin/nsq-health deploy/docker/nsq-health.c
 
 FROM ${BASE_IMAGE}

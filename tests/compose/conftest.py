@@ -35,10 +35,12 @@ def make_cluster(
     """Makes clusters that are up and healthy: ``with make_cluster(NAME=value) as cluster``."""
 
     @contextmanager
-    def make(*files: str, **settings: str) -> Iterator[Cluster]:
+    def make(*files: str, alone: bool = False, **settings: str) -> Iterator[Cluster]:
         project = f"nsq-test-{os.getpid()}-{secrets.token_hex(2)}"
         folder = tmp_path_factory.mktemp("clients")
-        cluster = Cluster(project, image, folder, settings, ("docker-compose.yml", *files))
+        cluster = Cluster(
+            project, image, folder, settings, files if alone else ("docker-compose.yml", *files)
+        )
         try:
             cluster.up()
             yield cluster

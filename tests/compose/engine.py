@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,6 @@ from tests.support.children import end_group, end_with_parent
 
 ROOT = Path(__file__).parents[2]
 PEER = Path(__file__).with_name("peer.py")
-
-# What an image is made of, beside its Dockerfile.
-SOURCES = (
-    "pyproject.toml", "setup.py", "README.md", "LICENSE", "Dockerfile", ".dockerignore",
-    "src", "services", "web", "deploy/docker", "requirements",
-)  # fmt: skip
 
 # Seconds. Half a dozen containers start within 20 on two idle cores.
 PATIENCE = 300.0
@@ -83,14 +77,22 @@ def engine_trouble() -> str:
     return "" if compose_command() else "there is no docker compose here"
 
 
+def image_sources() -> list[str]:
+    """What an image is made of: all that .dockerignore lets in and is in the repository."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    kept = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    return ["Dockerfile", ".dockerignore", *(name for name in kept if name != "wheels")]
+
+
 def build_image(tag: str, folder: Path) -> None:
     """Build the image ``tag`` from a copy of the sources.
 
     On NSQ_BASE_IMAGE and NSQ_BUILD_IMAGE if the environment names them; else without an image
     registry, on what `base_images.sh` makes, and without a network.
     """
-    for name in SOURCES:
+    for name in image_sources():
         source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
@@ -184,8 +186,14 @@ class Cluster:
         return run("docker", "ps", "--all", "--quiet", "--no-trunc", *words).split()
 
     def is_healthy(self) -> bool:
-        """Whether every container runs and says that it is well."""
-        return all(self.health(container) == "healthy" for container in self.containers())
+        """Whether every container runs and says that it is well, or was to end and did."""
+        return all(map(self._is_well, self.containers()))
+
+    def _is_well(self, container: str) -> bool:
+        found = self.inspect(container)
+        if found["HostConfig"]["RestartPolicy"]["Name"] in ("", "no"):
+            return found["State"]["Status"] == "exited" and found["State"]["ExitCode"] == 0
+        return self.health(container) == "healthy"
 
     def health(self, container: str) -> str:
         """``healthy``, ``unhealthy``, ``starting``; ``exited`` and the like if it does not run."""
@@ -223,11 +231,18 @@ class Cluster:
 
     # ------------------------------------------------------------ requests
 
-    def ask(self, method: str, address: str, path: str, body: bytes = b"") -> tuple[int, Any]:
-        """Status and body of a request; JSON where it is JSON."""
+    def ask(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Status and body of a request, which may take ten seconds; JSON where it is JSON."""
         connection = http.client.HTTPConnection(address, timeout=10)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             content = answer.read().decode()
         finally:

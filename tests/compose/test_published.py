@@ -1,4 +1,4 @@
-"""The cluster whose nsqd are reached through the host, for who cannot reach containers."""
+"""The cluster whose nsqd are also reached through the host, for who cannot reach containers."""
 
 import socket
 from ipaddress import ip_network
@@ -14,12 +14,11 @@ NSQDS = ("nsqd-1", "nsqd-2", "nsqd-3")
 TCP, HTTP = (4150, 4250, 4350), (4151, 4251, 4351)
 
 
-def test_consumers_everywhere_are_sent_to_the_host(make_cluster):
-    # An address of this host that containers and the host itself can both reach: the first of the
-    # default bridge.
+def test_consumers_inside_and_outside_are_sent_where_they_can_reach(make_cluster):
+    # An address of this host: the first of the default bridge.
     subnet = run("docker", "network", "inspect", "bridge", "--format", SUBNET)
     host = str(next(ip_network(subnet).hosts()))
-    for port in (*TCP, *HTTP):
+    for port in (*TCP, *HTTP, 4165, 4166):
         with socket.socket() as probe:
             if not probe.connect_ex((host, port)):
                 pytest.skip(f"port {port} of this host is in use")
@@ -27,8 +26,13 @@ def test_consumers_everywhere_are_sent_to_the_host(make_cluster):
     with make_cluster("deploy/docker-compose.published.yml", **settings) as cluster:
         assert not cluster.containers("nsqd")
         for lookupd in cluster.lookupds():
+            inside = {address.rpartition(":")[0] for address in cluster.registered(lookupd)}
+            assert len(inside) == len(TCP)
+            assert host not in inside
+        outside = [f"{host}:4165", f"{host}:4166"]
+        for lookupd in outside:
             assert cluster.registered(lookupd) == {f"{host}:{port}" for port in TCP}
-        here = cluster.on_host("consume", "news", "c", "0", *cluster.lookupds())
+        here = cluster.on_host("consume", "news", "c", "0", *outside)
         there = cluster.in_container("consume", "news", "c", "0", *INSIDE)
         with ended(here, there):
             bodies = set()

@@ -11,14 +11,16 @@ import pytest
 import yaml
 from tests.compose.engine import compose_command
 
-from nsqadmin.options import NsqadminOptions
-from nsqcore.app.options import settings
-from nsqd.options import NsqdOptions
+from nsqadmin.config.options import NsqadminOptions
+from nsqcore.app.config.options import settings
+from nsqd.config.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "docker-compose.yml"
 PUBLISHED = ROOT / "deploy/docker-compose.published.yml"
+PROCESSES = ROOT / "deploy/docker-compose.processes.yml"
+SECURE = ROOT / "deploy/docker-compose.secure.yml"
 PROGRAMS = {"NSQD": NsqdOptions, "NSQLOOKUPD": NsqlookupdOptions, "NSQADMIN": NsqadminOptions}
 
 
@@ -26,12 +28,17 @@ def services(*files: Path) -> dict[str, Any]:
     """All services of compose files, by name."""
     found: dict[str, Any] = {}
     for file in files:
-        found |= yaml.safe_load(file.read_text())["services"]
+        for name, service in yaml.safe_load(file.read_text())["services"].items():
+            found[name] = found.get(name, {}) | service
     return found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [[MAIN], [MAIN, PUBLISHED]], ids=["main", "published"])
+@pytest.mark.parametrize(
+    "files",
+    [[MAIN], [MAIN, PUBLISHED], [MAIN, PROCESSES], [SECURE]],
+    ids=["main", "published", "processes", "secure"],
+)
 @pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]], ids=["plain", "monitoring"])
 def test_compose_has_nothing_to_complain_about(files, profile):
     if not (compose := compose_command()):
@@ -46,7 +53,7 @@ def test_compose_has_nothing_to_complain_about(files, profile):
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = set(yaml.safe_load(done.stdout)["services"])
-    assert {"nsqlookupd-1", "nsqlookupd-2", "nsqd", "nsqadmin"} <= shown
+    assert {"nsqlookupd-1", "nsqlookupd-2", "nsqadmin"} <= shown
 
 
 def test_monitoring_is_off_unless_asked_for():
@@ -92,11 +99,13 @@ def test_the_health_check_is_patient():
     assert int(flags["interval"]) * int(flags["retries"]) >= 30
 
 
-def test_published_ports_are_the_same_inside_and_outside():
-    for name, service in services(PUBLISHED).items():
-        for port in service.get("ports", ()):
-            outside, inside = port.split(":")[-2:]
-            assert outside == inside, name
+def test_an_external_address_leads_to_the_ports_that_are_published():
+    for number in 1, 2, 3:
+        service = services(PUBLISHED)[f"nsqd-{number}"]
+        published = [port.split(":")[-2:] for port in service["ports"]]
+        outside = [port for port, _ in published]
+        assert service["environment"]["NSQD_EXTERNAL_ADDRESS"].split(":")[-2:] == outside
+        for _, inside in published:
             assert f"address=:{inside}" in " ".join(service["command"])
 
 
@@ -125,5 +134,5 @@ def test_all_that_is_packaged_is_let_into_the_image():
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     needed = {Path(folder).parts[0] for folder in packaged["package-dir"].values()}
-    needed |= {"pyproject.toml", "setup.py", "README.md", "LICENSE", "deploy/docker"}
+    needed |= {"pyproject.toml", "setup.py", "compiling", "README.md", "LICENSE", "deploy/docker"}
     assert {f"!{each}" for each in needed} <= set(let_in)

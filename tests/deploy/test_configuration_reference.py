@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nsqcore.app.options import settings
+from nsqcore.app.config.options import settings
 
 SCRIPT = Path(__file__).parents[2] / "scripts/configuration_reference.py"
 specification = importlib.util.spec_from_file_location("configuration_reference", SCRIPT)

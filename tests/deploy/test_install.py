@@ -16,18 +16,46 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 
+
+def needed(*extras: str) -> list[str]:
+    """The requirements of the client and of ``extras``, and of the extras that those name."""
+    found = list(PROJECT["project"]["dependencies"])
+    for line in (line for extra in extras for line in EXTRAS[extra]):
+        own = Requirement(line).name == PROJECT["project"]["name"]
+        found += needed(*Requirement(line).extras) if own else [line]
+    return found
+
+
 pytestmark = pytest.mark.slow
 
 
+# setup.py, told of the first of the modules alone: to translate all takes many times longer.
+ONE_MODULE = """
+import runpy
+from compiling.extensions import MODULES
+del MODULES[1:]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+
 def build(folder: Path, *arguments: str, **environment: str) -> str:
-    """What setup.py prints when it builds a copy of the tree in ``folder``."""
-    pytest.importorskip("Cython")
+    """What setup.py prints when it builds a copy of the tree in ``folder``, with one module."""
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Makefile"):
         shutil.copy(ROOT / name, folder)
-    for name in ("src", "services", "web", "docs", "deploy", "tests", "requirements", "scripts"):
+    for name in (
+        "src",
+        "services",
+        "web",
+        "docs",
+        "deploy",
+        "tests",
+        "requirements",
+        "scripts",
+        "compiling",
+    ):
         (folder / name).symlink_to(ROOT / name)
     done = subprocess.run(
-        [sys.executable, "setup.py", "--quiet", *arguments],
+        [sys.executable, "-c", ONE_MODULE, "--quiet", *arguments],
         cwd=folder,
         env=os.environ | environment,
         capture_output=True,
@@ -41,7 +69,28 @@ def build(folder: Path, *arguments: str, **environment: str) -> str:
 def test_without_a_c_compiler_the_pure_form_is_built_and_the_build_says_so(tmp_path):
     told = build(tmp_path, "build_ext", "--build-lib=lib", CC="/bin/false")
     assert not list(tmp_path.glob("lib/**/*.so"))
-    assert re.search(r'building extension "nsqcore.wire._hot" failed', told)
+    assert re.search(r'building extension "nsqcore.wire.hot" failed', told)
+    assert not list(tmp_path.glob("lib/**/compiled.txt"))
+
+
+def test_fault_144_a_pure_install_leaves_nothing_of_a_compiled_one_in_the_tree(tmp_path):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "compiling").symlink_to(ROOT / "compiling")
+    for package in ("src/nsqcore", "services/nsqd", "web"):  # no links: what is found is removed
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "__init__.py").touch()
+    compiled = [
+        tmp_path / "src/nsqcore/compiled.txt",
+        tmp_path / "src/nsqcore/hot.cpython-311-x86_64-linux-gnu.so",
+        tmp_path / "services/nsqd/hot.cpython-311-x86_64-linux-gnu.so",
+    ]
+    for file in compiled:
+        file.touch()
+    command = (sys.executable, "setup.py", "--quiet", "editable_wheel", "--dist-dir=dist")
+    environment = os.environ | {"NSQ_PURE": "1"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert [file.name for file in compiled if file.exists()] == []
 
 
 def test_the_sdist_has_what_its_readme_tells_to_use(tmp_path):
@@ -51,6 +100,14 @@ def test_the_sdist_has_what_its_readme_tells_to_use(tmp_path):
     wanted = "Makefile docs/index.md deploy/prometheus/prometheus.yml tests/conftest.py"
     assert set(wanted.split()) <= names
     assert {"requirements/run.txt", "scripts/environment.sh", "web/__init__.py"} <= names
+
+
+def test_a_wheel_has_all_that_pages_are_made_of() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = setuptools["package-data"]["nsqadmin_web"]
+    packed = {path for pattern in patterns for path in (ROOT / "web").glob(pattern)}
+    there = {path for path in (ROOT / "web").rglob("*") if path.suffix not in (".py", ".pyc")}
+    assert {path.name for path in there - packed if path.is_file()} == set()
 
 
 def locked(name: str) -> dict[str, str]:
@@ -68,10 +125,12 @@ def locked(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "requirements"),
     [
-        ("run", PROJECT["project"]["dependencies"]),
-        ("lowest", PROJECT["project"]["dependencies"] + EXTRAS["test"]),
+        ("run", needed("admin")),
+        ("test", needed("all", "test")),
+        ("lowest", needed("all", "test")),
+        ("lint", needed("admin", "lint")),
+        ("docs", needed("admin", "docs")),
         ("build", PROJECT["build-system"]["requires"]),
-        *((extra, EXTRAS[extra] + PROJECT["project"]["dependencies"]) for extra in EXTRAS),
     ],
 )
 def test_the_lock_has_every_requirement_within_its_bounds(name, requirements):
@@ -83,7 +142,7 @@ def test_the_lock_has_every_requirement_within_its_bounds(name, requirements):
 
 def test_the_lowest_versions_are_tested():
     versions = locked("lowest")
-    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+    for requirement in map(Requirement, needed("all")):
         lowest = next(bound.version for bound in requirement.specifier if bound.operator == ">=")
         assert Requirement(f"x=={lowest}").specifier.contains(versions[requirement.name])
 
@@ -174,3 +233,18 @@ def test_a_folder_that_is_no_environment_is_left_alone(tmp_path):
     done = subprocess.run([ROOT / "scripts/environment.sh", "env"], cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert (tmp_path / "env/thesis.txt").exists()
+
+
+def test_fault_129_the_package_tells_where_it_is_about():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert all(url.startswith("https://") for url in project["urls"].values())
+    assert project["urls"]
+
+
+def test_fault_127_no_page_installs_programs_into_the_python_of_the_system():
+    """Debian, Ubuntu, Fedora and Homebrew refuse it: their Python is externally managed."""
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("deployment-*.md")]:
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            bare = re.match(r"\s*(sudo )?(pip3?|python3? -m pip) install", line)
+            assert not bare, f"{page.name}:{number}: {line}"
+    assert "pipx install" in (ROOT / "README.md").read_text()

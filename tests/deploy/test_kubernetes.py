@@ -11,9 +11,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from nsqadmin.options import NsqadminOptions
-from nsqcore.app.load import load
-from nsqd.options import NsqdOptions
+from nsqadmin.config.options import NsqadminOptions
+from nsqcore.app.config.load import load
+from nsqd.config.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
 
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"
