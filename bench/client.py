@@ -1,4 +1,4 @@
-"""How fast the client library is, with pynsq beside it: `python -m bench.client [--quick]`.
+"""How fast the client library is, others beside it: `python -m bench.client [--quick]`.
 
 Each line is one kind of work against a fresh nsqd of ours on loopback, 200-byte
 messages, one client process at a time; the best of some rounds, taken in turn,
@@ -8,18 +8,26 @@ every message. Connecting is not counted when publishing, and is when consuming.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from bench.clients.work import BODY, CHANNEL, TOPIC
 from bench.processes import Broken
 from bench.server import Server, running
 
-CLIENTS = [("ours", "trio"), ("ours", "asyncio"), ("pynsq", "tornado")]
+# The columns: the program of each, and the loop it is told to use.
+CLIENTS = {
+    "trio": ("ours", "trio"),
+    "asyncio": ("ours", "asyncio"),
+    "pynsq": ("pynsq", "tornado"),
+    "gnsq": ("gnsq", "gevent"),
+    "ansq": ("ansq", "asyncio"),
+}
 
 
 @frozen
@@ -30,7 +38,7 @@ class Work:
     title: str
     count: int
     goal: int = 0
-    by_pynsq: bool = True
+    by_others: bool = True
 
 
 WORKS = [
@@ -38,12 +46,25 @@ WORKS = [
     Work("publish", "publish, 32 in flight", 30_720, 15_000),
     Work("publish_one", "publish, one by one", 5_000),
     Work("consume", "consume: run(handler)", 200_000, 60_000),
-    Work("iterate", "consume: async for, process()", 200_000, by_pynsq=False),
+    Work("iterate", "consume: async for, process()", 200_000, by_others=False),
 ]
 
 
-def measure(client: str, loop: str, work: Work, count: int) -> float:
-    """Messages a second in one run."""
+@frozen
+class Speed:
+    """What one run showed, or the best of some: messages a second, µs of the client's CPU each."""
+
+    rate: float = 0.0
+    cpu: float = math.inf
+
+    def best(self, other: "Speed") -> "Speed":
+        """The better of both, in each."""
+        return Speed(max(self.rate, other.rate), min(self.cpu, other.cpu))
+
+
+def measure(column: str, work: Work, count: int) -> Speed:
+    """One run."""
+    client, loop = CLIENTS[column]
     with running(Path(sysconfig.get_path("scripts")), "nsqd", "--mem-queue-size=10000000") as nsqd:
         nsqd.create(TOPIC, CHANNEL)
         consuming = work.name in ("consume", "iterate")
@@ -54,7 +75,8 @@ def measure(client: str, loop: str, work: Work, count: int) -> float:
             [*command, str(count)], stdout=subprocess.PIPE, timeout=300, check=True
         )
         check(nsqd, count, consuming=consuming)
-        return count / float(run.stdout.split()[-1])
+        seconds, cpu = map(float, run.stdout.split()[-2:])
+        return Speed(count / seconds, 1e6 * cpu / count)
 
 
 def fill(nsqd: Server, count: int) -> None:
@@ -74,6 +96,18 @@ def check(nsqd: Server, count: int, *, consuming: bool) -> None:
         raise Broken(f"{channel['message_count']} of {count} messages, {left} left")
 
 
+def line(work: Work, best: dict[str, Speed], *, reached: bool) -> str:
+    """A line of the table; the ratio is that of the rates of trio and pynsq."""
+    cells = [
+        f"{best[column].rate:10.0f}{best[column].cpu:8.1f}" if column in best else " " * 18
+        for column in CLIENTS
+    ]
+    theirs = best.get("pynsq")
+    ratio = f"{best['trio'].rate / theirs.rate:7.1f}x" if theirs else " " * 8
+    goal = f"{work.goal} {'reached' if reached else 'MISSED'}" if work.goal else ""
+    return f"{work.title:30}{''.join(cells)}{ratio}  {goal}"
+
+
 def main() -> int:
     """Measure, print a table; the exit status is 1 if a goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
@@ -82,30 +116,27 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else arguments.rounds
-    rates: dict[str, dict[str, float]] = {}
-    print(f"{'messages a second':32}{'trio':>10}{'asyncio':>10}{'pynsq':>10}{'ratio':>8}  goal")
+    results: dict[str, dict[str, Speed]] = {}
+    heads = "".join(f"{column:>18}" for column in CLIENTS)
+    print(f"{'messages a second, µs of CPU':30}{heads}{'ratio':>8}  goal")
     missed = False
     for work in WORKS:
         count = work.count // 5 if arguments.quick else work.count
-        best: dict[str, float] = {}
+        best: dict[str, Speed] = {}
         for _ in range(rounds):
-            for client, loop in CLIENTS:
-                if client == "ours" or work.by_pynsq:
-                    best[loop] = max(best.get(loop, 0), measure(client, loop, work, count))
-        rates[work.name] = best
-        theirs = best.get("tornado", 0)
-        ratio = f"{best['trio'] / theirs:7.1f}x" if theirs else " " * 8
-        numbers = "".join(f"{best.get(loop, 0):10.0f}" for _, loop in CLIENTS)
-        verdict = (
-            ""
-            if not work.goal
-            else f"{work.goal} "
-            + ("reached" if min(best["trio"], best["asyncio"]) >= work.goal else "MISSED")
-        )
-        missed = missed or "MISSED" in verdict
-        print(f"{work.title:32}{numbers}{ratio}  {verdict}", flush=True)
+            for column, (client, _) in CLIENTS.items():
+                if client == "ours" or work.by_others:
+                    best[column] = measure(column, work, count).best(best.get(column, Speed()))
+        results[work.name] = best
+        reached = not work.goal or min(best["trio"].rate, best["asyncio"].rate) >= work.goal
+        missed = missed or not reached
+        print(line(work, best, reached=reached), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rates, indent=2) + "\n")
+        numbers = {
+            work: {column: asdict(speed) for column, speed in best.items()}
+            for work, best in results.items()
+        }
+        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n")
     return int(missed)
 
 

@@ -1,18 +1,17 @@
 """nsqclient at work: `python -m bench.clients.ours ADDRESS trio|asyncio WHAT COUNT`.
 
-Prints the seconds it took. What was published and what came is counted.
+Prints the seconds it took, and those of CPU. What was published and what came is counted.
 """
 
 import sys
-import time
 
 import anyio
 
 import nsqclient
-from bench.clients.work import BATCH, BODY, CHANNEL, IN_FLIGHT, TOPIC, WORKERS
+from bench.clients.work import BATCH, BODY, CHANNEL, IN_FLIGHT, TOPIC, WORKERS, Stopwatch, Taken
 
 
-async def publish_many(address: str, count: int) -> float:
+async def publish_many(address: str, count: int) -> Taken:
     """Batches of 200, two at a time."""
 
     async def publish(batches: int) -> None:
@@ -21,14 +20,14 @@ async def publish_many(address: str, count: int) -> float:
 
     async with nsqclient.open_producer(address) as producer:
         await producer.wait_until_connected()
-        began = time.perf_counter()
+        watch = Stopwatch()
         async with anyio.create_task_group() as tasks:
             for _ in range(2):
                 tasks.start_soon(publish, count // BATCH // 2)
-        return time.perf_counter() - began
+        return watch.read()
 
 
-async def publish(address: str, count: int) -> float:
+async def publish(address: str, count: int) -> Taken:
     """Single messages, 32 tasks on one connection."""
 
     async def publish(messages: int) -> None:
@@ -37,47 +36,48 @@ async def publish(address: str, count: int) -> float:
 
     async with nsqclient.open_producer(address) as producer:
         await producer.wait_until_connected()
-        began = time.perf_counter()
+        watch = Stopwatch()
         async with anyio.create_task_group() as tasks:
             for _ in range(WORKERS):
                 tasks.start_soon(publish, count // WORKERS)
-        return time.perf_counter() - began
+        return watch.read()
 
 
-async def publish_one(address: str, count: int) -> float:
+async def publish_one(address: str, count: int) -> Taken:
     """Single messages, one after the other."""
     async with nsqclient.open_producer(address) as producer:
         await producer.wait_until_connected()
-        began = time.perf_counter()
+        watch = Stopwatch()
         for _ in range(count):
             await producer.publish(TOPIC, BODY)
-        return time.perf_counter() - began
+        return watch.read()
 
 
-async def consume(address: str, count: int) -> float:
+async def consume(address: str, count: int) -> Taken:
     """`run` with a handler that does nothing but count."""
     seen = 0
-    ended = 0.0
+    taken: Taken | None = None
 
     async def handle(message: nsqclient.Message) -> None:
-        nonlocal seen, ended
+        nonlocal seen, taken
         seen += 1
         if seen == count:
-            ended = time.perf_counter()
+            taken = watch.read()
             consumer.stop()
 
-    began = time.perf_counter()
+    watch = Stopwatch()
     async with nsqclient.open_consumer(
         TOPIC, CHANNEL, nsqd=address, max_in_flight=IN_FLIGHT
     ) as consumer:
         await consumer.run(handle)
-    return ended - began
+    assert taken is not None
+    return taken
 
 
-async def iterate(address: str, count: int) -> float:
+async def iterate(address: str, count: int) -> Taken:
     """``async for`` and ``async with message.process()``."""
     seen = 0
-    began = time.perf_counter()
+    watch = Stopwatch()
     async with nsqclient.open_consumer(
         TOPIC, CHANNEL, nsqd=address, max_in_flight=IN_FLIGHT
     ) as consumer:
@@ -86,16 +86,16 @@ async def iterate(address: str, count: int) -> float:
                 seen += 1
             if seen == count:
                 break
-        return time.perf_counter() - began
+        return watch.read()
 
 
 WORK = {f.__name__: f for f in (publish_many, publish, publish_one, consume, iterate)}
 
 
 def main() -> int:
-    """Do one kind of work and print the seconds."""
+    """Do one kind of work and print what it took."""
     address, backend, what, count = sys.argv[1:]
-    print(anyio.run(WORK[what], address, int(count), backend=backend))
+    print(*anyio.run(WORK[what], address, int(count), backend=backend))
     return 0
 
 

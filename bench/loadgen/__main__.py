@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from bench.loadgen.consume import ConsumeJob, consume
+from bench.loadgen.dial import DialJob, dial
 from bench.loadgen.idle import IdleJob, idle
 from bench.loadgen.latency import LatencyJob, measure_latency
 from bench.loadgen.publish import PublishJob, publish
@@ -25,6 +26,7 @@ MODES: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "consume": (ConsumeJob, consume),
     "latency": (LatencyJob, measure_latency),
     "idle": (IdleJob, idle),
+    "dial": (DialJob, dial),
     "register": (RegisterJob, register),
     "web": (WebJob, browse),
 }

@@ -1,4 +1,5 @@
-"""Consuming: a FIN for every message, sent together for all that one read brought.
+"""Consuming: an answer for every message (FIN, REQ or TERM), sent together for all that one read
+brought.
 
 The job ends when ``count`` messages have come, or nothing for a while. Ids are kept while
 measuring and compared only afterwards: each message must have come once.
@@ -19,7 +20,10 @@ LARGEST_FRAME = 1 << 21  # bytes; above nsqd's default --max-msg-size of 1 MiB
 
 @frozen(kw_only=True)
 class ConsumeJob:
-    """What to consume; ``idle`` seconds without a message end the job early."""
+    """What to consume; ``idle`` seconds without a message end the job early.
+
+    ``answer`` is what every message gets: FIN, REQ (at once) or TERM.
+    """
 
     server: str
     topic: str
@@ -28,6 +32,12 @@ class ConsumeJob:
     connections: int = 2
     ready: int = 2500
     idle: float = 5.0
+    answer: str = "FIN"
+
+    def answers(self, ids: list[bytes]) -> bytes:
+        """The commands for ``ids``."""
+        name, end = self.answer.encode(), b" 0\n" if self.answer == "REQ" else b"\n"
+        return b"%s " % name + (b"%s%s " % (end, name)).join(ids) + end
 
 
 @define(eq=False)
@@ -47,12 +57,13 @@ class Consumption:
         """Subscribe every connection."""
         job = self.job
         for number in range(job.connections):
-            hello = identify(f"bench-consumer-{number}")
+            asked = True if job.answer == "TERM" else None
+            hello = identify(f"bench-consumer-{number}", terminate=asked, feature_negotiation=asked)
             subscribe = subscribe_command(job.topic, job.channel)
             self.links.connect(address(job.server), hello + subscribe, answers=2)
 
     def read(self, link: Link) -> None:
-        """Take what came on ``link`` and finish it."""
+        """Take what came on ``link`` and answer it."""
         kept = len(link.tail)
         self._buffer[:kept] = link.tail
         try:
@@ -67,7 +78,7 @@ class Consumption:
             link.send(NOP * self._scanner.heartbeats)
             self._scanner.heartbeats = 0
         if ids:
-            link.send(b"FIN " + b"\nFIN ".join(ids) + b"\n")
+            link.send(self.job.answers(ids))
             self._note(link, ids)
 
     def _note(self, link: Link, ids: list[bytes]) -> None:
@@ -105,7 +116,7 @@ def consume(job: ConsumeJob) -> dict[str, Any]:
 
 
 def finish(state: Consumption) -> None:
-    """Let every FIN reach the server: CLS is answered after all that was sent before it."""
+    """Let every answer reach the server: CLS is answered after all that was sent before it."""
     for link in state.links:
         link.sock.settimeout(5.0)
         for piece in link.unsent:

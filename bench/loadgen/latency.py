@@ -139,7 +139,7 @@ def measure_latency(job: LatencyJob) -> dict[str, Any]:
         readable, _, _ = select.select(list(pair), [], [], max(0.0, wait))
         exchange.read([pair[sock] for sock in readable])
     links.close()
-    return summary(exchange, latest)
+    return {**summary(exchange, latest), "seconds": (time.monotonic_ns() - start) / 1e9}
 
 
 def summary(exchange: Exchange, latest: int) -> dict[str, Any]:

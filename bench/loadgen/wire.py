@@ -70,10 +70,11 @@ def take_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 def count_acknowledged(frames: list[tuple[int, bytes]]) -> tuple[int, int]:
-    """How many OKs and how many heartbeats are among ``frames``; anything else is an error."""
+    """How many OKs, and replies to IDENTIFY, and how many heartbeats are among ``frames``; anything
+    else is an error."""
     acknowledged = heartbeats = 0
     for kind, payload in frames:
-        if kind == RESPONSE and payload == b"OK":
+        if kind == RESPONSE and (payload == b"OK" or payload.startswith(b"{")):
             acknowledged += 1
         elif kind == RESPONSE and payload == HEARTBEAT:
             heartbeats += 1

@@ -1,7 +1,7 @@
 """What is measured: every scenario, in the order of the table."""
 
 from bench.result import Scenario
-from bench.scenarios import consume, latency, publish, scale, web
+from bench.scenarios import consume, dead, durable, latency, publish, scale, web
 
 ALL: list[Scenario] = [
     *publish.SCENARIOS,
@@ -9,4 +9,6 @@ ALL: list[Scenario] = [
     *latency.SCENARIOS,
     *web.SCENARIOS,
     *scale.SCENARIOS,
+    *durable.SCENARIOS,
+    *dead.SCENARIOS,
 ]

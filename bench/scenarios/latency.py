@@ -38,7 +38,9 @@ def latency(
         result.put("worst", done["max"], "ms")
         result.low("OK after, p50", done["ack_p50"], "ms")
         result.low("OK after, p99", done["ack_p99"], "ms")
-        result.put("server CPU", (server.cpu() - before) / seconds * 100, "% of a core")
+        cpu = server.cpu() - before
+        result.low("server CPU", cpu / done["seconds"] * 100, "% of a core")
+        result.put("sent", done["sent"] / done["seconds"], "msg/s")
         result.put("sender late at most", done["sender_late_max"], "ms")
 
 
@@ -95,6 +97,7 @@ SCENARIOS = [
     Scenario("latency/100/unbuffered", partial(latency, rate=100, buffered=False)),
     Scenario("latency/2000/unbuffered", partial(latency, rate=2000, buffered=False)),
     Scenario("latency/100/rdy1", partial(latency, rate=100, ready=1)),
+    Scenario("latency/20000", partial(latency, rate=20_000, ready=2500)),
     Scenario("latency/100/beside-publisher", beside_publisher),
     Scenario("latency/100/beside-stats2000x2", partial(beside_stats, topics=2000)),
 ]

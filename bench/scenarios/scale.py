@@ -78,6 +78,27 @@ def crowd(side: Side, result: Result, *, connections: int) -> Slices:
         result.low("CPU, 1 s heartbeats", cpu / seconds * 100, "% of a core")
 
 
+def dialling(side: Side, result: Result, *, connections: int) -> Slices:
+    """Consumers that come and go, several at a time."""
+    count, spent, cpu = 0, 0.0, 0.0
+    with running(side.bin_dir, "nsqd") as server:
+        server.create("bench", "ch")
+        for _ in range(3):
+            yield
+            before, seconds = server.cpu(), side.seconds(1.0)
+            where: dict[str, object] = {"server": server.tcp, "topic": "bench", "channel": "ch"}
+            done = tools.load("dial", connections=connections, seconds=seconds, **where)
+            wait_until(
+                lambda: server.topic("bench")["channels"]["ch"]["client_count"] == 0,
+                "consumers that left are gone",
+            )
+            cpu += server.cpu() - before
+            count += done["count"]
+            spent += done["seconds"]
+    result.high("connect + SUB + close", count / spent, "conn/s")
+    result.low("server CPU", cpu / count * 1e6, "us/conn")
+
+
 def topics(side: Side, result: Result) -> Slices:
     """Create topics over HTTP, stop, start again with them."""
     count = side.count(2000)
@@ -150,6 +171,7 @@ def paced_lookups(server: Server, topics: int, count: int) -> list[float]:
 SCENARIOS = [
     Scenario("scale/start", startup, quick=True),
     Scenario("scale/memory1M", million, quick=True),
+    Scenario("scale/connect", partial(dialling, connections=8), quick=True),
     Scenario("scale/idle1000", partial(crowd, connections=1000), quick=True),
     Scenario("scale/idle5000", partial(crowd, connections=5000)),
     Scenario("scale/lookup20000x50", big_lookup),
