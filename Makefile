@@ -13,12 +13,13 @@ PASSING := tests/conformance-passing.txt
 # Case names, areas or globs; all of them if empty.
 CASES ?=
 JOBS ?= 2
-# Test processes at a time: many tests wait for daemons more than they compute.
-WORKERS ?= 4
+# Test processes at a time, two per core: a third of the suite's time is waiting for processes, files and a browser.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+PARALLEL := -p tests.support.parallel --workers=$(WORKERS)
 # More for pytest, or for nsqctl up: make test ARGS='-k queue -x', make run ARGS='--host=0.0.0.0'
 ARGS ?=
 
-.PHONY: help run test smoke explore test-compose lint format types cover bench bench-compare conformance docs configuration lock clean \
+.PHONY: help run test smoke explore kills test-compose lint format types cover bench bench-compare conformance docs configuration translations lock release clean \
 	distclean FORCE
 
 help:
@@ -26,12 +27,15 @@ help:
 	@echo 'make test         every test (ARGS="-k name" for some)'
 	@echo 'make smoke        a part of them that shows whether an installation is whole (LOCK=lowest, PYTHON=python3.13)'
 	@echo 'make explore      a soak, and property tests with new random examples (MINUTES=10)'
+	@echo 'make kills        kill -9 of nsqd under load, and whether what was acknowledged comes (ROUNDS=1000)'
 	@echo 'make test-compose a cluster of containers, where there is a Docker engine'
 	@echo 'make lint types   style and types;  make format  puts the style right'
 	@echo 'make cover        the tests, and what they do not reach'
 	@echo 'make bench        rates and latencies;  make bench-compare BASE=rev  against a revision'
 	@echo 'make conformance  exchanges recorded from the original (CASES="name ..." for some)'
 	@echo 'make docs         the documentation, as a site in site/'
+	@echo 'make release      what is published, in dist/'
+	@echo 'make translations  the texts of nsqadmin brought into its catalogues (LANGUAGE=de begins one more)'
 	@echo 'make lock         requirements/ anew: versions and hashes of all that is installed'
 	@echo 'make clean        remove what was made;  make distclean  the environment too'
 
@@ -40,15 +44,15 @@ $(VENV)/made: FORCE
 	@scripts/environment.sh $(VENV) $(PYTHON)
 
 # Installed anew only when what is to be installed has changed: its requirements, or what is compiled.
-$(VENV)/installed: $(VENV)/made pyproject.toml requirements/run.txt $(wildcard setup.py src/nsqcore/wire/hot.p*)
+$(VENV)/installed: $(VENV)/made pyproject.toml requirements/run.txt $(wildcard setup.py compiling/*.py)
 	@echo 'installing into $(VENV), which takes about a minute'
 	$(LOCKED)/run.txt
 	$(PIP) --no-build-isolation --no-deps -e .
-	@$(BIN)/python -c 'from nsqcore.wire import speedups; speedups.compiled or print("installed in pure form, without the \
+	@$(BIN)/python -c 'from nsqcore import forms; forms.is_compiled() or print("installed in pure form, without the \
 	compiled speed-ups: a C compiler and the headers of Python make them (on Debian: apt install gcc python3-dev)")'
 	@touch $@
 
-# What an extra of pyproject.toml adds.
+# What a file of requirements/ adds.
 $(VENV)/installed-%: $(VENV)/installed requirements/%.txt
 	@echo 'installing what $*.txt adds'
 	$(LOCKED)/$*.txt
@@ -63,7 +67,7 @@ run: $(VENV)/installed
 	$(BIN)/nsqctl up $(ARGS)
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -rs $(ARGS)
 
 # Whether an installation is whole: the programs start, the web part and a cluster work. LOCK=lowest: with the lowest
 # versions that pyproject.toml allows.
@@ -71,7 +75,7 @@ LOCK ?= test
 SMOKE := tests/test_layers.py tests/nsqadmin tests/nsqcore/app tests/nsqcore/cluster tests/e2e/test_programs.py \
 	tests/e2e/test_cluster.py tests/deploy/test_install.py
 smoke: $(VENV)/installed-$(LOCK)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs $(SMOKE) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -rs $(SMOKE) $(ARGS)
 
 # Half of the minutes are a soak of the daemons, the others property tests with new random examples and random lives;
 # stops at the first find. ONLY=soak or ONLY=examples for one of them.
@@ -79,6 +83,11 @@ MINUTES ?= 10
 ONLY ?=
 explore: $(VENV)/installed-test
 	$(BIN)/python -m tests.support.explore $(MINUTES) $(ONLY)
+
+# kill -9 of an nsqd under load, ROUNDS times; stops at the first fault.
+ROUNDS ?= 1000
+kills: $(VENV)/installed-test
+	$(BIN)/python -m tests.support.kills $(ROUNDS)
 
 # Containers, networks and volumes have names of their own and are removed at the end. The image is made without a
 # registry: on Debian as root, with debootstrap.
@@ -111,8 +120,16 @@ conformance: $(VENV)/installed
 	@test -n "$(CONFORMANCE)" || { echo 'no conformance corpus beside this tree; CONFORMANCE=dir names one' >&2; exit 1; }
 	$(BIN)/python $(CONFORMANCE)/conform.py --bin $(CURDIR)/$(BIN) --jobs $(JOBS) $(CASES:%=-k %)
 
+# What is published, in dist/: sdist, wheels (WHEELS=all: for every Python), chart, documentation, image, bill of materials.
+release: $(VENV)/installed-docs docs
+	scripts/release.sh $(VENV) dist
+
 docs: $(VENV)/installed-docs
 	$(BIN)/mkdocs build --strict --quiet
+
+# web/locale/, from the texts of nsqadmin's pages; a test tells when this is to be done. LANGUAGE=de begins one more.
+translations: $(VENV)/installed
+	$(BIN)/python scripts/translations.py $(LANGUAGE)
 
 # docs/configuration.md, from the options classes; a test tells when this is to be done.
 configuration: $(VENV)/installed

@@ -8,9 +8,9 @@ The classes are the only place that names a setting; a test fails when the page 
 import sys
 from pathlib import Path
 
-from nsqadmin.options import NsqadminOptions
-from nsqcore.app.options import Setting, settings
-from nsqd.options import NsqdOptions
+from nsqadmin.config.options import NsqadminOptions
+from nsqcore.app.config.options import Setting, settings
+from nsqd.config.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
 
 PAGE = Path(__file__).parents[1] / "docs/configuration.md"

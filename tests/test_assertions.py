@@ -2,60 +2,71 @@
 the suite's helpers do so."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+import attrs
+import pytest
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+TESTS = Path(__file__).parent
 
 # What fails a test without an assertion: these say what is to happen, or by when.
 CHECKS = frozenset({"fail", "fail_after", "raises", "validate", "warns"})
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    for node in ast.walk(tree):
-        if isinstance(node, Function):
-            yield node
+@attrs.frozen
+class Function:
+    """What a function does by itself, and in the functions inside of it."""
+
+    file: str
+    name: str
+    asserts: bool
+    #: The names of what it calls, or hands to a nursery or thread.
+    called: frozenset[str]
+
+    def checks(self, known: Set[str]) -> bool:
+        """Whether it can fail, given the names of helpers that can."""
+        return self.asserts or not self.called.isdisjoint(CHECKS | known)
 
 
-def called(function: Function) -> set[str]:
-    """The names of what it calls, or hands to a nursery or thread."""
-    names = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Attribute):
-                names.add(node.func.attr)
-            names |= {each.id for each in (node.func, *node.args) if isinstance(each, ast.Name)}
-    return names
+def functions_of(path: Path, file: str) -> Iterator[Function]:
+    """Each function of a module. Every node is looked at once, whatever it is inside of."""
+    found: list[tuple[str, list[ast.AST]]] = []
 
+    def look(node: ast.AST, around: list[list[ast.AST]]) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append((node.name, []))
+            around = [*around, found[-1][1]]
+        elif isinstance(node, ast.Call | ast.Assert):
+            for inside in around:
+                inside.append(node)
+        for child in ast.iter_child_nodes(node):
+            look(child, around)
 
-def asserts(function: Function) -> bool:
-    return any(isinstance(node, ast.Assert) for node in ast.walk(function)) or bool(
-        called(function) & CHECKS
-    )
+    look(ast.parse(path.read_text()), [])
+    for name, nodes in found:
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        called = {call.func.attr for call in calls if isinstance(call.func, ast.Attribute)}
+        for call in calls:
+            called |= {each.id for each in (call.func, *call.args) if isinstance(each, ast.Name)}
+        yield Function(file, name, len(calls) < len(nodes), frozenset(called))
 
 
 def without_a_check(folder: Path) -> list[str]:
-    trees = {path: ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))}
-    every = [function for tree in trees.values() for function in functions(tree)]
-    helpers = [function for function in every if not function.name.startswith("test_")]
-    known: set[str] = set()
-    while True:
-        more = {each.name for each in helpers if asserts(each) or called(each) & known} - known
-        if not more:
-            break
-        known |= more
-    return [
-        f"{path.relative_to(folder)}: {function.name}"
-        for path, tree in trees.items()
-        for function in functions(tree)
-        if function.name.startswith("test_")
-        and not asserts(function)
-        and not called(function) & known
+    every = [
+        function
+        for path in sorted(folder.rglob("*.py"))
+        for function in functions_of(path, str(path.relative_to(folder)))
     ]
+    helpers = [each for each in every if not each.name.startswith("test_")]
+    known: set[str] = set()
+    while more := {each.name for each in helpers if each.checks(known)} - known:
+        known |= more
+    tests = [each for each in every if each.name.startswith("test_")]
+    return [f"{each.file}: {each.name}" for each in tests if not each.checks(known)]
 
 
+@pytest.mark.slow
 def test_every_test_checks_something():
     assert without_a_check(TESTS) == []
 

@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Daemon:
     tcp_port: int = 0
     http_port: int = 0
     limits: Callable[[], None] | None = None  # called in the child, to set resource limits
+    path: Path | None = None  # of another program that goes by the same name
     process: forks.Process | None = None
     starts: int = 0
     _held: list[socket.socket] = field(factory=list)
@@ -101,7 +102,7 @@ class Daemon:
         self.starts += 1
         command = self.command()
         with self.log_path.open("wb") as log, open(os.devnull, "rb") as nothing:
-            if self.limits is None:
+            if self.limits is None and self.path is None:
                 self.process = forks.start(
                     command,
                     cwd=self.folder,
@@ -111,7 +112,7 @@ class Daemon:
                 )
             else:
                 self.process = subprocess.Popen(
-                    [str(BIN / command[0]), *command[1:]],
+                    [str(self.path or BIN / command[0]), *command[1:]],
                     cwd=self.folder,
                     stdin=nothing,
                     stdout=log,
@@ -165,11 +166,13 @@ class Daemon:
         while self._held:
             self._held.pop().close()
 
-    def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """Status and body of an HTTP request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=PATIENCE)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -181,9 +184,9 @@ class Daemon:
         assert status == 200, f"POST {path}: {status} {content!r}"
         return content
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON of a GET that succeeds."""
-        status, content = self.request("GET", path)
+        status, content = self.request("GET", path, headers=headers)
         assert status == 200, f"GET {path}: {status} {content!r}"
         return json.loads(content)
 
@@ -219,8 +222,14 @@ def daemons(folder: Path) -> Iterator[Callable[..., Daemon]]:
     """Makes daemons, each with a folder of its own in ``folder``; they end with the block."""
     made: list[Daemon] = []
 
-    def make(program: str, *flags: str, limits: Callable[[], None] | None = None) -> Daemon:
-        made.append(Daemon(program, folder / f"{program}-{len(made)}", list(flags), limits=limits))
+    def make(
+        program: str,
+        *flags: str,
+        limits: Callable[[], None] | None = None,
+        path: Path | None = None,
+    ) -> Daemon:
+        place = folder / f"{program}-{len(made)}"
+        made.append(Daemon(program, place, list(flags), limits=limits, path=path))
         made[-1].folder.mkdir()
         return made[-1].start()
 

@@ -22,7 +22,7 @@ import nsqclient
 
 pytestmark = pytest.mark.slow
 
-FILES = 300
+FILES = 100
 LARGEST_FILE = 30_000  # bytes: small files are many batches of different sizes
 TOPIC, CHANNEL = "lines", "readers"
 PYNSQ = [sys.executable, str(Path(__file__).parents[1] / "interop/pynsq_peer.py")]
@@ -32,7 +32,7 @@ Batch = list[bytes]
 
 @pytest.fixture(scope="module")
 def texts() -> list[Batch]:
-    """The lines of some hundred source files of the standard library, a batch for each file."""
+    """The lines of a hundred source files of the standard library, a batch for each file."""
     library = Path(sysconfig.get_path("stdlib"))
     files = sorted(p for p in library.rglob("*.py") if "site-packages" not in p.parts)
     small = [path for path in files if 0 < path.stat().st_size < LARGEST_FILE]

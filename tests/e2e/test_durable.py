@@ -108,6 +108,31 @@ def test_a_policy_makes_a_topic_durable_while_nsqd_runs_and_takes_it_back(daemon
     assert nsqd.start().channel("t", "c")["depth"] == 0
 
 
+def test_what_the_original_wrote_meanwhile_is_told_and_delivered_first(daemon, peer):
+    """The original ignores ``durable/``, as a plain nsqd does that has none."""
+    nsqd = daemon("nsqd", "--durability=always")
+    nsqd.create("t", "c")
+    nsqd.post("/pub?topic=t", b"durable")
+    assert nsqd.terminate() == 0
+    nsqd.start()
+    assert nsqd.terminate() == 0
+    assert "since this nsqd ended" not in nsqd.log()
+    hidden, flags = nsqd.data.with_name("hidden"), nsqd.flags
+    (nsqd.data / "durable").rename(hidden)
+    nsqd.flags = []
+    nsqd.start()
+    nsqd.post("/pub?topic=t", b"plain")
+    assert nsqd.channel("t", "c")["depth"] == 1
+    assert nsqd.terminate() == 0
+    hidden.rename(nsqd.data / "durable")
+
+    nsqd.flags = flags
+    nsqd.start()
+    assert "files of topic t outside of durable/ were written since" in nsqd.log()
+    first, second = peer(nsqd).subscribe("t", "c", ready=1).consume(2)
+    assert (first.body, second.body) == (b"plain", b"durable")
+
+
 def test_a_clean_stop_and_start_keep_everything_too(daemon, peer):
     nsqd = daemon("nsqd", "--durability=os")
     nsqd.create("t", "c")

@@ -1,6 +1,7 @@
 """``nsqd --processes``: several nsqd under a supervisor, as real processes."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -117,3 +118,36 @@ def test_one_that_is_drained_stays_away(daemon):
     wait_until(lambda: found(nsqd, r"nsqd\(1\) has ended"), "it has ended")
     assert nsqd.process.poll() is None
     assert nsqd.terminate() == 0
+
+
+def test_publishers_have_one_address_and_reach_every_member(daemon, peers):
+    with socket.socket() as tcp, socket.socket() as web:
+        for held in (tcp, web):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(("127.0.0.1", 0))
+        ports = tcp.getsockname()[1], web.getsockname()[1]
+        nsqd = daemon(
+            "nsqd",
+            "--processes=2",
+            f"--shared-tcp-address=127.0.0.1:{ports[0]}",
+            f"--shared-http-address=127.0.0.1:{ports[1]}",
+        )
+        wait_until(lambda: all_ready(nsqd), "both are ready")
+        for _ in range(40):  # all at one of two: once in 2 ** 39 runs
+            assert peers(ports[0]).publish("t", b"x") == b"OK"
+        told = r"\[%s\] .* HTTP: listening on 127\.0\.0\.1:(\d+)"
+        depths = [depth_at(int(found(nsqd, told % name)[-1])) for name in ("nsqd", "nsqd-1")]
+        assert sum(depths) == 40
+        assert all(depths)
+        os.kill(pids(nsqd)[1], signal.SIGKILL)
+        wait_until(lambda: found(nsqd, "ended with status"), "one is gone")
+        for _ in range(10):
+            assert peers(ports[0]).publish("t", b"y") == b"OK"
+
+
+def depth_at(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", "/stats?format=json&topic=t")
+    topics = json.loads(connection.getresponse().read())["topics"]
+    connection.close()
+    return sum(topic["depth"] for topic in topics)

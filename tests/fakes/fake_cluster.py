@@ -1,9 +1,12 @@
-"""Daemons that answer as nsqd and nsqlookupd do, for tests of what asks many of them.
+"""What nsqd and nsqlookupd answer by HTTP, for tests of what asks many of them.
+
+`FakeNsqd` and `FakeLookupd` have these as their HTTP halves.
 
 Statistics have the shapes of the real ones. An action changes them, so that a test sees its
 outcome.
 """
 
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +14,10 @@ from typing import Any
 
 import attrs
 from tests.fakes.fake_http import Answer, Asked, FakeServer, fake_server
+
+from nsqd.policies.errors import AmbiguousPolicy, InvalidPolicy, UnknownPolicy
+from nsqd.policies.policies import Policies
+from nsqd.policies.policy import parse_policy
 
 
 def client(number: int = 0, **changes: Any) -> dict[str, Any]:
@@ -45,9 +52,17 @@ def topic(name: str, channels: Sequence[dict[str, Any]] = (), **changes: Any) ->
     } | changes  # fmt: skip
 
 
+def message(number: int, body: str = "", **changes: Any) -> dict[str, Any]:
+    """An entry of ``messages``."""
+    return {
+        "id": f"{number:016x}", "timestamp": 1_790_000_000_000_000_000 + number, "attempts": 0,
+        "state": "queued", "size": len(body), "encoding": "text", "body": body,
+    } | changes  # fmt: skip
+
+
 @attrs.define(eq=False)
-class FakeNsqd:
-    """One nsqd: what its statistics say, and whether it answers."""
+class NsqdHttp:
+    """The HTTP half of an nsqd: what its statistics say, and whether it answers."""
 
     topics: list[dict[str, Any]] = attrs.field(factory=list)
     hostname: str = "host"
@@ -57,13 +72,12 @@ class FakeNsqd:
     broken: bool = False
     health: str = "OK"
     readyz: dict[str, Any] | None = None  # None: it has none, as the original
+    policies: Policies = attrs.field(factory=Policies)
+    #: By topic, as /message/list tells them; it shows as many as are asked for at once.
+    messages: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
+    refuses_cursors: bool = False  # as after a restart
     server: FakeServer | None = None
-
-    @property
-    def address(self) -> str:
-        """Its HTTP address."""
-        assert self.server is not None
-        return self.server.address
+    address: str = ""  # of its HTTP, while it is `running`
 
     def info(self) -> dict[str, Any]:
         """What ``/info`` answers, and nsqlookupd lists."""
@@ -85,7 +99,49 @@ class FakeNsqd:
             return 200, {"version": self.version, "health": self.health, "topics": topics}
         if asked.path == "/readyz":
             return (404, {"message": "NOT_FOUND"}) if self.readyz is None else (503, self.readyz)
+        if asked.path == "/pub":
+            return 200, b"OK"
+        if asked.path.startswith("/policy/"):
+            return self._policy(asked)
+        if asked.path.startswith("/message/") and self.messages:
+            return self._message(asked)
         return self._act(asked)
+
+    def _message(self, asked: Asked) -> Answer:
+        name = asked.query["topic"] + (".dead" if asked.query.get("state") == "dead" else "")
+        there = self.messages.get(name, [])
+        limit = int(asked.query.get("limit", len(there)))
+        if asked.path == "/message/list":
+            if self.refuses_cursors and asked.query.get("next"):
+                return 400, {"message": "INVALID_CURSOR"}
+            start = int(asked.query.get("next") or 0)
+            shown = there[start : start + limit]
+            following = str(start + limit) if len(there) >= start + limit else ""
+            told = {"topic": name, "messages": shown, "next": following, "total": len(there)}
+            return 200, {**told, "scanned": len(shown)}
+        taken = [one for one in there if asked.query.get("id") in (None, one["id"])][:limit]
+        self.messages[name] = [one for one in there if one not in taken]
+        return 200, {"moved": len(taken), "left": len(self.messages[name])}
+
+    def _policy(self, asked: Asked) -> Answer:
+        name = asked.query.get("name", "")
+        try:
+            if asked.path == "/policy/list":
+                return 200, {"policies": [policy.to_json() for policy in self.policies.all()]}
+            if asked.path == "/policy/set":
+                policy = parse_policy(name, json.loads(asked.body))
+                self.policies.set_own(self.policies.with_policy(policy))
+            elif asked.path == "/policy/delete":
+                self.policies.set_own(self.policies.without(name))
+            else:
+                about = asked.query["topic"], asked.query.get("channel")
+                values = self.policies.effective(*about).values
+                return 200, {"values": {key: value.to_json() for key, value in values.items()}}
+        except UnknownPolicy:
+            return 404, {"message": "POLICY_NOT_FOUND"}
+        except (InvalidPolicy, AmbiguousPolicy) as error:
+            return 400, {"message": "INVALID_POLICY", "detail": str(error)}
+        return 200, None
 
     def _stats(self, asked: Asked) -> list[dict[str, Any]] | None:
         wanted, part = asked.query.get("topic"), asked.query.get("channel")
@@ -132,22 +188,17 @@ class FakeNsqd:
 
 
 @attrs.define(eq=False)
-class FakeLookupd:
-    """One nsqlookupd that knows ``nsqds``, and topics that nobody produces."""
+class LookupdHttp:
+    """The HTTP half of an nsqlookupd that knows ``nsqds``, and topics that nobody produces."""
 
-    nsqds: list[FakeNsqd] = attrs.field(factory=list)
+    nsqds: list[NsqdHttp] = attrs.field(factory=list)
     inactive: dict[str, list[str]] = attrs.field(factory=dict)
     tombstones: set[tuple[str, str]] = attrs.field(factory=set)
     broken: bool = False
     server: FakeServer | None = None
+    address: str = ""  # of its HTTP, while it is `running`
 
-    @property
-    def address(self) -> str:
-        """Its HTTP address."""
-        assert self.server is not None
-        return self.server.address
-
-    def _producer(self, nsqd: FakeNsqd) -> dict[str, Any]:
+    def _producer(self, nsqd: NsqdHttp) -> dict[str, Any]:
         names = sorted(item["topic_name"] for item in nsqd.topics)
         marks = [(name, nsqd.address) in self.tombstones for name in names]
         remote = {"remote_address": f"{nsqd.address}9"}
@@ -190,9 +241,10 @@ class FakeLookupd:
 
 
 @asynccontextmanager
-async def running(*daemons: FakeNsqd | FakeLookupd) -> AsyncIterator[None]:
-    """Have all of ``daemons`` listen."""
+async def running(*daemons: NsqdHttp | LookupdHttp) -> AsyncIterator[None]:
+    """Have all of ``daemons`` listen for HTTP."""
     async with AsyncExitStack() as stack:
         for daemon in daemons:
             daemon.server = await stack.enter_async_context(fake_server(daemon.answer))
+            daemon.address = daemon.server.address
         yield

@@ -1,4 +1,4 @@
-"""An nsqd for tests of clients: over streams in memory, under trio and asyncio, as wrong as told.
+"""An nsqd for tests: its HTTP half is `NsqdHttp`; V2 goes over streams in memory, as wrong as told.
 
 It has one queue, whatever topic and channel a client asks for, and never times
 a message out. What clients do is kept for the test to look at; how it answers
@@ -7,15 +7,16 @@ publishes can be scripted.
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 from attrs import Factory, define
+from tests.fakes.fake_cluster import NsqdHttp
 
-from nsqclient import ConnectionOptions
+from nsqclient import ConnectionOptions, Consumer, open_consumer
 from nsqcore.wire import commands as c
 from nsqcore.wire.frames import (
     CLOSE_WAIT_FRAME,
@@ -23,7 +24,7 @@ from nsqcore.wire.frames import (
     OK_FRAME,
     response_frame,
 )
-from nsqcore.wire.hot import encode_messages
+from nsqcore.wire.headers import MARK, encode_headers, headed_frames, with_block
 from nsqcore.wire.parser import CommandParser
 from nsqd.testing import MemoryStream, stream_pair
 
@@ -61,11 +62,11 @@ class Session:
             self.in_flight[record[10:26]] = record
             records.append(record)
         if records:
-            self.send(encode_messages(records))
+            self.send(headed_frames(records))
 
 
 @define(eq=False)
-class FakeNsqd:
+class FakeNsqd(NsqdHttp):
     """See the module. ``replies`` are sent for the next publishes instead of OK.
 
     `HANG_UP` among them closes the connection, None sends nothing. ``always`` is the
@@ -73,7 +74,6 @@ class FakeNsqd:
     error it closes the connection, as nsqd does, unless ``hangs_up`` is False.
     """
 
-    address: str
     up: bool = True
     replies: deque[bytes | None] = Factory(deque)
     identify: dict[str, Any] = Factory(dict)
@@ -97,9 +97,14 @@ class FakeNsqd:
     refused: int = 0
     _last_id: int = 0
 
-    def put(self, *bodies: bytes, attempts: int = 1) -> None:
-        """Queue messages and deliver what may be."""
+    def put(
+        self, *bodies: bytes, attempts: int = 1, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Queue messages and deliver what may be. The first of each fake has the same id."""
         for body in bodies:
+            if headers:
+                attempts |= MARK << 8
+                body = with_block(body, encode_headers(headers))
             self._last_id += 1
             head = (10**18 + self._last_id).to_bytes(8, "big") + attempts.to_bytes(2, "big")
             self.queue.append(head + b"%016x" % self._last_id + body)
@@ -180,12 +185,13 @@ class FakeNsqd:
             case c.Finish(ids):
                 for id in ids:
                     self.finished.append(session.in_flight.pop(id)[26:])
-            case c.Requeue(id, delay):
-                record = session.in_flight.pop(id)
-                self.requeued.append((record[26:], int(delay)))
-                if not self.keep_requeued:
-                    attempts = int.from_bytes(record[8:10], "big") + 1
-                    self.queue.append(record[:8] + attempts.to_bytes(2, "big") + record[10:])
+            case c.Requeue(ids, delay):
+                for id in ids:
+                    record = session.in_flight.pop(id)
+                    self.requeued.append((record[26:], int(delay)))
+                    if not self.keep_requeued:
+                        attempts = int.from_bytes(record[8:10], "big") + 1
+                        self.queue.append(record[:8] + attempts.to_bytes(2, "big") + record[10:])
             case c.Touch(id):
                 self.touched.append(session.in_flight[id][26:])
             case c.StartClose():
@@ -244,12 +250,18 @@ class FakeCluster:
 
     def nsqd(self, address: str = "fake:4150", **settings: Any) -> FakeNsqd:
         """A new nsqd at ``address``."""
-        self.nsqds[address] = FakeNsqd(address, **settings)
+        self.nsqds[address] = FakeNsqd(address=address, **settings)
         return self.nsqds[address]
 
     def options(self, **settings: Any) -> ConnectionOptions:
         """Options of a client that can reach nobody else."""
         return ConnectionOptions(dial=self.dial, **settings)
+
+    def consumer(self, nsqd: FakeNsqd, **settings: Any) -> AbstractAsyncContextManager[Consumer]:
+        """A consumer of channel billing of topic orders, at ``nsqd`` alone."""
+        return open_consumer(
+            "orders", "billing", nsqd=nsqd.address, options=self.options(), **settings
+        )
 
     async def dial(self, address: str) -> MemoryStream:
         await anyio.lowlevel.checkpoint()
@@ -272,6 +284,15 @@ async def fake_cluster() -> AsyncIterator[FakeCluster]:
         for nsqd in cluster.nsqds.values():
             nsqd.hang_up()
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def fake_nsqd(
+    address: str = "fake:4150", **settings: Any
+) -> AsyncIterator[tuple[FakeCluster, FakeNsqd]]:
+    """A cluster of one nsqd, and that nsqd."""
+    async with fake_cluster() as cluster:
+        yield cluster, cluster.nsqd(address, **settings)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -77,8 +77,7 @@ def import_all() -> None:
     for package in PACKAGES:
         module = importlib.import_module(package)
         for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-            if not found.name.endswith("_hot"):
-                importlib.import_module(found.name)
+            importlib.import_module(found.name)
 
 
 def reap(running: dict[int, socket.socket]) -> None:

@@ -1,11 +1,12 @@
 """Programs for tests without their start-up: forks of one process that has everything imported.
 
 A daemon takes 0.2 to 0.4 s of CPU to import what it is made of; a suite that starts hundreds of
-them does little else. `start` forks them from a server instead: a process beside each test process
-that has imported all of them once. Each fork is a process of its own in every other respect: its
-own descriptors, signals, directory, environment, memory, and its exit status.
+them does little else. `start` forks them from a server instead: a process beside each test process,
+or beside all of one run, that has imported all of them once. Each fork is a process of its own in
+every other respect: its own descriptors, signals, directory, environment, memory, and its exit
+status.
 
-They end when the test process ends, however it does: the server then kills what is left.
+They end when the test processes end, however they do: the server then kills what is left.
 `tests/e2e/test_programs.py` starts the installed programs themselves; with NSQ_TEST_FORKS=0 all
 tests do so.
 """
@@ -136,6 +137,7 @@ class _Server:
             )
         self.socket = ours
         self.owner = os.getpid()
+        self.shared = False
 
     def start(self, wanted: dict[str, Any], descriptors: list[int]) -> Forked:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -157,8 +159,14 @@ class _Server:
 _servers: list[_Server] = []
 
 
+def share_server() -> None:
+    """Have one server for this process and for those that it forks."""
+    if ENABLED:
+        _server().shared = True
+
+
 def _server() -> _Server:
-    if not _servers or _servers[0].owner != os.getpid():
+    if not _servers or not (_servers[0].shared or _servers[0].owner == os.getpid()):
         _servers[:] = [_Server()]
         atexit.register(_servers[0].stop)
     return _servers[0]

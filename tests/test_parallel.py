@@ -1,0 +1,76 @@
+"""`tests.support.parallel`: what a run in several processes tells is what one in one would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ONE = """
+import os, pytest, warnings
+
+warnings.warn("once for all")
+
+def test_before(): pass
+def test_that_ends_its_process(): os._exit(3)
+def test_after(tmp_path): print("printed"); os.write(1, b"written"); assert tmp_path == 2
+"""
+OTHER = """
+import pytest, warnings
+
+@pytest.fixture(scope="session")
+def kept():
+    yield
+    raise ValueError("at the end")
+
+def test_skipped(): pytest.skip("for a reason")
+def test_warns(): warnings.warn("have a look")
+def test_kept(kept): pass
+"""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    (folder / "test_one.py").write_text(ONE)
+    (folder / "test_other.py").write_text(OTHER)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:asyncio",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+    ]
+    command += ["-p", "tests.support.parallel", "--workers=2", "-rs", *arguments, str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_every_test_is_run_and_told_of(tmp_path: Path) -> None:
+    told = run(tmp_path)
+    assert "2 failed, 3 passed, 1 skipped, 2 warnings, 1 error" in told, told
+    for text in (
+        "the process of this test ended with status 3",
+        "printed\nwritten",
+        "ValueError: at the end",
+        "for a reason",
+        "UserWarning: have a look",
+        "UserWarning: once for all",
+        "worker-",  # folders of their own
+    ):
+        assert text in told, told
+
+
+@pytest.mark.slow
+def test_it_stops_where_it_is_to_stop(tmp_path: Path) -> None:
+    told = run(tmp_path, "-x", "-k", "one and not that")
+    assert "1 failed, 1 passed" in told
+    assert "stopping after 1 failures" in told
