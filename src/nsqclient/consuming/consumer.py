@@ -13,6 +13,7 @@ goodbye to each nsqd, which confirms that it has seen every answer.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Self
 
 import anyio
@@ -149,16 +150,17 @@ class Consumer(Closable):
         is_exhausted = control.distribution.is_exhausted
         return Batches(control.buffer, self.__anext__, is_exhausted, max_size, wait)
 
-    async def wait_until_connected(self) -> None:
-        """Return when an nsqd has confirmed a subscription. Limit it with a cancel scope.
+    async def wait_until_connected(self, *, to: Iterable[str] = ()) -> None:
+        """Return when an nsqd has confirmed a subscription, and all those of the addresses ``to``
+        have. Limit it with a cancel scope.
 
         Raises:
             AuthFailed, ProtocolError, ConnectionLost: none of the nsqds takes us, and none will.
             Closed: the consumer is stopped or closed.
         """
         await anyio.lowlevel.checkpoint()
-        control = self._control
-        while not control.subscribed:
+        control, wanted = self._control, set(to)
+        while not control.subscribed or not wanted.issubset(control.subscribed):
             if control.failure is not None:
                 raise control.failure
             if control.stopping:

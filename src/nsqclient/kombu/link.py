@@ -80,6 +80,8 @@ class Link:
     async def _connected(self) -> None:
         with anyio.move_on_after(self.settings.connect_timeout):
             await self._producer.wait_until_connected()
+            with anyio.move_on_after(self.settings.connect_timeout / 2):
+                await self._producer.wait_until_settled()
             return
         raise ConnectionLost("; ".join(self._producer.health().problems) or "no nsqd was found")
 
@@ -104,14 +106,15 @@ class Link:
     def listen(self, queue: str, broadcast: Broadcast) -> None:
         """Have what ``broadcast`` says come to `take` as messages of ``queue``, from now on.
 
-        All nsqds are listened to, also those where nobody has sent anything yet.
+        All nsqds are listened to, also those where nobody has sent anything yet: what is sent where
+        nobody listens comes to one of those who find it later.
         """
         if self._is_subscribed(queue):
             return
         opening = open_consumer(
             ephemeral(broadcast.exchange, self.settings.topic_prefix),
             ephemeral(queue),
-            nsqd=self._producer.connected,
+            nsqd=self._producer.known,
             lookupd=self.settings.lookupd,
             lookupd_poll_interval=NEW_NSQDS,
             max_in_flight=BROADCASTS,
@@ -129,7 +132,7 @@ class Link:
 
     async def _heard(self, consumer: Consumer) -> None:
         with anyio.move_on_after(self.settings.connect_timeout):
-            await consumer.wait_until_connected()
+            await consumer.wait_until_connected(to=self._producer.connected)
 
     def _is_subscribed(self, queue: str) -> bool:
         found = self._subscriptions.get(queue)

@@ -62,6 +62,11 @@ class Nodes:
         """Whether every nsqlookupd has answered, or failed, that was asked by `ask`."""
         return all(self._polling.heard[name] > count for name, count in since.items())
 
+    @property
+    def has_asked_all(self) -> bool:
+        """Whether every nsqlookupd has answered or failed, once at least."""
+        return all(self._polling.heard.values())
+
     def reasons(self) -> list[str]:
         """Why there is no nsqd, as far as the nsqlookupds are to blame."""
         errors = list(self._polling.errors.values())

@@ -146,6 +146,28 @@ class Producer(Closable):
             self._expect_nsqlookupd()
             await self._changed.wait()
 
+    async def wait_until_settled(self) -> None:
+        """Return when every nsqlookupd has answered or failed, and every nsqd that they named is
+        connected or could not be reached. Limit it with a cancel scope.
+
+        Raises:
+            Closed: the producer is closed.
+        """
+        await anyio.lowlevel.checkpoint()
+        self._expect_open()
+        while not self._is_settled():
+            await self._changed.wait()
+            self._expect_open()
+
+    def _is_settled(self) -> bool:
+        asked = self._nodes is None or self._nodes.has_asked_all
+        return asked and all(e.state is not EndpointState.CONNECTING for e in self._endpoints)
+
+    @property
+    def known(self) -> list[str]:
+        """The addresses of the nsqds that were given or found, also of those not connected now."""
+        return [endpoint.address for endpoint in self._endpoints]
+
     @property
     def connected(self) -> list[str]:
         """The addresses of the nsqds that are connected now."""

@@ -7,7 +7,7 @@ from tests.fakes.fake_nsqd import fake_cluster, until
 from tests.nsqclient.backends import on_every_loop
 
 import nsqclient.sync
-from nsqclient import ConnectionLost, HttpError, open_producer
+from nsqclient import Closed, ConnectionLost, HttpError, open_consumer, open_producer
 
 
 @on_every_loop
@@ -33,6 +33,28 @@ async def test_first_publish_waits_for_what_nsqlookupd_names():
         async with open_producer(lookupd=lookupds, options=cluster.options()) as producer:
             await producer.publish("orders", b"x")
         assert nsqd.published == [b"x"]
+
+
+@on_every_loop
+async def test_settled_is_when_all_that_can_be_reached_is_connected():
+    async with fake_cluster() as cluster, fake_lookupd() as lookupd:
+        for name in "abc":
+            cluster.nsqd(f"{name}:1")
+        cluster.nsqd("down:1").up = False
+        lookupd.has("a:1", "b:1", "c:1", "down:1")
+        lookupds = [lookupd.address, "127.0.0.1:1"]
+        options = cluster.options()
+        async with open_producer("fixed:1", lookupd=lookupds, options=options) as producer:
+            await producer.wait_until_settled()
+            assert sorted(producer.connected) == ["a:1", "b:1", "c:1"]
+            assert sorted(producer.known) == ["a:1", "b:1", "c:1", "down:1", "fixed:1"]
+            async with open_consumer(
+                "news", "reader", nsqd=producer.known, options=options
+            ) as consumer:
+                await consumer.wait_until_connected(to=producer.connected)
+                assert consumer.health().connected == ["a:1", "b:1", "c:1"]
+        with pytest.raises(Closed):
+            await producer.wait_until_settled()
 
 
 @on_every_loop

@@ -175,3 +175,18 @@ async def test_disk_that_failed_is_healthy_again_without_a_message_to_show_it(
     gone.mkdir()
     await until(lambda: broker.health.text == "OK")
     assert not list(gone.iterdir())
+
+
+async def test_queues_that_work_again_do_not_hide_that_the_journal_fails(tmp_path, nursery):
+    """Ready, it refused what was published to durable topics."""
+    store = DiskStore(str(tmp_path), warn=print)
+    health = Health()
+    nursery.start_soon(partial(watch_health, health, store, interval=0.001))
+    health.journal_is("no journal")
+    health.failed("no queue", sync=True)
+    assert health.text == "NOK - no queue"
+    await until(lambda: health.text == "NOK - no journal")
+    health.recovered()
+    assert health.error == "no journal"
+    health.journal_is(None)
+    assert health.text == "OK"
