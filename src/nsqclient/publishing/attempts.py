@@ -1,11 +1,18 @@
 """What one publish has tried."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from attrs import Factory, define
 
 from nsqclient.connection.connection import Connection
-from nsqclient.core.errors import ConnectionLost, ProtocolError
+from nsqclient.core.errors import (
+    AuthFailed,
+    ClientError,
+    ConnectionLost,
+    ProtocolError,
+    PublishError,
+)
 from nsqclient.publishing.endpoint import Endpoint
 
 
@@ -28,3 +35,14 @@ class Attempts:
     dialled: bool = False
     asked: dict[str, int] = Factory(dict)
     taken: Sequence[Endpoint] = ()
+
+    def fail(self, errors: list[ClientError], reasons: list[str]) -> NoReturn:
+        """Raise that no nsqd is left: by their ``errors``, and ``reasons`` why there is no other."""
+        if self.refusals:
+            *_, refusal = self.refusals.values()
+            raise PublishError(str(refusal), code=refusal.code) from refusal
+        text = "; ".join([*map(str, errors), *reasons])
+        cause = errors[-1] if errors else None
+        if isinstance(cause, AuthFailed) and all(isinstance(e, AuthFailed) for e in errors):
+            raise AuthFailed(text, code=cause.code) from cause
+        raise ConnectionLost(f"no nsqd to publish to: {text}") from cause

@@ -24,7 +24,6 @@ from attrs import Factory, define
 from nsqclient.connection.connection import Connection
 from nsqclient.core.arguments import Duration
 from nsqclient.core.errors import (
-    AuthFailed,
     ClientError,
     Closed,
     ConnectionLost,
@@ -367,16 +366,8 @@ class Producer(Closable):
         if hopeful or (self._wait_when_down and not attempts.refusals):
             await self._changed.wait()
             return
-        if attempts.refusals:
-            *_, refusal = attempts.refusals.values()
-            raise PublishError(str(refusal), code=refusal.code) from refusal
-        errors = [e.error for e in self._endpoints if e.error is not None]
-        found = [] if self._nodes is None else self._nodes.reasons()
-        reasons = "; ".join([*map(str, errors), *found])
-        cause = errors[-1] if errors else None
-        if isinstance(cause, AuthFailed) and all(isinstance(e, AuthFailed) for e in errors):
-            raise AuthFailed(reasons, code=cause.code) from cause
-        raise ConnectionLost(f"no nsqd to publish to: {reasons}") from cause
+        reasons = [] if self._nodes is None else self._nodes.reasons()
+        attempts.fail([e.error for e in self._endpoints if e.error], reasons)
 
     def _expect_nsqlookupd(self) -> None:
         """Raise ConnectionLost if nothing that was given as nsqlookupd is one."""
