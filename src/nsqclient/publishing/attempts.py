@@ -37,7 +37,7 @@ class Attempts:
     taken: Sequence[Endpoint] = ()
 
     def fail(self, errors: list[ClientError], reasons: list[str]) -> NoReturn:
-        """Raise that no nsqd is left: by their ``errors``, and ``reasons`` why there is no other."""
+        """Raise that no nsqd is left: their ``errors``, and ``reasons`` why there is no other."""
         if self.refusals:
             *_, refusal = self.refusals.values()
             raise PublishError(str(refusal), code=refusal.code) from refusal
