@@ -1,4 +1,4 @@
-"""Writes deploy/kubernetes/monitoring/prometheusrule.yaml, from deploy/prometheus/rules.yml.
+"""Writes what has the rules of deploy/prometheus/rules.yml, too: a manifest, a file of the chart.
 
 A test says when this is to be done.
 """
@@ -8,6 +8,8 @@ from pathlib import Path
 DEPLOY = Path(__file__).parents[1] / "deploy"
 SOURCE = DEPLOY / "prometheus/rules.yml"
 TARGET = DEPLOY / "kubernetes/monitoring/prometheusrule.yaml"
+# Helm packs what is in its folder alone.
+CHART = DEPLOY / "helm/nsq-trio/rules.yml"
 
 HEAD = """\
 # deploy/prometheus/rules.yml for the Prometheus operator, written by scripts/prometheus_rule.py.
@@ -29,3 +31,4 @@ def prometheus_rule() -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(prometheus_rule())
+    CHART.write_text(SOURCE.read_text())

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import yaml
 from tests.compose.engine import compose_command
 
-from nsqadmin.config.options import NsqadminOptions
+from nsqadmin.auth.oidc.roles import parse_group_role
+from nsqadmin.config.options import NsqadminOptions, check
+from nsqcore.app.config.load import load
 from nsqcore.app.config.options import settings
 from nsqd.config.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
@@ -21,6 +24,13 @@ MAIN = ROOT / "docker-compose.yml"
 PUBLISHED = ROOT / "deploy/docker-compose.published.yml"
 PROCESSES = ROOT / "deploy/docker-compose.processes.yml"
 SECURE = ROOT / "deploy/docker-compose.secure.yml"
+OIDC = ROOT / "deploy/docker-compose.oidc.yml"
+OIDC_GIVEN = {
+    "NSQ_OIDC_ISSUER": "https://id.example/realms/staff",
+    "NSQ_OIDC_ROLE": "nsq-admins=admin,shop=operator:orders*,shop=operator:mail",
+    "NSQ_OIDC_FOLDER": "/etc/nsq/oidc",
+    "NSQ_ADMIN_URL": "https://nsq.example",
+}
 PROGRAMS = {"NSQD": NsqdOptions, "NSQLOOKUPD": NsqlookupdOptions, "NSQADMIN": NsqadminOptions}
 
 
@@ -36,8 +46,8 @@ def services(*files: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
-    [[MAIN], [MAIN, PUBLISHED], [MAIN, PROCESSES], [SECURE]],
-    ids=["main", "published", "processes", "secure"],
+    [[MAIN], [MAIN, PUBLISHED], [MAIN, PROCESSES], [SECURE], [SECURE, OIDC]],
+    ids=["main", "published", "processes", "secure", "oidc"],
 )
 @pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]], ids=["plain", "monitoring"])
 def test_compose_has_nothing_to_complain_about(files, profile):
@@ -49,7 +59,7 @@ def test_compose_has_nothing_to_complain_about(files, profile):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"NSQ_HOST_ADDRESS": "192.0.2.1"},
+        env=os.environ | {"NSQ_HOST_ADDRESS": "192.0.2.1"} | OIDC_GIVEN,
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = set(yaml.safe_load(done.stdout)["services"])
@@ -78,9 +88,53 @@ def test_every_variable_of_a_program_is_a_setting():
         for setting in settings(options, prefix.lower())
         for variable in setting.variables
     }
-    for name, service in services(MAIN, PUBLISHED).items():
-        given = {key for key in service.get("environment", {}) if key.partition("_")[0] in PROGRAMS}
-        assert given <= known, name
+    for file in MAIN, PUBLISHED, PROCESSES, SECURE, OIDC:
+        for name, service in services(file).items():
+            variables = service.get("environment", {})
+            given = {key for key in variables if key.partition("_")[0] in PROGRAMS}
+            assert given <= known, (file, name)
+
+
+def filled_in(text: str, given: Mapping[str, str]) -> str:
+    """``text`` as compose understands it; what has to be given and is not raises KeyError."""
+    with_defaults = re.sub(
+        r"\$\{(\w+):-(.*?)\}", lambda found: given.get(found[1]) or found[2], text
+    )
+    return re.sub(r"\$\{(\w+):\?.*?\}", lambda found: given[found[1]], with_defaults)
+
+
+@pytest.mark.parametrize("authority", ["", "/oidc/ca.crt"])
+def test_people_log_in_at_a_provider_where_the_overlay_is_used(tmp_path, authority):
+    (tmp_path / "secret").write_text("s3cret\n")
+    (tmp_path / "users").write_text("")
+    (tmp_path / "ca.crt").write_text("")
+    (tmp_path / "token").write_text("t")
+    variables = {}
+    for file in SECURE, OIDC:
+        for key, value in services(file)["nsqadmin"]["environment"].items():
+            told = filled_in(value, OIDC_GIVEN | {"NSQ_OIDC_CA": authority})
+            variables[key] = re.sub("^/(oidc|secrets)(?=/)", str(tmp_path), told)
+    options = load(NsqadminOptions, "nsqadmin", [], variables)
+    check(options)
+    assert options.oidc_issuer == "https://id.example/realms/staff"
+    assert options.oidc_redirect_url == "https://nsq.example/login/oidc/callback"
+    roles = [parse_group_role(each) for each in options.oidc_roles]
+    assert [(group, given.role.name, given.topics) for group, given in roles] == [
+        ("nsq-admins", "ADMIN", ("*",)),
+        ("shop", "OPERATOR", ("orders*",)),
+        ("shop", "OPERATOR", ("mail",)),
+    ]
+    assert Path(options.oidc_client_secret_file) == tmp_path / "secret"
+    assert bool(options.oidc_tls_root_ca_file) == bool(authority)
+    (volume,) = services(OIDC)["nsqadmin"]["volumes"]
+    assert filled_in(volume, OIDC_GIVEN) == "/etc/nsq/oidc:/oidc:ro"
+
+
+@pytest.mark.parametrize("missing", ["NSQ_OIDC_ISSUER", "NSQ_OIDC_ROLE", "NSQ_OIDC_FOLDER"])
+def test_the_overlay_says_what_it_lacks(missing):
+    given = {key: value for key, value in OIDC_GIVEN.items() if key != missing}
+    with pytest.raises(KeyError, match=missing):
+        filled_in(OIDC.read_text(), given)
 
 
 def test_no_daemon_waits_until_another_is_healthy():

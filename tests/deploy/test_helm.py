@@ -1,6 +1,7 @@
 """The chart: what it makes fits Kubernetes, the programs, and itself."""
 
 import base64
+import os
 import re
 import shutil
 import ssl
@@ -13,10 +14,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from nsqadmin.auth.accounts import Accounts, RoleOnTopics
+from nsqadmin.auth.accounts import Role as AdminRole
 from nsqadmin.config.options import NsqadminOptions
 from nsqcore.access.file import parse_credentials
+from nsqcore.access.roles import Role
 from nsqcore.access.tokens import hash_token
 from nsqcore.app.config.load import load
+from nsqd.client.acl import parse_acl
 from nsqd.config.options import NsqdOptions
 from nsqlookupd.options import NsqlookupdOptions
 
@@ -60,7 +65,12 @@ antiAffinity: none
 podDisruptionBudget: {enabled: false}
 nsqadmin: {enabled: false}
 """
-VALUES = {"default": "", "secure": SECURE, "outside": OUTSIDE}
+# With nothing said about people: the chart makes their user itself.
+CLOSED = """
+auth: {enabled: true}
+nsqadmin: {ingress: {enabled: true}}
+"""
+VALUES = {"default": "", "secure": SECURE, "outside": OUTSIDE, "closed": CLOSED}
 
 
 def helm(*words: object, values: str = "") -> "subprocess.CompletedProcess[str]":
@@ -239,7 +249,58 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> No
 def test_the_users_that_the_chart_makes_are_those_of_its_tokens():
     made = secrets(rendered(SECURE))["red-auth"]
     known = parse_credentials(made["users"].decode(), "users")
-    assert set(known.tokens) == {hash_token(made["token"]), hash_token(made["publishToken"])}
+    roles = {key: grant.roles for key, grant in known.tokens.items()}
+    assert roles == {
+        hash_token(made["token"]): {Role.ADMIN},
+        hash_token(made["publishToken"]): {Role.PUBLISH},
+        hash_token(made["clientToken"]): {Role.PUBLISH, Role.READ},
+    }
+
+
+def test_clients_are_asked_for_a_secret_that_the_chart_makes():
+    objects = rendered(CLOSED)
+    made = secrets(objects)["red-auth"]
+    known = parse_acl(made["acl.json"], "acl.json")
+    allowed = {}
+    for key in "clientToken", "publishToken":
+        found = known[hash_token(made[key]), ""]
+        allowed[key] = [
+            found.allow("orders", "", "publish"),
+            found.allow("orders", "mail", "subscribe"),
+        ]
+    assert allowed == {"clientToken": [True, True], "publishToken": [True, False]}
+    (nsqd,) = (environment(pod) for pod in pods(objects) if "NSQD_AUTH_FILE" in environment(pod))
+    assert nsqd["NSQD_AUTH_ACL_FILE"] == "/etc/nsq/auth/acl.json"
+
+
+def test_nsqadmin_asks_who_people_are_where_the_daemons_do(tmp_path):
+    objects = rendered(CLOSED)
+    (pod,) = (pod for pod in pods(objects) if "initContainers" in pod["spec"])
+    (first,) = pod["spec"]["initContainers"]
+    password = secrets(objects)["red-auth"]["adminPassword"]
+    (tmp_path / "auth").mkdir()
+    (tmp_path / "people").mkdir()
+    (tmp_path / "auth/adminPassword").write_bytes(password)
+    words = [
+        *first["command"],
+        *(each.replace("/etc/nsq", str(tmp_path)) for each in first["args"]),
+    ]
+    path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+    subprocess.run(words, check=True, env={"PATH": path})
+    assert environment(pod)["NSQADMIN_AUTH_FILE"] == "/etc/nsq/people/users"
+    users = Accounts(tmp_path / "people/users")
+    found = users.verify("admin", password.decode())
+    assert found is not None
+    assert found.grants == (RoleOnTopics(AdminRole.ADMIN),)
+
+
+def test_no_rebound_name_is_answered_and_every_name_of_a_service_is():
+    for pod in pods(rendered(CLOSED)):
+        known = environment(pod)
+        names = next(value for key, value in known.items() if key.endswith("_ALLOWED_HOST"))
+        program = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+        assert f"red-{program}.nsq.svc.cluster.local" in names.split(",")
+        assert "*" not in names
 
 
 def test_what_keda_asks_is_answered(daemon):

@@ -175,6 +175,7 @@ def test_the_prometheus_rule_of_kubernetes_has_the_same_rules():
     rule = yaml.safe_load((DEPLOY / "kubernetes/monitoring/prometheusrule.yaml").read_text())
     told = "run: python scripts/prometheus_rule.py"
     assert rule["spec"] == yaml.safe_load(RULES.read_text()), told
+    assert (DEPLOY / "helm/nsq-trio/rules.yml").read_text() == RULES.read_text(), told
 
 
 def test_the_jobs_of_the_pod_monitor_are_those_that_the_rules_ask_for():

@@ -37,6 +37,16 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{ .Values.auth.secretName | default (printf "%s-auth" (include "nsq.name" .)) }}
 {{- end }}
 
+{{/* What others may call a service and, with $(POD_NAME), one of its pods: (dict "root" $ "service" "nsqd"). */}}
+{{- define "nsq.hosts" -}}
+{{- $name := printf "%s-%s" (include "nsq.name" .root) .service -}}
+{{- $full := printf "%s.%s" $name .root.Release.Namespace -}}
+{{- range $i, $host := list $name $full (printf "%s.svc" $full) (printf "%s.svc.cluster.local" $full) -}}
+{{ if $i }},{{ end }}{{ $host }}{{ if $.pods }},$(POD_NAME).{{ $host }}{{ end }}
+{{- end }}
+{{- with .root.Values.nsqd.external.host }},{{ . }}{{ end }}
+{{- end }}
+
 {{- define "nsq.env" -}}
 {{- range $key, $value := . }}
 - {name: {{ $key }}, value: {{ $value | quote }}}
