@@ -106,7 +106,7 @@ async def test_more_nodes_come_and_go_than_there_are_descriptors():
                     addresses = [server.address for server in servers]
                     answer = await ask_all("nsqd", addresses, lambda a: upstream.get(a, "/stats"))
                     assert len(answer.value) == 10
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while upstream.http.servers or descriptors() > before:  # noqa: ASYNC110
                     await trio.sleep(0.01)
     finally:

@@ -161,7 +161,7 @@ async def test_thousands_of_topics_are_registered_in_one_go(
     topics.update({f"t{n}": topic(f"t{n}", "c") for n in range(2000)})
     registrar("1.1.1.1:4160")
     before = trio.current_time()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while len(lookupd.registered) < 2000:
             await trio.testing.wait_all_tasks_blocked()
 

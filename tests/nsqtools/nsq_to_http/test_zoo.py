@@ -341,7 +341,7 @@ def early(answer: bytes, *, reads_on: bool) -> Behave:
 async def test_an_answer_that_comes_before_the_body_was_read_counts(size):
     async with Endpoint(early(OK_CLOSE, reads_on=False)).listening() as endpoint:
         async with client() as http:
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await http.post(endpoint.url, bytes(size))
 
 
