@@ -31,10 +31,24 @@ def test_warns(): warnings.warn("have a look")
 def test_kept(kept): pass
 """
 
+LONG = """
+import os, pathlib, pytest, select
 
-def run(folder: Path, *arguments: str) -> str:
-    (folder / "test_one.py").write_text(ONE)
-    (folder / "test_other.py").write_text(OTHER)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(8))
+def test_where_another_process_comes_to(number):
+    pathlib.Path(f"{os.getpid()}.pid").touch()
+    for _ in range(6000):
+        if len(list(pathlib.Path().glob("*.pid"))) == 2:
+            return
+        select.select([], [], [], 0.01)
+    raise AssertionError("nobody came")
+"""
+
+
+def run(folder: Path, *arguments: str, status: int = 1, **files: str) -> str:
+    for name, content in (files or {"test_one": ONE, "test_other": OTHER}).items():
+        (folder / f"{name}.py").write_text(content)
     command = [
         sys.executable,
         "-m",
@@ -49,7 +63,7 @@ def run(folder: Path, *arguments: str) -> str:
     command += ["-p", "tests.support.parallel", "--workers=2", "-rs", *arguments, str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert ended.returncode == status, ended.stdout + ended.stderr
     return ended.stdout
 
 
@@ -74,3 +88,8 @@ def test_it_stops_where_it_is_to_stop(tmp_path: Path) -> None:
     told = run(tmp_path, "-x", "-k", "one and not that")
     assert "1 failed, 1 passed" in told
     assert "stopping after 1 failures" in told
+
+
+@pytest.mark.slow
+def test_who_has_nothing_to_do_gets_half_of_a_file(tmp_path: Path) -> None:
+    assert "8 passed" in run(tmp_path, status=0, test_long=LONG)

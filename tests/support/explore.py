@@ -53,7 +53,8 @@ def explore(minutes: float) -> int:
         seed = random.randrange(10**6)
         rounds += 1
         print(f"explore: round {rounds}, NSQ_TEST_SEED={seed}", flush=True)
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-x", *chosen]
+        command = [sys.executable, "-m", "pytest", "-p", "tests.support.parallel", "--workers=2"]
+        command += ["-x", *chosen]
         command += ["--hypothesis-profile=explore", f"--hypothesis-seed={seed}"]
         process = subprocess.Popen(command, env=os.environ | {"NSQ_TEST_SEED": str(seed)})
         try:

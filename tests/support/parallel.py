@@ -2,7 +2,8 @@
 collected them.
 
 To import and collect this suite takes seconds of CPU, which is done once. A process gets one file
-after the other, those first that took longest the last time.
+after the other, those first that took longest the last time. When there are no files left, who has
+nothing to do gets half of the tests of the file that has most left.
 """
 
 import atexit
@@ -24,8 +25,11 @@ from tests.support import forks
 
 SECONDS = "parallel/seconds"  # in pytest's cache: what each file took
 
-# What a test of a file takes that has not been run before.
+# Seconds that a test takes of a file that has not been run before.
 GUESS, GUESS_SLOW = 0.01, 0.5
+
+# Where less than so many seconds are left in a file, its tests stay in one process.
+WORTH_DIVIDING = 2.0
 
 # Folders whose files one process runs, as they share what takes long to start: a browser.
 TOGETHER = ("tests/browser/",)
@@ -41,25 +45,34 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     workers = session.config.getoption("workers")
     if not workers or session.config.option.collectonly or session.testsfailed:
         return None
-    Runner(session, files_of(session)).run(workers)
+    seconds = seconds_of(session)
+    Runner(session, seconds, files_of(session, seconds)).run(workers)
     return True
 
 
-def files_of(session: pytest.Session) -> deque[Numbers]:
-    """The tests of each file, or of files that belong together, the longest first."""
+def seconds_of(session: pytest.Session) -> list[float]:
+    """How long each test will take, as far as one knows."""
     assert session.config.cache is not None
     took = session.config.cache.get(SECONDS, {})
     counts = Counter(file_of(item.nodeid) for item in session.items)
+    seconds = []
+    for item in session.items:
+        file = file_of(item.nodeid)
+        guess = GUESS_SLOW if item.get_closest_marker("slow") else GUESS
+        seconds.append(took[file] / counts[file] if file in took else guess)
+    return seconds
+
+
+def files_of(session: pytest.Session, seconds: list[float]) -> deque[Numbers]:
+    """The tests of each file, or of files that belong together, the longest first."""
     groups: dict[str, Numbers] = {}
-    seconds: dict[str, float] = {}
     for number, item in enumerate(session.items):
         file = file_of(item.nodeid)
         group = next((folder for folder in TOGETHER if file.startswith(folder)), file)
         groups.setdefault(group, []).append(number)
-        guess = GUESS_SLOW if item.get_closest_marker("slow") else GUESS
-        each = took[file] / counts[file] if file in took else guess
-        seconds[group] = seconds.get(group, 0.0) + each
-    return deque(groups[group] for group in sorted(groups, key=lambda group: -seconds[group]))
+    return deque(
+        sorted(groups.values(), key=lambda group: -sum(seconds[number] for number in group))
+    )
 
 
 def file_of(nodeid: str) -> str:
@@ -101,6 +114,7 @@ class Worker:
 
     pid: int
     messages: Messages
+    file: deque[int] = Factory(deque)  # what it is to be given
     given: deque[int] = Factory(deque)  # what it has not begun with
     running: int | None = None
 
@@ -110,6 +124,7 @@ class Runner:
     """Starts workers, gives them files, and tells pytest what they report."""
 
     session: pytest.Session
+    expected: list[float]  # seconds of each test
     files: deque[Numbers]
     selector: selectors.BaseSelector = Factory(selectors.DefaultSelector)
     workers: dict[int, Worker] = Factory(dict)
@@ -121,7 +136,7 @@ class Runner:
         if any(item.get_closest_marker("slow") for item in self.session.items):
             forks.share_server()
         try:
-            for _ in range(min(count, len(self.files))):
+            for _ in range(min(count, len(self.session.items))):
                 self.fork()
             while self.workers:
                 for key, _ in self.selector.select():
@@ -162,10 +177,11 @@ class Runner:
         if kind == "end":
             self.ended(worker)
         elif kind == "more":
-            numbers = self.files.popleft() if self.files else []
-            worker.given += numbers
+            worker.file = worker.file or deque(self.files.popleft() if self.files else self.half())
+            following = [worker.file.popleft()] if worker.file else []
+            worker.given += following
             with contextlib.suppress(OSError):  # it has just ended
-                worker.messages.send(*numbers)
+                worker.messages.send(*following)
         elif kind == "start":
             worker.running = worker.given.popleft()
         elif kind == "report":
@@ -177,6 +193,17 @@ class Runner:
             text, filename, line, rest = told
             warning = warnings.WarningMessage(UserWarning(text), UserWarning, filename, line)
             hook.pytest_warning_recorded.call_historic(kwargs={"warning_message": warning, **rest})
+
+    def half(self) -> Numbers:
+        """The later half of what is left of the file of which most is left."""
+
+        def left(worker: Worker) -> float:
+            return sum(self.expected[number] for number in worker.file)
+
+        busiest = max(self.workers.values(), key=left)
+        if left(busiest) < WORTH_DIVIDING:
+            return []
+        return [busiest.file.pop() for _ in range(len(busiest.file) // 2)][::-1]
 
     def ended(self, worker: Worker) -> None:
         """A worker is through, or a test has ended it: that one has failed."""
@@ -194,8 +221,8 @@ class Runner:
                 when="call",
             )
             self.session.config.hook.pytest_runtest_logreport(report=report)
-        if worker.given:
-            self.files.appendleft(list(worker.given))
+        if left := [*worker.given, *worker.file]:
+            self.files.appendleft(left)
         if self.files:
             self.fork()
 
@@ -251,11 +278,10 @@ def given(session: pytest.Session, messages: Messages) -> Iterator[pytest.Item]:
     """The tests that the runner gives, until it has no more."""
     while True:
         messages.send("more")
-        numbers = messages.receive()
-        if numbers in [(), ("end",)]:
+        answer = messages.receive()
+        if answer in [(), ("end",)]:
             return
-        for number in numbers:
-            yield session.items[number]
+        yield session.items[answer[0]]
 
 
 @define(eq=False)

@@ -14,6 +14,7 @@ from attrs import define, field
 from tests.nsqd.broker import open_broker
 from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
+from tests.support.descriptors import closed_at_the_end
 from tests.support.seeds import seeds
 
 from nsqd.engine.broker import Broker
@@ -203,11 +204,12 @@ class Life:
 def test_what_was_synced_outlives_a_loss_of_power(seed, sync_every, sick, directory, tmp_path):
     life = Life(directory, tmp_path / "images", random.Random(seed), sick=sick)
     life.images.mkdir()
-    life.begin(sync_every)
-    for _ in range(60):
-        life.loop_step()
-        if life.chance.random() < 0.3:
-            life.sync()
+    with closed_at_the_end():
+        life.begin(sync_every)
+        for _ in range(60):
+            life.loop_step()
+            if life.chance.random() < 0.3:
+                life.sync()
     assert life.losses > 50
     assert bool(life.failed) is bool(sick)
     assert life.kept or sync_every > 1 or sick
