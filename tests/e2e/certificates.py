@@ -8,6 +8,9 @@ import trustme
 from attrs import frozen
 from tests.e2e.daemons import Daemon
 
+from nsqcore.access.lines import entry
+from nsqcore.access.tokens import hash_token
+
 TOKEN = "a-token"
 
 
@@ -41,6 +44,17 @@ class Files:
         if name:
             context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         return context
+
+
+def make_files(folder: Path) -> Files:
+    """Certificates of a daemon and of a client, a token, and an ``auth`` in which it may read."""
+    found = Files(trustme.CA(), folder)
+    found.authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    found.make("server", "localhost", "127.0.0.1")
+    found.make("client", "nsqd.example", common_name="nsqd.example")
+    (folder / "auth").write_text(entry("all", ("read",), hash_token(TOKEN), None))
+    (folder / "token").write_text(TOKEN)
+    return found
 
 
 def port(daemon: Daemon, kind: str) -> int:

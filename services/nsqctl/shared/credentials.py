@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 
-from nsqcore.access.presented import TokenFile
+from nsqcore.access.presented import TokenFile, token_in
 from nsqctl.shared.options import TOKEN_VARIABLE
 
 
@@ -14,5 +14,7 @@ def token_of(given: argparse.Namespace) -> Callable[[], str] | None:
         file = TokenFile(given.token_file)
         file.load()
         return file
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
-    return (lambda: token) if token else None
+    if not os.environ.get(TOKEN_VARIABLE, "").strip():
+        return None
+    token = token_in(os.environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}")
+    return lambda: token

@@ -48,7 +48,8 @@ def check(options: StatOptions) -> None:
     checks.require(options.count is None or options.count > 0, "--count should be positive")
     nsqds, lookupds = options.nsqd_http_addresses, options.lookupd_http_addresses
     checks.one_kind_of_address(nsqds, lookupds, flag="nsqd-http-address")
-    for address in (*nsqds, *lookupds):
+    plain = [address for address in lookupds if not address.startswith("https://")]
+    for address in (*nsqds, *plain):
         no_scheme = not address.startswith("http")
         checks.require(no_scheme, f"address should not contain a scheme, as {address} does")
     checks.check_http_addresses(nsqds, "nsqd-http-address")

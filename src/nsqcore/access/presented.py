@@ -7,7 +7,7 @@ import re
 import attrs
 
 from nsqcore.access.tokens import MAX_TOKEN
-from nsqcore.errors import NsqError, reason
+from nsqcore.errors import NsqError
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +17,14 @@ _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 
 class BadToken(NsqError):
     """There is no token in a file; the text does not show what is."""
+
+
+def token_in(text: str, source: str) -> str:
+    """The token in the first line of ``text``. Raises BadToken."""
+    line = text.strip().partition("\n")[0].strip()
+    if not _TOKEN.fullmatch(line):
+        raise BadToken(f"{source}: its first line is no token")
+    return line
 
 
 @attrs.define
@@ -48,9 +56,7 @@ class TokenFile:
             if stamp == self._stamp:
                 return
             with open(self.path, encoding="ascii", errors="replace") as file:
-                line = file.readline(MAX_TOKEN + 2).strip()
+                line = file.readline(MAX_TOKEN + 2)
         except OSError as error:
-            raise BadToken(f"{self.path}: {reason(error)}") from None
-        if not _TOKEN.fullmatch(line):
-            raise BadToken(f"{self.path}: its first line is no token")
-        self._token, self._stamp = line, stamp
+            raise BadToken(f"{self.path}: {error.strerror or error}") from None
+        self._token, self._stamp = token_in(line, self.path), stamp

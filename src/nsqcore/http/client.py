@@ -9,6 +9,7 @@ without imports it late, but not once it may have run out of descriptors; a daem
 others awaits `warm_up` before.
 """
 
+import re
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ _STEP = 100
 
 # Beside what httpx names: hosts that cannot be encoded, threads that cannot be started.
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError)
+
+# What a header can carry (RFC 9110, 5.5), of the characters that all understand alike.
+_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 
 ACCEPT = "application/vnd.nsq; version=1.0"
 Params = Mapping[str, str | int | Sequence[str]]
@@ -119,6 +123,9 @@ class HttpClient:
         Raises:
             RequestFailed: it did not come in time, or is no answer, or too large.
         """
+        for name, value in (headers or {}).items():
+            if not _VALUE.fullmatch(value):  # perhaps a secret: it is not shown
+                raise RequestFailed(f"{name} has a value that no header can carry")
         wrong_server = late = False
         try:
             target = httpx.URL(url)

@@ -256,3 +256,13 @@ def test_an_answer_in_the_smallest_pieces_does_not_hold_up_the_others():
 
     with RawServer(head("Transfer-Encoding: chunked") + pieces) as server:
         trio.run(main)
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", "a\rb", "tail ", "\u00e4", "nul\0", ""])
+async def test_a_secret_that_no_header_can_carry_is_not_shown(secret):
+    async with HttpClient() as client:
+        with pytest.raises(RequestFailed) as failed:
+            await client.request(
+                "GET", "http://127.0.0.1:1", headers={"Authorization": f"Bearer {secret}"}
+            )
+    assert str(failed.value) == "Authorization has a value that no header can carry"
