@@ -34,6 +34,7 @@ from nsqctl.shared.options import (
     token_name,
     token_roles,
     topic_globs,
+    web_address,
 )
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -120,9 +121,10 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--nsqadmin-http-address",
         action="append",
-        type=address,
+        type=web_address,
         metavar="HOST:PORT",
-        help="an nsqadmin, whose door is to be tried, too (repeatable)",
+        help="an nsqadmin, whose door is to be tried, too, with https:// where a proxy has one"
+        " (repeatable)",
     )
     doctor.add_argument("--json", action="store_true", help="for programs")
     completion = _add(

@@ -76,7 +76,12 @@ def test_secrets_in_the_clear_and_open_metrics_are_named(daemon, files, credenti
     with admin(BIN / "nsqadmin", tmp_path, *flags) as address:
         assert open_doors(option, token, f"--nsqadmin-http-address={address}") == {
             "metrics": {f"nsqd {nsqd.http}"},
-            "clear": {f"nsqd {nsqd.http}", f"nsqlookupd {lookupd.http}", f"nsqd {nsqd.tcp}"},
+            "clear": {
+                f"nsqd {nsqd.http}",
+                f"nsqlookupd {lookupd.http}",
+                f"nsqd {nsqd.tcp}",
+                f"nsqadmin {address}",
+            },
             "registration": {f"nsqlookupd {lookupd.tcp}"},
         }
 
@@ -86,6 +91,7 @@ def test_what_is_closed_is_not_named(daemon, files, credentials, verifies):
     tls = [*files.flags("tls-", "server"), "--https-address=127.0.0.1:0"]
     policy = ["--tls-client-auth-policy=require-verify"] if verifies else []
     own = [*tls, *policy, "--tls-tcp-address=127.0.0.1:0"]
+    own += [] if verifies else ["--tls-min-version=tls1.1"]
     lookupd = daemon("nsqlookupd", credentials[0], *own, "--allowed-host=localhost")
     at = f"tls://localhost:{port(lookupd, 'TLS')}"
     nsqd = daemon(
@@ -101,11 +107,11 @@ def test_what_is_closed_is_not_named(daemon, files, credentials, verifies):
     encrypted = set() if verifies else {f"nsqlookupd {at}"}
     found = open_doors(*show)
     # plain HTTP of an nsqd is let in by that setting, old TLS by the original's default
-    expected = {"clear": {f"nsqd {nsqd.http}"}, "weak": {f"nsqd {nsqd.tcp}"}}
-    if encrypted:
-        expected = {**expected, "registration": encrypted}
-    if verifies:
-        del expected["weak"]
+    expected = {"clear": {f"nsqd {nsqd.http}"}}
+    if not verifies:
+        web = f"nsqlookupd https://localhost:{port(lookupd, 'HTTPS')}"
+        expected["weak"] = {f"nsqd {nsqd.tcp}", *encrypted, web}
+        expected["registration"] = encrypted
     assert found == expected
 
 

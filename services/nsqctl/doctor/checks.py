@@ -256,8 +256,9 @@ DOORS = {
         "start them with --auth-acl-file or --auth-http-address",
     ),
     "clear": (
-        "secrets and tokens cross the network as they are: who listens can use them",
-        "start them with --tls-cert, --tls-key and --tls-required",
+        "secrets, tokens and passwords cross the network as they are: who listens can use them",
+        "start them with --tls-cert, --tls-key and --tls-required; put a proxy with TLS in front of"
+        " nsqadmin, and name that",
     ),
     "weak": (
         "TLS 1.0 and 1.1 are spoken, which are broken",

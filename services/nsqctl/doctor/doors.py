@@ -43,6 +43,7 @@ class Doors:
 async def try_http(doors: Doors, stranger: Upstream, kind: str, address: str) -> None:
     """Knock at the HTTP of a daemon, which is an ``nsqd`` or an ``nsqlookupd``."""
     named = f"{kind} {address}"
+    await try_old_tls(doors, named, address)
     try:
         status = (await stranger.probe(address, "/info")).status
         if status == 401:
@@ -63,8 +64,21 @@ async def try_http(doors: Doors, stranger: Upstream, kind: str, address: str) ->
 async def try_admin(doors: Doors, stranger: Upstream, address: str) -> None:
     """Knock at an nsqadmin, which is at ``address``. Raises UpstreamError."""
     probe: Probe = await stranger.probe(address, "/api/topics")
+    named = f"nsqadmin {address}"
     if probe.status in (200, 502):  # 502: it was let in, and the cluster does not answer
-        doors.admin.add(f"nsqadmin {address}")
+        doors.admin.add(named)
+    elif probe.status == 401 and not stranger.is_encrypted(address):
+        doors.clear.add(named)
+    await try_old_tls(doors, named, address)
+
+
+async def try_old_tls(doors: Doors, named: str, address: str) -> None:
+    """Knock with old TLS at ``address``, if it is an ``https://`` or ``tls://`` one."""
+    scheme, _, rest = address.rpartition("://")
+    if scheme in ("https", "tls"):
+        host, port = parse_host_port(rest)
+        if await _talk(host, port, None, _shake_hands):
+            doors.weak.add(named)
 
 
 async def try_tcp(doors: Doors, host: str, port: int) -> None:
@@ -98,6 +112,11 @@ async def _speaks_old_tls(stream: trio.abc.Stream) -> object:
     told = await _frames(stream, 1)
     if not told or b'"tls_v1":true' not in told[0]:
         return False
+    return await _shake_hands(stream)
+
+
+async def _shake_hands(stream: trio.abc.Stream) -> object:
+    """Raises OSError, BrokenResourceError: no version is old enough for us."""
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE  # nothing is said to anybody
     with warnings.catch_warnings():
@@ -119,6 +138,7 @@ async def try_registration(doors: Doors, address: str, tls: ssl.SSLContext) -> N
         await stream.send_all(_PING)
         return bytes(await stream.receive_some(READ_SIZE))
 
+    await try_old_tls(doors, f"nsqlookupd {address}", address)
     secure = tls if address.startswith(_TLS) else None
     if await _talk(host, port, secure, ping) == _OK:
         doors.registration.add(f"nsqlookupd {address}")
