@@ -1,7 +1,7 @@
 """Secrets in addresses, taken out of whatever is logged, shown or answered.
 
 Operators put passwords into URLs: ``https://user:password@host/path?token=secret``. Every text that
-may hold one goes through `redact`.
+may hold one goes through `redact`. ``code`` is what a provider of logins sends somebody back with.
 """
 
 import re
@@ -15,7 +15,7 @@ _USER = re.compile(
     r"|(?<![^\s\"'=,(\[])[^\s/@:\"'=,(\[]{1,200}:[^\s/@\"']{0,200}@"
 )
 _ARGUMENT = re.compile(
-    r"(?i)([?&;](?:[\w.-]*(?:secret|token|password|passwd|pwd|signature|credential)s?|sig|auth"
+    r"(?i)([?&;](?:[\w.-]*(?:secret|token|password|passwd|pwd|signature|credential)s?|sig|auth|code"
     r"|[\w.-]*(?:api|access|private|client)[_.-]?key)=)[^&;#\s\"'<>]+"
 )
 

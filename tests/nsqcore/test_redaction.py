@@ -20,6 +20,8 @@ from nsqcore.redaction import redact
         ("http://h/x?token=abc&a=1", "http://h/x?token=***&a=1"),
         ("http://h/x?a=1&API_KEY=abc", "http://h/x?a=1&API_KEY=***"),
         ("http://h/x?auth_secret=abc#f", "http://h/x?auth_secret=***#f"),
+        ("GET /login/oidc/callback?code=abc&state=x", "GET /login/oidc/callback?code=***&state=x"),
+        ("/message/list?topic=t&state=dead", "/message/list?topic=t&state=dead"),
         ("http://h:1/a:b@c", "http://h:1/a:b@c"),
         ("http://host/p?topic=t", "http://host/p?topic=t"),
         ("mail to somebody@example.org", "mail to somebody@example.org"),

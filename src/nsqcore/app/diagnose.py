@@ -13,6 +13,8 @@ from collections import Counter
 
 import trio
 
+from nsqcore.redaction import redact
+
 # What one wants to see at once; the rest is noise.
 _TOP = 60
 _FRAMES = 5
@@ -33,8 +35,8 @@ block          the same as threadcreate
 
 
 def cmdline() -> str:
-    """The command line of this process, words separated by NUL."""
-    return "\0".join(sys.orig_argv)
+    """The command line of this process, words separated by NUL; no password in a URL of it."""
+    return "\0".join(map(redact, sys.orig_argv))
 
 
 def symbol() -> str:

@@ -33,6 +33,11 @@ def test_the_command_line_is_separated_by_nul():
     assert arguments
 
 
+def test_the_command_line_has_no_password_of_a_url(monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["nsqd", "--auth-http-address=http://u:pw@h/?token=t"])
+    assert diagnose.cmdline() == "nsqd\0--auth-http-address=http://***@h/?token=***"
+
+
 async def test_a_profile_shows_what_was_called(nursery):
     async def work():
         while True:
