@@ -60,6 +60,15 @@ class Eyes:
         """The elements that fit a selector."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
+    def find(self, selector: str, number: int = 0) -> WebElement:
+        """The ``number``th element that fits; the page that has it may be on its way."""
+        self.until(lambda: len(self.css(selector)) > number, f"{selector} is there")
+        return self.css(selector)[number]
+
+    def write(self, selector: str, text: str) -> None:
+        """Write into the first field that fits, once it is there."""
+        self.find(selector).send_keys(text)
+
     def text(self, selector: str = "main") -> str:
         """The text that is seen."""
         while True:
@@ -70,11 +79,11 @@ class Eyes:
                 if not was_replaced(error):
                     raise
 
-    def click(self, selector: str) -> None:
-        """Click the first element that fits; a live page may exchange it just then."""
+    def click(self, selector: str, number: int = 0) -> None:
+        """Click the ``number``th element that fits; a live page may exchange it just then."""
 
         def attempt() -> bool:
-            self.driver.find_element(By.CSS_SELECTOR, selector).click()
+            self.find(selector, number).click()
             return True
 
         self.until(attempt, f"{selector} is clicked")

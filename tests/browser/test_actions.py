@@ -76,7 +76,7 @@ def test_a_channel_is_deleted_when_its_name_is_typed(eyes: Eyes, stage: Stage, t
     eyes.open_live(f"/topics/{topic}/chan")
     eyes.click(f"a[href='/action/delete?topic={topic}&channel=chan']")
     eyes.until(lambda: eyes.css("dialog[open]"), "a dialog asks")
-    (button,) = eyes.css("dialog button[type=submit]")
+    button = eyes.find("dialog button[type=submit]")
     assert not button.is_enabled()
     eyes.confirm("chan")
     eyes.see("No channels exist for this topic.")
@@ -105,8 +105,8 @@ def test_a_node_is_removed_from_a_topic(eyes: Eyes, stage: Stage, topic: str) ->
 
 def test_a_topic_with_a_channel_is_created(eyes: Eyes, stage: Stage) -> None:
     eyes.open_live("/lookup")
-    eyes.css("input[name=topic]")[0].send_keys("made.here")
-    eyes.css("input[name=channel]")[0].send_keys("first")
+    eyes.write("input[name=topic]", "made.here")
+    eyes.write("input[name=channel]", "first")
     eyes.click("form.form button")
     eyes.confirm()
     eyes.see("No producers exist for this topic")
@@ -140,16 +140,16 @@ def test_a_policy_is_set_shown_with_what_it_comes_to_and_deleted(eyes: Eyes, sta
         ("pattern", "kept.*"),
         ("definition", "durability = always\nmax_depth = 1000"),
     ):
-        eyes.css(f"#set [name={field}]")[0].send_keys(text)
+        eyes.write(f"#set [name={field}]", text)
     eyes.click("#set button")
     eyes.see("kept.*", "tbody")
     assert on_all(stage, lambda nsqd: names_of_policies(nsqd) == ["keep"])
-    eyes.css("input[name=topic]")[0].send_keys("kept.orders")
+    eyes.write("input[name=topic]", "kept.orders")
     eyes.click("form[method=get] button")
     eyes.see("always", "#effective")
     eyes.click("a[href='/policies/delete?name=keep']")
     eyes.until(lambda: eyes.css("dialog[open]"), "a dialog asks")
-    assert not eyes.css("dialog button[type=submit]")[0].is_enabled()
+    assert not eyes.find("dialog button[type=submit]").is_enabled()
     eyes.confirm("keep")
     eyes.see("No nsqd has a policy")
     assert on_all(stage, lambda nsqd: names_of_policies(nsqd) == [])

@@ -38,7 +38,7 @@ def test_every_page_is_chinese_and_fits_its_screen(reader: Eyes, stage: Stage, p
 def test_numbers_change_under_chinese_words(reader: Eyes) -> None:
     reader.open_live("/topics/orders")
     assert reader.text("#live") == "实时"
-    assert "最近一次查看集群" in reader.css("#live")[0].get_attribute("title")
+    assert "最近一次查看集群" in reader.find("#live").get_attribute("title")
     before = reader.text(".summary")
     assert "处理中" in before
     reader.until(lambda: reader.text(".summary") != before, "numbers change")
@@ -73,4 +73,4 @@ def test_a_dialog_asks_in_chinese(reader: Eyes) -> None:
     reader.see("清空通道", "dialog")
     reader.click("dialog [data-cancel]")
     reader.click("#theme")
-    assert reader.css("#theme")[0].get_attribute("title") == "配色：浅色"  # noqa: RUF001
+    assert reader.find("#theme").get_attribute("title") == "配色：浅色"  # noqa: RUF001

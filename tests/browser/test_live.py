@@ -49,7 +49,7 @@ def test_a_new_channel_appears(eyes: Eyes, stage: Stage) -> None:
 def test_what_one_types_and_opens_survives_updates(eyes: Eyes, stage: Stage) -> None:
     eyes.open_live("/topics/orders/billing")
     eyes.click("details.delivery summary")
-    (search,) = eyes.css("input[name='k.q']")
+    search = eyes.find("input[name='k.q']")
     search.send_keys("bill")
     before = eyes.text(".summary")
     eyes.until(lambda: eyes.text(".summary") != before, "numbers change")
@@ -69,7 +69,7 @@ def test_what_one_types_and_opens_survives_warnings_that_come_and_go(
         there.open_live("/topics/orders/billing")
         there.until(lambda: "answer" not in there.text(), "no warning")
         there.click("details.delivery summary")
-        there.css("input[name='k.q']")[0].send_keys("bill")
+        there.write("input[name='k.q']", "bill")
         for warned in (True, False):
             if warned:
                 shaky.kill()
@@ -81,7 +81,7 @@ def test_what_one_types_and_opens_survives_warnings_that_come_and_go(
             )
             assert there.run("return document.querySelector('details.delivery').open") is True
             assert there.run("return document.activeElement.name") == "k.q"
-            assert there.css("input[name='k.q']")[0].get_attribute("value") == "bill"
+            assert there.find("input[name='k.q']").get_attribute("value") == "bill"
     finally:
         shaky.clean_up()
     eyes.reset()

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from selenium.webdriver.common.by import By
 from tests.browser.browser import set_width
 from tests.browser.eyes import Eyes
 from tests.browser.stage import Stage
@@ -30,9 +29,8 @@ def topic(stage: Stage, request: pytest.FixtureRequest) -> str:
 
 
 def choose(eyes: Eyes, *numbers: int) -> None:
-    boxes = eyes.css("input[name='pick']")
     for number in numbers:
-        boxes[number].click()
+        eyes.click("input[name='pick']", number)
 
 
 def test_messages_are_listed_filtered_and_shown(eyes: Eyes, topic: str) -> None:
@@ -40,11 +38,11 @@ def test_messages_are_listed_filtered_and_shown(eyes: Eyes, topic: str) -> None:
     eyes.click(f"a[href='/messages?topic={topic}&channel=chan']")
     eyes.see('{"order": 17}', "tbody")
     assert len(eyes.css("tbody tr")) == 4
-    field = eyes.css("input[name='contains']")[0]
+    field = eyes.find("input[name='contains']")
     field.send_keys("order")
     field.submit()
     eyes.until(lambda: len(eyes.css("tbody tr")) == 2, "two have it")
-    eyes.css("tbody tr a")[1].click()
+    eyes.click("tbody tr a", 1)
     eyes.see("MessagePack")
     assert json.loads(eyes.text(".message-body")) == {"order": 18}
     assert eyes.css("a[href*='download=1']")
@@ -67,7 +65,7 @@ def test_messages_are_copied_and_dead_lettered(eyes: Eyes, stage: Stage, topic: 
     eyes.open(f"/messages?topic={topic}&channel=chan")
     choose(eyes, 1)
     eyes.click("button[value='copy']")
-    eyes.css("input[name='to']")[0].send_keys(f"{topic}.copy")
+    eyes.write("input[name='to']", f"{topic}.copy")
     eyes.click("form#confirm button[type='submit']")
     eyes.until(lambda: len(eyes.css("tbody tr")) == 4, "all are still there")
     found = stage.nsqds[0].get(f"/stats?format=json&topic={topic}.copy")["topics"]
@@ -99,8 +97,8 @@ def test_a_live_tail_shows_what_comes_and_changes_nothing(
 
 def test_a_test_message_is_published(eyes: Eyes, topic: str) -> None:
     eyes.open(f"/messages?topic={topic}&channel=chan")
-    eyes.css("textarea[name='body']")[0].send_keys("just a test")
-    eyes.css("form.publish button")[0].click()
+    eyes.write("textarea[name='body']", "just a test")
+    eyes.click("form.publish button")
     eyes.see("Publish a test message?")
     eyes.click("form#confirm button[type='submit']")
     eyes.until(lambda: "just a test" in eyes.text("tbody"), "it is in the channel")
@@ -112,6 +110,6 @@ def test_the_pages_fit(eyes: Eyes, topic: str, width: int) -> None:
     eyes.open(f"/messages?topic={topic}&channel=chan")
     eyes.see("plain text", "tbody")
     assert eyes.run("return document.documentElement.scrollWidth") <= width
-    eyes.driver.find_element(By.CSS_SELECTOR, "tbody tr a").click()
+    eyes.click("tbody tr a")
     eyes.see("JSON")
     assert eyes.run("return document.documentElement.scrollWidth") <= width
