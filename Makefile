@@ -128,7 +128,7 @@ docs: $(VENV)/installed-docs
 	$(BIN)/mkdocs build --strict --quiet
 
 # web/locale/, from the texts of nsqadmin's pages; a test tells when this is to be done. LANGUAGE=de begins one more.
-translations: $(VENV)/installed
+translations: $(VENV)/installed-test
 	$(BIN)/python scripts/translations.py $(LANGUAGE)
 
 # docs/configuration.md, from the options classes; a test tells when this is to be done.

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from nsqadmin.language.catalogue import SCRIPTS
+from nsqadmin.language.catalogue import NAME, SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 LOCALES = ROOT / "web/locale"
@@ -34,7 +35,8 @@ HEADER = """\
 # Texts of nsqadmin's pages; docs/nsqadmin.md tells how they are translated.
 msgid ""
 msgstr ""
-"Language: {name}\\n"
+"Language: {locale}\\n"
+"{key}: {name}\\n"
 "MIME-Version: 1.0\\n"
 "Content-Type: text/plain; charset=utf-8\\n"
 "Content-Transfer-Encoding: 8bit\\n"
@@ -93,7 +95,10 @@ def write(path: Path, wanted: Catalog) -> None:
     catalogue = read(path) if path.exists() else Catalog(path.stem, fuzzy=False)
     catalogue.update(wanted, no_fuzzy_matching=True)
     with path.open("wb") as file:
-        file.write(HEADER.format(name=path.stem, plurals=catalogue.plural_forms).encode())
+        header = HEADER.format(
+            locale=path.stem, key=NAME, name=own_name(path.stem), plurals=catalogue.plural_forms
+        )
+        file.write(header.encode())
         write_po(
             file,
             catalogue,
@@ -103,6 +108,11 @@ def write(path: Path, wanted: Catalog) -> None:
             ignore_obsolete=True,
             include_lineno=False,
         )
+
+
+def own_name(locale: str) -> str:
+    """What the speakers of a language call it."""
+    return Locale.parse(locale).get_display_name() or locale
 
 
 def main(arguments: list[str]) -> int:

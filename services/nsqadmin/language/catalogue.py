@@ -12,12 +12,13 @@ from io import BytesIO
 from pathlib import Path
 
 import attrs
-from babel import Locale
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+
+from nsqadmin.language import po
 
 # The context (`msgctxt`) of texts that scripts show: pages carry them, as scripts read no files.
 SCRIPTS = "script"
+# The line of a catalogue's header with what its speakers call the language.
+NAME = "X-Language-Name"
 
 
 @attrs.frozen(eq=False)
@@ -49,19 +50,12 @@ def read_language(path: Path) -> Language:
     """The language of the catalogue at ``path``, whose name is that of the locale.
 
     Raises:
-        UnknownLocaleError: no locale is called so.
-        PoFileError: the file is no catalogue.
+        CatalogueError: the file is no catalogue.
     """
-    locale = Locale.parse(path.stem)
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale, abort_invalid=True)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    scripts = {
-        str(message.id): str(message.string)
-        for message in catalogue
-        if message.context == SCRIPTS and message.string
-    }
+    found = po.read(path.read_text(encoding="utf-8"))
+    translations = GNUTranslations(BytesIO(po.compiled(found)))
+    mark = SCRIPTS + po.CONTEXT
+    scripts = {key.removeprefix(mark): said for key, said in found.items() if key.startswith(mark)}
     tag = path.stem.replace("_", "-")
-    return Language(tag, locale.get_display_name() or tag, GNUTranslations(compiled), scripts)
+    name = translations.info().get(NAME.lower(), tag)
+    return Language(tag, name, translations, scripts)

@@ -1,11 +1,14 @@
 """The script that finds the texts of the code, for tests, and a language that marks them all."""
 
 import importlib.util
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
+
+from nsqadmin.language.catalogue import NAME
 
 ROOT = Path(__file__).parents[3]
 # A locale that CLDR knows; its texts are the English ones in brackets.
@@ -31,5 +34,8 @@ def write_marked(folder: Path) -> None:
             many = isinstance(message.id, tuple)
             string = tuple(f"⟦{text}⟧" for text in message.id) if many else f"⟦{message.id}⟧"
             catalogue.add(message.id, string, context=message.context)
-    with (folder / f"{MARKED}.po").open("wb") as file:
-        write_po(file, catalogue)
+    file = BytesIO()
+    write_po(file, catalogue)
+    header = f'Language: {MARKED}\\n"\n'
+    named = file.getvalue().decode().replace(header, f'{header}"{NAME}: esperanto\\n"\n')
+    (folder / f"{MARKED}.po").write_text(named)
