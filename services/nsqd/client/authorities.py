@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 
 from attrs import define, evolve, field
 
-from nsqd.client.acl import AclFile
+from nsqd.client.acl import NEVER, AclFile
 from nsqd.client.auth import AuthQuestion, AuthRefused, AuthServers, AuthSettings
 from nsqd.client.client import Client
-from nsqd.client.permissions import Permissions
+from nsqd.client.permissions import SUBSCRIBE, Permissions
 
 
 @define(eq=False)
@@ -39,29 +39,52 @@ class Authorities:
     async def authorize(self, client: Client) -> None:
         """Get ``client`` its permissions, or the reason why it has none."""
         client.permissions, client.auth_failure = None, ""
-        tls = client.tls
-        question = AuthQuestion(
-            client.secret or b"",
-            client.host,
-            client.name,
-            tls is not None,
-            tls.common_name if tls else "",
-            tls.verified_names if tls else (),
-        )
         try:
-            client.permissions = await self.ask(question)
+            client.permissions = await self.ask(_question(client))
         except AuthRefused as error:
             client.auth_failure = str(error)
 
     def reload(self, clients: Iterable[Client]) -> None:
-        """Read the file again, as SIGHUP asks; its word counts for those who are connected, too."""
+        """Read the file again, as SIGHUP asks; its word counts for those who are connected, too.
+
+        Who was let in by it and consumes what it does not allow any more has to go. Consumers that
+        auth servers let in stay, as with the original.
+        """
         self.reloads += 1
         self.servers.reload()
         if self.acl is None or not self.acl.reload():
             return
         for client in clients:
-            if client.permissions is not None:
-                client.permissions = evolve(client.permissions, expires=0)
+            if client.permissions is None:
+                continue
+            by_file = client.permissions.expires == NEVER
+            client.permissions = evolve(client.permissions, expires=0)
+            found = self.acl.find(_question(client)) if by_file else None
+            if found is not None:
+                client.permissions = found
+            if by_file and not _may_go_on(client, found):
+                client.outbox.close("it may not consume that any more")
+
+
+def _question(client: Client) -> AuthQuestion:
+    tls = client.tls
+    return AuthQuestion(
+        client.secret or b"",
+        client.host,
+        client.name,
+        tls is not None,
+        tls.common_name if tls else "",
+        tls.verified_names if tls else (),
+    )
+
+
+def _may_go_on(client: Client, permissions: Permissions | None) -> bool:
+    """Whether ``permissions`` cover what the client consumes, if it does."""
+    channel = client.channel
+    if channel is None:
+        return True
+    named = channel.topic, channel.name
+    return permissions is not None and permissions.allow(*named, SUBSCRIBE)
 
 
 def open_authorities(settings: AuthSettings, now: Callable[[], int]) -> Authorities:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import evolve
 
 from nsqcore.access.tokens import hash_token
 from nsqd.client.acl import BadAcl, parse_acl
@@ -110,6 +111,45 @@ async def test_what_changes_in_the_file_counts_for_those_who_are_connected(make_
     await authorities.authorize(client)
     assert client.permissions is None
     assert client.auth_failure == "the secret is not known"
+
+
+async def test_a_consumer_goes_when_the_file_takes_its_channel_away_and_not_before(
+    make_world, write
+):
+    def entry(secret: str, *channels: str) -> dict:
+        allowed = {"topic": "^t$", "channels": channels, "permissions": ["subscribe", "publish"]}
+        return {"secret": secret, "authorizations": [allowed]}
+
+    path = write(entry(HASH, "^c$", "^d$"))
+    authorities = opened(path)
+    clients = []
+    for channel in "c", "d":
+        made = make_world().connect()
+        made.client.secret = b"s3cret"
+        await authorities.authorize(made.client)
+        made.send(b"SUB t %b\n" % channel.encode())
+        clients.append(made.client)
+    # the same once more, and a channel less
+    authorities.reload(clients)
+    assert [each.outbox.closing for each in clients] == [None, None]
+    write(entry(HASH, "^c$"))
+    authorities.reload(clients)
+    assert [each.outbox.closing for each in clients] == [None, "it may not consume that any more"]
+    write()
+    authorities.reload(clients)
+    assert all(each.outbox.closing for each in clients)
+
+
+async def test_a_consumer_that_an_auth_server_let_in_stays(make_world, write):
+    path = write({"secret": HASH, "authorizations": ALL})
+    authorities = opened(path)
+    made = make_world().connect()
+    await authorities.authorize(made.client)
+    made.client.permissions = evolve(authorities.known(question(b"s3cret")), expires=10**18)
+    made.send(b"SUB t c\n")
+    write()
+    authorities.reload([made.client])
+    assert made.client.outbox.closing is None
 
 
 def test_a_file_that_has_become_wrong_changes_nothing(write, caplog):
