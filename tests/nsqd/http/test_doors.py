@@ -21,6 +21,10 @@ from tests.support.doors import (
 )
 
 from nsqcore.access.browsers import BrowserRules
+from nsqcore.access.file import AuthFile
+from nsqcore.access.lines import entry
+from nsqcore.access.tokens import hash_token
+from nsqcore.http.guard import Guard
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Close, Peer, Wait
 from nsqd.http.api import build_refusing_router, build_router
@@ -114,6 +118,19 @@ async def test_without_a_guard_everybody_may_do_everything(nsqd):
         "Authorization: Bearer admin-all,admin-all",
         "Authorization: Bearer admin-al",
         "Authorization: Bearer " + "x" * 10_000,
+        "Authorization: Bearer ADMIN-ALL",
+        "Authorization: Bearer admin-all.",
+        "Authorization: Bearer admin-all admin-all",
+        "Authorization: Bearer admin\t-all",
+        "Authorization: Bearer\tadmin-all",
+        "Authorization: Beareradmin-all",
+        "Authorization: Token admin-all",
+        "Authorization: admin-all",
+        'Authorization: Bearer "admin-all"',
+        "Authorization: Bearer admin%2dall",
+        "Authorization: Bearer admin-all\r\nAuthorization: Bearer admin-all",
+        "Authorization: Bearer nobody\r\nAuthorization: Bearer admin-all",
+        "Authorization2: Bearer admin-all",
         "Cookie: token=admin-all",
         "Proxy-Authorization: Bearer admin-all",
     ],
@@ -137,6 +154,44 @@ async def test_forged_headers_let_nobody_in(router, header):
 async def test_no_other_spelling_of_a_path_gets_round(nsqd, router, target):
     ask(router, "POST", target, Credential())
     assert not nsqd.broker.topics
+
+
+@pytest.mark.parametrize("value", ["bearer admin-all", "BEARER  admin-all", "Bearer admin-all  "])
+async def test_the_scheme_has_any_case_and_spaces_around_a_token_are_none_of_it(router, value):
+    header = f"Authorization: {value}"
+    assert ask(router, "POST", "/topic/create?topic=t", Credential(), header)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("glob", "topic", "status"),
+    [
+        ("orders", "orders%23ephemeral", 403),
+        ("orders#ephemeral", "orders", 403),
+        ("orders#ephemeral", "orders%23ephemeral", 0),
+        ("orders*", "orders%23ephemeral", 0),
+        ("orders", "orders#ephemeral", 403),  # as sent by who does not escape it
+        ("orders", "orders%0a", 403),
+        ("orders", "%0aorders", 403),
+        ("orders*", "orders%0ax", 403),
+        ("orders*", "orders%00", 403),
+        ("orders", "ORDERS", 403),
+        ("orders", "orders ", 403),
+        ("order?", "orders", 0),
+        ("order?", "order%3f", 403),
+        ("*", "%0a", 0),  # may publish to all topics, of which this is none
+    ],
+)
+async def test_a_pattern_of_topics_is_of_whole_names(nsqd, tmp_path, glob, topic, status):
+    path = tmp_path / "patterns"
+    path.write_text(entry("p", ("publish",), hash_token("p"), (glob,)))
+    file = AuthFile(path)
+    file.load()
+    nsqd.api.guard = Guard(realm="test", file=file)
+    router = build_router(nsqd.api)
+    target = f"/pub?topic={topic.replace(' ', '%20')}"
+    found = ask(router, "POST", target, Credential(), "Authorization: Bearer p")[0]
+    assert found == status
+    assert not [name for name in nsqd.broker.topics if not name.startswith("orders")]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +316,25 @@ class TestBrowsers:
         target = "/topic/create?topic=t"
         headers = ("Host: localhost", f"Content-Type: {kind}")
         assert ask_as(router, "POST", target, *headers)[0] == 415
+        assert not nsqd.broker.topics
+
+    async def test_no_page_elsewhere_may_ask_first(self, router):
+        """A preflight request is granted nothing, so that browsers send no such request."""
+        for path in ("/pub", "/config/log_level", "*"):
+            session = HttpSession(router, Peer("127.0.0.1:9"))
+            session.received(
+                f"OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n"
+                "Access-Control-Request-Method: PUT\r\n\r\n".encode()
+            )
+            told = session.outbox.take()
+            assert told.startswith(b"HTTP/1.1 ")
+            assert b"access-control" not in told.lower()
+
+    async def test_who_names_no_host_is_no_browser(self, nsqd, router):
+        session = HttpSession(router, Peer("127.0.0.1:9"))
+        session.received(b"GET /ping HTTP/1.0\r\n\r\n")
+        assert b" 200 " in session.outbox.take()
+        session.received(b"POST /topic/create?topic=t HTTP/1.0\r\nOrigin: http://x\r\n\r\n")
         assert not nsqd.broker.topics
 
     async def test_programs_may_do_what_they_could(self, nsqd, router):
