@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import trustme
@@ -12,6 +13,7 @@ from nsqcore.access.lines import entry
 from nsqcore.access.tokens import hash_token
 
 TOKEN = "a-token"
+YESTERYEAR = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @frozen
@@ -21,9 +23,11 @@ class Files:
     authority: trustme.CA
     folder: Path
 
-    def make(self, name: str, *names: str, common_name: str | None = None) -> None:
-        """Write a certificate and its key, in place of what is there."""
-        made = self.authority.issue_cert(*names, common_name=common_name)
+    def make(
+        self, name: str, *names: str, common_name: str | None = None, until: datetime | None = None
+    ) -> None:
+        """Write a certificate and its key, in place of what is there; good ``until`` then."""
+        made = self.authority.issue_cert(*names, common_name=common_name, not_after=until)
         for suffix, blobs in (("key", [made.private_key_pem]), ("pem", made.cert_chain_pems)):
             path = self.folder / f"{name}.{suffix}"
             new = path.with_suffix(".new")

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from tests.e2e.certificates import TOKEN, Files, port
+from tests.e2e.certificates import TOKEN, YESTERYEAR, Files, port
 from tests.e2e.daemons import BIN, Daemon, daemons, wait_until
 from tests.e2e.original import run, running
 from tests.e2e.peer import Peer, body
+from tests.nsqctl.program import nsqctl
 
 import nsqclient
 from nsqcore.access.lines import entry
@@ -133,6 +134,36 @@ def test_another_authority_takes_over_and_no_nsqd_loses_its_registration(make, f
     wait_until(lambda: "LOOKUPD(tls://" in late.log(), "who has an old one is not")
     assert connections().keys() == {first.http_port, second.http_port}
     assert connections()[first.http_port] == before[first.http_port]  # still the same
+
+
+def test_a_certificate_of_another_name_or_time_is_none(make, files):
+    """Of nsqlookupd for nsqd and nsqctl, and of an nsqd for nsqlookupd."""
+    files.make("expired", "nsqd.example", until=YESTERYEAR)
+    files.make("server", "elsewhere.example")
+    tls = [*files.flags("tls-", "server"), "--tls-client-auth-policy=require-verify"]
+    lookupd = make(
+        "nsqlookupd", *tls, "--tls-tcp-address=127.0.0.1:0", "--https-address=127.0.0.1:0"
+    )
+    address = f"--lookupd-tcp-address=tls://localhost:{port(lookupd, 'TLS')}"
+    asking = [
+        "nodes", f"--lookupd-http-address=https://localhost:{port(lookupd, 'HTTPS')}",
+        *files.flags("tls-", "client"),
+    ]  # fmt: skip
+    first = make("nsqd", address, *files.flags("lookupd-tls-", "client"))
+    wait_until(lambda: "Hostname mismatch" in first.log(), "another's name is refused")
+    assert "Hostname mismatch" in nsqctl(*asking, status=1)[1]
+    files.make("server", "localhost", until=YESTERYEAR)
+    os.kill(lookupd.pid, signal.SIGHUP)
+    wait_until(lambda: "certificate has expired" in first.log(), "an old one is refused")
+    assert "certificate has expired" in nsqctl(*asking, status=1)[1]
+    files.make("server", "localhost")
+    os.kill(lookupd.pid, signal.SIGHUP)
+    late = make("nsqd", address, *files.flags("lookupd-tls-", "expired"))
+    wait_until(lambda: lookupd.get("/nodes")["producers"], "the first is registered at last")
+    wait_until(lambda: "LOOKUPD(tls://" in late.log(), "who shows an old one is not")
+    (node,) = lookupd.get("/nodes")["producers"]
+    assert node["http_port"] == first.http_port
+    assert "localhost" in nsqctl(*asking)[0] or "127.0.0.1" in nsqctl(*asking)[0]
 
 
 def test_credentials_change_without_a_restart(make, files):
