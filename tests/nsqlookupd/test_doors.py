@@ -15,7 +15,7 @@ from tests.support.doors import (
 )
 
 from nsqlookupd.context import Lookupd
-from nsqlookupd.http import build_router
+from nsqlookupd.http import build_outside_router, build_router
 from nsqlookupd.registry import Registry
 
 OPERATED = Expected(OPERATE, ONE_TOPIC)
@@ -57,6 +57,13 @@ async def test_every_endpoint_says_what_it_needs(router):
     assert [name for name, route in routes.items() if route.rule is None] == []
     # a new endpoint has its line above, where somebody has thought about it
     assert routes.keys() == EXPECTED.keys()
+
+
+async def test_what_those_outside_are_answered_needs_the_same(router, tmp_path):
+    known = {f"{method} {path}": route.rule for method, path, route in router.routes()}
+    lookupd = Lookupd(Registry(10**9, 10**9, 0), lambda: 0, lambda: 10**18)
+    for method, path, route in build_outside_router(lookupd, make_guard(tmp_path)).routes():
+        assert route.rule is known[f"{method} {path}"], path
 
 
 @pytest.mark.parametrize("endpoint", EXPECTED)

@@ -68,13 +68,14 @@ class Guard:
                 return HttpError(refusal.status, refusal.message, detail=refusal.detail).response()
         if not self.required or rule.role is None or (rule.metrics and self.open_metrics):
             return None
-        header, *others = _authorizations(request) or [None]
-        if others:  # which of them counts differs from one server to the next (RFC 9110, 5.3)
+        headers = [v for name, v in request.headers if name.lower() == b"authorization"]
+        if len(headers) > 1:  # which of them counts differs between servers (RFC 9110, 5.3)
             return self._unauthorized(NO_CREDENTIAL)
-        if header is None:
+        if not headers:
             shown = request.peer.names()
             grant = self.file.credentials.of_certificate(shown) if self.file and shown else None
             return self._judge(grant, rule, request, NO_CREDENTIAL)
+        header = headers[0]
         if self.file is not None and self._of is not self.file.credentials:
             self._of = self.file.credentials
             self._let_in.clear()
@@ -129,10 +130,6 @@ class Guard:
         challenge = f'Bearer realm="{self.realm}"{problem}'
         headers = (("WWW-Authenticate", challenge),)
         return Response(401, told.body, told.content_type, headers=headers)
-
-
-def _authorizations(request: Request) -> list[bytes]:
-    return [value for name, value in request.headers if name.lower() == b"authorization"]
 
 
 def forbidden(grant: Grant, role: Role, missing: str) -> Response:

@@ -27,7 +27,7 @@ from nsqcore.access.tokens import hash_token
 from nsqcore.http.guard import Guard
 from nsqcore.http.session import HttpSession
 from nsqcore.net.effects import Close, Peer, Wait
-from nsqd.http.api import build_refusing_router, build_router
+from nsqd.http.api import build_refusing_router, build_router, build_shared_router
 
 OPERATED = Expected(OPERATE, ONE_TOPIC)
 INSIDE = Expected(ADMIN, ALL_TOPICS)
@@ -84,6 +84,13 @@ async def test_every_endpoint_says_what_it_needs(router):
     assert [name for name, route in routes.items() if route.rule is None] == []
     # a new endpoint has its line above, where somebody has thought about it
     assert routes.keys() == EXPECTED.keys()
+
+
+async def test_what_other_ports_answer_needs_the_same(nsqd, router):
+    known = {f"{method} {path}": route.rule for method, path, route in router.routes()}
+    for build in build_shared_router, build_refusing_router:
+        for method, path, route in build(nsqd.api).routes():
+            assert route.rule is known[f"{method} {path}"], path
 
 
 @pytest.mark.parametrize("endpoint", EXPECTED)
