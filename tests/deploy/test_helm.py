@@ -3,16 +3,14 @@
 import base64
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import sysconfig
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
+from tests.deploy.chart import CHART, helm, rendered
 
 from nsqadmin.auth.accounts import Accounts, RoleOnTopics
 from nsqadmin.auth.accounts import Role as AdminRole
@@ -27,7 +25,6 @@ from nsqlookupd.options import NsqlookupdOptions
 
 pytestmark = pytest.mark.slow
 
-CHART = Path(__file__).parents[2] / "deploy/helm/nsq-trio"
 PROGRAMS = {"nsqd": NsqdOptions, "nsqlookupd": NsqlookupdOptions, "nsqadmin": NsqadminOptions}
 DEFAULTS = {"stop", "none", "false"}
 OPERATORS = {"PodMonitor", "PrometheusRule", "ScaledObject"}
@@ -70,22 +67,13 @@ CLOSED = """
 auth: {enabled: true}
 nsqadmin: {ingress: {enabled: true}}
 """
-VALUES = {"default": "", "secure": SECURE, "outside": OUTSIDE, "closed": CLOSED}
-
-
-def helm(*words: object, values: str = "") -> "subprocess.CompletedProcess[str]":
-    found = shutil.which("helm") or shutil.which("helm", path=sysconfig.get_path("scripts"))
-    if found is None:
-        pytest.skip("no helm here; scripts/helm.py brings one")
-    return subprocess.run(
-        [found, *map(str, words)], input=values, capture_output=True, text=True, check=False
-    )
-
-
-def rendered(values: str, release: str = "red") -> list[dict[str, Any]]:
-    done = helm("template", release, CHART, "-n", "nsq", "-f", "-", values=values)
-    assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+# A job before upgrades.
+GROWING = """
+tls: {enabled: true}
+imagePullSecrets: [{name: registry}]
+nsqd: {persistence: {grow: true, size: 20Gi}, zones: [a, b], tolerations: [{key: nsq}]}
+"""
+VALUES = {"default": "", "growing": GROWING, "secure": SECURE, "outside": OUTSIDE, "closed": CLOSED}
 
 
 @pytest.fixture(scope="module", params=VALUES)
@@ -136,6 +124,8 @@ def test_every_variable_is_a_setting_with_a_value_that_parses(objects, tmp_path)
         (tmp_path / name).write_bytes(data)
     for pod in pods(objects):
         program = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+        if program not in PROGRAMS:
+            continue
         given = environment(pod)
         settings = {
             key: value.replace("/etc/nsq", str(tmp_path))

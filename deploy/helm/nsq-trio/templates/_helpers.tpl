@@ -29,6 +29,21 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* The names of nsqd's StatefulSets, as a list. */}}
+{{- define "nsq.nsqds" -}}
+{{- $base := include "nsq.name" . -}}
+{{- range .Values.nsqd.zones | default (list "") }}
+- {{ $base }}-nsqd{{ with . }}-{{ . }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Made for an upgrade alone, in the order of the numbers. */}}
+{{- define "nsq.hook" -}}
+helm.sh/hook: pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{- define "nsq.tlsSecret" -}}
 {{ .Values.tls.secretName | default (printf "%s-tls" (include "nsq.name" .)) }}
 {{- end }}
