@@ -277,7 +277,8 @@ class HttpSession:
         if request is not None and answer is not None:
             self._respond(request, answer)
         elif request is not None and asking is not None:
-            self._serve(Route(asking.handler), request)
+            # its size has been looked at
+            self._serve(Route(asking.handler, max_body=len(request.body)), request)
         while self._ahead and self._may_serve() and not self._last:
             self._serve(*self._ahead.popleft())
         return self._next_effect()

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import trio
 from tests.support.doors import (
     ADMIN,
     ALL_TOPICS,
@@ -23,6 +24,7 @@ from tests.support.doors import (
 from nsqcore.access.browsers import BrowserRules
 from nsqcore.access.file import AuthFile
 from nsqcore.access.lines import entry
+from nsqcore.access.roles import Role, RoleGrant
 from nsqcore.access.tokens import hash_token
 from nsqcore.http.guard import Guard
 from nsqcore.http.session import HttpSession
@@ -361,3 +363,23 @@ def ask_as(router, method, target, *headers):
     session.received("\r\n".join([f"{method} {target} HTTP/1.1", *headers, "", ""]).encode())
     head, _, body = session.outbox.take().decode().partition("\r\n\r\n")
     return int(head.split()[1]) if head else 0, body
+
+
+@pytest.mark.parametrize("size", [1, 3 * 1024 * 1024])
+async def test_a_body_of_any_size_waits_for_what_the_auth_servers_say(nsqd, size):
+    async def know() -> RoleGrant:
+        await trio.lowlevel.checkpoint()
+        return RoleGrant("a client", frozenset((Role.PUBLISH,)))
+
+    nsqd.api.guard = Guard(realm="test", ask_others=lambda token, request: know)
+    session = HttpSession(build_router(nsqd.api), Peer("127.0.0.1:9"))
+    body = size.to_bytes(4, "big") + b"x" * size
+    whole = b"\0\0\0\1" + body
+    head = f"POST /mpub?topic=t&binary=true HTTP/1.1\r\nHost: x\r\nContent-Length: {len(whole)}\r\n"
+    effect = session.received(head.encode() + b"Authorization: Bearer s\r\n\r\n" + whole)
+    assert isinstance(effect, Wait)
+    await effect.run()
+    effect.resume()
+    told = session.outbox.take()
+    assert b"401" not in told
+    assert b"BODY_TOO_BIG" not in told
