@@ -1,5 +1,8 @@
 """Logging in by an OpenID Connect provider that signs real tokens."""
 
+import base64
+import hmac
+import json
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -159,6 +162,66 @@ async def test_a_token_signed_by_anything_else_is_refused(oidc, key, algorithm):
     provider = FakeProvider(key=key, algorithm=algorithm)
     async with oidc(provider) as s:
         assert (await log_in(s, provider)).status_code == 403
+
+
+def packed(part: object) -> str:
+    """A part of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+def unsigned(token: str, **head: object) -> str:
+    """A token with the same claims, another head and no signature."""
+    return f"{packed({'typ': 'JWT', **head})}.{token.split('.')[1]}."
+
+
+def promoted(token: str) -> str:
+    """A token in which somebody has given themselves a group."""
+    head, claims, signature = token.split(".")
+    told = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    return f"{head}.{packed(told | {'groups': ['ops', 'admins']})}.{signature}"
+
+
+def keyed_by_what_is_published(token: str) -> str:
+    """A token signed with the public key, as if that was a secret."""
+    signed = f"{packed({'alg': 'HS256', 'kid': 'key-0'})}.{token.split('.')[1]}"
+    mac = hmac.digest(KEYS[0].as_pem(private=False), signed.encode(), "sha256")
+    return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+def brings_its_key(token: str) -> str:
+    """A token with the key that it is signed with."""
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    head = {"alg": "RS256", "jwk": KEYS[1].as_dict(private=False)}
+    return jwt.encode(head, claims, KEYS[1], algorithms=["RS256"])
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda token: unsigned(token, alg="none"),
+        lambda token: unsigned(token, alg="None", kid="key-0"),
+        lambda token: unsigned(token, alg="RS256", kid="key-0"),
+        lambda token: unsigned(token),
+        lambda token: token.rpartition(".")[0],
+        lambda token: token[:-8],
+        lambda token: token.replace(".", ".."),
+        promoted,
+        keyed_by_what_is_published,
+        brings_its_key,
+        lambda token: "",
+        lambda token: None,
+        lambda token: {"token": token},
+        lambda token: "\ud800.x.y",
+        lambda token: "x" * 1_000_000,
+    ],
+)
+async def test_a_forged_token_is_refused(oidc, forge):
+    provider = FakeProvider(forge=forge)
+    async with oidc(provider) as s:
+        response = await log_in(s, provider)
+        assert response.status_code == 403
+        assert "Not logged in" in await response.get_data(as_text=True)
+        assert s.admin.sessions.all(now=s.admin.now()) == []
 
 
 async def test_rotated_keys_are_asked_for_and_a_flood_of_wrong_ones_is_not(oidc):

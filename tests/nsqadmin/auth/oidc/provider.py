@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,6 +31,7 @@ class FakeProvider:
     server: FakeServer | None = None
     knows: tuple[bytes, ...] = (b"nsqadmin:s3cret%2F%2B",)  # clients, as they come
     more: dict[str, Any] = attrs.field(factory=dict)  # in its document
+    forge: Callable[[str], object] = str  # what comes of a token
 
     @property
     def url(self) -> str:
@@ -76,7 +78,7 @@ class FakeProvider:
             or form["redirect_uri"] != begun["redirect_uri"]
         ):
             return 400, {"error": "invalid_grant"}
-        return 200, {"access_token": "a", "id_token": self.sign(begun["nonce"])}
+        return 200, {"access_token": "a", "id_token": self.forge(self.sign(begun["nonce"]))}
 
     def sign(self, nonce: str) -> str:
         """An ID token."""
