@@ -1,5 +1,6 @@
 """The cluster with closed doors, as containers; its settings are tried in tests/deploy."""
 
+import base64
 import json
 
 import pytest
@@ -29,6 +30,13 @@ def test_it_comes_up_with_secrets_of_its_own_and_asks_who_one_is(make_cluster):
         assert cluster.ask("GET", page, "/api/nodes")[0] == 401
         status, answer = cluster.ask("GET", page, "/livez")
         assert status == 200, answer
+        credentials = base64.b64encode(f"admin:{password}".encode()).decode()
+        made = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        status, answer = cluster.ask("POST", page, "/api/topics", b'{"topic": "orders"}', made)
+        assert status == 200, answer
+        assert '"event":"create_topic","outcome":"done","user":"admin"' in cluster.compose(
+            "logs", "nsqadmin"
+        )
         # both nsqd have registered, over TLS, at both nsqlookupd: they are ready
         logs = cluster.compose("logs", "nsqd-a", "nsqd-b")
         assert password not in logs

@@ -278,6 +278,7 @@ def test_nsqadmin_asks_who_people_are_where_the_daemons_do(tmp_path):
     path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
     subprocess.run(words, check=True, env={"PATH": path})
     assert environment(pod)["NSQADMIN_AUTH_FILE"] == "/etc/nsq/people/users"
+    assert environment(pod)["NSQADMIN_AUDIT_FILE"] == "/dev/stdout"
     users = Accounts(tmp_path / "people/users")
     found = users.verify("admin", password.decode())
     assert found is not None
