@@ -92,7 +92,7 @@ def _moved(address: str, number: int) -> str:
         raise OptionsError(f"--processes cannot count on from the address {address}") from error
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemberSupervisor:
     """The members, and what becomes of them. ``folder`` is for sockets."""
 

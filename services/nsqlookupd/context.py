@@ -8,7 +8,7 @@ from nsqcore.operations.lag import LoopLag
 from nsqlookupd.registry import Registry
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lookupd:
     """The registry, the clocks (in ns, ``now`` monotonic and ``wall`` of the day) and the state."""
 

@@ -30,7 +30,7 @@ from nsqlookupd.registry import Producer, Registry
 logger = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LookupSession:
     """What one connection of an nsqd says and hears.
 

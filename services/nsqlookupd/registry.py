@@ -18,7 +18,7 @@ from nsqcore.names import is_ephemeral
 from nsqcore.wire.lookup import Peer
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Producer:
     """One nsqd that is connected and has said who it is; another connection is another producer."""
 
@@ -36,7 +36,7 @@ class Producer:
         return f"{self.peer.broadcast_address}:{self.peer.http_port}"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Topic:
     """One topic: its producers, and its channels, each with the producers that have it."""
 
@@ -47,7 +47,7 @@ class Topic:
     idle_since: int | None = None  # when it was first seen without producers
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Registry:
     """All producers, topics and channels of one nsqlookupd.
 

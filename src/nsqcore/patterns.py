@@ -37,7 +37,7 @@ def load_engine() -> None:
     load("re2:compile")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pattern:
     """A compiled expression. Raises BadPattern where it is made of a ``text`` that is none."""
 

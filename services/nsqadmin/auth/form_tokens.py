@@ -14,7 +14,7 @@ def _make_signer() -> Signer:
     )  # fmt: skip
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FormTokens:
     """The tokens of this process's forms."""
 

@@ -33,7 +33,7 @@ _MAX_KNOWN = 1000
 _LOGGED_NAME = 64
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Logins:
     """The passwords of ``accounts``. ``now`` is the monotonic clock in nanoseconds."""
 

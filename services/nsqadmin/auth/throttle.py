@@ -32,7 +32,7 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LoginThrottle:
     """Failures by key, in a sliding window."""
 

@@ -42,7 +42,7 @@ _INACTIVE_AGE, _INACTIVE_LIMIT = 10 * SECOND, 500
 _MERGE_SLICE = 25  # topics merged between two looks at who else wants to run
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Collector:
     """Looks at the cluster and remembers what it last saw."""
 

@@ -37,7 +37,7 @@ Entity = tuple[
 Point = tuple[int, float]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Tier:
     """One ring of steps."""
 
@@ -94,7 +94,7 @@ class Tier:
         return [value for value in values if not math.isnan(value)]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Series:
     """One number over the last day."""
 
@@ -110,7 +110,7 @@ class Series:
             tier.add(now, value, peak=self.peak, bridge=bridge)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Store:
     """Series by entity and name, ``limit`` at most; at that, those silent longest give way."""
 
@@ -160,7 +160,7 @@ class Store:
             del self.series[key]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class History:
     """All series of this process."""
 

@@ -12,7 +12,7 @@ CLIENT_BUDGET = 5000
 _NOTHING_YET = "no answer yet"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownLookupd:
     """What is remembered of an nsqlookupd between rounds."""
 
@@ -26,7 +26,7 @@ class KnownLookupd:
         return self.error not in ("", _NOTHING_YET)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownNode:
     """What is remembered of an nsqd between rounds."""
 

@@ -18,7 +18,7 @@ Question = Callable[[], Awaitable[None]]  # keeps what it hears by itself
 PATIENCE = 1.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Polls:
     """Questions under way. Without a ``nursery`` for slow ones, all are waited for."""
 

@@ -18,7 +18,7 @@ WINDOW = 5 * SECOND
 Key = tuple[str, str]  # topic and channel; an empty channel is the topic itself
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RateWindow:
     """The message counters of one nsqd, of late."""
 

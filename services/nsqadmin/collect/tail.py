@@ -39,7 +39,7 @@ class Source:
         return {"topic": topic, "state": self.state, **of}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Tail:
     """The messages of ``topic``, or of ``channel`` of it, as they come.
 

@@ -43,7 +43,7 @@ _MAX_GRAPHITE_ANSWER = 32 * 1024 * 1024
 _MAX_PROVIDER_ANSWER = 1024 * 1024
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Admin:
     """The state of this process."""
 

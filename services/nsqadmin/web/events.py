@@ -35,7 +35,7 @@ _MAX_PARAMETERS = 50
 _BURST = 0.25
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EventStreams:
     """All open streams of this process."""
 

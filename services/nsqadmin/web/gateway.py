@@ -38,7 +38,7 @@ _READ_SIZE = 4096
 _MAX_PARTS = 4
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Exchange:
     """One request on its way through the application, and its answer."""
 

@@ -14,7 +14,7 @@ from nsqadmin.core.audit import FAILED, audit
 SESSION_COOKIE, FORM_COOKIE = "nsqadmin_session", "nsqadmin_form"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Identity:
     """Finds out who sends a request."""
 

@@ -30,7 +30,7 @@ GRAPH_COOKIE, _YEAR = "nsqadmin_graph", 365 * 86400
 LANGUAGE_COOKIE = "nsqadmin_language"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Pages:
     """Finds and draws pages."""
 

@@ -4,7 +4,7 @@ import trio
 from attrs import define
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pace:
     """Lets ``rate`` messages a second go; None is as many as there are."""
 

@@ -66,7 +66,7 @@ class AuthRefused(NsqError):
         self.answered = answered
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AuthServers:
     """The auth servers of one nsqd; ``now`` is the monotonic clock in ns."""
 

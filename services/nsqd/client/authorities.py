@@ -10,7 +10,7 @@ from nsqd.client.client import Client
 from nsqd.client.permissions import SUBSCRIBE, Permissions
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Authorities:
     """``acl`` is asked first; ``servers`` are where there is none, or it knows nothing."""
 

@@ -103,7 +103,7 @@ class TlsState:
     verified_names: tuple[str, ...] = ()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Client:
     """One connected client. ``connected_at`` is wall-clock ns."""
 

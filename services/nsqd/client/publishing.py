@@ -82,7 +82,7 @@ def publish_headed(client: Client, command: PublishHeaded) -> Close | OthersFirs
     return _after(client) if crowded or outbox.closing is not None else None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PublishReply(Slot):
     """The place of the replies to ``replies`` commands that publish ``messages`` to ``topic``."""
 

@@ -37,7 +37,7 @@ from nsqd.client.refusals import PermissionsExpired, check_permission, check_sta
 logger = logging.getLogger(__name__)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Session:
     """Serves one client; ``on_closed`` is called once, when it is gone."""
 

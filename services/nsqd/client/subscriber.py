@@ -10,7 +10,7 @@ from nsqcore.wire.hot import encode_messages
 from nsqd.client.client import Client
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientSubscriber:
     """Gives ``client`` its messages: a `nsqd.engine.delivery.consumer.Subscriber`."""
 

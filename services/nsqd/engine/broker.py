@@ -49,7 +49,7 @@ class EngineSettings:
     policy: Policy = Factory(Policy)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Broker:
     """The topics, and the clockwork that moves messages through them.
 

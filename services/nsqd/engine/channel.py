@@ -43,7 +43,7 @@ class Reason(Enum):
     STOPPED = auto()  # nsqd ends
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Channel:
     """The queue and the consumers of ``topic``/``name``; made by its topic."""
 

@@ -26,7 +26,7 @@ from nsqd.policies.keys import DISCARD, dead_letter_topic
 RETRY = 1_000_000_000
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DeadLetters:
     """Moves what is dead, by way of ``publisher``. ``warn`` tells an operator."""
 

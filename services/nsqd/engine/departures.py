@@ -33,7 +33,7 @@ class Death(Enum):
     OVERFLOW = "overflow"  # the channel has more messages than it may have
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Parting:
     """``records`` that die for one reason; their attempts count the deliveries made.
 
@@ -92,7 +92,7 @@ def _nobody_buries() -> None:
     """What is dead stays in ``leaving``."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Departures:
     """What leaves one channel. ``tell`` is called for each parting.
 
@@ -168,7 +168,7 @@ class Departures:
         return records
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Tidying:
     """That of one channel. ``due`` is when to look for what is too old, if anything may be."""
 

@@ -27,7 +27,7 @@ def headers_of(block: bytes) -> dict[str, str]:
         return {}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Epitaph:
     """Writes the headers of what dies in one channel at ``wall`` ns of the wall clock."""
 

@@ -7,7 +7,7 @@ from attrs import define
 FAILED = "the disk failed"  # where an error says nothing
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Health:
     """``queues`` and ``journal`` are what the last write failed with, to the files of queues and to
     the journal of durable topics; empty once that works again. That one works says nothing of the

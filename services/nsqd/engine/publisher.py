@@ -15,7 +15,7 @@ from nsqd.engine.messages.queue import Done
 from nsqd.engine.topic import Topic
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gathered:
     """What clients publish to one topic within a tick; ``counts`` are the messages of each."""
 
@@ -31,7 +31,7 @@ class Gathered:
             start += count
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Publisher:
     """Makes messages of bodies, with ``ids``, and puts them into the queues of their topics.
 

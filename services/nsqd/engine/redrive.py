@@ -35,7 +35,7 @@ class DeadLetterOrigin:
         return f"{self.topic}:{self.channel}" if self.channel else self.topic
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Redriven:
     """How a redrive goes: how many were ``moved``, and why others were ``kept``, with their
     number."""
@@ -49,7 +49,7 @@ class Redriven:
         self.kept[why] = self.kept.get(why, 0) + count
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Redrive:
     """Sends back what is in ``source``, a channel of a dead-letter topic, by way of
     ``publisher``."""

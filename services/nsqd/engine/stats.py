@@ -17,7 +17,7 @@ from nsqd.engine.topic import Topic
 UNTRACKED = LatencySummary()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ChannelStats:
     """A channel, counted."""
 
@@ -82,7 +82,7 @@ class ChannelStats:
         )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TopicStats:
     """A topic, counted. ``latency`` is that of all its channels.
 

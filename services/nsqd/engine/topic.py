@@ -31,7 +31,7 @@ IN_QUEUE = 1
 IN_LOG = 2
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Topic:
     """The channels of ``name`` and the messages that wait for one; made by the broker.
 

@@ -10,7 +10,7 @@ from nsqd.engine.broker import Broker
 from nsqd.lifecycle.durability import Durability
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class EngineClock:
     """Drives ``broker`` by the monotonic clock ``now`` (ns)."""
 

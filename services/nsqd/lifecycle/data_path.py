@@ -58,7 +58,7 @@ def free_bytes(path: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FreeSpace:
     """Has publishes refused while fewer than ``least`` bytes are ``free``.
 

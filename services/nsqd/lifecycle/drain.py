@@ -21,7 +21,7 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Drain:
     """The drain of one nsqd; ``call_at`` calls a function at a time of the clock ``now`` (ns).
 

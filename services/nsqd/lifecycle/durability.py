@@ -37,7 +37,7 @@ COMMIT_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 CallAt = Callable[[int, Callable[[], None]], object]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Durability:
     """Drives the durable store. ``interval`` is ``--durability-interval`` in seconds.
 

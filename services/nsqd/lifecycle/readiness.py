@@ -8,7 +8,7 @@ from nsqd.lifecycle.drain import Drain
 from nsqd.lookup.registrar import LookupRegistrar
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Readiness:
     """The checks behind /readyz."""
 

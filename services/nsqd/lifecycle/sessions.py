@@ -9,7 +9,7 @@ from nsqd.client.client import Services
 from nsqd.client.session import Session, open_session
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sessions:
     """The sessions of one nsqd; ``wall`` is the wall clock in ns.
 

@@ -33,7 +33,7 @@ class AdvertisedSettings:
     zone: str = ""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Advertised:
     """The identity of one nsqd, which listens on the host ``listening`` and on these ports."""
 

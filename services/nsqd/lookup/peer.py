@@ -49,7 +49,7 @@ class LookupRefused(Exception):
     """nsqlookupd answered with an error, or ended the connection."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LookupPeer:
     """The nsqlookupd at ``host``, ``port``; ``name`` is how logs and state call it.
 

@@ -86,7 +86,7 @@ class LookupState:
     error: str
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Address:
     """A configured address, and the peers it stands for."""
 
@@ -97,7 +97,7 @@ class _Address:
     peers: dict[Endpoint, LookupPeer] = field(factory=dict)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LookupRegistrar:
     """Registers ``topics`` of this nsqd, which is ``identity``, with nsqlookupd at ``addresses``.
 

@@ -28,7 +28,7 @@ def is_secure(address: str) -> bool:
     return address.startswith(SCHEME)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LookupTls:
     """How nsqlookupds are connected to over TLS. The files are read when they are needed first."""
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 MAX_QUESTIONS = 64
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TopicChannels:
     """Creates the channels of new topics of ``broker``, and opens the topics.
 

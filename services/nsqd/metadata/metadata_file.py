@@ -164,7 +164,7 @@ def reconcile(
     ]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MetadataFile:
     """Keeps ``nsqd.dat`` in ``directory`` up to date with ``topics``.
 

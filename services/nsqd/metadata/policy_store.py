@@ -34,7 +34,7 @@ class BadPolicyFile(NsqError):
     """A file of policies cannot be read, or is none; the text names it."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PolicyStore:
     """The policies of the nsqd whose queues are in ``directory``; ``file`` is ``--policy-file``.
 

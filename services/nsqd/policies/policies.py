@@ -56,7 +56,7 @@ class Effective:
 NOTHING = Effective({})
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Policies:
     """The policies of one nsqd. ``supported`` are the keys that something acts on."""
 

@@ -11,7 +11,7 @@ from nsqd.storage.durable.log.segments import Segment
 from nsqd.storage.durable.recovery import OpenTopic
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Findings:
     """What a check found. ``problems`` are what is damaged, a line each."""
 

@@ -37,7 +37,7 @@ def read_tolerantly(descriptor: int, size: int, position: int) -> tuple[bytes, l
     return b"".join(parts), unreadable
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _File:
     """What a file has become: its size, and what was written where."""
 
@@ -45,7 +45,7 @@ class _File:
     patches: list[tuple[int, bytearray]] = Factory(list)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ReadOnlyDisk:
     """The file system of the operating system, which stays as it is (`durable.disk.Disk`).
 

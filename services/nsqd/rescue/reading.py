@@ -43,7 +43,7 @@ class Message:
         return attempts_of(self.record) - 1
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Opened:
     """The topics found, and what was wrong with the journal."""
 

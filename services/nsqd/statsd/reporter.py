@@ -34,7 +34,7 @@ SHORTEST_INTERVAL = 0.01
 Counts = tuple[int, ...]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StatsdReporter:
     """Tells the statsd daemon in ``settings`` of ``broker``.
 

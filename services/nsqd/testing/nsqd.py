@@ -62,7 +62,7 @@ class Counts:
     timed_out: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Call:
     """A call to come."""
 
@@ -73,7 +73,7 @@ class Call:
         self.run = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Nsqd:
     """An nsqd in memory. Made by `open_nsqd`.
 

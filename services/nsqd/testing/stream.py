@@ -7,7 +7,7 @@ import anyio.lowlevel
 from attrs import Factory, define
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryStream:
     """One end of a stream in memory; sending waits only for an end that is frozen."""
 

@@ -25,7 +25,7 @@ ONE_BY_ONE = 100
 LOOKS = (0, 0, 0, 1, 1, 2, 5, 10, 20, 60)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Printer:
     """Writes messages to standard output; ``left`` is how many are still wanted, None for all.
 

@@ -36,7 +36,7 @@ LARGE = 64 * 1024
 MAX_REMOVALS = 3
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class FileLog:
     """The messages of ``topic``, written by ``output``."""
 

@@ -39,7 +39,7 @@ class FileRemovedError(Exception):
     """Somebody has removed the file: what was written to it is nowhere. The text is its path."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LogFile:
     """An open file; `create` and `append_to` make one.
 

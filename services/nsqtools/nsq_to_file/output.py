@@ -50,7 +50,7 @@ class OutputSettings:
         return bool(self.gzip_level) or self.rotate_interval > 0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Output:
     """Writes the records of one topic. ``now`` and ``clock`` are local time and a clock.
 

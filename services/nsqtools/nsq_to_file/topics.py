@@ -51,7 +51,7 @@ def make_output(options: ToFileOptions, topic: str) -> Output:
     return Output(settings, topic)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TopicLogs:
     """The logs of all topics; they run in ``nursery``."""
 

@@ -34,7 +34,7 @@ class BadAnswer(Exception):
     """What came is no HTTP answer."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class AnswerParser:
     """Parses one answer. Feed it what comes, cut anywhere.
 

@@ -42,7 +42,7 @@ class DeliveryFailed(Exception):
     """The endpoint did not answer, or not with success; the text says which and why."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EndpointClient:
     """A client for the endpoints; `open` makes one. Timeouts are seconds.
 

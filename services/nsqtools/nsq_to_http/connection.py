@@ -55,7 +55,7 @@ class Answer:
     reusable: bool
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HttpConnection:
     """An open connection; `connect` makes one. ``opened`` is a time of trio's clock."""
 

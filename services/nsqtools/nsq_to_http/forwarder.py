@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 10_000
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Forwarder:
     """Sends messages on: to the endpoint that ``chooser`` names, or to all where it is None."""
 

@@ -33,7 +33,7 @@ PATIENCE = 0.25
 DISTRUST = 60.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Endpoint:
     trusted: bool = False
     distrusted_until: float = -math.inf
@@ -53,7 +53,7 @@ class _Endpoint:
         return True
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Pool:
     """The connections that are open. ``now`` is a time of trio's clock, in seconds."""
 

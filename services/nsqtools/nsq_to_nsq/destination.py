@@ -21,7 +21,7 @@ MAX_LOSSES = 20
 LIMIT_LIFE = 600.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Destination:
     """One destination. ``producer`` publishes to it alone."""
 

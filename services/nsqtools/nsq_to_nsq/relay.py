@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 SHOWN = 200
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Relay:
     """Publishes messages to one of several nsqds each."""
 

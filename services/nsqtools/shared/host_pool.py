@@ -41,7 +41,7 @@ class Chooser(Protocol):
         """Note that ``host`` answered after ``elapsed`` seconds, or failed (None)."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RoundRobin:
     """Every destination in turn, whatever becomes of it."""
 
@@ -57,7 +57,7 @@ class RoundRobin:
         """Nothing."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Host:
     name: str
     dead: bool = False
@@ -93,7 +93,7 @@ def _hosts(names: Sequence[str]) -> list[_Host]:
     return [_Host(name) for name in names]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HostPool:
     """The destinations in turn, but for those that failed lately."""
 
@@ -124,7 +124,7 @@ class HostPool:
                     one.answered(elapsed, now)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EpsilonGreedy:
     """Fast destinations more often than slow ones."""
 

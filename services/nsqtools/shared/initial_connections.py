@@ -6,7 +6,7 @@ import trio
 from nsqclient import Hooks
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class InitialConnections:
     """Whether each nsqd named on the command line could be reached at least once.
 

@@ -17,7 +17,7 @@ INTERVAL = 0.5
 _CLEAR = "\x1b[K"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Progress:
     """Counts of the work done; `show` displays them. ``expected`` is in bytes, 0 if unknown."""
 

@@ -13,7 +13,7 @@ from nsqcore.redaction import redact
 logger = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Timings:
     """The durations of the last requests; ``every`` of them make a line, 0 makes none."""
 
@@ -46,7 +46,7 @@ def _percentile(ordered: list[float], percent: int) -> float:
     return ordered[max(index, 0)] * 1000
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class StatusLog:
     """Timings of all requests together, and of each destination where there are several."""
 

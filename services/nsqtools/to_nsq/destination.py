@@ -20,7 +20,7 @@ MPUB_LIMIT = 1024 * 1024
 RECONNECT_TIMEOUT = 5.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Destination:
     """An nsqd that gets every message.
 

@@ -17,7 +17,7 @@ from nsqtools.to_nsq.throttle import Throttle
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LinePublisher:
     """Publishes bodies to every destination."""
 

@@ -3,7 +3,7 @@
 import attrs
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Splitter:
     """Cuts chunks into bodies at a delimiter; keeps an unfinished one. Empty ones are dropped."""
 

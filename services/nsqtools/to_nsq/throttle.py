@@ -7,7 +7,7 @@ import trio
 SHORTEST_WAIT = 0.001
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Throttle:
     """Allows ``rate`` messages a second; what is not used is kept for up to a second."""
 

@@ -24,7 +24,7 @@ from nsqclient.core.loop import Loop, running_loop
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LoopThread:
     """The event loop in its thread. ``closed`` once the block has ended."""
 
@@ -118,7 +118,7 @@ def _run_loop(ready: Future[BlockingPortal]) -> None:
         ready.set_exception(error)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Blocking(AbstractContextManager[T]):
     """A plain context manager made of an asynchronous one.
 

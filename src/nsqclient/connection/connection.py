@@ -46,7 +46,7 @@ LAST_WORDS = 1.0
 MAX_PENDING = 16 * 1024 * 1024
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reply:
     """The answer to one command, once it is there.
 
@@ -71,7 +71,7 @@ _unwanted = RateLimited("nsqclient: nsqd %s: dropping %d messages nobody subscri
 _complaints = RateLimited("nsqclient: nsqd %s says %s")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Connection:
     """A connection to ``address`` after its handshake; `run` keeps it going.
 

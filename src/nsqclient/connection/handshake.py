@@ -54,7 +54,7 @@ class Negotiated:
     identity: dict[str, object] = field(factory=dict)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Wire:
     """The stream of a handshake, with what was read of it and not yet used."""
 

@@ -20,7 +20,7 @@ Target = tuple[int, Any]
 """An address family and a socket address of it."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Lookup:
     """One name being looked up; ``callbacks`` are called from its thread when that is done."""
 

@@ -44,7 +44,7 @@ class _Trio(Protocol):
     def close(self) -> None: ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TrioStream:
     """A connected socket under trio."""
 
@@ -71,7 +71,7 @@ class TrioStream:
         await anyio.lowlevel.checkpoint()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AsyncioStream:
     """A connected socket under asyncio (and uvloop).
 

@@ -118,7 +118,7 @@ async def upgrade_to_tls(stream: Stream, address: str, tls: bool | ssl.SSLContex
         ) from error
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CompressedStream:
     """A stream whose bytes are compressed; ``early`` is what was read before it came to be."""
 

@@ -28,7 +28,7 @@ class Phase(Enum):
     PROBING = "one message is let through"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Backoff:
     """The state of backing off. ``longest`` 0 turns it off. All in seconds."""
 

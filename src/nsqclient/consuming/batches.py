@@ -68,7 +68,7 @@ class Batch:
         return BatchProcessing(self, delay, auto_touch)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BatchProcessing:
     """The context of `Batch.process`. ``async with`` gives the batch."""
 
@@ -95,7 +95,7 @@ class BatchProcessing:
             span.end(error)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Batches:
     """An iterator of batches: up to ``max_size`` messages, or what came within ``max_wait`` s.
 

@@ -32,7 +32,7 @@ DIAL_INTERVAL = 0.001
 PASSING = frozenset({"E_SUB_FAILED"})
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ConnectionManager:
     """Keeps a connection to every source that is wanted. ``fixed`` ones always are.
 

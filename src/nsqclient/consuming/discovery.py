@@ -40,7 +40,7 @@ def topic_filter(pattern: str | re.Pattern[str]) -> Callable[[str], bool]:
     return lambda name: compiled.fullmatch(name) is not None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Discovery:
     """Asks nsqlookupds and reports all that they name, whenever that changes.
 

@@ -42,7 +42,7 @@ SHORTEST_SLEEP = 0.02
 LONGEST_SLEEP = 1.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FlowControl:
     """What all connections of one consumer have in common.
 

@@ -33,7 +33,7 @@ GiveUp = Callable[[Message], Awaitable[None]]
 MAX_UNTRIED = 10_000
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MaxAttempts:
     """After how many failed attempts which action deals with a message; ``limit`` None is never."""
 

@@ -63,7 +63,7 @@ def by_rate(budget: int, rates: Sequence[float]) -> list[int]:
 STRATEGIES: dict[str, Strategy] = {"equal": equal, "by_rate": by_rate}
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ConnectionRdy:
     """One connection's part of max_in_flight.
 
@@ -123,7 +123,7 @@ class ConnectionRdy:
         self._brought = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RdyDistribution:
     """Gives each connection its RDY out of one ``max_in_flight``.
 

@@ -24,7 +24,7 @@ class _NotAsync(TypeError):
     """The handler is no async function."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Worker:
     scope: anyio.CancelScope
     message: Message | None = None
@@ -34,7 +34,7 @@ class _Worker:
         self.scope.cancel()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Runner:
     """One call of `Consumer.run`. ``take`` gives the next message, None at the end."""
 

@@ -67,7 +67,7 @@ class Owner(Protocol):
         """What to wrap round the handling of a message; entered."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Subscription:
     """A subscribed connection. ``held`` are the open messages that came by it."""
 

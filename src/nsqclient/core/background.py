@@ -23,7 +23,7 @@ from nsqclient.core.loop import Loop, running_loop
 log = logging.getLogger("nsqclient")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Background:
     """The background tasks of one block; `start` adds one.
 

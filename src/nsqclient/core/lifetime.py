@@ -50,7 +50,7 @@ class Closable:
 T = TypeVar("T", bound=Closable)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Opening(AbstractAsyncContextManager[T]):
     """What `open_producer` and `open_consumer` give: for ``async with``, or to be started."""
 

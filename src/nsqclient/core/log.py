@@ -11,7 +11,7 @@ log = logging.getLogger("nsqclient")
 INTERVAL = 10.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RateLimited:
     """A warning that is logged at most once in `INTERVAL`; the next one tells how many were not."""
 

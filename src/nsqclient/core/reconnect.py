@@ -17,7 +17,7 @@ FIRST_DELAY = 0.1
 GOOD_LIFE = 5.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ReconnectDelay:
     """The waits between attempts, in seconds; `succeeded` starts over."""
 

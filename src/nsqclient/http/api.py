@@ -44,7 +44,7 @@ def check_url(address: str) -> str:
     return address
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Api:
     """One daemon's HTTP interface. Open it with ``async with``."""
 
@@ -123,7 +123,7 @@ class Api:
         await self.request("POST", path, query, body)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DaemonHttp:
     """What the interfaces of nsqd and nsqlookupd have in common. Open it with ``async with``."""
 

@@ -7,7 +7,7 @@ from nsqclient.http.api import DaemonHttp, dictionary
 from nsqclient.http.producers import Found, Producer, names, producers
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LookupdHttp(DaemonHttp):
     """The HTTP interface of the nsqlookupd at ``address`` (``host:port`` or a URL).
 

@@ -12,7 +12,7 @@ from nsqcore.wire.headers import RESERVED
 _size = Struct(">i").pack
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class NsqdHttp(DaemonHttp):
     """The HTTP interface of the nsqd at ``address`` (``host:port`` or a URL).
 

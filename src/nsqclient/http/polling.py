@@ -66,7 +66,7 @@ def lookupd_settings(
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Polling(Generic[T]):
     """Asks nsqlookupds and reports all that they name, whenever that changes.
 

@@ -37,7 +37,7 @@ STALE = 5.0
 BROADCASTS, NEW_NSQDS = 100, 5.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Subscription:
     """The consumer of one queue, and the task that takes its messages."""
 
@@ -46,7 +46,7 @@ class _Subscription:
     stopped: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Link:
     """One kombu connection's event loop, in a thread of its own: producer, consumers, messages.
 

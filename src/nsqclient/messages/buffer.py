@@ -19,7 +19,7 @@ from nsqclient.messages.message import Message, State
 CHECKPOINT_EVERY = 64
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MessageBuffer:
     """A buffer of messages; ``closed`` means none is given out any more.
 

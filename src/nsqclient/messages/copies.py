@@ -37,7 +37,7 @@ def copy_id(message: Message) -> tuple[str, bytes] | None:
     return None if key is None else (key, blake2b(message.body, digest_size=16).digest())
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Copies:
     """Which messages with copies are open here, and which were finished."""
 

@@ -269,7 +269,7 @@ class Message:
             raise MessageExpired(text) if self.state is State.EXPIRED else AlreadyAnswered(text)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Processing:
     """The context of `Message.process`. ``async with`` gives the message."""
 

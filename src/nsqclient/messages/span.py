@@ -10,7 +10,7 @@ from nsqclient.core.log import RateLimited
 _failed = RateLimited("nsqclient: the hook %s failed: %r")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Span:
     """A context that has been entered, if there is one. What it raises changes nothing.
 

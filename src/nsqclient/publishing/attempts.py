@@ -16,7 +16,7 @@ from nsqclient.core.errors import (
 from nsqclient.publishing.endpoint import Endpoint
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempts:
     """What one publish has tried so far.
 

@@ -41,7 +41,7 @@ class EndpointState(Enum):
     DOWN = "the last attempt failed; the next one comes later, or when a publish asks for it"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Endpoint:
     """One nsqd of a producer; `run` keeps a connection to it while there can be one.
 

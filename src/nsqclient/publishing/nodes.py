@@ -22,7 +22,7 @@ from nsqclient.publishing.endpoint import Endpoint
 ASK_INTERVAL = 2.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Nodes:
     """Keeps ``endpoints`` to what the nsqlookupds name, and to the ``fixed`` addresses.
 

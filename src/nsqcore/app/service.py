@@ -37,7 +37,7 @@ T = TypeVar("T", bound=log.LogOptions)
 Result = TypeVar("Result")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Process:
     """This process, as its daemon sees it.
 

@@ -78,7 +78,7 @@ async def open_threads() -> AsyncIterator[None]:
             lane.stop()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Job:
     """A call for a thread, what came of it, and how the task that waits is told."""
 
@@ -103,7 +103,7 @@ class _Job:
             return
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Lane:
     """Threads that take from one queue."""
 

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Turns:
     """Lets ``step`` tasks go on in one round of the loop, in the order in which they came."""
 

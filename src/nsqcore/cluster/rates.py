@@ -63,7 +63,7 @@ def growth(before: Stats, after: Stats, *, waiting: Sequence[str] = WAITING) -> 
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Meter:
     """Remembers the counters of the last look."""
 

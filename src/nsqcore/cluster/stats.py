@@ -31,7 +31,7 @@ _OPTIONAL = frozenset(
 )
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class ClientStats:
     """One consumer's connection to a channel on one nsqd. ``connect_ts`` is in Unix seconds.
 
@@ -110,7 +110,7 @@ _CLIENT_FIELDS = [
 ]
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Counts:
     """What topics and channels have in common."""
 
@@ -138,7 +138,7 @@ class Counts:
         return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class ChannelStats(Counts):
     """A channel on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
 
@@ -203,7 +203,7 @@ class ChannelStats(Counts):
         return shown
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class TopicStats(Counts):
     """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts).
 

@@ -69,7 +69,7 @@ class HttpAnswer:
     headers: httpx.Headers = Factory(httpx.Headers)
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class HttpClient:
     """Sends requests. Close it with ``async with`` or `aclose`, in any task.
 
@@ -218,7 +218,7 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     return b"".join(body.parts)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Body:
     limit: int
     unpacker: "zlib._Decompress | None"

@@ -12,7 +12,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Dates:
     """What the date is. ``now`` is the wall clock, in ns."""
 

@@ -32,7 +32,7 @@ NO_CREDENTIAL = "a token is needed (Authorization: Bearer …), or a client cert
 UNKNOWN_TOKEN = "the token is not known here"
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Guard:
     """What is asked of requests.
 

@@ -11,7 +11,7 @@ import attrs
 from nsqcore.http.responses import Response
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Later:
     """What a handler returns in place of a `Response`, to call `answer` when it knows."""
 

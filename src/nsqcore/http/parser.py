@@ -18,7 +18,7 @@ from nsqcore.http.responses import Response
 from nsqcore.net.effects import Peer
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class RequestParser:
     """The request that is being read. ``complete`` is called when it is, to `take` it."""
 

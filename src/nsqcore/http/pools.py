@@ -34,14 +34,14 @@ def descriptors_for_idle() -> int:
     return 256 if soft == resource.RLIM_INFINITY else max(1, min(256, soft // 4))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Pool:
     client: httpx.AsyncClient
     requests: int = 0
     idle_since: float = 0.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pools:
     """The pools of one client, by the scheme, host and port of the server, and the TLS used.
 

@@ -13,7 +13,7 @@ from nsqcore.net.effects import Peer
 NO_PARAMS: Mapping[str, str] = {}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Request:
     """What a handler is given. The query is decoded only when it is asked for."""
 

@@ -27,7 +27,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS = frozenset((204, 304))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Response:
     """Status, headers and body.
 

@@ -80,7 +80,7 @@ def constant_route(response: Response) -> Route:
     return Route(lambda _request: response)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Router:
     """The routes of one daemon's HTTP API.
 

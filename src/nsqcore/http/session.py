@@ -63,7 +63,7 @@ class Timeouts:
     request: float = 60.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class HttpSession:
     """One client of an HTTP API. ``context`` is passed on in each request."""
 

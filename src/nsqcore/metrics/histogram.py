@@ -8,7 +8,7 @@ from attrs import define, field
 from nsqcore.metrics.prometheus import heading
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Histogram:
     """Counts observations by the smallest of ``bounds`` (in order) that they do not exceed."""
 

@@ -53,7 +53,7 @@ def _new_sketch() -> Sketch:
     return load("ddsketch:LogCollapsingLowestDenseDDSketch")(ACCURACY)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LatencyWindow:
     """The latencies of about the last ``window`` ns, and their ``quantiles``."""
 

@@ -19,7 +19,7 @@ def expand_prefix(prefix: str, key: str) -> str:
     return expanded if not expanded or expanded.endswith(".") else expanded + "."
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Packets:
     """Metrics named ``prefix`` and then what is given, in packets of at most ``size`` bytes."""
 

@@ -47,7 +47,7 @@ class Layer(Protocol):
         """The last bytes, which say that nothing follows."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Pipeline:
     """The layers of one connection."""
 
@@ -165,7 +165,7 @@ class Codec(Protocol):
         """At most about ``limit`` bytes of what ``data`` and earlier input hold."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Compression:
     """The layer of a compression."""
 

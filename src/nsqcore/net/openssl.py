@@ -154,7 +154,7 @@ def _reason(error: SSL.Error) -> str:
     return str(stack[-1][-1]) if isinstance(stack, list) and stack else str(error) or "failed"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OpenSslObject:
     """One connection's TLS state, between two memory buffers."""
 

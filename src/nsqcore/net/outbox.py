@@ -25,7 +25,7 @@ def _wake_nobody() -> None:
     """The ``wake`` of an outbox that no driver serves: not yet, or no longer."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Outbox:
     """Bytes waiting to go to one peer: synchronous to fill, emptied by the connection's driver.
 
@@ -182,7 +182,7 @@ class Outbox:
             tell()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Slot:
     """The place of one reply in an outbox, until `release`. There is one for every publish."""
 

@@ -19,7 +19,7 @@ VERIFIED, VERIFIED_IF_GIVEN = "require-verify", "verify-if-given"
 _VERIFYING = (VERIFIED, VERIFIED_IF_GIVEN)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ServerTls:
     """How a server does TLS. Made by `load`; ``policy`` is what is asked of clients.
 

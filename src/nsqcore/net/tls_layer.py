@@ -50,7 +50,7 @@ class TlsInfo:
     names: tuple[str, ...] = ()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TlsLayer:
     """The server's side of one TLS connection. ``context`` is an `ssl.SSLContext` or the like.
 

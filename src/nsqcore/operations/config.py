@@ -28,7 +28,7 @@ class UnknownSetting(Exception):
     """There is no such setting, or it cannot be changed while the daemon runs."""
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class Config:
     """The settings of one daemon by their keys, as HTTP shows them.
 

@@ -10,7 +10,7 @@ INTERVAL = 0.5
 MAX_LAG = 1.0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LoopLag:
     """The delay of a timer, in seconds, when it was last measured."""
 

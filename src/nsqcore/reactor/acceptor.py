@@ -40,7 +40,7 @@ class Binding:
     layer: Callable[[], Layer] | None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Acceptor:
     """All listeners. ``accepted`` is given each new connection with its handler and layer."""
 

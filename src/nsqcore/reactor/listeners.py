@@ -24,7 +24,7 @@ KEEPALIVE_SECONDS = 15
 KEEPALIVE_TIMES = ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Listener:
     """An open listening socket. ``address`` is where it really listens, as Go prints it."""
 

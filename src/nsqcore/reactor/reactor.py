@@ -51,7 +51,7 @@ SLOW_READ = 0.008
 LEAST_READ = 8 * 1024
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Reactor:
     """Drives every connection of a daemon; `run` is its one task.
 

@@ -33,7 +33,7 @@ SPIN_AFTER = 8
 __all__ = ["Events", "run_ticks"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Others:
     """The tasks that have something to do, as trio tells its instruments."""
 
@@ -48,7 +48,7 @@ class _Others:
         self.waiting.discard(task)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ticks:
     """Tick after tick, with whatever ``epoll`` reports, as long as there is something to do.
 

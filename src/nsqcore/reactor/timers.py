@@ -28,7 +28,7 @@ def _nothing() -> None:
     """What is done after a wake-up when nobody asked for anything."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Timer:
     """One call to come. ``fn`` is None once it is cancelled or done."""
 
@@ -43,7 +43,7 @@ class Timer:
             self._timers.cancelled()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Timers:
     """Calls functions at deadlines from one sleeping task, `run`.
 

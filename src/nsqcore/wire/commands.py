@@ -13,7 +13,7 @@ from attrs import define, frozen
 from nsqcore.wire.errors import ProtocolError
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Publish:
     """A run of PUBs, or of MPUBs, to one topic; ``replies`` counts the commands in it."""
 
@@ -23,7 +23,7 @@ class Publish:
     many: bool
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PublishHeaded:
     """XPUB and XMPUB: each of ``bodies`` has its block of headers behind it
     (`nsqcore.wire.headers.with_block`). ``delay`` is in ms."""

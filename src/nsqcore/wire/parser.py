@@ -45,7 +45,7 @@ class _Unfinished(Exception):
         self.cut = cut
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CommandParser:
     """Turns the bytes of one V2 client into commands.
 

@@ -25,7 +25,7 @@ class _Entry:
     expires: int
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Flows:
     """All of this process. ``now`` is the monotonic clock in nanoseconds."""
 

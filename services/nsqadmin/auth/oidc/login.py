@@ -24,7 +24,7 @@ class Identified:
     id_token: str = attrs.field(repr=False)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OidcLogin:
     """The logins of this process by ``provider``."""
 

@@ -71,7 +71,7 @@ class Keys(Protocol):
         """What a JWT claims that one of the keys has signed. Raises ValueError."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Provider:
     """The provider at ``issuer``. ``now`` is the monotonic clock, ``wall`` Unix time, in ns."""
 

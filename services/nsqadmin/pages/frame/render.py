@@ -80,7 +80,7 @@ class Split:
     parts: Mapping[str, str]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Renderer:
     """Draws pages."""
 

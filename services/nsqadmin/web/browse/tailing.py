@@ -29,7 +29,7 @@ PAUSE = 1.0
 MAX_TAILS = 20
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Tails:
     """All open tails of this process."""
 

@@ -48,7 +48,7 @@ class Sight:
     holder: Consumer | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Page:
     """What is to be seen, from ``place`` on, and what was.
 

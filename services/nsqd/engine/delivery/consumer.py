@@ -28,7 +28,7 @@ class Subscriber(Protocol):
         """Its channel is gone."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Consumer:
     """A subscribed client, as the engine sees it.
 

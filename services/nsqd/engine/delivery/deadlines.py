@@ -23,7 +23,7 @@ class Expiring(Protocol):
         how many there were."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Deadlines:
     """The deadlines of all channels and topics, in monotonic ns."""
 

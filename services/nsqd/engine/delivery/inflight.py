@@ -20,7 +20,7 @@ from nsqcore.wire.hot import hold, release
 STALE = 64
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InFlight:
     """``records`` in flight by id; all other times are monotonic ns.
 

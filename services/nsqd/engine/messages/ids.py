@@ -15,7 +15,7 @@ NODE_SHIFT = 12
 SEQUENCES = 1 << NODE_SHIFT
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MessageIds:
     """Hands out ids of one nsqd; ``node_id`` is 0..1023.
 

@@ -55,7 +55,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     router.add("POST", "/message/copy", partial(copy, api), rule=OPERATE_BOTH)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Deed:
     """What is done to ``ids`` of ``target``, and how far it has got.
 

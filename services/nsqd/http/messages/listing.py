@@ -50,7 +50,7 @@ def add_routes(router: Router, api: NsqdApi) -> None:
     router.add("GET", "/message/get", partial(get_message, api), rule=READ_TOPIC)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Listing:
     """A page in the making."""
 

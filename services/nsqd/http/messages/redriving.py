@@ -89,7 +89,7 @@ def _source(api: NsqdApi, request: Request) -> tuple[Topic, Channel]:
     return topic, next(iter(topic.channels.values()))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Run:
     """One redrive."""
 

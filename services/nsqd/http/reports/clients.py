@@ -14,7 +14,7 @@ _PLAIN_TLS = (
 )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientStats:
     """A client, counted. ``pub_counts`` are the messages it published, by topic."""
 

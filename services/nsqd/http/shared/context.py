@@ -47,7 +47,7 @@ def _synced_at_once(done: Callable[[OSError | None], None]) -> None:
     done(None)
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class NsqdApi:
     """One nsqd, as its HTTP API sees it; its service makes it once all parts are there.
 

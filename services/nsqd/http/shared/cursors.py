@@ -23,7 +23,7 @@ LONGEST = 300
 _SIGNATURE = 12
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SignedCursors:
     """Makes and reads cursors. ``about`` says what is listed, ``owner`` is who has the messages:
     another one of the same name has other places."""

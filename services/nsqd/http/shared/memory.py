@@ -36,7 +36,7 @@ class MemoryStats:
         return asdict(self)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class GcWatch:
     """Times the garbage collector's latest pauses, once `install`ed."""
 

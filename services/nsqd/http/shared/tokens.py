@@ -55,7 +55,7 @@ class PermissionsGrant:
         return f"topic {topic}" + (f", channel {channel}" if channel else "")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class HttpTokens:
     """What ``authorities`` say of tokens; ``now`` is the monotonic clock in ns."""
 

@@ -19,7 +19,7 @@ class BadSegment(Exception):
     """There is no whole record at the position where the next one should be."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SegmentReader:
     """The records of the file at ``path``, from ``position`` (bytes) on."""
 

@@ -80,7 +80,7 @@ class Syncable(Protocol):
         """Give back descriptor and buffer until they are needed again."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Round:
     """The work that is due: called in a thread, it does it; then `answer`, on the loop, tells those
     who wait for it, by topic. ``failures`` are by topic, too."""
@@ -117,7 +117,7 @@ def _topic(name: str) -> str:
     return name.partition(":")[0]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DiskStore:
     """Settings of the disk queues in ``directory``, and their chores.
 

@@ -21,7 +21,7 @@ _LINE = re.compile(rb"(\d{1,19}),(\d{1,19}),(.{32})\n")
 _LONGEST_LINE = 74
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Withdrawn:
     """The withdrawn records of ``queue``: ids by file number and position in it."""
 

@@ -17,7 +17,7 @@ from nsqd.storage.files.filesystem import MODE, WRITE, FileSystem
 PROBE = 4096
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Writer:
     """Where ``queue`` is written: at ``position`` of file ``number``."""
 

@@ -28,7 +28,7 @@ def _nothing_left(record: bytes, due: int) -> None:
     """What a deleted channel would hold back is dropped."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DurableStorage:
     """The queues of one nsqd, some of whose topics are durable: a `queue.Storage` of the engine."""
 

@@ -37,7 +37,7 @@ class Step(Protocol):
     ) -> None: ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DurableLog:
     """The log of one durable topic: a `nsqd.engine.messages.queue.Log`."""
 
@@ -187,7 +187,7 @@ def _parts(records: list[bytes]) -> list[list[bytes]]:
     return parts
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Answer:
     """One answer for ``parts``: the first failure, or that all is well when the last is kept."""
 

@@ -29,7 +29,7 @@ UNPARK_AGAIN = 1_000_000_000
 _PLAIN, _IN_MEMORY, _PARKED = range(3)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DurableQueue:
     """The queue of a channel of a durable topic: a `nsqd.engine.messages.queue.Queue`."""
 

@@ -71,7 +71,7 @@ class Report:
     problems: list[str] = Factory(list)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class OpenTopic:
     """A topic as it was found: its state, and its log."""
 
@@ -87,7 +87,7 @@ class OpenTopic:
         return None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Recovery:
     """Brings the topics in ``directory`` to where the journal ends."""
 

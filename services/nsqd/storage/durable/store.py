@@ -52,7 +52,7 @@ class NewerFormat(Exception):
     """The directory is of a format that this nsqd does not know."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Checkpoint:
     """What makes the journal files ``full`` and ``failed`` superfluous; `run` is for a thread."""
 
@@ -93,7 +93,7 @@ class Checkpoint:
             raise
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DurableStore:
     """The durable topics in ``directory``, which is made when the first one is.
 

@@ -11,7 +11,7 @@ from nsqd.storage.files.filesystem import SYSTEM, FileSystem
 NO_CLOCK = 1 << 61
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class QueueFiles:
     """The files in ``directory``. ``warn`` gets one line for what an operator should know."""
 

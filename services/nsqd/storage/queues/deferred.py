@@ -7,7 +7,7 @@ from itertools import count
 from attrs import Factory, define
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DeferredRecords:
     """Records by when they are due, in ns; those due at once keep their order."""
 

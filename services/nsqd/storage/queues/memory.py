@@ -16,7 +16,7 @@ CHUNK = 512
 SMALL_BATCH = 64
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryQueue:
     """Records, first in, first out."""
 

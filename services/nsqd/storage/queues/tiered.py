@@ -25,7 +25,7 @@ IN_MEMORY = 0
 ON_DISK = 1
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TieredQueue:
     """Records, about first in, first out: a `nsqd.engine.messages.queue.Queue`.
 
@@ -294,7 +294,7 @@ class TieredQueue:
             self._disk.delete()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TieredStorage:
     """The queues of one data directory: a `nsqd.engine.messages.queue.Storage`."""
 

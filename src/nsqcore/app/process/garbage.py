@@ -51,7 +51,7 @@ def resident_bytes() -> int:
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MemoryWatch:
     """Collects all garbage when memory has grown and what the daemon holds has not.
 

@@ -36,7 +36,7 @@ ENCODE_LIMIT = 64 * 1024
 FIRST_READ = 8 * 1024
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Connection:
     """A connected socket, its session, and what is going on between them."""
 

@@ -7,7 +7,7 @@ from nsqcore.reactor.connections.connection import Connection
 from nsqcore.reactor.polling.poller import Poller
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Connections:
     """The connections of a reactor, by descriptor. It sets ``nursery`` and ``poller`` to run."""
 

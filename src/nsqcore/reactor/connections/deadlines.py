@@ -15,7 +15,7 @@ from nsqcore.reactor.connections.connection import Connection
 LOOK_EVERY = 0.1
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Deadlines:
     """Connections with a deadline each. ``overdue`` is given those that have passed theirs."""
 

@@ -62,7 +62,7 @@ def _discard(_data: bytes) -> Effect | None:
     """What a closing connection does with its input."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Endings:
     """The end of each of ``connections``. ``refuse`` is given those whose handshake took too long.
 

@@ -30,7 +30,7 @@ MAX_OUTBOX = 4 * 1024 * 1024
 BUDGET = 0.01
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lifecycle:
     """What becomes of each of ``connections``."""
 

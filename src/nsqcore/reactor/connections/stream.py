@@ -24,7 +24,7 @@ CONNECTION_ERRORS = (
 MAX_UNREAD = 64 * 1024
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ConnectionStream:
     """The `nsqcore.net.effects.Stream` of one connection; ``flush`` sends what is in the outbox."""
 

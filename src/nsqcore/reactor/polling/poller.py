@@ -28,7 +28,7 @@ class Poller(Protocol):
         """Report nothing any more."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class TaskPoller:
     """A task for each descriptor and direction. ``report`` is called as a tick is."""
 

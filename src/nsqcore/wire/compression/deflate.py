@@ -23,7 +23,7 @@ class DeflateError(NsqError):
     """What the peer sent is not deflate."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DeflateCodec:
     """The compression of one connection. ``level`` is 1 (fast) to 9 (small)."""
 

@@ -31,7 +31,7 @@ class SnappyError(NsqError):
     """What the peer sent is not a Snappy stream."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SnappyCodec:
     """The compression of one connection."""
 

@@ -40,7 +40,7 @@ def perform(disk: Disk, write: Write) -> OSError | None:
     return None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Committer:
     """Performs writes in a thread of its own. ``descriptor`` is readable when one is finished.
 

@@ -31,7 +31,7 @@ READ_AHEAD = MAX_GROUP_BYTES + (1 << 20)
 _NAME = re.compile(r"journal\.(\d{6,})")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Found:
     """A journal file found at the start: what it holds of its epoch."""
 
@@ -52,7 +52,7 @@ class _Begin:
     blank: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class JournalFiles:
     """The journal's files in ``directory``, ``file_size`` bytes each. See `journal.Spares`."""
 

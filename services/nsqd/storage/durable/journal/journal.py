@@ -37,7 +37,7 @@ SLOW_COMMIT = 2_000_000
 LINGER = 0.15
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class JournalFile:
     """One file of the journal in one use. ``position`` is where the next entry goes."""
 
@@ -49,7 +49,7 @@ class JournalFile:
     unsynced: bool = False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Pending:
     number: int
     kind: Kind
@@ -59,7 +59,7 @@ class _Pending:
     done: Done | None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Write:
     """Bytes to write at ``position`` of ``file``, to be synced before `Journal.end` if ``sync``."""
 
@@ -86,7 +86,7 @@ class Spares(Protocol):
         if it has not ``failed``."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Journal:
     """Gathers entries and says what to write when. Numbers go on after ``number``."""
 

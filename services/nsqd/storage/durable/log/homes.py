@@ -22,7 +22,7 @@ class _Log(Protocol):
     parked: set[int]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Homes:
     """The segments of one log, by what they begin with. Segments are told by their first ordinals;
     0 stands for one before all whose first id is known."""

@@ -45,7 +45,7 @@ class Cursor(NamedTuple):
     position: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Appended:
     """A batch that has a place in the log and is not there yet."""
 
@@ -56,7 +56,7 @@ class Appended:
     next: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Run:
     """Batches that lie one behind the other in a segment, and are written together."""
 
@@ -72,7 +72,7 @@ class _Run:
         return self.position + self.size
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TopicLog:
     """The log in ``directory``. ``end`` is the ordinal of the first record not written yet."""
 

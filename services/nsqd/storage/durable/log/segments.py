@@ -42,7 +42,7 @@ def first_of(name: str) -> int | None:
     return int(stem) if name.endswith(SUFFIX) and len(stem) == 20 and stem.isdigit() else None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Index:
     """Where in a segment to begin looking for an ordinal or an id."""
 
@@ -68,7 +68,7 @@ class Index:
         return self.positions[at - 1] if at else 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Segment:
     """The batches from ordinal ``first`` up to ``next``, not including it.
 

@@ -32,7 +32,7 @@ class Parked(NamedTuple):
     due: int
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Slot:
     """Those that are due within one span, in parts that are looked at in one step each. The first
     of them has the number ``base``."""
@@ -45,7 +45,7 @@ def _nowhere(id: int, ordinal: int) -> int:
     return 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Parking:
     """The far-off messages of one channel, by when they are due.
 
@@ -185,7 +185,7 @@ def _unpack(packed: bytes | bytearray) -> list[Parked]:
     return list(map(Parked._make, PARKED.iter_unpack(packed)))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Waiting:
     """Messages in hand that wait for a time, as a state file has them, to be found by id."""
 

@@ -60,7 +60,7 @@ def _deliver_early(record: bytes, due: int) -> None:
     raise NotImplementedError("nobody holds deferred records back")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LogQueue:
     """The queue of one channel. ``flow`` tells the first ordinal that may not be read yet.
 

@@ -61,7 +61,7 @@ class InHand:
     due: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ChannelState:
     """What one channel has left. ``last_id`` is that of the last record the cursor passed."""
 
@@ -153,7 +153,7 @@ class ChannelState:
         self.done.clear()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TopicState:
     """What a topic has left.
 

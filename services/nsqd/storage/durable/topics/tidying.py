@@ -128,7 +128,7 @@ def _steps(messages: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, 
         yield step
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Mover:
     """Writes messages of a channel once more."""
 
@@ -185,7 +185,7 @@ class _Mover:
         raise NotImplementedError
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _InHand(_Mover):
     def begin(self, ordinals: dict[int, int]) -> None:
         self.queue.moving.update(ordinals)
@@ -201,7 +201,7 @@ class _InHand(_Mover):
                 queue.moved[id] = queue.moving.pop(id)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _OfPart(_Mover):
     part: bytearray
 

@@ -32,7 +32,7 @@ def _nobody(records: list[bytes], due: int, only: str) -> None:
     """Nobody wants to be told."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class DurableTopic:
     """The topic with ``state`` and ``log``. ``mode`` is ``os``, ``interval`` or ``always``."""
 
