@@ -95,6 +95,7 @@ def test_utilities_go_in_at_closed_doors_and_no_process_list_shows_their_secret(
     token, found = f"--http-client-token-file={secret}", folder / "files"
     found.mkdir()
     pattern = ["--topic-pattern=^t$", "--channel=d", f"--output-dir={found}", token]
+    pattern.append("--sync-interval=100ms")
     with running(BIN / "nsq_to_file", folder / "to_file.log", *asked, *pattern) as process:
         wait_until(lambda: nsqd.request("GET", "/ping") and any(found.iterdir()), "it is written")
         for pid in (process.pid, nsqd.pid, lookupd.pid):
