@@ -47,6 +47,11 @@ async def run(options: NsqadminOptions, process: Process) -> None:
             "access: %s is believed from anyone who can reach this port; see --trusted-proxy",
             options.acl_http_header,
         )
+    if options.oidc_issuer.startswith("http://"):
+        logger.warning(
+            "oidc(%s): asked without TLS: whoever is on the way there can log in as anybody",
+            options.oidc_issuer,
+        )
     if options.proxy_graphite and not options.graphite_url:
         logger.warning("graphite: --proxy-graphite does nothing without --graphite-url")
     with audit_file(options.audit_file, admin.wall) as audited:

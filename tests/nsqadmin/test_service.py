@@ -70,6 +70,17 @@ async def test_without_daemons_to_ask_it_does_not_start():
 
 
 @pytest.mark.slow
+async def test_a_provider_that_is_asked_in_the_clear_is_told_of(caplog, nursery):
+    caplog.set_level(logging.INFO)
+    options = NsqadminOptions(
+        http_address="127.0.0.1:0", nsqd_http_addresses=("127.0.0.1:1",),
+        oidc_issuer="http://id.example", oidc_client_id="x", oidc_roles=("ops=admin",),
+    )  # fmt: skip
+    nursery.start_soon(run, options, Process())
+    await listening(caplog)
+    assert "oidc(http://id.example): asked without TLS" in caplog.text
+
+
 async def test_a_flag_without_effect_is_told_and_no_reason_not_to_start(caplog, nursery):
     caplog.set_level(logging.INFO)
     options = NsqadminOptions(
