@@ -45,7 +45,7 @@ def add_oidc(app: QuartTrio, admin: Admin, pages: Pages, oidc: OidcLogin) -> Non
         browser = request.cookies.get(BROWSER_COOKIE, "") or secrets.token_urlsafe(24)
         back = f"{g.peer.scheme}://{g.peer.host}{base}{CALLBACK}"
         try:
-            url = await oidc.begin(browser, back, following, now=admin.now())
+            url = await oidc.begin(browser, back, following, now=admin.now(), address=g.peer.ip)
         except OidcError as error:
             return refuse(following, str(error))
         response = redirect(url, 303)

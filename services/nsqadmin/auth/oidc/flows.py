@@ -16,6 +16,8 @@ from nsqcore.units import SECOND
 # Whoever takes longer to prove themselves at the provider begins anew.
 LIFETIME = 600 * SECOND
 MAX_FLOWS = 2000  # the oldest give way
+# Of one network, whose own oldest give way: it cannot push out everybody else's.
+PER_NETWORK = 200
 
 
 @attrs.frozen
@@ -23,6 +25,7 @@ class _Entry:
     flow: Flow
     browser: str
     expires: int
+    network: str
 
 
 @attrs.define(eq=False, repr=False)
@@ -32,12 +35,15 @@ class Flows:
     _entries: OrderedDict[str, _Entry] = attrs.field(factory=OrderedDict, repr=False)
 
     def open(
-        self, browser: str, redirect_uri: str, following: str, *, now: int
+        self, browser: str, redirect_uri: str, following: str, *, now: int, network: str = ""
     ) -> tuple[str, Flow]:
-        """A new login of ``browser``: its state and itself."""
+        """A new login of ``browser``, which is in ``network``: its state and itself."""
         state = secrets.token_urlsafe(32)
         flow = Flow(secrets.token_urlsafe(32), secrets.token_urlsafe(48), redirect_uri, following)
-        self._entries[state] = _Entry(flow, browser, now + LIFETIME)
+        theirs = [key for key, entry in self._entries.items() if entry.network == network]
+        if len(theirs) >= PER_NETWORK:
+            del self._entries[theirs[0]]
+        self._entries[state] = _Entry(flow, browser, now + LIFETIME, network)
         while len(self._entries) > MAX_FLOWS:
             self._entries.popitem(last=False)
         return state, flow

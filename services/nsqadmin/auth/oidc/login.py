@@ -8,6 +8,7 @@ from nsqadmin.auth.accounts import RoleOnTopics
 from nsqadmin.auth.oidc.flows import Flows
 from nsqadmin.auth.oidc.provider import OidcError, Provider
 from nsqadmin.auth.oidc.roles import grants_of
+from nsqadmin.auth.throttle import network_of
 
 CALLBACK = "/login/oidc/callback"
 _LONGEST_NAME = 128
@@ -42,9 +43,12 @@ class OidcLogin:
         """The provider's name."""
         return self.provider.issuer
 
-    async def begin(self, browser: str, back: str, following: str, *, now: int) -> str:
+    async def begin(
+        self, browser: str, back: str, following: str, *, now: int, address: str = ""
+    ) -> str:
         """Where to send ``browser``, which comes back to ``back``. Raises OidcError."""
-        state, flow = self.flows.open(browser, self.redirect_url or back, following, now=now)
+        target, network = self.redirect_url or back, network_of(address)
+        state, flow = self.flows.open(browser, target, following, now=now, network=network)
         return await self.provider.begin(flow, state)
 
     async def finish(self, browser: str, answer: Mapping[str, str], *, now: int) -> Identified:
