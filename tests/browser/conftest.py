@@ -35,6 +35,16 @@ def admin(stage: Stage) -> AdminProcess:
     return stage.admin()
 
 
+@pytest.fixture(autouse=True)
+def passing_admins(stage: Stage, admin: AdminProcess) -> Iterator[None]:
+    """What nsqadmins a test starts end with it: each asks the cluster all the time."""
+    first = stage.admins.index(admin) + 1
+    yield
+    for passing in stage.admins[first:]:
+        passing.stop()
+    del stage.admins[first:]
+
+
 @pytest.fixture(scope="session")
 def driver() -> Iterator[webdriver.Chrome]:
     """One browser for all tests."""

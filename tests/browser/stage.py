@@ -222,7 +222,7 @@ class Stage:
         ]
         owed: dict[tuple[int, str], float] = {}
         before = time.monotonic()
-        while not self._stop.wait(0.1):
+        while not self._stop.wait(0.25):
             now = time.monotonic()
             for index, connection in enumerate(connections):
                 for topic, rate in self.flows.items():

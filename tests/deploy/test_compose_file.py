@@ -31,6 +31,7 @@ OIDC_GIVEN = {
     "NSQ_OIDC_FOLDER": "/etc/nsq/oidc",
     "NSQ_ADMIN_URL": "https://nsq.example",
 }
+MONITORING = ["--profile", "monitoring"]
 PROGRAMS = {"NSQD": NsqdOptions, "NSQLOOKUPD": NsqlookupdOptions, "NSQADMIN": NsqadminOptions}
 
 
@@ -45,11 +46,17 @@ def services(*files: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "files",
-    [[MAIN], [MAIN, PUBLISHED], [MAIN, PROCESSES], [SECURE], [SECURE, OIDC]],
-    ids=["main", "published", "processes", "secure", "oidc"],
+    ("files", "profile"),
+    [
+        ([MAIN], []),
+        ([MAIN], MONITORING),
+        ([MAIN, PUBLISHED], MONITORING),
+        ([MAIN, PROCESSES], MONITORING),
+        ([SECURE], []),
+        ([SECURE, OIDC], MONITORING),
+    ],
+    ids=["plain", "main", "published", "processes", "secure", "oidc"],
 )
-@pytest.mark.parametrize("profile", [[], ["--profile", "monitoring"]], ids=["plain", "monitoring"])
 def test_compose_has_nothing_to_complain_about(files, profile):
     if not (compose := compose_command()):
         pytest.skip("no docker compose here")

@@ -22,6 +22,7 @@ from tests.fakes.fake_cluster import message
 from tests.fuzz.test_whole_answers import WHOLE, mutated
 from tests.nsqctl.program import nsqctl
 from tests.nsqtools.tools import Tool, kept_logging
+from tests.support.examples import examples
 
 from nsqclient import ClientError, ConnectionOptions, LookupdHttp, NsqdHttp, open_consumer
 
@@ -120,7 +121,9 @@ def run(*arguments: str) -> tuple[str, str]:
 
 
 patient = settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(6),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

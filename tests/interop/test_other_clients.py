@@ -7,7 +7,7 @@ import anyio.to_thread
 import pytest
 from tests.e2e.daemons import Daemon, wait_until
 from tests.interop.test_pynsq import BODIES, consume_here
-from tests.nsqclient.backends import on_every_loop
+from tests.nsqclient.backends import BACKENDS, on_a_loop
 
 from nsqclient import open_producer
 
@@ -16,13 +16,17 @@ pytestmark = pytest.mark.slow
 Daemons = Callable[..., Daemon]
 Peer = Callable[..., Callable[[], list[bytes]]]
 
-clients = pytest.mark.parametrize("client", ["ansq", "asyncnsq", "gnsq", "nsqpy"])
+# Each client on a loop of ours: to it they are the same bytes.
+clients = pytest.mark.parametrize(
+    ("client", "backend"),
+    [*zip(("ansq", "asyncnsq", "gnsq"), BACKENDS, strict=True), ("nsqpy", BACKENDS[0])],
+)
 
 in_thread = anyio.to_thread.run_sync
 
 
 @clients
-@on_every_loop
+@on_a_loop
 async def test_what_it_publishes_arrives_here(daemon: Daemons, peer: Peer, client: str):
     lookupd = daemon("nsqlookupd")
     nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
@@ -31,7 +35,7 @@ async def test_what_it_publishes_arrives_here(daemon: Daemons, peer: Peer, clien
 
 
 @clients
-@on_every_loop
+@on_a_loop
 async def test_what_is_published_here_arrives_there(daemon: Daemons, peer: Peer, client: str):
     lookupd = daemon("nsqlookupd")
     nsqds = [daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}") for _ in range(2)]

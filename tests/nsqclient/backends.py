@@ -17,14 +17,17 @@ import trio.testing
 LIMIT = 120.0  # seconds; many times what anything here takes on a busy machine
 
 
+BACKENDS = ("trio", "asyncio", "uvloop")
+
+
 def on_every_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run ``test`` under trio, asyncio and uvloop."""
-    return pytest.mark.parametrize("backend", ["trio", "asyncio", "uvloop"])(_runner(test))
+    return pytest.mark.parametrize("backend", BACKENDS)(on_a_loop(test))
 
 
 def virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Run ``test`` under trio, with a clock that jumps over every wait."""
-    runner = _runner(test)
+    runner = on_a_loop(test)
 
     def run(*args: Any, **kwargs: Any) -> None:
         clock = trio.testing.MockClock(autojump_threshold=0)
@@ -35,7 +38,9 @@ def virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
-def _runner(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run ``test`` under the one of `BACKENDS` that is given as ``backend``."""
+
     def run(*args: Any, backend: str, clock: Any = None, **kwargs: Any) -> None:
         async def limited() -> None:
             with anyio.fail_after(LIMIT if clock is None else 1e6):

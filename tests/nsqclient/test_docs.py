@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.daemons import PATIENCE, Daemon, wait_until
+from tests.support.forks import run_script
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted((DOCS / "examples").rglob("*.py"))
@@ -43,15 +42,9 @@ def test_example_runs(example: Path, daemon: Callable[..., Daemon]) -> None:
     nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
     wait_until(lambda: lookupd.get("/nodes")["producers"], "nsqd is registered")
     addresses = {"NSQD": nsqd.tcp, "NSQD_HTTP": nsqd.http, "LOOKUPD": lookupd.http}
-    run = subprocess.run(
-        [sys.executable, "-W", "error", str(example)],
-        env={**os.environ, **addresses},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE * 2,
-    )
-    assert run.returncode == 0, run.stderr
-    assert SAYS[example.name] in run.stdout
+    status, told, errors = run_script(example, {**os.environ, **addresses}, PATIENCE * 2)
+    assert status == 0, errors
+    assert SAYS[example.name] in told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -11,12 +11,15 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import select
 import signal
 import socket
 import sys
 import threading
 import traceback
+import warnings
+from functools import partial
 from importlib.metadata import distribution
 from typing import Any
 
@@ -111,10 +114,15 @@ def become(wanted: dict[str, Any], streams: list[int], entries: dict[str, tuple[
         sys.stdout = open(1, "w", buffering=lines, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-        program, *flags = wanted["command"]
-        sys.argv = [program, *flags]
-        module, function = entries[program]
-        status = call(getattr(importlib.import_module(module), function))
+        sys.argv = wanted["command"]
+        program = sys.argv[0]
+        if program.endswith(".py"):
+            warnings.simplefilter("error")
+            sys.path[0] = os.path.dirname(program)
+            status = call(partial(run_script, program))
+        else:
+            module, function = entries[program]
+            status = call(getattr(importlib.import_module(module), function))
         threading._shutdown()
         atexit._run_exitfuncs()
         sys.stdout.flush()
@@ -123,6 +131,11 @@ def become(wanted: dict[str, Any], streams: list[int], entries: dict[str, tuple[
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def run_script(path: str) -> None:
+    """Run the program in Python that is there."""
+    runpy.run_path(path, run_name="__main__")
 
 
 def call(function: Any) -> int:

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,27 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def run_script(path: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str]:
+    """The exit status of a Python program that ends by itself, what it writes, and its errors.
+
+    Warnings are errors there. Raises TimeoutExpired after so many seconds.
+    """
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        open(os.devnull) as nothing,
+    ):
+        streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+        process = start([str(path)], env=env, **streams)
+        try:
+            status = process.wait(seconds)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return status, out.read().decode(), err.read().decode()
+
+
 def start(
     command: Sequence[str],
     *,
@@ -87,13 +109,15 @@ def start(
 ) -> Process:
     """Start a program, one of ours or another: its name, its arguments, descriptors for it.
 
+    What ends in ``.py`` is a program in Python, in which warnings are errors.
+
     Args:
         env: the environment, if it is not this process's.
         terminal: whether it is to have a session of its own with ``stdin`` as its terminal.
     """
     environment = dict(os.environ if env is None else env)
-    ours = (BIN / command[0]).exists()
-    if ENABLED and ours and environment.get("NSQ_PURE") == os.environ.get("NSQ_PURE"):
+    ours, script = (BIN / command[0]).exists(), command[0].endswith(".py")
+    if ENABLED and (ours or script) and environment.get("NSQ_PURE") == os.environ.get("NSQ_PURE"):
         return _server().start(
             {
                 "command": list(command),
@@ -103,8 +127,9 @@ def start(
             },
             [stdin, stdout, stderr],
         )
+    words = [str(BIN / command[0]) if ours else command[0], *command[1:]]
     return subprocess.Popen(
-        [str(BIN / command[0]) if ours else command[0], *command[1:]],
+        [sys.executable, "-W", "error", *words] if script else words,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

@@ -184,7 +184,9 @@ def test_workers_are_inspected_and_controlled(worker: Worker, daemon, address) -
             daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
         wait_until(lambda: len(lookupd.get("/nodes")["producers"]) == 2, "nsqds are registered")
         worker.environment["BROKER"] = f"nsq+lookupd://{lookupd.http}"
-    workers = [worker.start("--pool=solo", f"--hostname={name}@here") for name in ("ann", "bob")]
+    options = ("--pool=solo", "--loglevel=info")
+    workers = [worker.start(*options, f"--hostname={name}@here") for name in ("ann", "bob")]
+    wait_until(lambda: worker.log.read_text().count("@here ready.") == 2, "both are ready")
 
     def inspect() -> set[str]:
         told = subprocess.run(

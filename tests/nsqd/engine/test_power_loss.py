@@ -15,6 +15,7 @@ from tests.nsqd.broker import open_broker
 from tests.nsqd.engine.conftest import Client, new_client
 from tests.nsqd.engine.power import FragileDisk
 from tests.support.descriptors import closed_at_the_end
+from tests.support.examples import scratch
 from tests.support.seeds import seeds
 
 from nsqd.engine.broker import Broker
@@ -201,10 +202,11 @@ class Life:
 @pytest.mark.parametrize("sick", [0.0, 0.3])
 @pytest.mark.parametrize("sync_every", [1, 30])
 @pytest.mark.parametrize("seed", seeds(2))
-def test_what_was_synced_outlives_a_loss_of_power(seed, sync_every, sick, directory, tmp_path):
-    life = Life(directory, tmp_path / "images", random.Random(seed), sick=sick)
-    life.images.mkdir()
-    with closed_at_the_end():
+def test_what_was_synced_outlives_a_loss_of_power(seed, sync_every, sick):
+    with scratch() as folder, closed_at_the_end():
+        life = Life(folder / "data", folder / "images", random.Random(seed), sick=sick)
+        life.directory.mkdir()
+        life.images.mkdir()
         life.begin(sync_every)
         for _ in range(60):
             life.loop_step()

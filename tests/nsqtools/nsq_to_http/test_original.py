@@ -4,15 +4,14 @@ What the original did is recorded here; NSQ_ORIGINAL=DIR with the original's pro
 """
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import trio
-from tests.e2e.daemons import BIN, Daemon
+from tests.e2e.daemons import Daemon
 from tests.nsqtools.nsq_to_http.test_zoo import NOT_TAKEN, TAKEN, Endpoint
+from tests.support import forks
 
 pytestmark = pytest.mark.slow
 
@@ -26,19 +25,21 @@ OURS = RECORDED | {"two-lengths": True}
 
 
 @contextmanager
-def forwarding(program: Path, nsqd: Daemon, topic: str, url: str) -> Iterator[None]:
+def forwarding(program: str, nsqd: Daemon, topic: str, url: str) -> Iterator[None]:
     """A nsq_to_http while the block lasts."""
     flags = (f"--topic={topic}", "--channel=c", f"--post={url}", f"--nsqd-tcp-address={nsqd.tcp}",
              "--http-client-request-timeout=1500ms")  # fmt: skip
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen([program, *flags], stdout=quiet, stderr=quiet) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+    with open(os.devnull, "r+b") as quiet:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), quiet.fileno())
+        process = forks.start([program, *flags], **streams)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
-async def outcome(program: Path, nsqd: Daemon, name: str) -> bool:
+async def outcome(program: str, nsqd: Daemon, name: str) -> bool:
     """Whether one message is finished when it was posted once."""
     topic = name.replace("-", "_")
     nsqd.create(topic, "c")
@@ -59,6 +60,6 @@ async def outcome(program: Path, nsqd: Daemon, name: str) -> bool:
 
 @pytest.mark.parametrize("name", TAKEN | NOT_TAKEN)
 async def test_each_endpoint_has_the_outcome_that_it_has_with_the_original(nsqd, name):
-    assert await outcome(BIN / "nsq_to_http", nsqd, name) is OURS[name]
+    assert await outcome("nsq_to_http", nsqd, name) is OURS[name]
     if ORIGINAL:
-        assert await outcome(Path(ORIGINAL) / "nsq_to_http", nsqd, name) is RECORDED[name]
+        assert await outcome(f"{ORIGINAL}/nsq_to_http", nsqd, name) is RECORDED[name]
