@@ -322,12 +322,12 @@ def _add_bench(commands: Commands) -> None:
         "--nsqd-tcp-address", type=address, default="127.0.0.1:4150", metavar="HOST:PORT"
     )
     parser.add_argument(
-        "--nsqd-http-address", type=address, default="127.0.0.1:4151", metavar="HOST:PORT"
+        "--nsqd-http-address", type=web_address, default="127.0.0.1:4151", metavar="HOST:PORT"
     )
     parser.add_argument(
         "--lookupd-http-address",
         action="append",
-        type=address,
+        type=web_address,
         metavar="HOST:PORT",
         help="an nsqlookupd that is to forget the topic afterwards (repeatable)",
     )

@@ -119,6 +119,28 @@ def test_nsqctl_takes_all_that_it_shows_from_the_environment(closed, monkeypatch
     assert "role operate" in nsqctl("create", "t", "c", status=1)[1]
 
 
+def test_nsqctl_publishes_and_consumes_at_nsqds_that_want_tls_and_a_secret(
+    closed, monkeypatch, tmp_path
+):
+    variables = {
+        "LOOKUPD_HTTP_ADDRESS": closed.web,
+        "TLS_ROOT_CA_FILE": closed.path("ca.pem"),
+        "TOKEN_FILE": closed.path("token"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"NSQCTL_{name}", value)
+    nsqctl("create", "pictures", "c")
+    (tmp_path / "cat").write_bytes(b"meow")
+    assert "published 1 message" in nsqctl("pub", "pictures", str(tmp_path / "cat"))[0]
+    assert nsqctl("sub", "pictures", "c", "--count=1")[0] == "meow\n"
+    measured = nsqctl(
+        "bench", f"--nsqd-tcp-address=localhost:{closed.nsqd.tcp_port}",
+        f"--nsqd-http-address=https://localhost:{port(closed.nsqd, 'HTTPS')}",
+        f"--lookupd-http-address={closed.web}", "--count=100", "--seconds=0.01",
+    )[0]  # fmt: skip
+    assert "published per second" in measured
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [

@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import trio
 
 import nsqclient
-from nsqctl.shared.credentials import token_of
+from nsqctl.shared.connecting import connection_options
 from nsqctl.shared.errors import CommandFailed
 from nsqctl.shared.options import default_lookupds
 from nsqctl.shared.output import print_json, table, wide_console
@@ -73,21 +74,20 @@ def _rounded(name: str, value: object) -> object:
 
 async def _measure(given: argparse.Namespace) -> dict[str, Any]:
     topic = f"nsqctl-bench-{secrets.token_hex(4)}"
-    token = token_of(given)
-    secret = None if token is None else token()
-    async with nsqclient.NsqdHttp(
-        given.nsqd_http_address, timeout=CLEANUP_TIMEOUT, auth_secret=secret
-    ) as http:
+    options = connection_options(given)
+    shown: dict[str, Any] = {"auth_secret": options.auth_secret, "timeout": CLEANUP_TIMEOUT}
+    shown["tls"] = options.tls or None
+    async with nsqclient.NsqdHttp(given.nsqd_http_address, **shown) as http:
         await http.ping()
         try:
             await http.create_topic(topic)
             await http.create_channel(topic, CHANNEL)
-            rates = await _rates(given, topic)
-            latencies = await _latencies(given, topic)
+            rates = await _rates(given, topic, options)
+            latencies = await _latencies(given, topic, options)
         finally:
             with trio.CancelScope(shield=True):
                 await _delete(http, topic)
-                await _forget(given.lookupd_http_address or default_lookupds(), topic, secret)
+                await _forget(given.lookupd_http_address or default_lookupds(), topic, shown)
     about = {"nsqd": given.nsqd_tcp_address, "size": given.size, "batch": given.batch}
     return {**about, **rates, **latencies}
 
@@ -107,23 +107,24 @@ async def _delete(http: nsqclient.NsqdHttp, topic: str) -> None:
         await trio.sleep(ABSENT_INTERVAL)
 
 
-async def _forget(lookupds: list[str], topic: str, secret: str | None) -> None:
+async def _forget(lookupds: list[str], topic: str, shown: Mapping[str, Any]) -> None:
     """Have the nsqlookupds forget the name, which they keep when an nsqd has deleted it."""
     for address in lookupds:
         # the nsqd measured may not belong to any: nothing is wrong then
         with contextlib.suppress(nsqclient.HttpError):
-            async with nsqclient.LookupdHttp(
-                address, timeout=CLEANUP_TIMEOUT, auth_secret=secret
-            ) as http:
+            async with nsqclient.LookupdHttp(address, **shown) as http:
                 await http.delete_topic(topic)
 
 
-async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
+async def _rates(
+    given: argparse.Namespace, topic: str, options: nsqclient.ConnectionOptions
+) -> dict[str, float]:
     """Publishing ``given.count`` messages, then consuming them."""
     bodies = [secrets.token_bytes(given.size)] * given.batch
     full, rest = divmod(given.count, given.batch)
     sizes = iter([given.batch] * full + [rest] * bool(rest))
-    async with nsqclient.open_producer([given.nsqd_tcp_address]) as producer:
+    nsqd = [given.nsqd_tcp_address]
+    async with nsqclient.open_producer(nsqd, options=options) as producer:
         await producer.wait_until_connected()
 
         async def publish() -> None:
@@ -136,7 +137,7 @@ async def _rates(given: argparse.Namespace, topic: str) -> dict[str, float]:
                 publishers.start_soon(publish)
         published = time.perf_counter() - began
     async with nsqclient.open_consumer(
-        topic, CHANNEL, nsqd=[given.nsqd_tcp_address], max_in_flight=given.max_in_flight
+        topic, CHANNEL, nsqd=nsqd, max_in_flight=given.max_in_flight, options=options
     ) as consumer:
         began = time.perf_counter()
         await _consume(consumer, given.count)
@@ -171,13 +172,16 @@ async def _consume(consumer: nsqclient.Consumer, count: int) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _latencies(given: argparse.Namespace, topic: str) -> dict[str, float]:
+async def _latencies(
+    given: argparse.Namespace, topic: str, options: nsqclient.ConnectionOptions
+) -> dict[str, float]:
     """Milliseconds from publish to receipt, at ``given.rate`` messages a second."""
     samples: list[float] = []
     wanted = max(int(given.rate * given.seconds), 1)
+    nsqd = [given.nsqd_tcp_address]
     async with (
-        nsqclient.open_consumer(topic, CHANNEL, nsqd=[given.nsqd_tcp_address]) as consumer,
-        nsqclient.open_producer([given.nsqd_tcp_address]) as producer,
+        nsqclient.open_consumer(topic, CHANNEL, nsqd=nsqd, options=options) as consumer,
+        nsqclient.open_producer(nsqd, options=options) as producer,
     ):
         await producer.wait_until_connected()
 

@@ -10,6 +10,7 @@ import trio
 
 import nsqclient
 from nsqcore.cluster.cluster import Cluster
+from nsqctl.shared.connecting import connection_options
 from nsqctl.shared.errors import CommandFailed
 from nsqctl.shared.output import print_failures
 from nsqctl.shared.pace import Pace
@@ -26,7 +27,8 @@ async def publish(cluster: Cluster, given: argparse.Namespace) -> int:
         raise CommandFailed("no nsqd to publish to")
     headers = dict(given.header or ())
     pace, published = Pace(given.rate), 0
-    async with nsqclient.open_producer([node.tcp_address for node in answer.value]) as producer:
+    nsqds = [node.tcp_address for node in answer.value]
+    async with nsqclient.open_producer(nsqds, options=connection_options(given)) as producer:
         async for bodies in _messages(given):
             if given.rate is None and given.defer is None:
                 await producer.publish_many(given.topic, bodies, headers=headers)

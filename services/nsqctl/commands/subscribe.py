@@ -33,5 +33,5 @@ async def subscribe(cluster: Cluster, given: argparse.Namespace) -> int:
             sys.stdout.buffer.flush()
 
     nsqds = [node.tcp_address for node in answer.value]
-    await consume(given.topic, channel, nsqds, given.count, show)
+    await consume(given, channel, nsqds, show)
     return 0

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import nsqclient
 from nsqcore.cluster.cluster import Cluster
+from nsqctl.shared.connecting import connection_options
 from nsqctl.shared.output import print_failures, printable
 
 MAX_IN_FLIGHT = 200
@@ -28,21 +29,27 @@ async def tail(cluster: Cluster, given: argparse.Namespace) -> int:
     async def show(message: nsqclient.Message) -> None:
         print(line(message, as_json=given.json), flush=True)
 
-    await consume(given.topic, channel, nsqds, given.count, show)
+    await consume(given, channel, nsqds, show)
     return 0
 
 
 async def consume(
-    topic: str,
+    given: argparse.Namespace,
     channel: str,
     nsqds: list[str],
-    count: int | None,
     show: Callable[[nsqclient.Message], Awaitable[None]],
 ) -> None:
-    """Give each message to ``show`` and finish it, until there were ``count`` (None: for ever)."""
-    left = count
+    """Give each message of ``given.topic`` to ``show`` and finish it.
+
+    That ends when there were ``given.count``; None is for ever.
+    """
+    left = given.count
     async with nsqclient.open_consumer(
-        topic, channel, nsqd=nsqds, max_in_flight=min(MAX_IN_FLIGHT, left or MAX_IN_FLIGHT)
+        given.topic,
+        channel,
+        nsqd=nsqds,
+        max_in_flight=min(MAX_IN_FLIGHT, left or MAX_IN_FLIGHT),
+        options=connection_options(given),
     ) as consumer:
         async for message in consumer:
             await show(message)

@@ -6,23 +6,17 @@ from contextlib import asynccontextmanager
 
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import AllFailed, Upstream
-from nsqcore.tls import client_tls
-from nsqctl.shared.credentials import token_of
+from nsqctl.shared.credentials import tls_of, token_of
 
 
 @asynccontextmanager
 async def open_cluster(given: argparse.Namespace) -> AsyncIterator[Cluster]:
     """The cluster that the options name."""
     lookupds, nsqds = tuple(given.lookupd_http_address or ()), tuple(given.nsqd_http_address or ())
-    tls = None
-    if given.tls_root_ca_file or given.tls_cert:
-        tls = client_tls(
-            authorities=given.tls_root_ca_file, certificate=given.tls_cert, key=given.tls_key
-        )
     async with Upstream(
         connect_timeout=given.timeout,
         request_timeout=given.timeout,
-        tls=tls,
+        tls=tls_of(given),
         token=token_of(given),
     ) as upstream:
         yield Cluster(upstream, lookupds, nsqds)
