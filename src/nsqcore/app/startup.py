@@ -45,6 +45,8 @@ def start(program: str, *arguments: object) -> int:
     extra that it needs is not installed, that is said in a line.
     """
     begin()
+    # The command line of httpx, which nobody has here, loads click and rich where they are there.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         run = load(program)
     except ModuleNotFoundError as error:

@@ -127,3 +127,13 @@ def test_ctrl_c_ends_a_question():
         "os.kill(os.getpid(), signal.SIGINT)\nprint(startup.pop_noted_signals())",
     )
     assert done.stdout == b"asked no more\n[2]\n"
+
+
+@pytest.mark.slow
+def test_a_program_that_asks_over_http_loads_no_command_line_of_others():
+    done = run(
+        "",
+        "startup.start('nsqcore.http.client:HttpClient')\n"
+        "print(sorted({'httpx', 'rich', 'click', 'pygments'} & sys.modules.keys()))",
+    )
+    assert done.stdout == b"['httpx']\n", done.stderr
