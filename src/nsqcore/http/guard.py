@@ -27,6 +27,8 @@ AskOthers = Callable[[bytes, Request], Grant | Pending | None]
 # each other.
 MAX_KNOWN, MAX_KNOWN_LENGTH = 1000, 512
 
+_AUTHORIZATION = b"authorization"
+_LENGTH = len(_AUTHORIZATION)
 _UNAUTHORIZED = "UNAUTHORIZED"
 NO_CREDENTIAL = "a token is needed (Authorization: Bearer …), or a client certificate"
 UNKNOWN_TOKEN = "the token is not known here"
@@ -68,7 +70,11 @@ class Guard:
                 return HttpError(refusal.status, refusal.message, detail=refusal.detail).response()
         if not self.required or rule.role is None or (rule.metrics and self.open_metrics):
             return None
-        headers = [v for name, v in request.headers if name.lower() == b"authorization"]
+        headers = [
+            value
+            for name, value in request.headers
+            if len(name) == _LENGTH and name.lower() == _AUTHORIZATION
+        ]
         if len(headers) > 1:  # which of them counts differs between servers (RFC 9110, 5.3)
             return self._unauthorized(NO_CREDENTIAL)
         if not headers:
