@@ -49,7 +49,7 @@ nsqadmin:
     roles: ["shop=operator:orders*,mail"]
     secretName: oidc
     privateCa: true
-  ingress: {enabled: true, className: nginx, path: /admin, tlsSecret: web}
+  ingress: {enabled: true, className: nginx, path: /admin, tlsSecret: web, proxies: [10.0.0.0/8]}
 keda:
   scaledObjects: [{name: mailer, deployment: mailer, topic: orders, channel: mail, depth: 50}]
 """
