@@ -107,7 +107,7 @@ async def serve(application: Application, listener: Listener, process: Process) 
 
         reactor.listen(listener, make_session)
         await nursery.start(reactor.run)
-        nursery.start_soon(timeouts.timers.run)
+        nursery.start_soon(supervise, "timers", timeouts.timers.run)
         logger.info("HTTP: listening on %s", listener.address)
         process.ready()
         await process.shutdown.wait()

@@ -1,45 +1,23 @@
 """Whatever fails beside the event loop, nsqd goes on serving."""
 
 import contextlib
-import errno
-import inspect
-import pkgutil
-import re
-import ssl
-from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 from tests.nsqd.client.conftest import Wire, bodies, body
 from tests.nsqd.test_service import Running, dial, nsqd  # noqa: F401 - a fixture
+from tests.support.failing import (
+    ERRORS,
+    all_raised,
+    fail_in_every_way,
+    raising,
+    restarts,
+    supervised,
+)
 
-from nsqcore.app.supervise import supervise
-from nsqcore.backoff import Backoff
-from nsqcore.http.client import RequestFailed
 from nsqd.service import Nsqd
 
 pytestmark = pytest.mark.slow
-
-# What the libraries of the helpers raise: the system, names, TLS, HTTP, JSON, threads, imports.
-ERRORS: list[Exception] = [
-    OSError(errno.EMFILE, "Too many open files"),
-    OSError(errno.ENOSPC, "No space left on device"),
-    ConnectionResetError("reset"),
-    RuntimeError("can't start new thread"),
-    ModuleNotFoundError("No module named 'gone'"),
-    UnicodeEncodeError("idna", "a..b", 1, 2, "label empty"),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
-    OverflowError("int too large to convert to float"),
-    ValueError("no JSON"),
-    RecursionError("nested"),
-    MemoryError(),
-    ssl.SSLError("handshake"),
-    RequestFailed("no answer"),
-    trio.BrokenResourceError("broken"),
-    trio.ClosedResourceError("closed"),
-    trio.TooSlowError("late"),
-    ExceptionGroup("nursery", [KeyError("a"), ExceptionGroup("inner", [TypeError("b")])]),
-]
 
 HELPERS = {
     "timers": "nsqcore.reactor.timers.Timers.run",
@@ -55,19 +33,6 @@ HELPERS = {
     "garbage": "nsqcore.app.process.garbage.MemoryWatch.run",
     "space": "nsqd.lifecycle.data_path.FreeSpace.run",
 }
-
-
-def failing(task: Callable[..., Awaitable[None]], failed: list[Exception]):
-    """``task``, once it has raised each of `ERRORS`."""
-
-    async def fail(*args: object) -> None:
-        await trio.lowlevel.checkpoint()
-        if len(failed) < len(ERRORS):
-            failed.append(ERRORS[len(failed)])
-            raise failed[-1]
-        await task(*args)
-
-    return fail
 
 
 async def exchange(running: Running) -> None:
@@ -89,26 +54,17 @@ async def test_a_helper_that_fails_in_every_way_ends_nothing(
     monkeypatch,
     caplog,
 ):
-    failed: list[Exception] = []
-    module, _, name = HELPERS[helper].rpartition(".")
-    owner = pkgutil.resolve_name(module)
-    monkeypatch.setattr(owner, name, failing(getattr(owner, name), failed))
-    monkeypatch.setitem(supervise.__kwdefaults__, "backoff", Backoff(0.0005, 0.0005))
+    failed = fail_in_every_way(HELPERS[helper], monkeypatch)
     settings = {"nsqlookupd_tcp_addresses": (), "statsd_address": "127.0.0.1:1"}
     async with nsqd(**settings, min_free_bytes=1) as running:
-        with trio.fail_after(60):
-            while len(failed) < len(ERRORS):  # noqa: ASYNC110 - counts what was raised
-                await trio.sleep(0.001)
+        await all_raised(failed)
         await exchange(running)
-    lines = [record.getMessage() for record in caplog.records]
-    told = [line for line in lines if line.startswith(f"{helper}: failed, starting it again")]
-    assert len(told) == len(ERRORS)
-    assert lines[-1] == "NSQ: bye"
+    assert len(restarts(helper, caplog)) == len(ERRORS)
+    assert caplog.records[-1].getMessage() == "NSQ: bye"
 
 
 def test_every_helper_is_made_to_fail():
-    started = re.findall(r'start_soon\(supervise, "(\w+)"', inspect.getsource(Nsqd))
-    assert sorted(HELPERS) == sorted(started)
+    assert sorted(HELPERS) == supervised(Nsqd)
 
 
 async def test_a_session_that_cannot_be_made_costs_one_connection(
@@ -154,13 +110,3 @@ async def test_a_drain_that_fails_goes_on_and_ends(nsqd, monkeypatch):  # noqa: 
         with trio.fail_after(60):
             await running.process.shutdown.wait()
         assert not errors
-
-
-def raising(errors: list[Exception]):
-    """A function that raises each of the errors, and afterwards finds nothing."""
-
-    def fail(*_args: object) -> None:
-        if errors:
-            raise errors.pop(0)
-
-    return fail
