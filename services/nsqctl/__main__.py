@@ -19,7 +19,7 @@ from nsqcore.app.process.version import short_version_line
 from nsqcore.app.startup import fill_closed_descriptors, ignore_unused_signals
 from nsqcore.errors import NsqError
 from nsqcore.late import load
-from nsqctl.message_options import add_message_commands
+from nsqctl.message_options import add_group, add_message_commands
 from nsqctl.shared.options import (
     DESTRUCTIVE,
     LOOKUPD_VARIABLE,
@@ -226,8 +226,7 @@ def _add_actions(commands: Commands) -> None:
 
 def _add_policy(commands: Commands) -> None:
     help = "what topics and channels are promised and allowed, on every nsqd"
-    parser: argparse.ArgumentParser = commands.add_parser("policy", help=help, description=help)
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(commands, "policy", help)
     for action, help in (
         ("list", "every policy, and where nsqds differ"),
         ("set", "define a policy on every nsqd"),
@@ -257,8 +256,7 @@ def _add_policy(commands: Commands) -> None:
 
 def _add_durable(commands: Commands) -> None:
     help = "durable topics in the data directory of an nsqd that is stopped"
-    parser: argparse.ArgumentParser = commands.add_parser("durable", help=help, description=help)
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(commands, "durable", help)
     for action, help in (
         ("check", "read everything and tell what is damaged"),
         ("dump", "every message that is left, as JSON lines"),

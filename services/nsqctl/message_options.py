@@ -32,6 +32,12 @@ def add_message_commands(commands: Any, add: Add) -> None:
     _add_sub(commands, add)
 
 
+def add_group(commands: Any, name: str, help: str) -> Any:
+    """A command whose first argument is an action; what its actions are added to."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    return parser.add_subparsers(metavar="ACTION", required=True)
+
+
 def _add_pub(commands: Any, add: Add) -> None:
     help = "publish lines of standard input or of files, or files as they are"
     parser = add(commands, "pub", help, "nsqctl.commands.publish:publish")
@@ -87,8 +93,7 @@ def _add_redrive(commands: Any, add: Add) -> None:
 
 def _add_message(commands: Any, add: Add) -> None:
     help = "fetch one message, or finish, requeue, dead-letter or copy some"
-    parser: argparse.ArgumentParser = commands.add_parser("message", help=help, description=help)
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(commands, "message", help)
     for action, help in (
         ("get", "write the body of a message to standard output"),
         ("finish", "have messages done with, wherever they are"),

@@ -7,7 +7,7 @@ served meanwhile.
 
 import json as _json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import trio
@@ -101,20 +101,21 @@ def _raw(body: str) -> Response:
 def _described(producer: Producer) -> str:
     """The fields that consumers are told of, as JSON without its closing brace."""
     if not producer.described:
-        peer = producer.peer
-        # in the order of the original, for those who look at the text
-        fields = {"remote_address": producer.id, "hostname": peer.hostname} | peer.to_fields()
-        producer.described = _json.dumps(fields, separators=(",", ":"))[:-1]
+        producer.described = _opened(producer, producer.peer.to_fields())
     return producer.described
 
 
 def _outside(producer: Producer) -> str:
     """As `_described`, for those outside."""
     if not producer.described_outside:
-        peer = producer.peer
-        fields = {"remote_address": producer.id, "hostname": peer.hostname} | peer.outside_fields()
-        producer.described_outside = _json.dumps(fields, separators=(",", ":"))[:-1]
+        producer.described_outside = _opened(producer, producer.peer.outside_fields())
     return producer.described_outside
+
+
+def _opened(producer: Producer, fields: Mapping[str, object]) -> str:
+    # in the order of the original, for those who look at the text
+    told = {"remote_address": producer.id, "hostname": producer.peer.hostname, **fields}
+    return _json.dumps(told, separators=(",", ":"))[:-1]
 
 
 def ping(_request: Request) -> Response:

@@ -25,7 +25,7 @@ from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.tls_layer import TlsError
 from nsqcore.operations import doors, probes
 from nsqcore.operations.certificates import TlsSettings
-from nsqcore.operations.doors import DoorSettings
+from nsqcore.operations.doors import DoorSettings, named_hosts
 from nsqcore.operations.probes import refusing_router
 from nsqcore.reactor.listeners import Listener
 from nsqcore.reactor.reactor import Reactor
@@ -95,11 +95,10 @@ def tls_settings(options: NsqlookupdOptions) -> TlsSettings:
 
 def door_settings(options: NsqlookupdOptions) -> DoorSettings:
     """Who is let in over HTTP."""
-    hosts = options.allowed_hosts
     return DoorSettings(
         auth_file=options.auth_file,
         open_metrics=options.open_metrics,
-        hosts=(*hosts, options.broadcast_address) if hosts else (),
+        hosts=named_hosts(options.allowed_hosts, options.broadcast_address),
     )
 
 

@@ -1,6 +1,5 @@
 """What is done to single messages from the pages: checked, done, written to the log, notified."""
 
-import logging
 from collections.abc import Sequence
 
 import attrs
@@ -9,9 +8,9 @@ from nsqadmin.actions.perform import (
     Action,
     Origin,
     allow,
-    notify,
     printable,
     record,
+    tell,
     upstream_error,
     warning,
 )
@@ -22,8 +21,6 @@ from nsqadmin.language.spoken import gettext as _
 from nsqcore.cluster.each.messages import act_on_messages, is_not_there
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
-
-logger = logging.getLogger(__name__)
 
 MESSAGE_VERBS = ("finish", "requeue", "dead", "copy")
 # Messages of one action from a page.
@@ -107,18 +104,13 @@ async def perform_on_messages(admin: Admin, action: MessageAction, origin: Origi
 
 def _tell(admin: Admin, action: MessageAction, origin: Origin, done: int) -> None:
     ids = ", ".join(id for _node, id in action.picked[:20])
-    logger.info(
-        "user(%s): %s %s%s from %s: %d of %d done: %s",
-        origin.principal.user or "-", action.whole.name, printable(action.whole.target),
-        f" to {printable(action.to)}" if action.to else "", origin.principal.address, done,
-        len(action.picked), printable(ids),
-    )  # fmt: skip
+    to = f" to {printable(action.to)}" if action.to else ""
+    log = f"{action.whole.name} {printable(action.whole.target)}{to} from"
+    log += f" {origin.principal.address}: {done} of {len(action.picked)} done: {printable(ids)}"
     outcome = DONE if done == len(action.picked) else PARTIAL if done else FAILED
     told = {"reason": action.reason, "to": action.to, "ids": ids}
     detail = "; ".join(f"{name}: {value}" for name, value in told.items() if value)
-    record(origin.principal, action.whole, outcome, count=done, detail=detail)
-    if done:
-        notify(admin, action.whole, origin)
+    tell(admin, action.whole, origin, log=log, outcome=outcome, count=done, detail=detail)
 
 
 async def publish_test(admin: Admin, topic: str, node: str, body: bytes, origin: Origin) -> None:
@@ -138,9 +130,6 @@ async def publish_test(admin: Admin, topic: str, node: str, body: bytes, origin:
     except UpstreamError as error:
         record(origin.principal, action, FAILED, detail=str(error))
         raise upstream_error(AllFailed("nsqd", (error,))) from error
-    record(origin.principal, action, DONE, count=1, detail=f"{len(body)} bytes")
-    logger.info(
-        "user(%s): publish %s from %s: %d bytes",
-        origin.principal.user or "-", printable(action.target), origin.principal.address, len(body),
-    )  # fmt: skip
-    notify(admin, action, origin)
+    size = f"{len(body)} bytes"
+    log = f"publish {printable(action.target)} from {origin.principal.address}: {size}"
+    tell(admin, action, origin, log=log, outcome=DONE, count=1, detail=size)

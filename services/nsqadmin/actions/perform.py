@@ -164,6 +164,20 @@ async def _do(admin: Admin, action: Action) -> tuple[UpstreamError, ...]:
     raise Refused(400, "INVALID_ACTION")
 
 
+def tell(
+    admin: Admin, action: Action, origin: Origin, *, log: str, outcome: str, count: int, detail: str
+) -> None:
+    """Write what became of ``action`` into the log and the audit log; tell of it if any was done.
+
+    ``log`` is what its line says behind who did it.
+    """
+    principal = origin.principal
+    logger.info("user(%s): %s", principal.user or "-", log)
+    record(principal, action, outcome, count=count, detail=detail)
+    if count:
+        notify(admin, action, origin)
+
+
 def notify(admin: Admin, action: Action, origin: Origin) -> None:
     """Tell whoever is to be told of every action."""
     whole = attrs.evolve(action, channel="")

@@ -1,6 +1,5 @@
 """Redriving dead letters from the pages: checked, done in steps, written to the log, notified."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -11,9 +10,8 @@ from nsqadmin.actions.perform import (
     Action,
     Origin,
     allow,
-    notify,
     printable,
-    record,
+    tell,
     upstream_error,
     warning,
 )
@@ -24,8 +22,6 @@ from nsqadmin.language.spoken import gettext as _
 from nsqcore.cluster.each.messages import redrive_messages
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.units import SECOND
-
-logger = logging.getLogger(__name__)
 
 # Dead letters of one request to an nsqd: a fraction of a second, where its timeout is 5 s.
 STEP = 5000
@@ -124,14 +120,9 @@ def _tell(admin: Admin, action: RedriveAction, origin: Origin, result: RedriveRe
     chosen = f"{len(action.picked)} chosen" if action.picked else "all"
     if action.limit and not action.picked:
         chosen = f"at most {action.limit}"
-    logger.info(
-        "user(%s): %s %s (%s) from %s: %d moved, %d left",
-        origin.principal.user or "-", action.whole.name, printable(action.whole.target), chosen,
-        origin.principal.address, result.moved, result.left,
-    )  # fmt: skip
+    log = f"{action.whole.name} {printable(action.whole.target)} ({chosen}) from"
+    log += f" {origin.principal.address}: {result.moved} moved, {result.left} left"
     short = result.troubles or result.kept
     outcome = DONE if not short else PARTIAL if result.moved else FAILED
     detail = "; ".join([chosen, *result.kept, *filter(None, [result.troubles])])
-    record(origin.principal, action.whole, outcome, count=result.moved, detail=detail)
-    if result.moved:
-        notify(admin, action.whole, origin)
+    tell(admin, action.whole, origin, log=log, outcome=outcome, count=result.moved, detail=detail)

@@ -16,7 +16,7 @@ from attrs import Factory, define
 from nsqcore.addresses import parse_host_port
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.lookupd import lookupd_nodes
-from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_stats
+from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_report
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, Upstream, UpstreamError
@@ -156,7 +156,7 @@ async def _examine_nsqd(cluster: Cluster, state: NsqdState) -> None:
     if state.http_error:
         return
     try:
-        state.stats = await one_nsqd_stats(cluster.upstream, producer)
+        state.stats = (await one_nsqd_report(cluster.upstream, producer)).topics
         state.health = await _health(cluster, producer)
         await examine_host(cluster, state)
         await examine_journal(cluster, state)

@@ -13,7 +13,7 @@ from nsqcore.app.process.version import VERSION
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.operations.certificates import TlsSettings
 from nsqcore.operations.config import config_values
-from nsqcore.operations.doors import DoorSettings
+from nsqcore.operations.doors import DoorSettings, named_hosts
 from nsqcore.units import MS, ns
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqcore.wire.identify import Limits
@@ -247,12 +247,11 @@ def auth_settings(options: NsqdOptions) -> AuthSettings:
 
 def door_settings(options: NsqdOptions) -> DoorSettings:
     """Who is let in over HTTP."""
-    hosts = options.allowed_hosts
     return DoorSettings(
         auth_file=options.auth_file,
         required=options.http_auth_required,
         open_metrics=options.open_metrics,
-        hosts=(*hosts, options.broadcast_address) if hosts else (),
+        hosts=named_hosts(options.allowed_hosts, options.broadcast_address),
     )
 
 

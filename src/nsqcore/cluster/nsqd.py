@@ -91,9 +91,11 @@ async def nsqd_stats(
     by_address = {producer.http_address: producer for producer in producers}
 
     async def ask(address: str) -> list[TopicStats]:
-        return await one_nsqd_stats(
-            upstream, by_address[address], topic=topic, channel=channel, clients=clients
+        producer = by_address[address]
+        report = await one_nsqd_report(
+            upstream, producer, topic=topic, channel=channel, clients=clients
         )
+        return report.topics
 
     answer = await ask_all(KIND, list(by_address), ask)
     topics = [found for _, listed in answer.value for found in listed]
@@ -106,25 +108,6 @@ class NsqdReport:
 
     topics: list[TopicStats]
     health: str = ""
-
-
-async def one_nsqd_stats(
-    upstream: Upstream,
-    producer: Producer,
-    *,
-    topic: str = "",
-    channel: str = "",
-    clients: bool = False,
-) -> list[TopicStats]:
-    """The topics of one nsqd.
-
-    Raises:
-        UpstreamError: it did not answer.
-    """
-    report = await one_nsqd_report(
-        upstream, producer, topic=topic, channel=channel, clients=clients
-    )
-    return report.topics
 
 
 async def one_nsqd_report(

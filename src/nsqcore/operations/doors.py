@@ -1,5 +1,6 @@
 """Who is let in over HTTP: the settings of it that nsqd and nsqlookupd have, and the guard."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ class DoorSettings:
     required: bool = False
     open_metrics: bool = False
     hosts: tuple[str, ...] = ()
+
+
+def named_hosts(allowed: Sequence[str], own: str) -> tuple[str, ...]:
+    """The ``hosts`` of a daemon that is called ``own``, where only those ``allowed`` are let in."""
+    return (*allowed, own) if allowed else ()
 
 
 def open_guard(
