@@ -63,9 +63,12 @@ class DeadLife:
         plain = TieredStorage(DiskStore(self.directory, warn=print))
         storage = DurableStorage(plain, store, lambda: 0, store.prepare)
         policy = Policy(durability=self.mode, mem_queue_size=5)
-        self.broker = broker = Broker(EngineSettings(policy=policy), storage, 0)
+        opened = storage.open()
+        newest = max([found.log.newest for found in opened], default=0)
+        settings = EngineSettings(policy=policy)
+        self.broker = broker = Broker(settings, storage, 0, ids_after=newest)
         set_policy(broker, "t", max_attempts=2, message_ttl="500s")
-        for found in storage.open():
+        for found in opened:
             topic = broker.create_topic(found.state.name)
             for state in found.state.channels:
                 broker.create_channel(topic.name, state.name)

@@ -32,8 +32,11 @@ def start(path, durability: str = "always") -> Broker:
     store = DurableStore(Disk(), str(path / "durable"), file_size=1 << 20)
     plain = TieredStorage(DiskStore(str(path), warn=print))
     storage = DurableStorage(plain, store, lambda: 0, store.prepare)
-    broker = Broker(EngineSettings(policy=Policy(durability=durability)), storage, 0)
-    for found in storage.open():
+    opened = storage.open()
+    newest = max([found.log.newest for found in opened], default=0)
+    settings = EngineSettings(policy=Policy(durability=durability))
+    broker = Broker(settings, storage, 0, ids_after=newest)
+    for found in opened:
         topic = broker.create_topic(found.state.name)
         topic.paused = found.state.paused
         for state in found.state.channels:

@@ -132,3 +132,28 @@ def test_ephemeral_topics_are_in_memory_and_ephemeral_channels_hold_no_file_back
     again = start(tmp_path)
     assert "e#ephemeral" not in again.topics
     assert list(again.topics["t"].channels) == []
+
+
+def test_after_a_kill_no_id_is_given_out_again_though_the_clock_was_set_back(tmp_path):
+    """Ids of a burst, or of a clock that was set back, are ahead of the clock."""
+    broker = start(tmp_path)
+    broker.create_channel("t", "c")
+    publish(broker, "t", *[b"%d" % number for number in range(9000)])
+    publish(broker, "t", b"last")
+    given = seen_ids(broker)
+    broker = start(tmp_path)  # killed, and no later by the clock
+    publish(broker, "t", *[b"%d" % number for number in range(9000)])
+    found = seen_ids(broker)
+    assert len(set(found)) == len(found) == 2 * 9000 + 1
+    assert max(given) < min(set(found) - set(given))
+
+
+def seen_ids(broker) -> list[bytes]:
+    """The ids of what is queued, by looking."""
+    ids: list[bytes] = []
+    place: tuple[int, ...] | None = ()
+    while place is not None:
+        seen = broker.topics["t"].channels["c"].queue.look(place, 1000)
+        ids += [record[10:26] for record in seen.records]
+        place = seen.next
+    return ids

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from attrs import Factory, define, field
 
+from nsqd.engine.messages.ids import time_of
 from nsqd.storage.durable.format.batches import FLAG_PARKED, Batch, BatchHeader, encode_batch
 from nsqd.storage.durable.format.ranges import Ranges
 from nsqd.storage.durable.log.homes import Homes
@@ -81,7 +82,7 @@ class TopicLog:
     segment_size: int = SEGMENT_SIZE
     segments: list[Segment] = Factory(list)  # in order; the last one grows
     end: int = 1
-    newest: int = 0  # when the last batch that was found was published, wall-clock ns
+    newest: int = 0  # no message is newer, nor is an id; wall-clock ns
     damaged: Ranges = Factory(Ranges)  # ordinals of records that could not be read
     #: Ordinals that no channel will read: of records that never came to be, or for one channel.
     holes: Ranges = Factory(Ranges)
@@ -176,7 +177,8 @@ class TopicLog:
         Raises OSError where there is no room, or their batch has more than ``largest`` bytes.
         """
         first = self._reserved or self.end
-        self.newest = wall = max(self.newest, wall)
+        # ids may be ahead of the clock, and what a start gives out has to be ahead of them
+        self.newest = wall = max(self.newest, wall, time_of(records[-1][10:26]))
         data = encode_batch(records, first=first, wall=wall, due=due, channel=channel, flags=flags)
         if len(data) > largest:
             raise OSError(errno.EFBIG, f"{len(data)} bytes are more than the journal takes at once")
@@ -235,8 +237,7 @@ class TopicLog:
         self._waiting = 0
         left = list(self._unwritten.values())
         while left and left[0].next <= self.end:
-            first = left[0]
-            run: list[Appended] = []
+            first, run = left[0], list[Appended]()
             position = first.position
             while left and left[0].next <= self.end and left[0].segment == first.segment:
                 if left[0].position != position:  # there is something refused in between
@@ -369,8 +370,7 @@ class TopicLog:
 
     def segment_start(self, ordinal: int) -> int:
         """The first ordinal of the segment that ``ordinal`` is in, or would be in."""
-        starts = [segment.first for segment in self.segments if segment.first <= ordinal]
-        return starts[-1] if starts else ordinal
+        return max([each.first for each in self.segments if each.first <= ordinal], default=ordinal)
 
     def unneeded(self, passed: int, kept: Mapping[int, int]) -> list[Segment]:
         """The segments that all channels have ``passed`` and that have none of the messages in
