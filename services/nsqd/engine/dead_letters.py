@@ -5,8 +5,12 @@ a time. Where both topics are durable that is one step, which a crash makes or d
 message is published first and let go of then, so that a crash may leave it in both.
 
 What can't be moved goes back to where it was, and is tried again a little later.
+
+A message that is too old, or too much, may be so again where it goes, and come back. One that nobody
+has failed makes no second round: it is dropped where it would come to a topic again.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -18,12 +22,15 @@ from nsqd.engine.departures import Death, Parting
 from nsqd.engine.epitaphs import Epitaph
 from nsqd.engine.errors import Exiting
 from nsqd.engine.messages.message import body, message_id, requeued
+from nsqd.engine.policy import DEAD_LETTER, Policy
 from nsqd.engine.publisher import Publisher
 from nsqd.engine.topic import Topic
 from nsqd.policies.keys import DISCARD, dead_letter_topic
 
 # How soon what could not be moved is tried again, in ns.
 RETRY = 1_000_000_000
+# Messages that may go round, and whose way is remembered: some MB. Others make one round more.
+MOST_ROUNDS = 20_000
 
 
 @define(eq=False, repr=False)
@@ -35,6 +42,8 @@ class DeadLetters:
     #: Has a topic be as durable as is said; raises OSError.
     make_as_safe: Callable[[Topic, str], None]
     waiting: dict[Channel, None] = Factory(dict)
+    #: The topics that messages have left unfailed, where these lead round; by their ids now.
+    _ways: OrderedDict[bytes, frozenset[str]] = Factory(OrderedDict)
 
     def add(self, channel: Channel) -> None:
         """Something is to leave ``channel``."""
@@ -53,45 +62,98 @@ class DeadLetters:
         name = dead_letter_topic(channel.topic, channel.policy.dead_letter_topic)
         if channel.deleted:
             return
-        if name == DISCARD or _goes_round(channel, parting, name):
-            channel.queue.finish([message_id(record) for record in parting.records])
-            _gone(channel, parting, parting.records, moved=False)
-            return
+        records = parting.records
+        dropped = records if name == DISCARD else self._gone_round(channel, parting, name)
+        if dropped:
+            channel.queue.finish([message_id(record) for record in dropped])
+            _gone(channel, parting, dropped, moved=False)
+            if len(dropped) == len(records):
+                return
+            ids = set(map(message_id, dropped))
+            records = [record for record in records if message_id(record) not in ids]
         if not name:
             self._stays(
                 channel,
                 parting,
-                parting.records,
+                records,
                 now,
                 f"{channel.topic}.dead is too long for a topic",
             )
             return
         try:
-            self._move(channel, parting, self.publisher.topic(name), now, wall)
+            self._move(channel, parting, records, self.publisher.topic(name), now, wall)
         except OSError as error:
             self.publisher.health.failed(error)
-            self._stays(channel, parting, parting.records, now, str(error))
+            self._stays(channel, parting, records, now, str(error))
         except Exiting as error:
-            self._stays(channel, parting, parting.records, now, str(error))
+            self._stays(channel, parting, records, now, str(error))
 
-    def _move(self, channel: Channel, parting: Parting, owner: Topic, now: int, wall: int) -> None:
-        """Move what ``parting`` is about to ``owner``. Raises OSError, Exiting."""
+    def _gone_round(self, channel: Channel, parting: Parting, name: str) -> list[bytes]:
+        """Those that have been in the topic ``name``, and which nobody has failed since."""
+        if parting.death not in (Death.EXPIRED, Death.OVERFLOW):
+            return []
+        if name == channel.topic:
+            return parting.records
+        ways = self._ways
+        return [one for one in parting.records if name in ways.get(message_id(one), ())]
+
+    def _note_way(
+        self, channel: Channel, parting: Parting, old: list[bytes], new: list[bytes], name: str
+    ) -> None:
+        """``new`` records are in the topic ``name`` in place of the ``old`` ones."""
+        unfailed = parting.death in (Death.EXPIRED, Death.OVERFLOW)
+        if not unfailed or not self._leads_to(channel.topic, name):
+            return
+        here, ways = frozenset((channel.topic,)), self._ways
+        for before, after in zip(old, new, strict=True):
+            ways[message_id(after)] = here | ways.get(message_id(before), here)
+        while len(ways) > MOST_ROUNDS:
+            ways.popitem(last=False)
+
+    def _leads_to(self, wanted: str, name: str) -> bool:
+        """Whether what is in the topic ``name`` may come to the topic ``wanted`` unfailed."""
+        todo, seen = [name], set[str]()
+        while todo:
+            name = todo.pop()
+            if name == wanted:
+                return True
+            topic = self.publisher.topics.get(name)
+            if topic is not None and name not in seen:
+                seen.add(name)
+                policies = [channel.policy for channel in topic.channels.values()]
+                todo += [
+                    dead_letter_topic(name, policy.dead_letter_topic)
+                    for policy in policies
+                    if _sends_on(policy)
+                ]
+        return False
+
+    def _move(
+        self,
+        channel: Channel,
+        parting: Parting,
+        old: list[bytes],
+        owner: Topic,
+        now: int,
+        wall: int,
+    ) -> None:
+        """Move ``old`` records, of ``parting``, to ``owner``. Raises OSError, Exiting."""
         source = self.publisher.topics[channel.topic]
         if source.log is not None and source.durable and not owner.durable:
             self.make_as_safe(owner, source.log.promise)
         if not owner.durable:
-            bodies = [
-                body(each) if channel.headed else each[HEADER_SIZE:] for each in parting.records
-            ]
-            self.publisher.put(owner, bodies, wall)
-            channel.queue.finish([message_id(record) for record in parting.records])
-            _gone(channel, parting, parting.records, moved=True)
+            bodies = [body(each) if channel.headed else each[HEADER_SIZE:] for each in old]
+            records = self.publisher.put(owner, bodies, wall)
+            self._note_way(channel, parting, old, records, owner.name)
+            channel.queue.finish([message_id(record) for record in old])
+            _gone(channel, parting, old, moved=True)
             return
         epitaph = Epitaph(channel.topic, channel.name, parting, wall)
-        letters = epitaph.letters(parting.records, headed=channel.headed)
+        letters = epitaph.letters(old, headed=channel.headed)
         records = self.publisher.make_records(letters, wall, headed=True)
+        self._note_way(channel, parting, old, records, owner.name)
         moved = partial(self._moved, channel, parting, now)
-        owner.move(channel.queue, parting.records, records, moved)
+        owner.move(channel.queue, old, records, moved)
 
     def _moved(
         self, channel: Channel, parting: Parting, now: int, taken: list[bytes], failure: str | None
@@ -111,9 +173,9 @@ class DeadLetters:
         _back(channel, parting, taken, now + RETRY, failure)
 
 
-def _goes_round(channel: Channel, parting: Parting, name: str) -> bool:
-    """Whether the message would come back here, dead again without having been delivered."""
-    return name == channel.topic and parting.death in (Death.EXPIRED, Death.OVERFLOW)
+def _sends_on(policy: Policy) -> bool:
+    """Whether messages die of it which nobody has failed, and go elsewhere."""
+    return bool(policy.message_ttl) or (policy.trims and policy.overflow == DEAD_LETTER)
 
 
 def _gone(channel: Channel, parting: Parting, taken: list[bytes], *, moved: bool) -> None:

@@ -138,8 +138,8 @@ class Publisher:
         owner.publish(records, size, due, done)
         self.health.published(size)
 
-    def put(self, owner: Topic, bodies: list[bytes], wall: int) -> None:
-        """Publish to a topic that is not durable. Raises OSError, Exiting."""
+    def put(self, owner: Topic, bodies: list[bytes], wall: int) -> list[bytes]:
+        """Publish to a topic that is not durable; the new records. Raises OSError, Exiting."""
         count = len(bodies)
         # as `make_records`: once for every single message, so without the call
         records = make_records(bodies, new_header(wall), self.ids.take(count, wall))
@@ -150,6 +150,7 @@ class Publisher:
         self.health.published(size)
         if on_disk is not None and owner.on_disk > on_disk:
             self.health.recovered()
+        return records
 
     def defer(
         self, topic: str, bodies: list[bytes], delay: int, now: int, wall: int, done: Done

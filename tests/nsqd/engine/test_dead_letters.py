@@ -386,3 +386,40 @@ class TestOverflow:
             for name, channel in broker.topics["t"].channels.items()
         }
         assert rejected == {"c": 0, "d": 1}
+
+
+class TestRings:
+    """Dead-letter topics that lead back to where the messages come from."""
+
+    @pytest.mark.parametrize("length", [2, 3])
+    @pytest.mark.parametrize(
+        "rule", [{"max_depth": 2, "overflow": "dead_letter"}, {"message_ttl": "1s"}]
+    )
+    def test_what_nobody_fails_goes_round_once(self, broker, length, rule):
+        topics = "abc"[:length]
+        for number, name in enumerate(topics):
+            following = topics[(number + 1) % length]
+            set_policy(broker, name, name=name, dead_letter_topic=following, **rule)
+            broker.create_channel(name, "c")
+        publish(broker, "a", [b"%d" % number for number in range(20)])
+        run_until(broker, 60 * SECOND)
+        channels = [broker.topics[name].channels["c"] for name in topics]
+        expiring = "message_ttl" in rule
+        assert [channel.depth for channel in channels] == [0 if expiring else 2] * length
+        assert sum(channel.departures.deaths.dropped for channel in channels) == (
+            20 if expiring else 20 - 2 * length
+        )
+        assert sum(channel.departures.deaths.dead for channel in channels) <= 20 * length
+
+    def test_what_a_consumer_fails_goes_on(self, broker, new_client):
+        for name, following in ("ab", "ba"):
+            set_policy(broker, name, name=name, max_attempts=1, dead_letter_topic=following)
+        publish(broker, "a", [b"x"])
+        for name in "abab":
+            client = new_client(ready=1).join(broker, name)
+            ticks(broker)
+            client.consumer.ready = 0
+            fail(broker, client)
+            client.leave(broker)
+        ticks(broker)
+        assert waiting(broker, "a", "c") == [b"x"]
