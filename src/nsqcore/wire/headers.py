@@ -64,9 +64,8 @@ def check_header(name: str, value: str) -> tuple[str, str]:
     return name, value
 
 
-def decode_headers(block: bytes) -> dict[str, str]:
-    """The headers in ``block``; of two with one name the last. Raises BadHeaders."""
-    headers: dict[str, str] = {}
+def _split_block(block: bytes) -> list[tuple[str, str]]:
+    headers: list[tuple[str, str]] = []
     at, end = 0, len(block)
     try:
         while at < end:
@@ -76,21 +75,30 @@ def decode_headers(block: bytes) -> dict[str, str]:
             at = start + 2 + size
             if at > end:
                 raise BadHeaders("cut off")
-            headers[name] = block[start + 2 : at].decode()
+            headers.append((name, block[start + 2 : at].decode()))
     except (error, UnicodeDecodeError):
         raise BadHeaders("not a block of headers") from None
     return headers
+
+
+def decode_headers(block: bytes) -> dict[str, str]:
+    """The headers in ``block``; of two with one name the last. Raises BadHeaders."""
+    return dict(_split_block(block))
 
 
 def check_block(block: bytes) -> None:
     """Raise BadHeaders unless a publisher may send ``block``."""
     if len(block) > MAX_BLOCK:
         raise BadHeaders(f"more than {MAX_BLOCK} bytes of headers")
-    headers = decode_headers(block)
-    if len(headers) > MAX_HEADERS:
+    given = _split_block(block)
+    if len(given) > MAX_HEADERS:
         raise BadHeaders(f"more than {MAX_HEADERS} headers")
-    for name, value in headers.items():
+    headers: dict[str, str] = {}
+    for name, value in given:
         check_header(name, value)
+        if name in headers:  # who reads them might take the one or the other
+            raise BadHeaders(f"two are called {name}")
+        headers[name] = value
     expect_public(headers)
 
 

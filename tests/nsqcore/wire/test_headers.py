@@ -73,6 +73,13 @@ def test_the_names_that_nsqd_gives_are_its_own():
         check_block(encode_header("nsq-dead-topic", "t"))
 
 
+def test_of_two_headers_with_one_name_neither_gets_by():
+    """Readers might take the one or the other, and only one would have been looked at."""
+    for first in ("good", "bad\x1b"):
+        with pytest.raises(BadHeaders):
+            check_block(encode_header("name", first) + encode_header("name", "good"))
+
+
 def test_a_client_that_wants_headers_gets_frames_of_type_3_where_there_are_any():
     block = encode_headers({"a": "b"})
     records = [HEAD + with_block(b"body", block), PLAIN + b"plain", HEAD + with_block(b"none", b"")]

@@ -78,15 +78,17 @@ class Page:
         return True
 
 
-def look_queued(page: Page, look: Callable[[Place, int], Seen]) -> Iterator[None]:
-    """Fill ``page`` with what ``look`` shows. Raises OSError."""
+def look_queued(
+    page: Page, look: Callable[[Place, int], Seen], state: str = QUEUED
+) -> Iterator[None]:
+    """Fill ``page`` with what ``look`` shows, in ``state``. Raises OSError."""
     place, size = page.place, 0
     while True:
         seen = look(place, page.step)
         for number, record in enumerate(seen.records):
             if page.wanted is not None and not page.wanted(record):
                 continue
-            if not page.take(Sight(record, QUEUED, max(attempts(record) - 1, 0))):
+            if not page.take(Sight(record, state, max(attempts(record) - 1, 0))):
                 page.next = look(place, number).next if number else place
                 return
         page.scanned += len(seen.records)

@@ -98,7 +98,7 @@ def list_messages(api: NsqdApi, request: Request) -> Answer:
     cursor = request.arg("next")
     place = api.cursors.read(about, owner, cursor) if cursor else ()
     page = Page(place, limit, listing.add, wanted)
-    head = json.dumps(_head(request, target, state))
+    head = json.dumps(_head(request, target, state), separators=(",", ":"))
 
     def finish(_: str) -> Response:
         following = "" if page.next is None else api.cursors.write(about, owner, page.next)
@@ -142,7 +142,7 @@ def _look(api: NsqdApi, target: Target, state: str, page: Page) -> Iterator[None
     if state == LOG:
         if topic.log is None:
             raise _NO_LOG
-        return looking.look_queued(page, partial(topic.log.look, retained=True))
+        return looking.look_queued(page, partial(topic.log.look, retained=True), LOG)
     if channel is None:
         if state == IN_FLIGHT:
             raise HttpError(400, "MISSING_ARG_CHANNEL")

@@ -23,6 +23,10 @@ LONGEST = 300
 _SIGNATURE = 12
 
 
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
 @define(eq=False, repr=False)
 class SignedCursors:
     """Makes and reads cursors. ``about`` says what is listed, ``owner`` is who has the messages:
@@ -35,7 +39,7 @@ class SignedCursors:
     def write(self, about: str, owner: object, place: Place) -> str:
         """The cursor of ``place``."""
         payload = json.dumps([self._serial(owner), *place], separators=(",", ":")).encode()
-        return urlsafe_b64encode(self._sign(about, payload) + payload).decode().rstrip("=")
+        return _text(self._sign(about, payload) + payload)
 
     def read(self, about: str, owner: object, cursor: str) -> Place:
         """The place of ``cursor``. Raises HttpError."""
@@ -43,6 +47,8 @@ class SignedCursors:
             if len(cursor) > LONGEST:
                 raise ValueError
             raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            if _text(raw) != cursor:  # there is something in it that is no part of it
+                raise ValueError
             signature, payload = raw[:_SIGNATURE], raw[_SIGNATURE:]
             if not compare_digest(signature, self._sign(about, payload)):
                 raise ValueError

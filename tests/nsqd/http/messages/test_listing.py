@@ -221,8 +221,9 @@ async def test_cursors_hold_for_their_list_and_for_its_life(shelf):
         answer = await shelf.nsqd.get(f"{URL}{query}&next={cursor}")
         assert (answer.status, answer.json["message"]) == (400, "INVALID_CURSOR")
     forged = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
-    answer = await shelf.nsqd.get(f"{URL}&channel=c&next={forged}")
-    assert (answer.status, answer.json["message"]) == (400, "INVALID_CURSOR")
+    for other in (forged, cursor[:-1], cursor + "=", cursor + "!!!!", "!" + cursor):
+        answer = await shelf.nsqd.get(f"{URL}&channel=c&next={other}")
+        assert (answer.status, answer.json["message"]) == (400, "INVALID_CURSOR"), other
     await shelf.nsqd.post("/channel/delete?topic=t&channel=c")
     await shelf.nsqd.post("/channel/create?topic=t&channel=c")
     answer = await shelf.nsqd.get(f"{URL}&channel=c&next={cursor}")
@@ -270,7 +271,9 @@ async def test_a_durable_channel_is_seen_in_memory_and_log(make_shelf):
     channel.queue.finish([record[10:26] for record in taken])
     assert await shelf.pages("&channel=c&limit=2") == [f"m{n}" for n in range(5, 20)]
     assert await shelf.pages("&state=log&limit=7") == [f"m{n}" for n in range(20)]
-    assert (await shelf.listed("&state=log"))["total"] == 20
+    log = await shelf.listed("&state=log")
+    assert log["total"] == 20
+    assert {message["state"] for message in log["messages"]} == {"log"}
 
 
 async def test_what_a_durable_topic_keeps_for_a_channel_to_come_is_seen(shelf):
