@@ -6,8 +6,8 @@ message is published first and let go of then, so that a crash may leave it in b
 
 What can't be moved goes back to where it was, and is tried again a little later.
 
-A message that is too old, or too much, may be so again where it goes, and come back. One that nobody
-has failed makes no second round: it is dropped where it would come to a topic again.
+A message that is too old, or too much, may be so again where it goes, and come back. One that
+nobody has failed makes no second round: it is dropped where it would come to a topic again.
 """
 
 from collections import OrderedDict
