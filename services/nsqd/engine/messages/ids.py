@@ -50,8 +50,3 @@ class MessageIds:
             runs.append(self.take(run, timestamp))
             count -= run
         return b"".join(runs)
-
-
-def time_of(id: bytes) -> int:
-    """When ``id`` was given out by its own clock, in wall-clock ns."""
-    return int(id, 16) >> 22 << TICK_BITS

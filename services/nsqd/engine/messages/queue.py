@@ -14,6 +14,8 @@ from typing import Protocol
 
 from attrs import frozen
 
+from nsqd.engine.messages.ids import TICK_BITS
+
 # Told what has become of a publish: None, or why none of it was accepted. Called once, when the
 # storage says so: at the end of the tick at the latest for queues in memory and the page cache,
 # after a sync where that is what an OK promises.
@@ -21,6 +23,11 @@ Done = Callable[[str | None], None]
 
 # Told of records that were to be moved: None if they were, or why they were not.
 Moved = Callable[[list[bytes], str | None], None]
+
+
+def time_of(id: bytes) -> int:
+    """When the id of a record was given out by its own clock, in wall-clock ns."""
+    return int(id, 16) >> 22 << TICK_BITS
 
 
 @frozen

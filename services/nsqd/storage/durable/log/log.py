@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from attrs import Factory, define, field
 
-from nsqd.engine.messages.ids import time_of
+from nsqd.engine.messages.queue import time_of
 from nsqd.storage.durable.format.batches import FLAG_PARKED, Batch, BatchHeader, encode_batch
 from nsqd.storage.durable.format.ranges import Ranges
 from nsqd.storage.durable.log.homes import Homes
