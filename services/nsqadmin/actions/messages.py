@@ -81,12 +81,12 @@ async def perform_on_messages(admin: Admin, action: MessageAction, origin: Origi
     params = {"topic": action.topic}
     more = {"channel": action.channel, "to": action.to, "reason": action.reason}
     params |= {name: value for name, value in more.items() if value}
-    done, troubles = 0, list[str]()
+    done, problems = 0, list[str]()
     failures: list[UpstreamError] = []
     for node in dict.fromkeys(node for node, _id in action.picked):
         ids = [id for at, id in action.picked if at == node]
         if node not in known:
-            troubles.append(_("%(node)s does not have the topic", node=node))
+            problems.append(_("%(node)s does not have the topic", node=node))
             continue
         try:
             answer = await act_on_messages(admin.upstream, [node], action.verb, ids, params)
@@ -94,12 +94,12 @@ async def perform_on_messages(admin: Admin, action: MessageAction, origin: Origi
             failures += error.failures
             continue
         done += answer.value.done
-        troubles += [_("%(id)s is not there any more", id=id) for id in answer.value.missing]
-        troubles += [f"{id}: {why}" for id, why in answer.value.failed.items()]
+        problems += [_("%(id)s is not there any more", id=id) for id in answer.value.missing]
+        problems += [f"{id}: {why}" for id, why in answer.value.failed.items()]
     _tell(admin, action, origin, done)
     if failures:
-        troubles.append(warning(failures))
-    return "; ".join(troubles)
+        problems.append(warning(failures))
+    return "; ".join(problems)
 
 
 def _tell(admin: Admin, action: MessageAction, origin: Origin, done: int) -> None:

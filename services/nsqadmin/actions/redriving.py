@@ -55,7 +55,7 @@ class RedriveResult:
     moved: int = 0
     left: int = 0
     kept: Counter[str] = attrs.field(factory=Counter)
-    troubles: str = ""
+    problems: str = ""
 
 
 async def perform_redrive(
@@ -84,7 +84,7 @@ async def perform_redrive(
             failures += error.failures
     if failures and not result.moved and len(failures) == len(asked):
         raise upstream_error(AllFailed("nsqd", failures))
-    result.troubles = "; ".join([*strangers, *([warning(failures)] if failures else [])])
+    result.problems = "; ".join([*strangers, *([warning(failures)] if failures else [])])
     _tell(admin, action, origin, result)
     return result
 
@@ -122,7 +122,7 @@ def _tell(admin: Admin, action: RedriveAction, origin: Origin, result: RedriveRe
         chosen = f"at most {action.limit}"
     log = f"{action.whole.name} {printable(action.whole.target)} ({chosen}) from"
     log += f" {origin.principal.address}: {result.moved} moved, {result.left} left"
-    short = result.troubles or result.kept
+    short = result.problems or result.kept
     outcome = DONE if not short else PARTIAL if result.moved else FAILED
-    detail = "; ".join([chosen, *result.kept, *filter(None, [result.troubles])])
+    detail = "; ".join([chosen, *result.kept, *filter(None, [result.problems])])
     tell(admin, action.whole, origin, log=log, outcome=outcome, count=result.moved, detail=detail)

@@ -16,7 +16,7 @@ _GLOB = re.compile(rf"[.a-zA-Z0-9_\-#*?]{{1,{MAX_NAME_LENGTH}}}")
 
 
 @frozen
-class Pattern:
+class NamePattern:
     """A pattern; ``channel`` is None where it names no channels."""
 
     topic: str
@@ -31,7 +31,7 @@ class Pattern:
             return False
         return matches(self.topic, topic)
 
-    def overlaps(self, other: "Pattern") -> bool:
+    def overlaps(self, other: "NamePattern") -> bool:
         """Whether any name is matched by both."""
         mine, theirs = self.channel, other.channel
         if mine is not None and theirs is not None and not overlap(mine, theirs):
@@ -39,7 +39,7 @@ class Pattern:
         return overlap(self.topic, other.topic)
 
 
-def parse_pattern(text: object) -> Pattern:
+def parse_pattern(text: object) -> NamePattern:
     """The pattern that ``text`` is. Raises InvalidPolicy."""
     if not isinstance(text, str):
         raise InvalidPolicy('pattern: expected a text such as "orders*" or "orders*:audit"')
@@ -50,4 +50,4 @@ def parse_pattern(text: object) -> Pattern:
                 f"pattern {text[:140]!r}: expected a topic, or topic:channel, in which * stands for"
                 " any characters and ? for one"
             )
-    return Pattern(topic, channel if colon else None)
+    return NamePattern(topic, channel if colon else None)

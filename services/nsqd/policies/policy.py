@@ -10,7 +10,7 @@ from nsqcore.late import load
 from nsqcore.names import MAX_NAME_LENGTH
 from nsqd.policies.errors import InvalidPolicy
 from nsqd.policies.keys import KEYS, SUPPORTED, Key, dead_letter_topic
-from nsqd.policies.patterns import Pattern, parse_pattern
+from nsqd.policies.patterns import NamePattern, parse_pattern
 
 POLICY, LIMIT = "policy", "limit"
 DEAD_LETTER = "dead_letter"  # how a full channel makes room
@@ -29,7 +29,7 @@ class Policy:
     """
 
     name: str
-    pattern: Pattern
+    pattern: NamePattern
     definition: Mapping[str, Any]
     priority: int = 0
     kind: str = POLICY
@@ -78,7 +78,7 @@ def parse_policy(name: str, raw: object, *, supported: Collection[str] = SUPPORT
     return Policy(name, pattern, dict(definition), priority, kind, values)
 
 
-def _check_dead_letter_topic(pattern: Pattern, values: Mapping[str, Any]) -> None:
+def _check_dead_letter_topic(pattern: NamePattern, values: Mapping[str, Any]) -> None:
     """Raises InvalidPolicy where dead letters of the one topic it is about had nowhere to go."""
     kills = values.keys() & {"max_attempts", "message_ttl"} or values.get("overflow") == DEAD_LETTER
     named = "dead_letter_topic" in values or "*" in pattern.topic or "?" in pattern.topic
@@ -97,7 +97,7 @@ def _key(name: str, supported: Collection[str]) -> Key:
     return KEYS[name]
 
 
-def _value(key: Key, value: object, pattern: Pattern, kind: str) -> Any:
+def _value(key: Key, value: object, pattern: NamePattern, kind: str) -> Any:
     if kind == LIMIT and not key.ordered:
         raise InvalidPolicy(f"{key.name}: a limit can only cap numbers, sizes and durations")
     if pattern.channel is not None and not key.of_channels:

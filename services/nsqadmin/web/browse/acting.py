@@ -55,13 +55,13 @@ def add_acting(app: QuartTrio, admin: Admin, pages: Pages) -> None:
         form = await posted_form(admin)
         action = _action(form, form.getlist("pick"))
         try:
-            troubles = await perform_on_messages(admin, action, origin_of(request))
+            problems = await perform_on_messages(admin, action, origin_of(request))
         except Refused as error:
             return _ask(admin, pages, action, str(error))
         view = pages.view(g.principal, "/", {})
         back = view.url("/messages", **Place(action.topic, action.channel).params)
-        if troubles:
-            values = {"text": troubles, "back": back}
+        if problems:
+            values = {"text": problems, "back": back}
             page = Page("message.html", _("Done, but not all of it"), "", values)
             return html(pages.renderer.page(view, page))
         return redirect(back, 303)

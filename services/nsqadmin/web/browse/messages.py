@@ -65,14 +65,14 @@ async def _browse(admin: Admin, pages: Pages, place: Place, given: Mapping[str, 
     asked = [each for each in nodes if node in ("", each)]
     if cursor and node:
         params["next"] = cursor
-    troubles: list[str] = []
+    problems: list[str] = []
     found: list[Any] = []
     if asked:
         try:
             answer = await list_everywhere(admin.upstream, asked, params)
-            found, troubles = answer.value, [str(failure) for failure in answer.failures]
+            found, problems = answer.value, [str(failure) for failure in answer.failures]
         except AllFailed as error:
-            troubles = [str(failure) for failure in error.failures]
+            problems = [str(failure) for failure in error.failures]
     view = pages.view(g.principal, "/", {})
     rows = [_row(page, message) for page in found for message in page.messages]
     letters = _dead_letters(place, state, found, rows)
@@ -87,7 +87,7 @@ async def _browse(admin: Admin, pages: Pages, place: Place, given: Mapping[str, 
         "total": sum(page.total for page in found),
         "more": [(page.node, page.next) for page in found if page.next],
         "scanned": sum(page.scanned for page in found),
-        "troubles": troubles,
+        "problems": problems,
         "nodes": nodes,
         "verbs": [v for v in MESSAGE_VERBS if place.channel or v in ("finish", "copy")],
         "letters": letters,

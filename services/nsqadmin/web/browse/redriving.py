@@ -110,7 +110,7 @@ def _report(pages: Pages, action: RedriveAction, result: RedriveResult) -> Respo
         _("%(messages)s stay: %(why)s.", messages=plural(number, "message"), why=why)
         for why, number in result.kept.items()
     ]
-    lines += [result.troubles] if result.troubles else []
+    lines += [result.problems] if result.problems else []
     back = view.url("/messages", **Place(action.topic, action.channel).params)
     page = Page("message.html", _("Redriven"), "", {"text": " ".join(lines), "back": back})
     return html(pages.renderer.page(view, page))

@@ -16,7 +16,7 @@ LOOK_EVERY = 0.1
 
 
 @attrs.define(eq=False, repr=False)
-class Deadlines:
+class ConnectionDeadlines:
     """Connections with a deadline each. ``overdue`` is given those that have passed theirs."""
 
     overdue: Callable[[list[Connection]], None]

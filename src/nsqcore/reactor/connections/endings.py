@@ -18,7 +18,7 @@ from nsqcore.errors import NsqError
 from nsqcore.net.effects import Close, Effect, Handler
 from nsqcore.reactor.connections.connection import Connection
 from nsqcore.reactor.connections.connections import Connections
-from nsqcore.reactor.connections.deadlines import Deadlines
+from nsqcore.reactor.connections.deadlines import ConnectionDeadlines
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class Endings:
     connections: Connections
     rounds: Rounds
     refuse: Callable[[Connection, NsqError], None]
-    _deadlines: Deadlines = attrs.field(init=False)
+    _deadlines: ConnectionDeadlines = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._deadlines = Deadlines(self._overdue)
+        self._deadlines = ConnectionDeadlines(self._overdue)
 
     def await_handshake(self, connection: Connection) -> None:
         """Refuse ``connection`` if its handshake takes too long."""
