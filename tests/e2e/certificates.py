@@ -13,6 +13,8 @@ from nsqcore.access.lines import entry
 from nsqcore.access.tokens import hash_token
 
 TOKEN = "a-token"
+# For daemons that ask others, on a machine with other work.
+PATIENT = ["--http-client-connect-timeout=60s", "--http-client-request-timeout=60s"]
 YESTERYEAR = datetime(2001, 1, 1, tzinfo=UTC)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 from attrs import define, field
-from tests.e2e.certificates import Files, make_files, port
+from tests.e2e.certificates import PATIENT, Files, make_files, port
 from tests.e2e.daemons import BIN, PATIENCE, Daemon, wait_until
 from tests.e2e.original import running
 from tests.e2e.peer import Peer, body
@@ -169,11 +169,11 @@ def cluster(daemon: Callable[..., Daemon], tmp_path: Path) -> Iterator[Cluster]:
         "nsqd", *tls, f"--lookupd-tcp-address=tls://localhost:{port(lookupd, 'TLS')}",
         *files.flags("lookupd-tls-", "client"), f"--lookupd-token-file={tmp_path}/token",
         "--broadcast-address=localhost", f"--auth-acl-file={tmp_path}/acl",
-        "--tls-required=tcp-https",
+        "--tls-required=tcp-https", *PATIENT,
     )  # fmt: skip
     flags = [
         f"--lookupd-http-address=https://localhost:{port(lookupd, 'HTTPS')}",
-        f"--http-client-token-file={tmp_path}/token", "--collect-interval=200ms",
+        f"--http-client-token-file={tmp_path}/token", "--collect-interval=200ms", *PATIENT,
         *files.flags("http-client-tls-", "client"), "--http-address=127.0.0.1:0",
     ]  # fmt: skip
     log = tmp_path / "nsqadmin.log"

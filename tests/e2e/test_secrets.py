@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from attrs import define, field
-from tests.e2e.certificates import Files, make_files
+from tests.e2e.certificates import PATIENT, Files, make_files
 from tests.e2e.daemons import PATIENCE, wait_until
 from tests.e2e.peer import Peer, body
 from tests.nsqadmin.auth.test_accounts import cheap_hash
@@ -140,7 +140,7 @@ def test_no_secret_is_told(stage):
     )  # fmt: skip
     admin = stage.start(
         "nsqadmin", "--http-address=127.0.0.1:0", f"--auth-file={stage.folder}/auth",
-        "--log-level=debug", f"--audit-file={stage.folder}/audit.log",
+        "--log-level=debug", *PATIENT, f"--audit-file={stage.folder}/audit.log",
         f"--lookupd-http-address=https://localhost:{stage.port('nsqlookupd', 'HTTPS')}",
         f"--http-client-tls-root-ca-file={stage.folder}/ca.pem",
         f"--http-client-token-file={stage.file('admin-token', token)}",
@@ -262,15 +262,15 @@ def make_noise_of_clients(stage: Stage, at: int) -> None:
     options = f"auth_secret_file={stage.file('acl-secret', secret('acl'))}"
     shown = {"NSQ_TO_HTTP_CONSUMER_OPT": options, "NSQ_TO_HTTP_LOG_LEVEL": "debug"}
     to = [f"--nsqd-tcp-address=127.0.0.1:{at}", "--topic=t"]
+    for path in "/topic/create?topic=t", "/channel/create?topic=t&channel=http", "/pub?topic=t":
+        bearer = f"Bearer {secret('acl' if 'pub' in path else 'admin-token')}"
+        done = stage.ask("POST", stage.port("nsqd", "HTTP"), path, sent=b"x", Authorization=bearer)
+        assert done == 200, path
     stage.start(
         "nsq_to_http", *to, "--channel=http", **shown,
         NSQ_TO_HTTP_POST=f"http://u:{secret('post')}@{NOBODY}/?token={secret('post-query')}",
         NSQ_TO_HTTP_HEADER=f"Authorization: Bearer {secret('header')}",
     )  # fmt: skip
-    wait_until(lambda: "connected to nsqd" in stage.log("nsq_to_http"), "it subscribes")
-    published = stage.ask("POST", stage.port("nsqd", "HTTP"), "/pub?topic=t", sent=b"x",
-              Authorization=f"Bearer {secret('acl')}")  # fmt: skip
-    assert published == 200
     wait_until(lambda: NOBODY in stage.log("nsq_to_http"), "the message is not delivered")
     tail = stage.start(
         "nsq_tail", *to, "--channel=tail", "-n=1",

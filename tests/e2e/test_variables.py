@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 
 import pytest
 from attrs import frozen
-from tests.e2e.certificates import TOKEN, Files, make_files, port
+from tests.e2e.certificates import PATIENT, TOKEN, Files, make_files, port
 from tests.e2e.daemons import PATIENCE, Daemon, daemons, wait_until
 from tests.nsqctl.program import nsqctl
 from tests.support import forks
@@ -197,7 +197,7 @@ def test_nsqadmin_takes_all_that_it_shows_from_the_environment(closed, start, tm
         certificate[f"NSQADMIN_HTTP_CLIENT_TLS_{name}_FILE"] = str(tmp_path / name)
     listening = re.compile(r"HTTP: listening on (127\.0\.0\.1:\d+)")
     for shown in token, certificate:
-        start("nsqadmin", "--http-address=127.0.0.1:0", **given, **shown)
+        start("nsqadmin", "--http-address=127.0.0.1:0", *PATIENT, **given, **shown)
         log = tmp_path / "told"
         wait_until(lambda log=log: listening.search(log.read_text()), "nsqadmin listens")
         connection = HTTPConnection(listening.search(log.read_text())[1], timeout=PATIENCE)
