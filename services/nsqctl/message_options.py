@@ -108,6 +108,8 @@ def _add_message(commands: Any, add: Add) -> None:
         command.add_argument("ids", metavar="ID", nargs=many or 1)
         needed = action in ("requeue", "dead")
         command.add_argument("--channel", default="", required=needed, help="whose they are")
+        shown = "the message as JSON" if action == "get" else "what became of them, as JSON"
+        command.add_argument("--json", action="store_true", help=shown)
         if action != "get":
             command.add_argument("--reason", default="", metavar="TEXT", help="for nsqd's log")
         if action == "copy":

@@ -18,7 +18,7 @@ from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import DONE, FAILED, PARTIAL
 from nsqadmin.language.spoken import gettext as _
-from nsqcore.cluster.each.messages import act_on_messages, is_not_there
+from nsqcore.cluster.each.messages import act_on_messages, holders
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
 
@@ -56,10 +56,8 @@ async def nodes_of(admin: Admin, topic: str) -> list[str]:
     if not is_valid_name(topic):
         raise Refused(404, "NOT_FOUND")
     try:
-        answer = await admin.cluster.producers(topic)
+        answer = await holders(admin.cluster, topic)
     except AllFailed as error:
-        if error.failures and all(map(is_not_there, error.failures)):
-            return []
         raise upstream_error(error) from error
     return [producer.http_address for producer in answer.value]
 

@@ -50,11 +50,13 @@ class RedriveAction:
 
 @attrs.define
 class RedriveResult:
-    """How it went: how many were ``moved`` and are ``left``, why others stay, what went wrong."""
+    """How it went: how many were ``moved`` and are ``left``, why others stay, which of those
+    chosen are gone, what went wrong."""
 
     moved: int = 0
     left: int = 0
     kept: Counter[str] = attrs.field(factory=Counter)
+    missing: list[str] = attrs.field(factory=list)
     problems: str = ""
 
 
@@ -84,7 +86,8 @@ async def perform_redrive(
             failures += error.failures
     if failures and not result.moved and len(failures) == len(asked):
         raise upstream_error(AllFailed("nsqd", failures))
-    result.problems = "; ".join([*strangers, *([warning(failures)] if failures else [])])
+    gone = [_("%(id)s is not there any more", id=id) for id in result.missing]
+    result.problems = "; ".join([*strangers, *gone, *([warning(failures)] if failures else [])])
     _tell(admin, action, origin, result)
     return result
 
@@ -107,6 +110,7 @@ async def _redrive_node(
             params["limit"] = str(STEP if due is None else min(STEP, due))
         done = (await redrive_messages(admin.upstream, [node], ids, params)).value
         result.moved += done.moved
+        result.missing += done.missing
         left, kept = done.left, Counter(done.kept)
         if due is not None:
             due -= done.moved

@@ -11,7 +11,9 @@ from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.each.messages import (
     MessagePage,
     act_on_messages,
+    describe_message,
     get_message,
+    holders,
     list_everywhere,
     list_messages,
 )
@@ -71,7 +73,7 @@ def _of(given: argparse.Namespace) -> dict[str, str]:
 
 
 async def _nodes(cluster: Cluster, topic: str) -> tuple[list[str], tuple[UpstreamError, ...]]:
-    answer = await cluster.producers(topic)
+    answer = await holders(cluster, topic)
     return [producer.http_address for producer in answer.value], answer.failures
 
 
@@ -114,15 +116,7 @@ async def message(cluster: Cluster, given: argparse.Namespace) -> int:
     if not nodes and not failures:
         return _nobody_has(given)
     if given.action == "get":
-        answer = await get_message(cluster.upstream, nodes, {**_of(given), "id": given.ids[0]})
-        if answer.value is None:
-            print("nsqctl: no nsqd has the message", file=sys.stderr)
-            print_failures(failures + answer.failures)
-            return 1
-        sys.stdout.flush()
-        sys.stdout.buffer.write(answer.value)
-        sys.stdout.buffer.flush()
-        return 0
+        return await _get(cluster, nodes, given, failures)
     many = f"{len(given.ids):,} message{'s' if len(given.ids) > 1 else ''}"
     if given.action in DESTRUCTIVE and not given.yes:
         where = f"{given.topic}/{given.channel}" if given.channel else given.topic
@@ -132,16 +126,49 @@ async def message(cluster: Cluster, given: argparse.Namespace) -> int:
     params = _of(given) | ({"reason": given.reason} if given.reason else {})
     if given.action == "copy":
         params["to"] = given.to
-    done, unhappy = 0, 0
+    done = 0
+    missing: list[str] = []
+    failed: dict[str, str] = {}
     for start in range(0, len(given.ids), AT_ONCE):
         some = given.ids[start : start + AT_ONCE]
         acted = await act_on_messages(cluster.upstream, nodes, given.action, some, params)
         failures += acted.failures
         done += acted.value.done
-        unhappy += len(acted.value.missing) + len(acted.value.failed)
-        for id in acted.value.missing:
+        missing += acted.value.missing
+        failed |= acted.value.failed
+    if given.json:
+        print(json.dumps({"done": done, "missing": missing, "failed": failed}))
+    else:
+        for id in missing:
             print(f"nsqctl: {printable(id)} is not there", file=sys.stderr)
-        for id, why in acted.value.failed.items():
+        for id, why in failed.items():
             print(f"nsqctl: {printable(id)}: {printable(why)}", file=sys.stderr)
-    print(f"{given.action}: {done:,} of {many}")
-    return print_failures(failures) or int(unhappy > 0)
+        print(f"{given.action}: {done:,} of {many}")
+    return print_failures(failures) or int(bool(missing or failed))
+
+
+async def _get(
+    cluster: Cluster,
+    nodes: list[str],
+    given: argparse.Namespace,
+    failures: tuple[UpstreamError, ...],
+) -> int:
+    """Write one message: its body, or all as JSON. The exit status. Raises AllFailed."""
+    params = {**_of(given), "id": given.ids[0]}
+    if given.json:
+        described = await describe_message(cluster.upstream, nodes, {**params, "body": "text"})
+        if described.value is not None:
+            print(json.dumps(described.value))
+            return 0
+        failures += described.failures
+    else:
+        answer = await get_message(cluster.upstream, nodes, params)
+        if answer.value is not None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(answer.value)
+            sys.stdout.buffer.flush()
+            return 0
+        failures += answer.failures
+    print("nsqctl: no nsqd has the message", file=sys.stderr)
+    print_failures(failures)
+    return 1

@@ -5,14 +5,14 @@ import json
 import sys
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.each.messages import redrive_messages
+from nsqcore.cluster.each.messages import holders, redrive_messages
 from nsqctl.commands.actions import confirmed
 from nsqctl.shared.output import print_failures, printable
 
 
 async def redrive(cluster: Cluster, given: argparse.Namespace) -> int:
     """Send dead letters back; the exit status. Raises AllFailed."""
-    answer = await cluster.producers(given.topic)
+    answer = await holders(cluster, given.topic)
     nodes = [producer.http_address for producer in answer.value]
     if not nodes and not answer.failures:
         print(f"nsqctl: no nsqd has the topic {printable(given.topic)}", file=sys.stderr)
@@ -30,10 +30,18 @@ async def redrive(cluster: Cluster, given: argparse.Namespace) -> int:
         params["limit"] = str(given.limit)
     done = await redrive_messages(cluster.upstream, nodes, given.ids, params)
     result = done.value
+    if given.channel and not result.nodes and not done.failures:
+        what = printable(f"{given.topic}/{given.channel}")
+        print(f"nsqctl: no nsqd has the channel {what}", file=sys.stderr)
+        return 1
     if given.json:
-        print(json.dumps({"moved": result.moved, "left": result.left, "kept": result.kept}))
+        told = {"moved": result.moved, "left": result.left, "kept": result.kept}
+        print(json.dumps({**told, "missing": result.missing} if given.ids else told))
     else:
         print(f"{result.moved:,} sent back, {result.left:,} left")
         for why, number in result.kept.items():
             print(f"nsqctl: {number:,} stay: {printable(why)}", file=sys.stderr)
-    return print_failures(answer.failures + done.failures) or int(bool(result.kept))
+        for id in result.missing:
+            print(f"nsqctl: {printable(id)} is not there", file=sys.stderr)
+    unhappy = bool(result.kept or result.missing)
+    return print_failures(answer.failures + done.failures) or int(unhappy)

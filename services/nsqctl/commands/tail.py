@@ -10,6 +10,7 @@ from datetime import datetime
 
 import nsqclient
 from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.each.messages import holders
 from nsqctl.shared.connecting import connection_options
 from nsqctl.shared.output import print_failures, printable
 
@@ -18,7 +19,7 @@ MAX_IN_FLIGHT = 200
 
 async def tail(cluster: Cluster, given: argparse.Namespace) -> int:
     """Show what is published to a topic until there were ``given.count``; the exit status."""
-    answer = await cluster.producers(given.topic)
+    answer = await holders(cluster, given.topic)
     nsqds = [producer.tcp_address for producer in answer.value]
     if not nsqds:
         print(f"nsqctl: no nsqd has the topic {printable(given.topic)}", file=sys.stderr)

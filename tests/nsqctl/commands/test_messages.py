@@ -98,6 +98,33 @@ def test_unknown_topics_and_messages_are_told(pair: Pair):
         assert err == "nsqctl: no nsqd has the topic nosuch\n"
 
 
+def test_what_became_of_messages_is_told_as_json(pair: Pair):
+    gone = "0123456789abcdef"
+    (first, second, *_) = [str(message["id"]) for message in listed(pair, "kitchen")]
+    options = ("--channel=kitchen", "--json", pair.option)
+    out, _ = nsqctl("message", "get", "orders", first, *options)
+    assert json.loads(out)["id"] == first
+    out, _ = nsqctl("message", "finish", "orders", first, gone, "--yes", *options, status=1)
+    assert json.loads(out) == {"done": 1, "missing": [gone], "failed": {}}
+    out, _ = nsqctl("message", "dead", "orders", second, "--yes", *options)
+    assert json.loads(out) == {"done": 1, "missing": [], "failed": {}}
+    wait_until(lambda: bool(pair.producers("orders.dead")), "nsqlookupd knows of the dead")
+    redrive = ("redrive", "orders.dead", "--yes")
+    _, err = nsqctl(*redrive, "--channel=nobody", pair.option, status=1)
+    assert err == "nsqctl: no nsqd has the channel orders.dead/nobody\n"
+    out, err = nsqctl("redrive", "orders.dead", gone, "--yes", pair.option, status=1)
+    assert (out, err) == ("0 sent back, 1 left\n", f"nsqctl: {gone} is not there\n")
+    out, _ = nsqctl("redrive", "orders.dead", gone, "--yes", "--json", pair.option, status=1)
+    assert json.loads(out) == {"moved": 0, "left": 1, "kept": {}, "missing": [gone]}
+
+
+@pytest.mark.parametrize("name", ["nosuch", "no/such", "..", "nosuch#ephemeral"])
+def test_a_topic_that_no_nsqlookupd_knows_is_told(pair: Pair, name: str):
+    for command in ("messages", "tail"):
+        _, err = nsqctl(command, name, pair.option, status=1)
+        assert err == f"nsqctl: no nsqd has the topic {name}\n"
+
+
 def has_tail(nsqd: Daemon) -> bool:
     (topic,) = nsqd.get("/stats?format=json&topic=orders")["topics"]
     return any(channel["client_count"] for channel in topic["channels"])

@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
-from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
+from nsqcore.cluster.cluster import Cluster
+from nsqcore.cluster.producer import Producer
+from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError, ask_all
 from nsqcore.readers import count, objects, text
 
 KIND = "nsqd"
@@ -35,6 +37,17 @@ class Acted:
     done: int
     missing: tuple[str, ...]
     failed: Mapping[str, str]
+
+
+async def holders(cluster: Cluster, topic: str) -> Answer[list[Producer]]:
+    """The nsqds that have ``topic``; none where everybody who was asked says so. Raises
+    AllFailed."""
+    try:
+        return await cluster.producers(topic)
+    except AllFailed as error:
+        if error.failures and all(map(is_not_there, error.failures)):
+            return Answer([], ())
+        raise
 
 
 async def list_messages(upstream: Upstream, node: str, params: Mapping[str, str]) -> MessagePage:
@@ -75,6 +88,25 @@ async def list_everywhere(
 
     answer = await ask_all(KIND, nodes, ask)
     return Answer([page for _, page in answer.value if page is not None], answer.failures)
+
+
+async def describe_message(
+    upstream: Upstream, nodes: Sequence[str], params: Mapping[str, str]
+) -> Answer[dict[str, Any] | None]:
+    """A message as JSON, and its ``node``, from whoever has it; None if nobody does."""
+
+    async def ask(node: str) -> dict[str, Any] | None:
+        try:
+            found = await upstream.read(node, "/message/get", params, lambda raw: raw)
+        except UpstreamError as error:
+            if is_not_there(error):
+                return None
+            raise
+        return {"node": node, **found} if isinstance(found, dict) else None
+
+    answer = await ask_all(KIND, nodes, ask)
+    found = [message for _, message in answer.value if message is not None]
+    return Answer(found[0] if found else None, answer.failures)
 
 
 async def get_message(
@@ -131,11 +163,14 @@ async def act_on_messages(
 
 @frozen
 class Redriven:
-    """How many dead letters were ``moved``, are ``left``, and why some were ``kept``."""
+    """How many dead letters were ``moved``, are ``left``, and why some were ``kept``; those of the
+    ids that nobody has, and how many ``nodes`` have the topic and the channel."""
 
     moved: int
     left: int
     kept: dict[str, int]
+    missing: tuple[str, ...] = ()
+    nodes: int = 0
 
 
 async def redrive_messages(
@@ -157,16 +192,20 @@ async def redrive_messages(
 
     answer = await ask_all(KIND, nodes, ask)
     moved, left, kept = 0, 0, dict[str, int]()
+    missing, asked = set(ids), 0
     for _, raw in answer.value:
         if not isinstance(raw, dict):
             continue
+        asked += 1
+        missing &= set(raw.get("missing") or ())
         moved += count(raw, "moved")
         left += count(raw, "left")
         given = raw.get("kept")
         reasons: dict[str, Any] = given if isinstance(given, dict) else {}
         for why in reasons:
             kept[str(why)] = kept.get(str(why), 0) + count(reasons, why)
-    return Answer(Redriven(moved, left, kept), answer.failures)
+    unknown = tuple(id for id in dict.fromkeys(ids) if id in missing)
+    return Answer(Redriven(moved, left, kept, unknown, asked), answer.failures)
 
 
 def is_not_there(error: UpstreamError) -> bool:
