@@ -1,7 +1,7 @@
 """What is measured: every scenario, in the order of the table."""
 
 from bench.result import Scenario
-from bench.scenarios import consume, dead, durable, latency, publish, scale, web
+from bench.scenarios import browse, consume, dead, durable, latency, publish, scale, web
 
 ALL: list[Scenario] = [
     *publish.SCENARIOS,
@@ -11,4 +11,5 @@ ALL: list[Scenario] = [
     *scale.SCENARIOS,
     *durable.SCENARIOS,
     *dead.SCENARIOS,
+    *browse.SCENARIOS,
 ]
