@@ -1,5 +1,6 @@
 """The HTTP interface of nsqd, for programs: each method is one request."""
 
+import json
 from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any
@@ -132,6 +133,28 @@ class NsqdHttp(DaemonHttp):
         await self._api.post("/channel/unpause", {"topic": topic, "channel": channel})
 
     # What an nsqd has and others do not: the original answers 404.
+
+    async def list_policies(self) -> list[dict[str, Any]]:
+        """The policies, with their names."""
+        answer = dictionary(await self._api.get("/policy/list"))
+        return list(answer.get("policies") or ())
+
+    async def effective_policy(self, topic: str, channel: str | None = None) -> dict[str, Any]:
+        """What holds for a topic or channel, each value with the policy that it comes from."""
+        return dictionary(await self._api.get("/policy/effective", _of(topic, channel)))
+
+    async def set_policy(self, name: str, policy: Mapping[str, Any]) -> None:
+        """Define a policy (``pattern``, ``priority``, ``kind``, ``definition``), or redefine it."""
+        body = json.dumps(policy).encode()
+        await self._api.request("PUT", "/policy/set", {"name": name}, body)
+
+    async def delete_policy(self, name: str) -> None:
+        """Take a policy back."""
+        await self._api.post("/policy/delete", {"name": name})
+
+    async def durable_status(self) -> dict[str, Any]:
+        """How the journal of durable topics is doing."""
+        return dictionary(await self._api.get("/durable/status"))
 
     async def list_messages(
         self,
