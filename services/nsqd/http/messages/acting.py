@@ -36,8 +36,8 @@ from nsqd.engine.messages.message import body, message_id, undelivered
 from nsqd.http.messages import questions
 from nsqd.http.messages.listing import SLICE
 from nsqd.http.messages.questions import Target
-from nsqd.http.reports.slices import join_in_slices
 from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.slices import join_in_slices
 
 logger = logging.getLogger(__name__)
 

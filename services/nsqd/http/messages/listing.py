@@ -22,9 +22,9 @@ from nsqd.engine.messages.message import attempts, body
 from nsqd.http.messages import questions
 from nsqd.http.messages.questions import Target
 from nsqd.http.messages.rendering import Form
-from nsqd.http.reports.slices import answer_in_slices
 from nsqd.http.shared.arguments import valid_names
 from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.slices import answer_in_slices
 
 DEAD = "dead"
 LOG = "log"
@@ -107,7 +107,7 @@ def list_messages(api: NsqdApi, request: Request) -> Answer:
             f',"total":{_total(target, state)},"scanned":{page.scanned}}}'
         )
 
-    return answer_in_slices(_pieces(_look(api, target, state, page)), finish, api.now, SLICE)
+    return answer_in_slices(_pieces(_look(api, target, state, page)), finish, api.at_once, SLICE)
 
 
 def _json(body: str) -> Response:
@@ -201,4 +201,4 @@ def get_message(api: NsqdApi, request: Request) -> Answer:
         return _json(form.render(sights[0]))
 
     patient = until(steps, api.now() + PATIENCE, api.now)
-    return answer_in_slices(_pieces(patient), finish, api.now, SLICE)
+    return answer_in_slices(_pieces(patient), finish, api.at_once, SLICE)

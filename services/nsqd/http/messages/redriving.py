@@ -21,8 +21,8 @@ from nsqd.engine.redrive import Redrive
 from nsqd.engine.topic import Topic
 from nsqd.http.messages import questions
 from nsqd.http.messages.listing import SLICE
-from nsqd.http.reports.slices import join_in_slices
 from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.slices import join_in_slices
 
 logger = logging.getLogger(__name__)
 

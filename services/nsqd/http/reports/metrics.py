@@ -31,8 +31,8 @@ from nsqd.engine.stats import (
 )
 from nsqd.http.reports.counts import CHANNEL_METRICS, TOPIC_METRICS, Metric
 from nsqd.http.reports.durable import durable_metrics
-from nsqd.http.reports.slices import join_in_slices
 from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.slices import join_in_slices
 
 # Samples rendered between two chances to step aside: about a millisecond.
 STEP = 1000

@@ -27,9 +27,9 @@ from nsqd.engine.stats import ChannelStats, TopicStats, select_channels, select_
 from nsqd.http.reports.clients import ClientStats
 from nsqd.http.reports.counts import channel_json, topic_json
 from nsqd.http.reports.durable import promise_text
-from nsqd.http.reports.slices import answer_in_slices
 from nsqd.http.shared.arguments import boolean
 from nsqd.http.shared.context import NsqdApi
+from nsqd.http.shared.slices import answer_in_slices
 
 # Clients told of between two chances to step aside: below a millisecond.
 CLIENT_STEP = 100
@@ -64,7 +64,7 @@ def stats(api: NsqdApi, request: Request) -> Answer:
     as_json = request.arg("format") == "json"
     pieces = json_pieces(api, question) if as_json else text_pieces(api, question)
     content_type = JSON if as_json else TEXT
-    return answer_in_slices(pieces, partial(_response, content_type), api.now)
+    return answer_in_slices(pieces, partial(_response, content_type), api.at_once)
 
 
 def _response(content_type: str, body: str) -> Response:

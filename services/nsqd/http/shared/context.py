@@ -12,6 +12,7 @@ from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
 from nsqd.http.shared.cursors import SignedCursors
 from nsqd.http.shared.memory import GcWatch
+from nsqd.http.shared.slices import AtOnce
 from nsqd.metadata.policy_store import PolicyStore
 from nsqd.storage.durable.status import DurableStatus
 
@@ -68,6 +69,7 @@ class NsqdApi:
         when_kept: calls back once what was done to durable topics outlives a crash.
         when_synced: calls back once what durable topics accepted is on disk, or with why it is not.
         cursors: those of lists of messages.
+        at_once: how much of long answers is made at once.
         request_tick: has a tick ended soon, though nothing comes in.
         durable: how the journal of durable topics is.
         durability_interval: within how many seconds ``interval`` syncs.
@@ -100,6 +102,7 @@ class NsqdApi:
     request_tick: Callable[[], None] = _nothing
     when_synced: Callable[[Callable[[OSError | None], None]], None] = _synced_at_once
     cursors: SignedCursors = Factory(SignedCursors)
+    at_once: AtOnce = Factory(lambda self: AtOnce(self.now), takes_self=True)
 
     @property
     def wall(self) -> int:

@@ -258,7 +258,9 @@ def test_durations_are_shown_in_the_unit_that_suits_them(nanoseconds, text):
 async def test_long_answer_is_made_while_others_go_on(nsqd):
     for number in range(60):
         nsqd.broker.create_channel(f"t{number:02}", "c")
-    nsqd.api.now = iter(range(0, 10**12, 1_000_000)).__next__  # a millisecond passes at each look
+    nsqd.api.at_once.now = iter(
+        range(0, 10**12, 1_000_000)
+    ).__next__  # a millisecond passes at each look
     session = nsqd.start("/stats?format=json&include_mem=false")
     assert session.outbox.size == 0
     turns = 0
@@ -281,7 +283,7 @@ async def test_long_answer_is_made_while_others_go_on(nsqd):
 async def test_topic_deleted_while_the_answer_is_made_does_no_harm(nsqd):
     for number in range(60):
         nsqd.broker.create_channel(f"t{number:02}", "c")
-    nsqd.api.now = iter(range(0, 10**12, 1_000_000)).__next__
+    nsqd.api.at_once.now = iter(range(0, 10**12, 1_000_000)).__next__
     session = nsqd.start("/stats?format=json&include_mem=false")
     for topic in list(nsqd.broker.topics.values()):
         nsqd.broker.delete_topic(topic)

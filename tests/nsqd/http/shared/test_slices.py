@@ -8,7 +8,7 @@ import trio.testing
 from tests.support.passes import measured_passes
 
 from nsqcore.http.responses import Response
-from nsqd.http.reports.slices import SLICE, answer_in_slices, join_in_slices
+from nsqd.http.shared.slices import SLICE, AtOnce, answer_in_slices, join_in_slices
 
 
 def ticking(step):
@@ -21,19 +21,40 @@ def finish(body):
 
 
 def test_short_answer_is_there_at_once():
-    answer = answer_in_slices(iter("abc"), finish, ticking(1))
+    answer = answer_in_slices(iter("abc"), finish, AtOnce(ticking(1)))
     assert answer.body == b"abc"
 
 
 async def test_what_others_would_wait_for_is_not_made_at_once():
     """Hundreds of requests with a whole slice each, before it is somebody else's turn."""
-    answer = answer_in_slices(iter("abc"), finish, ticking(SLICE // 4))
+    answer = answer_in_slices(iter("abc"), finish, AtOnce(ticking(SLICE // 4)))
     assert not isinstance(answer, Response)
     assert (await answer).body == b"abc"
 
 
+async def test_who_asks_by_the_hundred_shares_what_is_made_at_once():
+    """Each of 256 requests that came together had its share of a slice before anybody else."""
+    clock = [0]
+
+    def pieces():
+        for _ in range(9):
+            clock[0] += SLICE // 100
+            yield ""
+
+    at_once = AtOnce(lambda: clock[0])
+    answers = [answer_in_slices(pieces(), finish, at_once) for _ in range(256)]
+    ready = [answer for answer in answers if isinstance(answer, Response)]
+    assert 0 < len(ready) < 9
+    assert clock[0] < SLICE
+    for later in answers:
+        if not isinstance(later, Response):
+            assert (await later).status == 200
+    clock[0] += 10 * SLICE
+    assert isinstance(answer_in_slices(pieces(), finish, at_once), Response)
+
+
 async def test_long_answer_steps_aside_after_every_slice():
-    answer = answer_in_slices(iter("abcdef"), finish, ticking(SLICE // 2))
+    answer = answer_in_slices(iter("abcdef"), finish, AtOnce(ticking(SLICE // 2)))
     with trio.testing.assert_checkpoints():
         assert (await answer).body == b"abcdef"
 
