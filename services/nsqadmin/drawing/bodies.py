@@ -2,6 +2,7 @@
 
 import json
 import string
+import unicodedata
 from typing import Any
 
 from attrs import frozen
@@ -33,14 +34,14 @@ def show(body: bytes) -> Shown:
         text = ""
     if text and (decoded := _json(text)):
         return _shown(N_("JSON"), decoded)
-    if text and all(c.isprintable() or c in _PRINTABLE for c in text):
+    if text and all(map(_shows, text)):
         return _shown(N_("text"), text)
     try:
         value = unpack(body)
     except BadMessagePack:
         most = LONGEST // 5
         return Shown(N_("bytes"), dump(body[:most]), cut=len(body) > most)
-    return _shown(N_("MessagePack"), json.dumps(value, indent=2, ensure_ascii=False))
+    return _shown(N_("MessagePack"), _laid_out(value))
 
 
 def _shown(kind: str, text: str) -> Shown:
@@ -52,10 +53,24 @@ def _json(text: str) -> str:
     if not text.lstrip().startswith(("{", "[")) or len(text) > LONGEST:
         return ""
     try:
-        value: Any = json.loads(text)
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        return _laid_out(json.loads(text))
     except (ValueError, RecursionError):
         return ""
+
+
+def _laid_out(value: Any) -> str:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # halves of characters, which no page can have, and what turns text round
+    return "".join(c if _shows(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def _shows(character: str) -> bool:
+    """Whether a page can show it as it is: a space of any width, too."""
+    return (
+        character.isprintable()
+        or character in _PRINTABLE
+        or unicodedata.category(character) == "Zs"
+    )
 
 
 def dump(data: bytes) -> str:
@@ -71,4 +86,5 @@ def dump(data: bytes) -> str:
 def snippet(body: str, encoding: str, length: int = 120) -> str:
     """The beginning of a body in one line, for a table."""
     shown = " ".join(body.split()) if encoding == "text" else f"base64:{body}"
-    return shown if len(shown) <= length else shown[:length] + "…"
+    cut = shown if len(shown) <= length else shown[:length] + "…"
+    return "".join(c if _shows(c) else "\ufffd" for c in cut)

@@ -70,7 +70,8 @@ class Pages:
 
 def html(text: str, status: int = 200) -> Response:
     """An HTML document; its encoding is in its head, as in the original."""
-    response = Response(text, status)
+    # a daemon may tell halves of characters in JSON, which no encoding has
+    response = Response(text.encode("utf-8", "replace"), status)
     response.headers["Content-Type"] = "text/html"
     response.headers["Content-Language"] = spoken().tag
     response.headers["Vary"] = "Accept-Language, Cookie"

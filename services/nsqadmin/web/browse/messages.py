@@ -4,6 +4,7 @@ Pages are made from what nsqds say at this moment, and not kept up: messages mov
 have the topic are asked. Whoever may act chooses messages there, for `acting` and `redriving`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ STATES = {
     "dead": N_("Dead"),
     "log": N_("Log"),
 }
+_ID = re.compile(r"[0-9a-f]{16}")
 # Messages of one nsqd on a page.
 PER_NODE = 25
 _FILTERS = ("contains", "id", "min_age", "max_age")
@@ -152,6 +154,8 @@ async def _one(admin: Admin, pages: Pages, place: Place, given: Mapping[str, str
     nodes = await nodes_of(admin, place.topic)
     node, id = given.get("node", ""), given.get("id", "")
     asked = [each for each in nodes if node in ("", each)]
+    if not asked or not _ID.fullmatch(id):
+        raise Refused(404, _("The message is not there any more."))
     try:
         answer = await get_message(admin.upstream, asked, {**place.params, "id": id})
     except AllFailed as error:
