@@ -12,9 +12,12 @@ from nsqcore.access.roles import OPERATE_ALL
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response, json
 from nsqcore.http.router import Router
+from nsqcore.names import is_dead_letter_topic
+from nsqcore.wire.headers import split_record
 from nsqd.engine.browsing.looking import IN_FLIGHT
 from nsqd.engine.browsing.searching import withdraw
 from nsqd.engine.channel import Channel
+from nsqd.engine.epitaphs import TOPIC, headers_of
 from nsqd.engine.errors import Exiting
 from nsqd.engine.messages.message import message_id, requeued
 from nsqd.engine.redrive import Redrive
@@ -75,6 +78,9 @@ def _source(api: NsqdApi, request: Request) -> tuple[Topic, Channel]:
     if channel is not None:
         return topic, channel
     if not topic.channels:
+        if not _has_letters(topic):  # a channel would take what waits for the first one of others
+            detail = f"nothing that waits in {topic.name} tells where it comes from"
+            raise HttpError(409, "NO_DEAD_LETTERS", detail=detail)
         try:
             return topic, api.broker.create_channel(topic.name, CHANNEL)
         except Exiting as error:
@@ -87,6 +93,17 @@ def _source(api: NsqdApi, request: Request) -> tuple[Topic, Channel]:
         detail = f"{topic.name} has several channels: say from which to take"
         raise HttpError(400, "MISSING_ARG_CHANNEL", detail=detail)
     return topic, next(iter(topic.channels.values()))
+
+
+def _has_letters(topic: Topic) -> bool:
+    """Whether what waits in ``topic`` are dead letters, by its name, or by the first of them."""
+    if is_dead_letter_topic(topic.name):
+        return True
+    try:
+        first = topic.look((), 1).records
+    except OSError:
+        return False
+    return any(TOPIC in headers_of(split_record(each)[1]) for each in first)
 
 
 @define(eq=False, repr=False)

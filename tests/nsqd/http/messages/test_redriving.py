@@ -138,3 +138,11 @@ async def test_a_dead_letter_is_moved_where_nothing_else_comes_in(shelf):
     while timers.ring(nsqd.time[0] + SECOND):
         clock.end_tick()
     assert nsqd.broker.topics["t.dead"].depth == 1
+
+
+async def test_a_topic_that_waits_for_its_first_channel_is_not_taken_for_dead_letters(shelf):
+    await shelf.nsqd.post("/pub?topic=orders", b"x")
+    answer = await shelf.nsqd.post("/message/redrive?topic=orders")
+    assert (answer.status, answer.json["message"]) == (409, "NO_DEAD_LETTERS")
+    assert not shelf.nsqd.broker.topics["orders"].channels
+    assert shelf.nsqd.broker.topics["orders"].depth == 1
