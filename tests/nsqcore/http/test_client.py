@@ -3,9 +3,7 @@
 import gc
 import gzip
 import json
-import socket
 import ssl
-import threading
 import zlib
 
 import anyio
@@ -14,6 +12,7 @@ import pytest
 import trio
 import trustme
 from tests.fakes.fake_http import fake_server
+from tests.fakes.raw_server import RawServer
 from tests.support.passes import measured_passes
 
 from nsqcore.http.client import HttpClient, RequestFailed
@@ -24,38 +23,6 @@ LIBRARY = (httpx.Response, httpx.Request, httpx.AsyncClient, httpx.AsyncHTTPTran
 
 def head(*lines, status="200 OK"):
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
-
-
-class RawServer:
-    """Answers every connection's first request with bytes, in a thread: under any event loop."""
-
-    def __init__(self, answer, *, hold=False):
-        self.answer, self.hold, self.requests = answer, hold, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-
-    def serve(self):
-        try:
-            while True:
-                connection, _ = self.listener.accept()
-                with connection:
-                    request = b""
-                    while b"\r\n\r\n" not in request:
-                        request += connection.recv(65536)
-                    self.requests.append(request)
-                    connection.sendall(self.answer)
-        except OSError:
-            return
 
 
 def ask(url, backend, **settings):
