@@ -69,6 +69,7 @@ async def test_an_nsqd_that_knows_no_messages_is_named(site):
 
 async def test_names_are_shown_as_they_are(site):
     async with site() as s:
+        assert "No nsqd has the topic." in await s.page("/messages?topic=nobody")
         page = await s.page("/messages?topic=nobody&channel=%3Cscript%3E&contains=%22%3E%3Cb%3E")
         assert "<script>" not in page.partition("<main")[2]
         assert "<b>" not in page.partition("<main")[2]
