@@ -36,7 +36,8 @@ fi
 # What a bill of materials is for: all that is installed, by name, version and hash.
 "$bin/python" -m venv build/sbom
 build/sbom/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=5,<8'
-build/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+# Its one warning: requirements name no tree of dependencies.
+PYTHONWARNINGS=ignore::UserWarning build/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
     --output-file "$folder/nsq-trio-$version.cdx.json" requirements/run.txt
 
 tar -czf "$folder/nsq-trio-$version-docs.tar.gz" -C site .
