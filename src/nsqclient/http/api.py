@@ -136,6 +136,10 @@ class DaemonHttp:
     def __attrs_post_init__(self) -> None:
         self._api = Api(self.address, self.timeout, self.tls, self.auth_secret)
 
+    def __repr__(self) -> str:
+        shown = f"address={redact(self.address)!r}, timeout={self.timeout}, tls={self.tls}"
+        return f"{type(self).__name__}({shown})"
+
     async def __aenter__(self) -> Self:
         await self._api.open()
         return self
