@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 import attrs
 
@@ -19,12 +20,10 @@ from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import DONE, FAILED, PARTIAL
 from nsqadmin.language.spoken import gettext as _
-from nsqcore.cluster.each.messages import redrive_messages
+from nsqcore.cluster.each.messages import redrive_messages, redrive_steps
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.units import SECOND
 
-# Dead letters of one request to an nsqd: a fraction of a second, where its timeout is 5 s.
-STEP = 5000
 # Seconds after which a page says how far it came: proxies give up after a minute.
 PATIENCE = 30
 
@@ -104,20 +103,24 @@ async def _redrive_node(
     params = {"topic": action.topic, "to": "topic" if action.to_topic else "channel"}
     if action.channel:
         params["channel"] = action.channel
-    due, left, kept = action.limit or None, 0, Counter[str]()
-    while due is None or due > 0:
-        if not ids:
-            params["limit"] = str(STEP if due is None else min(STEP, due))
+    if ids:
         done = (await redrive_messages(admin.upstream, [node], ids, params)).value
         result.moved += done.moved
         result.missing += done.missing
-        left, kept = done.left, Counter(done.kept)
-        if due is not None:
-            due -= done.moved
-        if ids or not left or not done.moved or not is_time():
-            break
-    result.left += left
-    result.kept += kept
+        result.left += done.left
+        result.kept.update(done.kept)
+        return
+    left, limit = 0, action.limit or None
+    try:
+        async with aclosing(redrive_steps(admin.upstream, node, params, limit)) as steps:
+            async for done in steps:
+                result.moved += done.moved
+                result.kept.update(done.kept)
+                left = done.left
+                if not is_time():
+                    break
+    finally:
+        result.left += left
 
 
 def _tell(admin: Admin, action: RedriveAction, origin: Origin, result: RedriveResult) -> None:

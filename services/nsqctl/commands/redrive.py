@@ -3,9 +3,17 @@
 import argparse
 import json
 import sys
+from collections import Counter
 
 from nsqcore.cluster.cluster import Cluster
-from nsqcore.cluster.each.messages import holders, redrive_messages
+from nsqcore.cluster.each.messages import (
+    AT_ONCE,
+    Redriven,
+    holders,
+    redrive_messages,
+    redrive_steps,
+)
+from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqctl.commands.actions import confirmed
 from nsqctl.shared.output import print_failures, printable
 
@@ -26,11 +34,8 @@ async def redrive(cluster: Cluster, given: argparse.Namespace) -> int:
     params = {"topic": given.topic, "to": given.to}
     if given.channel:
         params["channel"] = given.channel
-    if given.limit is not None:
-        params["limit"] = str(given.limit)
-    done = await redrive_messages(cluster.upstream, nodes, given.ids, params)
-    result = done.value
-    if given.channel and not result.nodes and not done.failures:
+    result, failures = await _send_back(cluster, nodes, given, params)
+    if given.channel and not result.nodes and not failures:
         what = printable(f"{given.topic}/{given.channel}")
         print(f"nsqctl: no nsqd has the channel {what}", file=sys.stderr)
         return 1
@@ -44,4 +49,31 @@ async def redrive(cluster: Cluster, given: argparse.Namespace) -> int:
         for id in result.missing:
             print(f"nsqctl: {printable(id)} is not there", file=sys.stderr)
     unhappy = bool(result.kept or result.missing)
-    return print_failures(answer.failures + done.failures) or int(unhappy)
+    return print_failures(answer.failures + failures) or int(unhappy)
+
+
+async def _send_back(
+    cluster: Cluster, nodes: list[str], given: argparse.Namespace, params: dict[str, str]
+) -> tuple[Redriven, tuple[UpstreamError, ...]]:
+    """What came of it on all ``nodes``, and who failed."""
+    moved, left, asked, failures = 0, 0, 0, list[UpstreamError]()
+    kept, missing = Counter[str](), list[str]()
+    for start in range(0, len(given.ids), AT_ONCE):
+        some = given.ids[start : start + AT_ONCE]
+        answer = await redrive_messages(cluster.upstream, nodes, some, params)
+        done, asked = answer.value, answer.value.nodes
+        failures += answer.failures
+        moved, left = moved + done.moved, done.left
+        kept.update(done.kept)
+        missing += done.missing
+    for node in () if given.ids else nodes:
+        there = 0
+        try:
+            async for done in redrive_steps(cluster.upstream, node, params, given.limit):
+                moved, there = moved + done.moved, done.left
+                kept.update(done.kept)
+                asked += done.nodes
+        except AllFailed as error:
+            failures += error.failures
+        left += there
+    return Redriven(moved, left, dict(kept), tuple(missing), asked), tuple(failures)

@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.daemons import Daemon, wait_until
 from tests.nsqctl.program import Pair, nsqctl
 
+from nsqcore.cluster.each import messages as each
+
 pytestmark = pytest.mark.slow
 
 
@@ -67,6 +69,26 @@ def test_dead_letters_are_sent_back(pair: Pair):
     assert len(listed(pair, "kitchen")) == len(ids)
     out, _ = nsqctl("redrive", "orders.dead", "--yes", pair.option)
     assert out == "0 sent back, 0 left\n"
+
+
+def test_dead_letters_are_sent_back_in_steps_and_those_that_stay_are_passed_by(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(each, "REDRIVE_STEP", 2)
+    nsqd = pair.nsqds[0]
+    nsqd.post("/topic/create?topic=strange.dead")
+    ids = [str(message["id"]) for message in listed(pair, "kitchen")]
+    nsqctl("message", "dead", "orders", *ids, "--channel=kitchen", "--yes", pair.option)
+    wait_until(lambda: bool(pair.producers("orders.dead")), "nsqlookupd knows of the dead")
+    out, _ = nsqctl("redrive", "orders.dead", "--limit=1", "--yes", "--json", pair.option)
+    first = json.loads(out)["moved"]
+    out, _ = nsqctl("redrive", "orders.dead", "--yes", "--json", pair.option)
+    assert json.loads(out) == {"moved": len(ids) - first, "left": 0, "kept": {}}
+    nsqd.post("/mpub?topic=strange.dead", b"1\n2\n3\n4\n5")
+    wait_until(lambda: bool(pair.producers("strange.dead")), "nsqlookupd knows of it")
+    out, _ = nsqctl("redrive", "strange.dead", "--yes", "--json", pair.option, status=1)
+    why = "it is not known where they come from"
+    assert json.loads(out) == {"moved": 0, "left": 5, "kept": {why: 5}}
 
 
 def test_what_cannot_be_undone_asks_first(pair: Pair):

@@ -3,7 +3,7 @@
 A message is at one nsqd, and nothing in its id says at which: all are asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,10 @@ from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError,
 from nsqcore.readers import count, objects, text
 
 KIND = "nsqd"
+# Dead letters of one request to an nsqd: a fraction of a second, where its timeout is 5 s.
+REDRIVE_STEP = 5000
+# Ids in one request, as nsqd takes them.
+AT_ONCE = 1000
 
 
 @frozen
@@ -206,6 +210,25 @@ async def redrive_messages(
             kept[str(why)] = kept.get(str(why), 0) + count(reasons, why)
     unknown = tuple(id for id in dict.fromkeys(ids) if id in missing)
     return Answer(Redriven(moved, left, kept, unknown, asked), answer.failures)
+
+
+async def redrive_steps(
+    upstream: Upstream, node: str, params: Mapping[str, str], limit: int | None = None
+) -> AsyncGenerator[Redriven, None]:
+    """Send back what the nsqd at ``node`` has, or its ``limit`` oldest, in steps that are answered
+    soon; yields each. Those that stay are tried once. Raises AllFailed."""
+    seen, there = 0, 0
+    while limit is None or seen < limit:
+        # what stays goes to the end, and would come again
+        step = min([REDRIVE_STEP, *(most - seen for most in (limit, there) if most)])
+        answer = await redrive_messages(upstream, [node], (), {**params, "limit": str(step)})
+        done = answer.value
+        yield done
+        taken = done.moved + sum(done.kept.values())
+        there = there or done.moved + done.left
+        seen += taken
+        if not taken or seen >= there:
+            return
 
 
 def is_not_there(error: UpstreamError) -> bool:

@@ -5,7 +5,7 @@ from tests.fakes.fake_cluster import message, topic
 from tests.fakes.fake_nsqd import FakeNsqd
 from tests.nsqadmin.conftest import BROWSER, FORM, token_in
 
-from nsqadmin.actions import redriving
+from nsqcore.cluster.each import messages
 
 DIED = {"nsq-dead-topic": "orders", "nsq-dead-channel": "billing", "nsq-dead-reason": "attempts"}
 
@@ -34,7 +34,7 @@ async def test_the_page_of_dead_letters_says_why_they_died_and_offers_to_redrive
 
 
 async def test_all_are_redriven_in_steps_and_counted(site, monkeypatch):
-    monkeypatch.setattr(redriving, "STEP", 3)
+    monkeypatch.setattr(messages, "REDRIVE_STEP", 3)
     async with site(nsqds()) as s:
         asked = await s.page("/messages/redrive?topic=orders.dead&which=all")
         assert "Redrive all dead letters?" in asked
