@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 from tests.fakes.fake_cluster import channel, client, running, topic
 from tests.fakes.fake_lookupd import FakeLookupd
 from tests.fakes.fake_nsqd import FakeNsqd
+from werkzeug.routing import Rule
 
 from nsqadmin.app import make_app
 from nsqadmin.auth import passwords
@@ -78,9 +79,25 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_METHOD", "scrypt:1024:8:1")
 
 
+# What werkzeug makes of rules: a function each, which it compiles. Every nsqadmin has the same, and
+# to compile them is most of what it takes to make one.
+_COMPILE = getattr(Rule, "_compile_builder", None)
+_BUILDERS: dict[tuple[object, ...], Any] = {}
+
+
+def _compile_once(rule: Any, append_unknown: bool = True) -> Any:
+    key = (rule.rule, rule.subdomain, rule.host, str(rule.defaults), append_unknown)
+    if key not in _BUILDERS:
+        assert _COMPILE is not None
+        _BUILDERS[key] = _COMPILE(rule, append_unknown)
+    return _BUILDERS[key]
+
+
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes sites: ``async with site(flag=...) as s``."""
+    if _COMPILE is not None:
+        monkeypatch.setattr(Rule, "_compile_builder", _compile_once)
     # Reading the certificates of the system takes longer than most tests.
     plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     monkeypatch.setattr(admin_module, "client_tls", lambda options: plain)
