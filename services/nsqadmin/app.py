@@ -26,6 +26,7 @@ from nsqadmin.language.spoken import gettext as _
 from nsqadmin.web.browse.acting import add_acting
 from nsqadmin.web.browse.messages import add_messages
 from nsqadmin.web.browse.redriving import add_redriving
+from nsqadmin.web.browse.reloads import led_to
 from nsqadmin.web.browse.tailing import add_tailing
 from nsqadmin.web.events import add_events
 from nsqadmin.web.forms import add_forms
@@ -114,9 +115,11 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
         path = request.path[len(base) :] if request.path.startswith(base) else request.path
         is_open = path.startswith(_OPEN)
         if is_open and path != "/login":
-            return None
+            return _elsewhere(base, path)
         g.principal = await identity.principal(request, g.peer)
-        if g.principal.role is not None or is_open:
+        if g.principal.role is not None:
+            return _elsewhere(base, path)
+        if is_open:
             return None
         if wants_page(request):
             if request.method not in ("GET", "HEAD"):  # a form, which nobody can be led back to
@@ -138,6 +141,14 @@ def _add_frame(app: QuartTrio, admin: Admin, identity: Identity) -> None:
             response.status_code, request.method, request.path,
         )  # fmt: skip
         return response
+
+
+def _elsewhere(base: str, path: str) -> Redirect | None:
+    """Lead a person who asks for the address of a form to a page."""
+    if request.method not in ("GET", "HEAD") or not wants_page(request):
+        return None
+    instead = led_to(path, request.args)
+    return None if instead is None else redirect(f"{base}{instead}" or "/", 303)
 
 
 def _add_errors(app: QuartTrio, admin: Admin, pages: Pages) -> None:
