@@ -1,4 +1,4 @@
-"""What the parent leaves behind, for all ten programs: ignored signals, closed streams."""
+"""What the parent leaves behind, for all ten programs: signals ignored, odd standard streams."""
 
 import contextlib
 import os
@@ -45,13 +45,18 @@ def command(program: str, nsqd: Daemon, folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def started(
-    words: list[str], before: Callable[[], None], folder: Path
+    words: list[str], before: Callable[[], None], folder: Path, *, stdout: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The program, once it has seen to signals; its input is a pipe that stays open."""
     with (
         (folder / "err").open("wb") as err,
         subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=err, stderr=err, preexec_fn=before, cwd=folder
+            words,
+            stdin=subprocess.PIPE,
+            stdout=err if stdout is None else stdout,
+            stderr=err,
+            preexec_fn=before,
+            cwd=folder,
         ) as process,
     ):
         try:
@@ -100,3 +105,26 @@ def test_fault_122_with_all_standard_streams_closed_it_runs_or_says_no(program, 
                 process.wait(0.5)
         process.terminate()
         assert process.wait(PATIENCE) in (0, 1, -signal.SIGTERM)
+
+
+def non_blocking() -> None:
+    for descriptor in range(3):
+        os.set_blocking(descriptor, False)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_fault_117_with_non_blocking_standard_streams_it_runs_until_it_is_told_to_stop(
+    program, nsqd, tmp_path
+):
+    with started(
+        command(program, nsqd, tmp_path), non_blocking, tmp_path, stdout=subprocess.PIPE
+    ) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        assert process.stdout is not None
+        process.stdout.read()
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
+    said = (tmp_path / "err").read_text()
+    assert "Traceback" not in said
+    assert "temporarily unavailable" not in said
