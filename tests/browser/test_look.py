@@ -76,7 +76,7 @@ def test_no_page_is_wider_than_its_screen(eyes: Eyes, stage: Stage, path: str) -
 
 
 @pytest.mark.parametrize("path", ["/channels", "/policies"])
-def test_fault_45_a_phone_shows_which_page_is_open(eyes: Eyes, path: str) -> None:
+def test_a_phone_shows_which_page_is_open(eyes: Eyes, path: str) -> None:
     for width in (320, 400):
         set_width(eyes.driver, width)
         eyes.open(path)
@@ -88,7 +88,7 @@ def test_fault_45_a_phone_shows_which_page_is_open(eyes: Eyes, path: str) -> Non
         assert right <= width + 1
 
 
-def test_fault_45_a_phone_shows_channels_with_topic_and_depth(eyes: Eyes) -> None:
+def test_a_phone_shows_channels_with_topic_and_depth(eyes: Eyes) -> None:
     set_width(eyes.driver, 400)
     eyes.open("/channels")
     rows = eyes.run(
@@ -101,7 +101,7 @@ def test_fault_45_a_phone_shows_channels_with_topic_and_depth(eyes: Eyes) -> Non
     assert not eyes.css(".table-wrap.more")
 
 
-def test_fault_45_a_port_is_not_cut_in_two(eyes: Eyes) -> None:
+def test_a_port_is_not_cut_in_two(eyes: Eyes) -> None:
     set_width(eyes.driver, 400)
     eyes.open("/topics/orders/billing")
     lines = eyes.run(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
     [("/nonexistent", "git is needed"), (os.environ["PATH"], "no-such-revision cannot be")],
 )
 def test_what_is_missing_is_told_in_a_line(path, told):
-    """Fault 144: a traceback."""
+    """A traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.compare", "--base=no-such-revision"],
         cwd=ROOT,

@@ -145,7 +145,7 @@ def test_the_overlay_says_what_it_lacks(missing):
 
 
 def test_no_daemon_waits_until_another_is_healthy():
-    """Fault 51: one nsqd that drained or had a full disk kept nsqadmin from starting."""
+    """One nsqd that drained or had a full disk kept nsqadmin from starting."""
     for name, service in services(MAIN, PUBLISHED).items():
         needed = service.get("depends_on", [])
         assert isinstance(needed, list), name

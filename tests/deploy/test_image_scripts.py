@@ -67,7 +67,7 @@ def test_each_nsqd_has_a_slot_of_its_own_and_one_that_is_free_again_is_taken_fir
 
 
 def test_messages_in_a_slot_that_nobody_serves_are_told_of(start, tmp_path, monkeypatch):
-    """Fault 57: after a larger service was taken down and a smaller one up, nothing said so."""
+    """After a larger service was taken down and a smaller one up, nothing said so."""
     monkeypatch.setenv("NSQD_SLOT_LOOK", "0.1")
     left = tmp_path / "slot-1"
     left.mkdir()
@@ -104,7 +104,7 @@ def health(tmp_path_factory: pytest.TempPathFactory) -> Health:
 
 
 def test_a_health_check_costs_a_few_milliseconds(health):
-    """Fault 51: an interpreter for each check was a tenth of a second."""
+    """An interpreter for each check was a tenth of a second."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(50):
         health("127.0.0.1:1")
@@ -168,7 +168,7 @@ def test_where_no_daemon_is_process_one_all_is_well(health):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_what_makes_base_images_leaves_nothing_behind_when_it_is_stopped(tmp_path, number):
-    """Fault 61: debootstrap went on, and its folder stayed."""
+    """Debootstrap went on, and its folder stayed."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "docker").write_text("#!/bin/sh\nexit 1\n")

@@ -73,7 +73,7 @@ def test_without_a_c_compiler_the_pure_form_is_built_and_the_build_says_so(tmp_p
     assert not list(tmp_path.glob("lib/**/compiled.txt"))
 
 
-def test_fault_144_a_pure_install_leaves_nothing_of_a_compiled_one_in_the_tree(tmp_path):
+def test_a_pure_install_leaves_nothing_of_a_compiled_one_in_the_tree(tmp_path):
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "compiling").symlink_to(ROOT / "compiling")
@@ -235,13 +235,13 @@ def test_a_folder_that_is_no_environment_is_left_alone(tmp_path):
     assert (tmp_path / "env/thesis.txt").exists()
 
 
-def test_fault_129_the_package_tells_where_it_is_about():
+def test_the_package_tells_where_it_is_about():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert all(url.startswith("https://") for url in project["urls"].values())
     assert project["urls"]
 
 
-def test_fault_127_no_page_installs_programs_into_the_python_of_the_system():
+def test_no_page_installs_programs_into_the_python_of_the_system():
     """Debian, Ubuntu, Fedora and Homebrew refuse it: their Python is externally managed."""
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("deployment-*.md")]:
         for number, line in enumerate(page.read_text().splitlines(), 1):

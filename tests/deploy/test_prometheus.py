@@ -196,7 +196,6 @@ def test_the_jobs_of_the_pod_monitor_are_those_that_the_rules_ask_for():
 
 
 def test_refusals_finished_messages_and_the_disk_are_counted(tmp_path):
-    """Fault 53."""
     nsqd = Daemon("nsqd", tmp_path, []).start()
     try:
         nsqd.create("t", "c")

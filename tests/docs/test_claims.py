@@ -13,7 +13,7 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_fault_90_speed_is_told_on_the_page_of_measurements_alone(page):
+def test_speed_is_told_on_the_page_of_measurements_alone(page):
     text = page.read_text()
     assert not re.search(r"at least as fast|fastest|\btimes (as fast|faster)|µs of CPU", text)
     for line in re.findall(r".*\bfaster\b.*", text):
@@ -21,7 +21,7 @@ def test_fault_90_speed_is_told_on_the_page_of_measurements_alone(page):
         assert "performance.md" in text[max(0, start - 300) : start + 300], line
 
 
-def test_fault_90_differences_that_a_client_sees_are_listed():
+def test_differences_that_a_client_sees_are_listed():
     told = (ROOT / "docs" / "upgrading.md").read_text()
     assert "requeue_count" in told
     assert "timeout_count" in told

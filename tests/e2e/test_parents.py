@@ -83,9 +83,7 @@ def without_streams() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_fault_116_a_hang_up_ignored_by_the_parent_and_unused_signals_end_nothing(
-    program, nsqd, tmp_path
-):
+def test_a_hang_up_ignored_by_the_parent_and_unused_signals_end_nothing(program, nsqd, tmp_path):
     with started(command(program, nsqd, tmp_path), ignoring, tmp_path) as process:
         for number in (signal.SIGHUP, *UNUSED):
             process.send_signal(number)
@@ -97,7 +95,7 @@ def test_fault_116_a_hang_up_ignored_by_the_parent_and_unused_signals_end_nothin
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_fault_122_with_all_standard_streams_closed_it_runs_or_says_no(program, nsqd, tmp_path):
+def test_with_all_standard_streams_closed_it_runs_or_says_no(program, nsqd, tmp_path):
     words = command(program, nsqd, tmp_path)
     with started(words, without_streams, tmp_path) as process:
         if program in ("nsqd", "nsqlookupd", "nsqadmin", "nsq_to_file", "nsq_to_http"):
@@ -113,7 +111,7 @@ def non_blocking() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_fault_117_with_non_blocking_standard_streams_it_runs_until_it_is_told_to_stop(
+def test_with_non_blocking_standard_streams_it_runs_until_it_is_told_to_stop(
     program, nsqd, tmp_path
 ):
     with started(

@@ -28,7 +28,7 @@ def test_no_password_is_no_password(monkeypatch, capsys):
     ],
 )
 @pytest.mark.usefixtures("cheap_hashes")
-def test_fault_18_hashing_can_be_asked_for_in_every_way_of_an_option(
+def test_hashing_can_be_asked_for_in_every_way_of_an_option(
     monkeypatch, capsys, flags, environment
 ):
     monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
@@ -38,6 +38,6 @@ def test_fault_18_hashing_can_be_asked_for_in_every_way_of_an_option(
     assert verify_password("secret", capsys.readouterr().out.rstrip("\n"))
 
 
-def test_fault_18_hashing_is_not_asked_for_by_false():
+def test_hashing_is_not_asked_for_by_false():
     # It goes on to run the daemon, which finds nobody to ask.
     assert main(["--hash-password=false"]) == 1

@@ -51,7 +51,7 @@ async def test_it_serves_until_told_to_stop_whoever_watches(caplog, nursery):
                 await ended.wait()
 
 
-async def test_fault_130_a_port_in_use_is_told_at_once_with_its_address():
+async def test_a_port_in_use_is_told_at_once_with_its_address():
     async with running(FakeNsqd()) as _:
         taken = FakeNsqd()
         async with running(taken):

@@ -197,7 +197,7 @@ print(status)
 
 
 def test_forked_child_that_leaves_the_block_and_the_interpreter_does_not_hang(daemon: Daemons):
-    """Fault 137: what the block had was ended by the interpreter, which waited for ever."""
+    """What the block had was ended by the interpreter, which waited for ever."""
     nsqd = daemon("nsqd")
     command = [sys.executable, "-c", FORKING, nsqd.tcp]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:

@@ -81,7 +81,7 @@ def test_names_and_addresses_are_hosts(host):
     ],
 )  # fmt: skip
 def test_what_cannot_be_looked_up_is_no_host(host):
-    """Fault 80: what a registration says was used as a URL."""
+    """What a registration says was used as a URL."""
     assert not is_host(host)
 
 

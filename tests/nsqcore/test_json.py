@@ -59,7 +59,7 @@ def test_nothing_raises_another_error(data):
     ],
 )
 def test_no_text_has_a_lone_surrogate(data, value):
-    """Fault 78: one of them in an answer ended nsqd, and left pages at status 500."""
+    """One of them in an answer ended nsqd, and left pages at status 500."""
     assert decode(data) == value
 
 

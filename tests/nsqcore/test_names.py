@@ -95,7 +95,7 @@ def test_a_refused_name_is_shown_in_quotes_with_escapes(raw, shown):
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udcff", "é", "t\ud800#ephemeral"])
 def test_a_name_that_no_encoding_can_write_is_none(name):
-    """Fault 78: asking whether it is one ended nsqd."""
+    """Asking whether it is one ended nsqd."""
     assert not is_valid_name(name)
 
 

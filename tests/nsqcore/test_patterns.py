@@ -33,7 +33,7 @@ def test_a_pattern_means_what_it_means_in_go(pattern, text, found):
 
 @pytest.mark.parametrize("name", ["ab", "aab", "b"])
 def test_a_repetition_without_a_lower_bound_is_no_repetition(name):
-    """Fault 74: Python takes ``{,3}`` for "up to three times", so that it let names in."""
+    """Python takes ``{,3}`` for "up to three times", so that it let names in."""
     assert not Pattern("^a{,3}b$").matches(name)
     assert Pattern("^a{,3}b$").matches("a{,3}b")
 
@@ -71,7 +71,7 @@ def test_one_that_go_does_not_know_is_refused(pattern):
     "pattern", [r"^([a-z0-9]+[-_.]?)+$", "(a*)*b", "(a|aa)+$", "(x+x+)+y", "^(a?){50}a{50}$"]
 )
 def test_no_pattern_takes_longer_than_its_name_is_long(pattern):
-    """Fault 74: forty letters and ``#ephemeral`` never came to an end."""
+    """Forty letters and ``#ephemeral`` never came to an end."""
     compiled = Pattern(pattern)
     began = time.process_time()
     assert not compiled.matches("a" * 40 + "#ephemeral")

@@ -1,4 +1,4 @@
-"""No password of a URL gets into a log, a page or an answer (fault 84)."""
+"""No password of a URL gets into a log, a page or an answer."""
 
 import time
 

@@ -316,7 +316,7 @@ def test_an_nsqlookupd_without_nsqds_is_found(daemon: Callable[..., Daemon]):
     ],
 )
 async def test_an_odd_answer_of_one_host_ends_no_check_up(readyz, date, disk_free):
-    """Fault 76's kind: numbers beyond all bounds in an answer."""
+    """Numbers beyond all bounds in an answer."""
 
     class Nsqd:
         async def probe(self, address, path):

@@ -109,7 +109,6 @@ def test_the_end_of_the_terminal_does_not_end_a_cluster_under_nohup(cluster: Up)
 
 
 def test_signals_that_mean_nothing_do_not_end_the_cluster(cluster: Up):
-    """Fault 6."""
     cluster.start(*SMALL)
     assert cluster.process is not None
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGIO):

@@ -243,7 +243,7 @@ async def test_a_page_that_made_its_name_point_here_gets_nothing(site):
         ("POST", "/api/topics/or%0Aders", '{"action":"a\\nb"}', "refused a?b_topic or?ders"),
     ],
 )  # fmt: skip
-async def test_fault_47_a_refused_action_is_logged_with_its_verb_and_target(
+async def test_a_refused_action_is_logged_with_its_verb_and_target(
     site, caplog, method, path, body, told
 ):
     async with site(admin_users=("ann",)) as s:
@@ -255,7 +255,7 @@ async def test_fault_47_a_refused_action_is_logged_with_its_verb_and_target(
 
 
 @pytest.mark.slow
-async def test_fault_58_only_nodes_that_have_the_channel_are_asked(site):
+async def test_only_nodes_that_have_the_channel_are_asked(site):
     nsqds = [
         FakeNsqd([topic("t", [channel("c", depth=1)])], hostname="has"),
         FakeNsqd([topic("t", [channel("other")])], hostname="has-not"),
@@ -269,7 +269,7 @@ async def test_fault_58_only_nodes_that_have_the_channel_are_asked(site):
         assert not [a for a in s.nsqds[1].server.asked if a.path.startswith("/channel/")]
 
 
-async def test_fault_60_an_answer_from_nobody_has_a_reason(site):
+async def test_an_answer_from_nobody_has_a_reason(site):
     async with site() as s:
         told = (await s.json("/api/topics/forgotten", 502))["message"]
         assert told == "UPSTREAM_ERROR: failed to query any nsqd: there is none to ask"

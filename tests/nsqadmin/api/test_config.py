@@ -72,7 +72,6 @@ async def test_addresses_outside_the_network_are_refused(site):
 
 
 async def test_passwords_in_addresses_are_not_told(site):
-    """Fault 84."""
     async with site(
         notification_http_endpoint="http://user:geheim@127.0.0.1:1/?token=geheim",
         graphite_url="http://user:geheim@127.0.0.1:1/",

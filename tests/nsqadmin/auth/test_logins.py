@@ -1,4 +1,4 @@
-"""Fault 82: a flood of guesses is refused at once, and delays nobody who is known."""
+"""A flood of guesses is refused at once, and delays nobody who is known."""
 
 import threading
 
@@ -54,7 +54,7 @@ async def attempt(logins, outcomes, name, password, address):
         outcomes.append(error.status)
 
 
-async def test_fault_82_a_hundred_guesses_at_once_are_refused_and_do_not_queue():
+async def test_a_hundred_guesses_at_once_are_refused_and_do_not_queue():
     accounts = SlowAccounts()
     logins, _ = make_logins(accounts)
     outcomes = []
@@ -67,7 +67,7 @@ async def test_fault_82_a_hundred_guesses_at_once_are_refused_and_do_not_queue()
     assert outcomes.count("out") == PER_NETWORK
 
 
-async def test_fault_82_guesses_from_everywhere_wait_in_a_short_queue():
+async def test_guesses_from_everywhere_wait_in_a_short_queue():
     accounts = SlowAccounts()
     logins, _ = make_logins(accounts)
     outcomes = []
@@ -79,7 +79,7 @@ async def test_fault_82_guesses_from_everywhere_wait_in_a_short_queue():
         accounts.gate.set()
 
 
-async def test_fault_82_who_has_logged_in_before_is_not_held_up_by_guesses(open_gate):
+async def test_who_has_logged_in_before_is_not_held_up_by_guesses(open_gate):
     accounts = SlowAccounts(open_gate)
     logins, now = make_logins(accounts)
     assert await logins.log_in("ann", "right", "10.0.0.1")
@@ -97,7 +97,7 @@ async def test_fault_82_who_has_logged_in_before_is_not_held_up_by_guesses(open_
     assert mine == ["in"]
 
 
-async def test_fault_82_an_ipv6_network_counts_as_one_guesser(open_gate):
+async def test_an_ipv6_network_counts_as_one_guesser(open_gate):
     logins, _ = make_logins(SlowAccounts(open_gate))
     outcomes = []
     for number in range(MAX_FAILURES + 1):
@@ -106,7 +106,7 @@ async def test_fault_82_an_ipv6_network_counts_as_one_guesser(open_gate):
     assert outcomes == ["out"] * MAX_FAILURES + [429, "in"]
 
 
-async def test_fault_82_an_account_is_guessed_at_from_many_networks_only_so_often(open_gate):
+async def test_an_account_is_guessed_at_from_many_networks_only_so_often(open_gate):
     logins, now = make_logins(SlowAccounts(open_gate))
     assert await logins.log_in("ann", "right", "10.0.0.1")
     now[0] += 61 * 10**9

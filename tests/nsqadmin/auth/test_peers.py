@@ -1,4 +1,4 @@
-"""Fault 73: what proxies and clients write into headers, and which of it counts."""
+"""What proxies and clients write into headers, and which of it counts."""
 
 import pytest
 from werkzeug.datastructures import Headers
@@ -31,11 +31,11 @@ def forwarded(*lines, options=OPTIONS, client=PROXY):
         ([], "10.0.0.1:5"),
     ],
 )
-def test_fault_73_all_lines_of_x_forwarded_for_are_one_list(lines, client):
+def test_all_lines_of_x_forwarded_for_are_one_list(lines, client):
     assert forwarded(*lines) == client
 
 
-def test_fault_73_config_is_not_opened_by_a_line_of_the_client_s_own():
+def test_config_is_not_opened_by_a_line_of_the_client_s_own():
     headers = Headers([("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-For", "203.0.113.5")])
     peer = find_peer(PROXY, "http", headers, OPTIONS)
     assert not may_configure(PROXY, peer, OPTIONS)
@@ -46,14 +46,14 @@ def test_fault_73_config_is_not_opened_by_a_line_of_the_client_s_own():
     ["X-Forwarded-User", "x-forwarded-user", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Scheme",
      "Authorization", "Origin", "Sec-Fetch-Site", "Host"],
 )  # fmt: skip
-def test_fault_73_a_header_with_one_value_that_comes_twice_is_refused(name):
+def test_a_header_with_one_value_that_comes_twice_is_refused(name):
     check_headers(Headers([(name, "a")]), OPTIONS)
     with pytest.raises(Refused) as refused:
         check_headers(Headers([(name, "a"), (name, "a")]), OPTIONS)
     assert refused.value.status == 400
 
 
-def test_fault_73_the_acl_header_counts_by_the_name_it_was_given():
+def test_the_acl_header_counts_by_the_name_it_was_given():
     options = NsqadminOptions(acl_http_header="X-Who")
     check_headers(Headers([("X-Forwarded-User", "a"), ("X-Forwarded-User", "b")]), options)
     with pytest.raises(Refused):

@@ -123,7 +123,7 @@ def values(history, entity, now, name="depth"):
     return history.points(entity, name, "24h", now=now)
 
 
-def test_fault_93_at_the_bound_the_longest_silent_gives_way_and_not_the_newest():
+def test_at_the_bound_the_longest_silent_gives_way_and_not_the_newest():
     history = History(limit=10)
     for number in range(10):
         history.record(float(number), ("topic", f"t{number}"), {"depth": 1.0})
@@ -138,7 +138,7 @@ def test_fault_93_at_the_bound_the_longest_silent_gives_way_and_not_the_newest()
     assert not history.is_full
 
 
-def test_fault_93_where_all_is_alive_nothing_gives_way_and_it_is_said():
+def test_where_all_is_alive_nothing_gives_way_and_it_is_said():
     history = History(limit=3)
     for now in range(0, 100, 10):
         for number in range(4):
@@ -149,7 +149,7 @@ def test_fault_93_where_all_is_alive_nothing_gives_way_and_it_is_said():
     assert history.is_full
 
 
-def test_fault_93_what_is_ephemeral_or_deleted_goes_after_half_an_hour():
+def test_what_is_ephemeral_or_deleted_goes_after_half_an_hour():
     history = History()
     entities = [
         ("topic", "t#ephemeral"), ("channel", "t", "c#ephemeral"), ("channel", "t#ephemeral", "c"),
@@ -165,7 +165,7 @@ def test_fault_93_what_is_ephemeral_or_deleted_goes_after_half_an_hour():
 
 
 @pytest.mark.slow
-def test_fault_93_a_day_of_ephemeral_channels_leaves_room():
+def test_a_day_of_ephemeral_channels_leaves_room():
     """A gateway that makes a channel per process, twenty thousand a day."""
     history = History(limit=2000)
     steps = ("depth", "rate", "clients", "in_flight")
@@ -181,7 +181,7 @@ def test_fault_93_a_day_of_ephemeral_channels_leaves_room():
     assert values(history, ("topic", "fresh"), now)
 
 
-def test_fault_93_sparklines_at_their_bound_give_way_too():
+def test_sparklines_at_their_bound_give_way_too():
     history = History(brief_limit=5)
     for number in range(5):
         history.record_brief(0.0, ("topic", f"t{number}", "a:1"), "rate", 1.0)

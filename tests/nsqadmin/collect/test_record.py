@@ -63,7 +63,7 @@ async def test_the_first_look_knows_no_rates(site):
 
 
 @pytest.mark.slow
-async def test_fault_93_what_no_daemon_knows_any_more_counts_as_deleted(site):
+async def test_what_no_daemon_knows_any_more_counts_as_deleted(site):
     async with site() as s:
         await s.admin.collector.round()
         is_deleted = deletions(s.admin.collector.snapshot)

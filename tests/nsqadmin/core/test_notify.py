@@ -47,7 +47,6 @@ async def test_an_endpoint_that_is_down_disturbs_nothing(nursery, caplog):
 
 
 async def test_the_password_of_an_endpoint_is_not_logged(nursery, caplog):
-    """Fault 84."""
     notifier = Notifier("http://user:geheim@127.0.0.1:1/?token=geheim")
     for _ in range(601):
         notifier.notify(action())

@@ -52,21 +52,21 @@ def test_a_chart_carries_its_points_for_the_pointer():
 
 @pytest.mark.parametrize("peak", [0.0003, 0.7, 1, 3.5, 49.2, 800, 12_345, 2_500_000, 4e8, 9e10])
 @pytest.mark.parametrize("unit", ["", "/s", " ms"])
-def test_fault_43_labels_of_an_axis_have_room_for_all_their_letters(peak, unit):
+def test_labels_of_an_axis_have_room_for_all_their_letters(peak, unit):
     svg = str(chart([(0, 0.0), (10, peak)], "latency", "Latency", unit))
     labels = re.findall(r'text-anchor="end">([^<]*)<', svg)
     assert len(labels) >= 2
     assert all(len(label) <= 7 for label in labels), labels
 
 
-def test_fault_43_latencies_are_durations_people_read():
+def test_latencies_are_durations_people_read():
     svg = str(chart([(0, 0.0), (10, 2_500_000.0)], "latency", "Latency", " ms"))
     assert "peak 41.7m" in svg
     assert "M ms" not in svg
 
 
 @pytest.mark.parametrize("kind", ["depth", "in_flight"])
-def test_fault_43_one_message_is_no_spike_as_high_as_the_row(kind):
+def test_one_message_is_no_spike_as_high_as_the_row(kind):
     def highest(value):
         svg = str(sparkline([0.0, value, 0.0], kind, "Depth"))
         line = re.search(r'polyline class="line" points="([^"]*)"', svg)[1]

@@ -95,7 +95,7 @@ async def test_pictures_are_passed_on_with_the_credentials_of_the_url(site):
 
 
 @pytest.mark.slow
-async def test_fault_48_fifty_pictures_are_fetched_over_few_connections(site):
+async def test_fifty_pictures_are_fetched_over_few_connections(site):
     async with fake_server(lambda asked: (200, b"PNG")) as g:
         async with site(graphite_url=f"http://{g.address}", proxy_graphite=True) as s:
             for number in range(50):

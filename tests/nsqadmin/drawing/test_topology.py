@@ -146,13 +146,13 @@ def test_hosts_with_too_long_a_name_lose_their_domain(name, shown):
     assert cut_host(name, 15) == shown
 
 
-def test_fault_49_thirty_topics_are_two_screens_with_nsqlookupd_on_the_first():
+def test_thirty_topics_are_two_screens_with_nsqlookupd_on_the_first():
     drawing = lay_out(cluster(topics=30, channels=1))
     assert drawing.height < 1400
     assert all(box.y < 600 for box in drawing.boxes if box.kind == "lookupd")
 
 
-def test_fault_49_containers_go_by_the_name_they_announce():
+def test_containers_go_by_the_name_they_announce():
     def name(hostname, announced):
         producer = Producer(broadcast_address=announced, http_port=4151, hostname=hostname)
         return NodeState(producer=producer).name

@@ -126,7 +126,7 @@ def test_a_part_is_what_is_between_its_marks():
 
 
 @pytest.mark.slow
-async def test_fault_81_unknown_parameters_cost_no_drawing_of_their_own(site):
+async def test_unknown_parameters_cost_no_drawing_of_their_own(site):
     async with site() as s:
         streams = EventStreams(s.admin, Pages(s.admin))
         first = streams.draw(ANN, "/topics/orders", {})
@@ -140,7 +140,7 @@ async def test_fault_81_unknown_parameters_cost_no_drawing_of_their_own(site):
 
 
 @pytest.mark.slow
-async def test_fault_81_who_watches_many_different_things_leaves_time_to_others(site):
+async def test_who_watches_many_different_things_leaves_time_to_others(site):
     async with site() as s:
         streams = EventStreams(s.admin, Pages(s.admin), burst=0.0)
 
@@ -164,7 +164,7 @@ async def test_fault_81_who_watches_many_different_things_leaves_time_to_others(
 
 
 @pytest.mark.slow
-async def test_fault_41_the_stream_of_an_ephemeral_channel_shows_the_channel(site):
+async def test_the_stream_of_an_ephemeral_channel_shows_the_channel(site):
     name = "tail#ephemeral"
     nsqd = FakeNsqd([topic("t#ephemeral", [channel(name, depth=77)])])
     async with site([nsqd]) as s:
@@ -176,7 +176,7 @@ async def test_fault_41_the_stream_of_an_ephemeral_channel_shows_the_channel(sit
         assert "No producers exist" not in whole
 
 
-def test_fault_41_the_view_of_a_stream_is_read_as_urls_are():
+def test_the_view_of_a_stream_is_read_as_urls_are():
     assert read_view("/admin/topics/a%23ephemeral?c.q=%26", "/admin") == (
         "/topics/a#ephemeral",
         {"c.q": "&"},

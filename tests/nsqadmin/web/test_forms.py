@@ -168,7 +168,7 @@ async def test_actions_are_logged_with_user_and_address(site, caplog):
     assert "user(ann): pause_topic orders from " in caplog.text
 
 
-async def test_fault_46_emptying_says_how_many_messages_go_and_enter_cancels(site):
+async def test_emptying_says_how_many_messages_go_and_enter_cancels(site):
     nsqds = [
         FakeNsqd([topic("t", [channel("c", depth=depth, in_flight_count=2, deferred_count=3)],
                         depth=100)])

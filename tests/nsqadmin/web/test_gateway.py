@@ -146,14 +146,14 @@ async def test_an_application_that_fails_is_a_500_and_the_next_request_is_answer
     ],
     ids=["h2c", "websocket"],
 )  # fmt: skip
-async def test_fault_72_no_upgrade_is_accepted_and_http_1_1_answers(app, headers):
+async def test_no_upgrade_is_accepted_and_http_1_1_answers(app, headers):
     async with connected(app) as stream:
         await ask(stream, "/", *headers)
         answer = await until(stream, b"hello http 0")
         assert answer.startswith(b"HTTP/1.1 200")
 
 
-async def test_fault_72_http_2_from_the_first_byte_is_refused(app):
+async def test_http_2_from_the_first_byte_is_refused(app):
     async with connected(app) as stream:
         await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
         answer = await rest(stream)
@@ -176,7 +176,7 @@ CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
         ("Content-Length: +6",),
     ],
 )
-async def test_fault_86_a_body_whose_length_is_told_twice_gets_one_refusal(app, headers):
+async def test_a_body_whose_length_is_told_twice_gets_one_refusal(app, headers):
     async with connected(app) as stream:
         await ask(stream, "/", *headers, method="POST", body=CHUNKED + b"GET / HTTP/1.1\r\n")
         answer = await rest(stream)
@@ -185,7 +185,7 @@ async def test_fault_86_a_body_whose_length_is_told_twice_gets_one_refusal(app, 
     assert not app.begun
 
 
-async def test_fault_100_an_upload_that_is_broken_off_never_reaches_the_application(app):
+async def test_an_upload_that_is_broken_off_never_reaches_the_application(app):
     async with connected(app) as stream:
         await ask(stream, "/", "Content-Length: 100000", method="POST", body=b"x" * 50_000)
     async with connected(app) as stream:

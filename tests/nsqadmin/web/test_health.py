@@ -1,4 +1,4 @@
-"""Fault 42: an nsqd that is not well is shown on every page."""
+"""An nsqd that is not well is shown on every page."""
 
 import pytest
 from tests.fakes.fake_cluster import channel, topic
@@ -28,21 +28,21 @@ def nsqds(**changes):
         ({"readyz": {"checks": {"loop": "event loop is 3.0 s behind"}}}, "3.0 s behind"),
     ],
 )
-async def test_fault_42_what_is_wrong_with_an_nsqd_stands_on_every_page(site, path, changes, text):
+async def test_what_is_wrong_with_an_nsqd_stands_on_every_page(site, path, changes, text):
     async with site(nsqds(**changes)) as s:
         page = await s.page(path.format(s.nsqds[0].address))
         assert "1 node needs attention" in page
         assert text in page
 
 
-async def test_fault_42_the_node_and_the_topology_say_which_one_it_is(site):
+async def test_the_node_and_the_topology_say_which_one_it_is(site):
     async with site(nsqds(health=FULL)) as s:
         assert "This node needs attention" in await s.page(f"/nodes/{s.nsqds[0].address}")
         assert "This node needs attention" not in await s.page(f"/nodes/{s.nsqds[1].address}")
         assert (await s.page("/topology")).count(" unwell") == 1
 
 
-async def test_fault_42_what_is_well_again_is_shown_as_well(site):
+async def test_what_is_well_again_is_shown_as_well(site):
     async with site(nsqds(health=FULL)) as s:
         s.nsqds[0].health = "OK"
         await s.admin.collector.round()

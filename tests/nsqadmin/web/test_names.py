@@ -1,4 +1,4 @@
-"""Fault 41: every name in every URL of every page leads to what it names."""
+"""Every name in every URL of every page leads to what it names."""
 
 import html
 import re
@@ -39,7 +39,7 @@ def forms(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", ["/admin"])
-async def test_fault_41_no_url_of_any_page_has_a_fragment_or_an_unknown_page(site, base):
+async def test_no_url_of_any_page_has_a_fragment_or_an_unknown_page(site, base):
     async with site(cluster(), base_path=base) as s:
         prefix = base.rstrip("/")
         collector = s.admin.collector
@@ -71,7 +71,7 @@ async def test_fault_41_no_url_of_any_page_has_a_fragment_or_an_unknown_page(sit
         assert f"{prefix}/topics/{TOPIC}/{CHANNEL}" in paths
 
 
-async def test_fault_41_the_login_leads_back_to_an_ephemeral_topic(site, tmp_path):
+async def test_the_login_leads_back_to_an_ephemeral_topic(site, tmp_path):
     users = tmp_path / "users"
     users.write_text("")
     async with site(cluster(), auth_file=str(users)) as s:

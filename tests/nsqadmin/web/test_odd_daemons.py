@@ -1,4 +1,4 @@
-"""Faults 76, 78, 80: whatever a daemon says, no page and no answer of the API is a 500."""
+"""Whatever a daemon says, no page and no answer of the API is a 500."""
 
 import json
 
@@ -36,7 +36,7 @@ def oddities(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["topic", "channel", "client"])
-async def test_faults_76_and_78_no_field_of_the_statistics_takes_a_page_down(site, place):
+async def test_no_field_of_the_statistics_takes_a_page_down(site, place):
     nsqd = FakeNsqd()
     async with site([nsqd]) as s:
         collector = s.admin.collector
@@ -67,7 +67,7 @@ class OddNsqd(FakeNsqd):
 
 
 @pytest.mark.slow
-async def test_faults_76_78_and_80_one_registration_blinds_nobody(site):
+async def test_one_registration_blinds_nobody(site):
     well, odd = FakeNsqd([topic("orders", [channel("billing")])]), OddNsqd([topic("orders")])
     async with site([well, odd]) as s:
         collector = s.admin.collector
@@ -98,7 +98,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.slow
-async def test_faults_76_and_78_whole_answers_of_any_shape_take_nothing_down(site):
+async def test_whole_answers_of_any_shape_take_nothing_down(site):
     examples = []
 
     @settings(max_examples=40, deadline=None)

@@ -283,7 +283,7 @@ async def test_an_empty_list_of_nodes_says_why(site):
         assert "No nsqlookupd answers." in await s.page("/nodes")
 
 
-async def test_fault_44_a_channel_without_consumers_is_found_though_another_has_some(site):
+async def test_a_channel_without_consumers_is_found_though_another_has_some(site):
     nsqd = FakeNsqd(
         [
             topic("half", [channel("busy", [client()]), channel("lonely", depth=5)]),
@@ -297,7 +297,7 @@ async def test_fault_44_a_channel_without_consumers_is_found_though_another_has_
         assert "1 channel idle" in idle
 
 
-async def test_fault_44_one_page_lists_the_channels_of_all_topics(site):
+async def test_one_page_lists_the_channels_of_all_topics(site):
     async with site() as s:
         every = await s.page("/channels")
         assert "/topics/orders/billing" in every
@@ -310,7 +310,7 @@ async def test_fault_44_one_page_lists_the_channels_of_all_topics(site):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
-async def test_fault_49_no_two_landmarks_have_one_name(site, path):
+async def test_no_two_landmarks_have_one_name(site, path):
     channels = [channel(f"c{number}", [client(n) for n in range(30)]) for number in range(30)]
     async with site([FakeNsqd([topic("orders", [*channels, channel("billing")])])]) as s:
         page = await s.page(path)
@@ -318,14 +318,14 @@ async def test_fault_49_no_two_landmarks_have_one_name(site, path):
         assert len(names) == len(set(names)), names
 
 
-async def test_fault_49_a_client_shows_its_port(site):
+async def test_a_client_shows_its_port(site):
     async with site() as s:
         assert ":40001</span>" in await s.page("/topics/orders/billing")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/nodes", "/channels"])
-async def test_fault_45_what_narrow_screens_leave_out_is_left_out_of_heads_and_rows(site, path):
+async def test_what_narrow_screens_leave_out_is_left_out_of_heads_and_rows(site, path):
     async with site() as s:
         page = await s.page(path)
         head = re.search(r"<thead>.*?</thead>", page, re.DOTALL)[0]
@@ -342,7 +342,7 @@ async def test_fault_45_what_narrow_screens_leave_out_is_left_out_of_heads_and_r
 
 
 @pytest.mark.slow
-async def test_fault_59_tiles_lead_to_what_they_count(site):
+async def test_tiles_lead_to_what_they_count(site):
     async with site() as s:
         page = await s.page("/")
         links = re.findall(r'<a class="tile" href="([^"]*)"', page)
@@ -351,7 +351,7 @@ async def test_fault_59_tiles_lead_to_what_they_count(site):
             await s.page(html.unescape(link))
 
 
-async def test_fault_59_a_topic_just_created_is_not_shown_as_trouble(site):
+async def test_a_topic_just_created_is_not_shown_as_trouble(site):
     async with site() as s:
         page = await s.page("/topics/forgotten")  # registered, and nothing published yet
         assert "It is registered" in page
@@ -359,7 +359,7 @@ async def test_fault_59_a_topic_just_created_is_not_shown_as_trouble(site):
         assert "notice warn" in await s.page("/topics/never-heard-of")
 
 
-async def test_fault_43_the_latency_chart_says_which_percentile_it_shows(site):
+async def test_the_latency_chart_says_which_percentile_it_shows(site):
     latency = {"count": 2, "percentiles": [{"quantile": q, "value": 3e6} for q in (0.5, 0.99)]}
     found = topic("t", [channel("c", e2e_processing_latency=latency)])
     async with site([FakeNsqd([found])]) as s:

@@ -83,7 +83,7 @@ async def test_nonsense_and_silence_of_nsqlookupd_are_logged_and_take_no_connect
 
 @on_every_loop
 async def test_one_producer_that_nobody_can_dial_hides_no_other():
-    """Faults 29 and 75: port 0, 70000 or an empty address hid all nsqds of the topic."""
+    """Port 0, 70000 or an empty address hid all nsqds of the topic."""
     async with fake_cluster() as cluster, fake_lookupd() as lookupd:
         nsqd = cluster.nsqd("a:1")
         bad = [("a", 0), ("a", 70000), ("", 1), ("a..b", 1), ("/run/nsqd.sock", 1)]

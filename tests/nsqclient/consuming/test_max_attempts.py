@@ -159,7 +159,7 @@ async def test_deliveries_nobody_tried_are_not_counted_as_attempts():
 @pytest.mark.slow
 @virtual_time
 async def test_messages_that_wait_longer_than_nsqd_allows_are_handled_once_and_given_up_never():
-    """Fault 111: nsqd's longest timeout ended their waiting, or the handling soon after it."""
+    """Nsqd's longest timeout ended their waiting, or the handling soon after it."""
     handled: list[bytes] = []
 
     async def handle(message: Message) -> None:

@@ -111,7 +111,7 @@ def longest_wait(times: list[float], began: float, ended: float) -> float:
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.001, 0.05])
-def test_fault_35_no_quiet_connection_of_hundreds_waits_longer_than_all_short_turns(apart):
+def test_no_quiet_connection_of_hundreds_waits_longer_than_all_short_turns(apart):
     shares = [ConnectionRdy() for _ in range(200)]
     distribution = distribution_of(25)
     now, turns = 0.0, defaultdict[int, list[float]](list)

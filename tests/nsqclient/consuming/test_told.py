@@ -21,7 +21,7 @@ print(ConnectionOptions().heartbeat_interval)
 
 
 @virtual_time
-async def test_fault_31_a_message_that_expires_in_hand_is_told_of(caplog, monkeypatch):
+async def test_a_message_that_expires_in_hand_is_told_of(caplog, monkeypatch):
     monkeypatch.setattr(subscription._expired_in_hand, "_last", -INTERVAL)
     async with fake_nsqd(identify={"msg_timeout": 10_000}) as (cluster, nsqd):
         nsqd.put(b"x")
@@ -32,7 +32,7 @@ async def test_fault_31_a_message_that_expires_in_hand_is_told_of(caplog, monkey
 
 
 @on_every_loop
-async def test_fault_142_touches_that_come_too_late_make_one_line(caplog):
+async def test_touches_that_come_too_late_make_one_line(caplog):
     async with fake_nsqd() as (cluster, nsqd):
         nsqd.put(b"x")
         async with cluster.consumer(nsqd) as consumer:
@@ -44,7 +44,7 @@ async def test_fault_142_touches_that_come_too_late_make_one_line(caplog):
     assert caplog.text.count("E_TOUCH_FAILED") <= 1
 
 
-def test_fault_109_settings_are_made_without_a_descriptor_left():
+def test_settings_are_made_without_a_descriptor_left():
     done = subprocess.run(
         [sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False
     )

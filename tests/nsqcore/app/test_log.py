@@ -67,7 +67,6 @@ def test_what_a_peer_writes_into_a_message_stays_on_one_line(lines, style):
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_no_password_of_a_url_is_written(lines, style):
-    """Fault 84."""
     written = lines(log_format=style)
     try:
         raise OSError("http://user:geheim@host/ is away")

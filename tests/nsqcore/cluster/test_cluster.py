@@ -77,7 +77,7 @@ async def test_an_action_can_be_limited_to_one_node():
 
 @pytest.mark.parametrize("action", ["pause", "unpause", "empty", "delete"])
 async def test_only_nsqds_that_have_the_channel_are_asked_to_change_it(action):
-    """Fault 58: the others answered 404, and it was "done, but not everywhere"."""
+    """The others answered 404, and it was "done, but not everywhere"."""
     has, has_not = FakeNsqd([topic("t", [channel("c")])]), FakeNsqd([topic("t")])
     lookupd = FakeLookupd([has, has_not])
     async with running(has, has_not, lookupd), Upstream() as upstream:
@@ -111,7 +111,7 @@ async def test_a_sick_nsqd_that_may_have_the_channel_is_named():
 
 
 @pytest.mark.parametrize("action", ["pause", "delete"])
-async def test_fault_51_an_action_waits_for_a_frozen_nsqd_once(action):
+async def test_an_action_waits_for_a_frozen_nsqd_once(action):
     has, frozen = FakeNsqd([topic("t", [channel("c")])]), FakeNsqd([topic("t", [channel("c")])])
     lookupd = FakeLookupd([has, frozen])
     async with running(has, frozen, lookupd), Upstream(request_timeout=0.3) as upstream:
@@ -186,7 +186,7 @@ async def test_a_daemon_that_never_answers_is_given_up(nursery):
 
 @pytest.mark.parametrize("content", [b"[1]", b"null", b'{"topics": 5}', b"{}", b'"topics"'])
 async def test_an_answer_of_another_shape_is_a_failure_and_no_empty_cluster(content):
-    """Fault 143's kind: what is no answer of NSQ was taken for an empty list."""
+    """What is no answer of NSQ was taken for an empty list."""
     async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
         lookupd = Cluster(upstream, lookupds=(server.address,))
         nsqd = Cluster(upstream, nsqds=(server.address,))
@@ -238,7 +238,7 @@ BAD = [
 
 @pytest.mark.parametrize("bad", [*({**GOOD, **change} for change in BAD), None, 5, [], {}, "x"])
 async def test_one_bad_producer_hides_no_other(bad):
-    """Faults 75, 29 and 80: one registration hid a topic, or had us ask at a path of its choice."""
+    """One registration hid a topic, or had us ask at a path of its choice."""
     content = {"channels": [], "topics": ["t"], "producers": [bad, GOOD]}
     async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
         cluster = Cluster(upstream, lookupds=(server.address,))
@@ -249,7 +249,7 @@ async def test_one_bad_producer_hides_no_other(bad):
 
 @pytest.mark.parametrize("version", ["9" * 5000 + ".0.0", "\ud800", None, 5, "x" * 60_000])
 async def test_a_version_beyond_all_bounds_blinds_nobody(version):
-    """Fault 76: 5000 digits ended every look of nsqadmin."""
+    """5000 digits ended every look of nsqadmin."""
     content = {"producers": [{**GOOD, "version": version, "hostname": "\ud800x"}, GOOD]}
     async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
         (found,) = (await Cluster(upstream, lookupds=(server.address,)).nodes()).value

@@ -91,7 +91,7 @@ def descriptors():
 
 @pytest.mark.slow
 async def test_more_nodes_come_and_go_than_there_are_descriptors():
-    """Fault 94: a connection to every nsqd that ever answered was kept."""
+    """A connection to every nsqd that ever answered was kept."""
     before = descriptors()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + 60, hard))
@@ -127,7 +127,7 @@ async def test_answers_and_failures_keep_the_order_of_the_questions():
 
 @pytest.mark.parametrize(("objects", "in_thread"), [(10, False), (200_000, True)])
 async def test_a_large_answer_is_read_off_the_loop(objects, in_thread):
-    """Fault 77: one answer of many megabytes held up every page."""
+    """One answer of many megabytes held up every page."""
     content = b"[" + b'{"a":1},' * objects + b"{}]"
     async with fake_server(lambda asked: (200, content)) as server, Upstream() as upstream:
         thread, count = await upstream.read(

@@ -54,7 +54,7 @@ def test_an_answer_that_is_packed_all_the_same_is_unpacked(backend, encoding):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
 def test_twenty_kilobytes_of_gzip_do_not_become_gigabytes(backend):
-    """Fault 77: 20 kB cost 87 s of CPU and 2.5 GB."""
+    """20 kB cost 87 s of CPU and 2.5 GB."""
     packed = gzip.compress(bytes(20_000_000))
     assert len(packed) < 20_000
     lines = f"Content-Length: {len(packed)}", "Content-Encoding: gzip"
@@ -101,7 +101,7 @@ def test_what_cannot_be_reached_fails_by_its_reason(backend, url, reason):
 
 
 async def test_a_failure_keeps_no_frames_and_no_cause():
-    """Fault 95's kind: what is kept of an exception must not keep bodies."""
+    """What is kept of an exception must not keep bodies."""
     async with HttpClient() as http:
         with pytest.raises(RequestFailed) as caught:
             await http.request("GET", "http://127.0.0.1:1/")

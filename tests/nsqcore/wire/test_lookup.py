@@ -180,7 +180,7 @@ def test_a_body_of_another_shape_cannot_be_decoded(body):
     ],
 )
 def test_an_address_that_nobody_could_dial_is_refused(change):
-    """Faults 75 and 80: what one registered here was dialled by all who looked for a topic."""
+    """What one registered here was dialled by all who looked for a topic."""
     ((key, _),) = change.items()
     with pytest.raises(BadBody, match=f"IDENTIFY invalid {key}") as caught:
         parse_peer(json.dumps(PRODUCER | change).encode())
@@ -188,7 +188,7 @@ def test_an_address_that_nobody_could_dial_is_refused(change):
 
 
 def test_texts_are_bounded_and_have_no_surrogates():
-    """Faults 76 and 78: a version of 5000 digits, a hostname that no encoding can write."""
+    """A version of 5000 digits, a hostname that no encoding can write."""
     change = {"version": "9" * 5000, "hostname": "\ud800x", "topology_zone": "z" * 60_000}
     peer = parse_peer(json.dumps(PRODUCER | change).encode())
     assert peer.hostname == "\ufffdx"

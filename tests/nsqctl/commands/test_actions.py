@@ -119,7 +119,7 @@ def test_a_channel_of_one_nsqd_is_paused_there_and_the_other_is_not_asked(pair: 
 
 @pytest.mark.parametrize("action", ["pause", "unpause", "empty", "delete"])
 def test_a_channel_that_no_nsqd_has_is_an_error_and_nothing_is_done(steady: Pair, action: str):
-    """Fault 58: 404s, and "done, but for the failures above"."""
+    """404s, and "done, but for the failures above"."""
     for options in ([steady.option], steady.nsqd_options):
         command = [action, "orders", "nosuch", *options]
         if action in ("empty", "delete"):

@@ -92,7 +92,6 @@ def test_who_does_not_answer_is_named_in_a_line(command: str):
 
 @pytest.mark.slow
 def test_help_and_mistakes_do_not_wait_for_what_only_commands_need():
-    """Fault 40."""
     code = "import sys, nsqctl.__main__ as m; m.make_parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert not {b"trio", b"httpx", b"rich"} & set(loaded.split())

@@ -111,7 +111,7 @@ class TestSession:
 
     @pytest.mark.parametrize("verdict", [BadPermissions("they are down"), b'{"ttl": 60}'])
     async def test_a_refused_client_is_let_go_of_at_once(self, world, verdict):
-        """Fault 98: 10 to 24 kB stayed of each, before AUTH."""
+        """10 to 24 kB stayed of each, before AUTH."""
         world.verdicts = [verdict]
         client = world.connect()
         left = weakref.ref(client.client)
@@ -396,7 +396,7 @@ class TestAsking:
             "http://[",
             "::::",
             "a b:1",
-            "a..b:1",  # fault 7: it cut the client without a word
+            "a..b:1",  # it cut the client without a word
             "http://a..b/auth",
             "http://" + "a" * 70 + ".example/auth",
             "ftp://127.0.0.1/",
@@ -450,7 +450,6 @@ class TestAsking:
 
     @pytest.mark.slow
     async def test_a_password_in_an_address_is_not_logged(self, client, caplog):
-        """Fault 84."""
         await ask(client, "http://user:geheim@127.0.0.1:1/auth?token=geheim")
         await ask(client, "user:geheim@127.0.0.1:1")
         assert "***" in caplog.text

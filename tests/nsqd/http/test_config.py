@@ -85,7 +85,6 @@ async def test_options_have_the_types_of_the_original(make_nsqd, name, value):
 
 
 async def test_passwords_in_addresses_are_not_shown(make_nsqd):
-    """Fault 84."""
     address = "http://user:geheim@127.0.0.1:1/auth?token=geheim"
     nsqd = make_nsqd(auth_http_addresses=(address, "user:geheim@h:1"))
     answer = await nsqd.get("/config/auth_http_addresses")

@@ -69,7 +69,7 @@ async def test_nobody_answering_is_no_channels_and_a_failure_each(lookupd):
     ],
 )
 async def test_an_odd_answer_hides_no_channel_of_another_and_ends_nothing(lookupd, body):
-    """Faults 2 and 78: strange names in an answer ended nsqd."""
+    """Strange names in an answer ended nsqd."""
     odd, good = await lookupd(body), await lookupd(b'{"channels": ["a"]}')
     client = open_client(60.0, 60.0)
     names, _ = await client.ask("some.topic", [odd, good])

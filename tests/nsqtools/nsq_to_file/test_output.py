@@ -181,7 +181,7 @@ def test_a_large_member_ends_early(bench, monkeypatch):
 
 
 def test_large_records_that_do_not_shrink_are_stored(bench):
-    """Fault 121: compressing what is compressed already took most of the CPU."""
+    """Compressing what is compressed already took most of the CPU."""
     packed, text = os.urandom(1024 * 1024), b"text " * 200_000
     records = [packed, b"small", text, packed, packed, b"small"]
     output = bench.output(gzip_level=6)

@@ -126,7 +126,7 @@ def test_an_nsqd_that_cannot_be_reached_ends_it(tool):
     assert "Traceback" not in http.err
 
 
-def test_fault_122_a_content_type_of_other_bytes_costs_no_message(nsqd, tool, endpoint):
+def test_a_content_type_of_other_bytes_costs_no_message(nsqd, tool, endpoint):
     nsqd.create("t", "nsq_to_http")
     nsqd.post("/pub?topic=t", b"one")
     posted = endpoint()

@@ -306,7 +306,6 @@ def test_the_reference_tells_everything_about_a_setting():
 
 
 def test_no_password_of_a_url_is_told_when_settings_are_refused():
-    """Fault 84."""
     assert str(OptionsError("--x http://user:geheim@h/ is wrong")) == "--x http://***@h/ is wrong"
     with pytest.raises(AddressError, match=r"\*\*\*@h"):
         parse_host_port("user:geheim@h")
