@@ -80,7 +80,7 @@ def test_a_frozen_nsqd_keeps_nothing_from_the_others_and_loses_nothing(cluster):
             check_nsqadmin(cluster, address)
             run("docker", "restart", cluster.containers("nsqadmin")[0])
             restarted = cluster.containers("nsqadmin")[0]
-            wait_until(lambda: cluster.health(restarted) == "healthy", "it starts", timeout=60)
+            wait_until(lambda: cluster.health(restarted) == "healthy", "it starts", timeout=180)
             check_nsqadmin(cluster, address)
         assert len(producer.lines()) == 500
         wait_for(consumer, held | during | set(producer.lines()))
@@ -95,7 +95,7 @@ def check_nsqadmin(cluster: Cluster, sick: str) -> None:
         status, topic = cluster.ask("GET", at, "/api/topics/sick")
         return status == 200 and sick in topic["message"] and len(topic["nodes"]) == 2
 
-    wait_until(names_it, "the API names it", timeout=60)
+    wait_until(names_it, "the API names it", timeout=180)
     status, nodes = cluster.ask("GET", at, "/api/nodes")
     assert (status, len(nodes["nodes"])) == (200, 3)
     page = {"html": ""}
@@ -104,7 +104,7 @@ def check_nsqadmin(cluster: Cluster, sick: str) -> None:
         page["html"] = cluster.ask("GET", at, "/nodes", headers={"Accept": "text/html"})[1]
         return "does not answer" in page["html"]
 
-    wait_until(is_shown, "the page tells of it", timeout=60)
+    wait_until(is_shown, "the page tells of it", timeout=180)
     assert sick in page["html"]
     status, answer = cluster.ask("POST", at, "/api/topics/sick/c", b'{"action": "pause"}')
     assert status in (200, 502), answer
