@@ -10,9 +10,17 @@ import attrs
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
 
 # Asymmetric ones alone: a token signed with our own secret, or not at all, proves nothing.
 ALGORITHMS = ["RS256", "PS256", "ES256", "RS384", "RS512", "ES384"]
+
+
+class _Limits(JWSRegistry):
+    """How large what is signed may be, in bytes, whatever joserfc itself says: somebody may be in
+    thousands of groups."""
+
+    max_payload_length = 128_000
 
 
 @attrs.frozen
@@ -24,9 +32,11 @@ class SigningKeys:
     def claims(self, token: str) -> Mapping[str, Any]:
         """What a JWT claims that one of the keys has signed. Raises ValueError."""
         try:
-            claims: Mapping[str, Any] = jwt.decode(token, self.keys, algorithms=ALGORITHMS).claims
+            limits = _Limits(algorithms=ALGORITHMS)
+            decoded = jwt.decode(token, self.keys, algorithms=ALGORITHMS, registry=limits)
         except JoseError as error:
             raise ValueError(str(error)) from None
+        claims: Mapping[str, Any] = decoded.claims
         return claims
 
 
