@@ -89,7 +89,7 @@ def test_nsqadmin_sees_all_of_it(cluster):
     _, topic = cluster.ask("GET", admin, "/api/topics/news")
     assert {channel["channel_name"] for channel in topic["channels"]} == {"host", "container"}
     assert cluster.ask("GET", admin, "/readyz")[0] == 200
-    assert "nsqadmin_nsqds 3" in cluster.ask("GET", admin, "/metrics")[1]
+    wait_until(lambda: "nsqadmin_nsqds 3" in cluster.ask("GET", admin, "/metrics")[1], "it counts")
 
 
 def test_a_node_that_stops_and_starts_has_kept_its_messages(cluster):

@@ -33,7 +33,22 @@ def frame(kind: int, data: bytes, size: int | None = None) -> bytes:
     )
 
 
-ODD_VALUES = [None, True, -1, 0, 1e308, 2**63, 10**400, "1", "x" * 5000, [], {}, [[[]]], "\ud800"]
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    10,
+    1e308,
+    2**63,
+    10**400,
+    "1",
+    "x" * 5000,
+    [],
+    {},
+    [[[]]],
+    "\ud800",
+]
 
 FIELDS = [
     "max_rdy_count",
@@ -47,6 +62,8 @@ FIELDS = [
     "version",
     "sample_rate",
 ]
+
+TOGETHER = {"deflate_level": {"deflate": True}}
 
 GREETINGS = {
     "nothing, then the end": b"",
@@ -183,7 +200,10 @@ async def test_frame_that_is_wrong_spoils_nothing_else(name: str):
 @on_every_loop
 async def test_field_that_is_wrong_spoils_nothing_else(field: str):
     for value in ODD_VALUES:
-        answer = json.dumps({"max_rdy_count": 2500, field: value}).encode()
+        # a level counts where there is compression
+        answer = json.dumps(
+            {"max_rdy_count": 2500, **TOGETHER.get(field, {}), field: value}
+        ).encode()
         async with fake_cluster() as cluster:
             cluster.nsqd("good:1", identify={"deflate": False})
             async with (
