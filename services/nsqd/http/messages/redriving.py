@@ -1,7 +1,7 @@
 """POST /message/redrive: dead letters go back to where they come from."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from nsqd.engine.channel import Channel
 from nsqd.engine.epitaphs import TOPIC, headers_of
 from nsqd.engine.errors import Exiting
 from nsqd.engine.messages.message import message_id, requeued
+from nsqd.engine.messages.queue import Place, Seen
 from nsqd.engine.redrive import Redrive
 from nsqd.engine.topic import Topic
 from nsqd.http.messages import questions
@@ -75,32 +76,48 @@ def _source(api: NsqdApi, request: Request) -> tuple[Topic, Channel]:
     """What is to be taken from. Raises HttpError."""
     target = questions.target(api.broker, request)
     topic, channel = target.topic, target.channel
-    if channel is not None:
+    if channel is not None or topic.channels:
+        channel = channel or _only_channel(topic)
+        # what can't be sent back goes to the end of the queue: one of others keeps its order
+        if channel.depth and not _has_letters(topic.name, channel.queue.look, channel.headed):
+            raise _no_letters(f"{topic.name}:{channel.name}")
         return topic, channel
-    if not topic.channels:
-        if not _has_letters(topic):  # a channel would take what waits for the first one of others
-            detail = f"nothing that waits in {topic.name} tells where it comes from"
-            raise HttpError(409, "NO_DEAD_LETTERS", detail=detail)
-        try:
-            return topic, api.broker.create_channel(topic.name, CHANNEL)
-        except Exiting as error:
-            raise HttpError(503, "EXITING") from error
-        except OSError as error:
-            raise HttpError(500, "INTERNAL_ERROR", detail=str(error)) from error
+    # a channel would take what waits for the first one of others
+    if not _has_letters(topic.name, topic.look, headed=True):
+        raise _no_letters(topic.name)
+    try:
+        return topic, api.broker.create_channel(topic.name, CHANNEL)
+    except Exiting as error:
+        raise HttpError(503, "EXITING") from error
+    except OSError as error:
+        raise HttpError(500, "INTERNAL_ERROR", detail=str(error)) from error
+
+
+def _no_letters(where: str) -> HttpError:
+    detail = f"nothing that waits in {where} tells where it comes from"
+    return HttpError(409, "NO_DEAD_LETTERS", detail=detail)
+
+
+def _only_channel(topic: Topic) -> Channel:
+    """The one to take from where none is named. Raises HttpError."""
     if CHANNEL in topic.channels:
-        return topic, topic.channels[CHANNEL]
+        return topic.channels[CHANNEL]
     if len(topic.channels) > 1:
         detail = f"{topic.name} has several channels: say from which to take"
         raise HttpError(400, "MISSING_ARG_CHANNEL", detail=detail)
-    return topic, next(iter(topic.channels.values()))
+    return next(iter(topic.channels.values()))
 
 
-def _has_letters(topic: Topic) -> bool:
-    """Whether what waits in ``topic`` are dead letters, by its name, or by the first of them."""
-    if is_dead_letter_topic(topic.name):
+def _has_letters(topic: str, look: Callable[[Place, int], Seen], headed: bool) -> bool:
+    """Whether what waits in ``topic`` are dead letters, by its name, or by the first of them.
+
+    Args:
+        headed: whether records have room for headers.
+    """
+    if is_dead_letter_topic(topic):
         return True
     try:
-        first = topic.look((), 1).records
+        first = look((), 1).records if headed else []
     except OSError:
         return False
     return any(TOPIC in headers_of(split_record(each)[1]) for each in first)

@@ -146,3 +146,14 @@ async def test_a_topic_that_waits_for_its_first_channel_is_not_taken_for_dead_le
     assert (answer.status, answer.json["message"]) == (409, "NO_DEAD_LETTERS")
     assert not shelf.nsqd.broker.topics["orders"].channels
     assert shelf.nsqd.broker.topics["orders"].depth == 1
+
+
+@pytest.mark.parametrize("channel", ["", "&channel=c"])
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_channel_without_dead_letters_keeps_its_order(shelf, channel: str, durable: bool):
+    if durable:
+        await shelf.make_durable()
+    await shelf.fill(b"one", b"two", b"three")
+    answer = await shelf.nsqd.post(f"/message/redrive?topic=t{channel}&limit=1")
+    assert (answer.status, answer.json["message"]) == (409, "NO_DEAD_LETTERS")
+    assert await shelf.pages("&channel=c") == ["one", "two", "three"]
