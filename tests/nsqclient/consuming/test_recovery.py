@@ -29,6 +29,7 @@ from nsqclient import (
     open_consumer,
     open_producer,
 )
+from nsqclient.consuming import flow_control
 from nsqclient.http import polling
 from nsqcore.wire.errors import BadBody, FinFailed, SubFailed
 from nsqcore.wire.frames import error_frame
@@ -333,7 +334,8 @@ async def test_durations_may_be_timedeltas_and_nothing_else_is_taken_for_one():
 
 
 @on_every_loop
-async def test_stop_in_a_signal_handler_ends_the_iteration_at_once():
+async def test_stop_in_a_signal_handler_ends_the_iteration_at_once(monkeypatch):
+    monkeypatch.setattr(flow_control, "LONGEST_SLEEP", 3600.0)  # nothing else wakes the loop
     async with fake_nsqd() as (cluster, nsqd):
         async with cluster.consumer(nsqd) as consumer:
             await consumer.wait_until_connected()
