@@ -449,11 +449,14 @@ async def test_certificates_are_read_again_for_those_who_come_afterwards(nsqd, c
         assert "keeping the certificates in use" in caplog.text
 
 
-async def test_statistics_are_pushed_to_statsd(nsqd):
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+async def test_statistics_are_pushed_to_statsd_on_this_machine_too_where_no_host_is_said(
+    nsqd, host
+):
     receiver = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with receiver:
         await receiver.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{receiver.getsockname()[1]}"
+        address = f"{host}:{receiver.getsockname()[1]}"
         async with nsqd(statsd_address=address, statsd_interval=1.0) as running:
             await running.ask("POST", "/pub?topic=t", b"x")
             lines = b""

@@ -44,8 +44,14 @@ def _accept_any(*_args: object) -> bool:
 def _accept_strong(
     _connection: object, certificate: X509, _error: int, depth: int, verified: int
 ) -> bool:
-    """Whether a certificate of a chain is right, as OpenSSL says, and not weak."""
-    return bool(verified) and is_strong(certificate.to_cryptography(), depth)
+    """Whether a certificate of a chain is right, as OpenSSL says, and not weak.
+
+    One with a key that cannot be judged, on a curve hardly anybody has, counts as weak.
+    """
+    try:
+        return bool(verified) and is_strong(certificate.to_cryptography(), depth)
+    except (UnsupportedAlgorithm, ValueError):
+        return False
 
 
 def is_strong(certificate: x509.Certificate, depth: int) -> bool:

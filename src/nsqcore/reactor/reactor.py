@@ -233,20 +233,20 @@ class Reactor:
             except OSError as error:
                 life.ends.lose(connection, error)
                 continue
-            if not data:
-                if data is not None:
-                    life.at_end(connection)
-                continue
-            if connection.pipeline is not None:
-                life.take_in(connection, data)
-            else:
-                try:
-                    effect = connection.received(data)
-                except Exception as error:
-                    life.ends.fault(connection, error)
+            try:
+                if not data:
+                    if data is not None:
+                        life.at_end(connection)
                     continue
-                if effect is not None:
-                    life.perform(connection, effect)
+                if connection.pipeline is not None:
+                    life.take_in(connection, data)
+                else:
+                    effect = connection.received(data)
+                    if effect is not None:
+                        life.perform(connection, effect)
+            except Exception as error:
+                life.ends.fault(connection, error)
+                continue
             if connection.blocked:
                 life.hold_back(connection)
             now: float = clock()
@@ -298,17 +298,18 @@ class Reactor:
                         connection.taken += count
                 elif parts:
                     connection.send_pending()
+                if (
+                    outbox.size
+                    or connection.mask != EPOLLIN
+                    or outbox.closing is not None
+                    or connection.pipeline is not None
+                ):
+                    life.after_sending(connection)
             except OSError as error:
                 # Sending fails where the peer is gone for good, which is no error of its own.
                 life.ends.lose(connection, None if connection.at_end else error)
-                continue
-            if (
-                outbox.size
-                or connection.mask != EPOLLIN
-                or outbox.closing is not None
-                or connection.pipeline is not None
-            ):
-                life.after_sending(connection)
+            except Exception as error:
+                life.ends.fault(connection, error)
         dirty.clear()
 
     def _accepted(

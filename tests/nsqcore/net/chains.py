@@ -15,7 +15,7 @@ def make_chain(path: Path, kind: str) -> tuple[str, str]:
     """Files of an authority, and of a client's chain and key, in the directory ``path``.
 
     ``kind`` is "good", or names what is wrong: "expired", "md5", "sha1", "issued by md5", "rsa-"
-    and its bits. "ec" has another kind of key.
+    and its bits, "ec-" and a curve hardly anybody has. "ec" has another kind of key.
     """
 
     def run(*arguments: str) -> None:
@@ -36,8 +36,9 @@ def make_chain(path: Path, kind: str) -> tuple[str, str]:
         (path / f"{name}.key").write_bytes(_rsa_key(key, "2048"))
     root = "-x509 -key root.key -subj /CN=root -days 2 -out root.pem"
     run("req", *root.split())
-    if kind == "ec":
-        options = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out client.key"
+    if kind == "ec" or kind.startswith("ec-"):
+        curve = kind.removeprefix("ec").removeprefix("-") or "P-256"
+        options = f"-algorithm EC -pkeyopt ec_paramgen_curve:{curve} -out client.key"
         run("genpkey", *options.split())
     else:
         bits = kind.removeprefix("rsa-") if kind.startswith("rsa-") else "2048"

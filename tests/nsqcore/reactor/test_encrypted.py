@@ -119,6 +119,44 @@ async def test_those_whom_a_round_has_no_time_for_are_answered_in_the_next(
             assert (await client.receive_some()).startswith(b"\x16\x03\x03")  # a server's hello
 
 
+class Faulty:
+    """A layer with a programming error in the method ``where`` when its client comes to it."""
+
+    def __init__(self, layer: Layer, where: str) -> None:
+        self._layer, self._where = layer, where
+
+    def __getattr__(self, name: str) -> object:
+        return self._fail if name == self._where else getattr(self._layer, name)
+
+    def _fail(self, *_: object) -> bytes:
+        raise RuntimeError("a fault of the layer")
+
+
+@pytest.mark.parametrize("use_epoll", [True, False], ids=["epoll", "tasks"])
+@pytest.mark.parametrize("where", ["decode", "encode", "end_input"])
+async def test_an_unexpected_error_in_a_handshake_costs_that_connection_only(
+    start_server, certificates, caplog, use_epoll, where
+):
+    layers = [certificates.server.layer, lambda: Faulty(certificates.server.layer(), where)]
+    server = await start_server(layer=lambda: layers.pop()(), use_epoll=use_epoll)
+    layers.insert(0, certificates.server.layer)
+    faulty = await server.connect()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certificates.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    await faulty.send_all(outgoing.read())
+    await faulty.send_eof()
+    await server.rest(faulty)
+    assert "session failed" in caplog.text
+    assert "a fault of the layer" in caplog.text
+    client = trio.SSLStream(
+        await server.connect(), certificates.trusting(), server_hostname="localhost"
+    )
+    assert await server.ask(client, b"hello\n") == b"hello!\n"
+    assert server.sessions[0].ends == 1
+
+
 async def test_a_client_that_goes_without_a_word_is_no_error(server, connect):
     client = await connect()
     assert await server.ask(client, b"hello\n") == b"hello!\n"

@@ -139,7 +139,10 @@ class Endings:
                 self._look_at_reading(connection)
             elif connection.closing is None and connection.upgrade is not None:
                 self._deadlines.disarm(connection)
-                self.refuse(connection, NsqError("TLS handshake: it took too long"))
+                try:
+                    self.refuse(connection, NsqError("TLS handshake: it took too long"))
+                except Exception as error:
+                    self.fault(connection, error)
             else:
                 self.lose(connection, connection.error)
         self.rounds.finish_tick()
@@ -194,7 +197,7 @@ class Endings:
         self.connections.watch(connection)
 
     def fault(self, connection: Connection, error: Exception) -> None:
-        """A session raised: its connection is lost, nothing else is, and the log says why."""
+        """A session or a layer raised: only its connection is lost, and the log says why."""
         logger.error("client(%s): session failed", connection.peer.address, exc_info=error)
         self.lose(connection, error)
 

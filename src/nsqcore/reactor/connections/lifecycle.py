@@ -1,7 +1,8 @@
 """What happens to a connection: it is fed, asks for something, upgrades, is held back.
 
-The one place that performs effects (`nsqcore.net.effects`), whatever form the connection has, and
-the one that keeps a fault to the connection it happened on. How each ends is in
+The one place that performs effects (`nsqcore.net.effects`), whatever form the connection has. An
+unexpected error, of a session or of a layer, is kept to its connection by whoever begins something
+for one: the reactor's two loops, `_work`, `_wait`, `_leave_to`. How each ends is in
 `nsqcore.reactor.connections.endings`.
 """
 
@@ -77,14 +78,10 @@ class Lifecycle:
             self._undecodable(connection, error)
             return
         effect: Effect | None = None
-        try:
-            if pipeline.is_open is not was_open:
-                effect = self._shaken_hands(connection)
-            elif data:
-                effect = connection.received(data)
-        except Exception as error:
-            self.ends.fault(connection, error)
-            return
+        if pipeline.is_open is not was_open:
+            effect = self._shaken_hands(connection)
+        elif data:
+            effect = connection.received(data)
         if pipeline.has_output:
             self.connections.dirty.append(connection)
         if effect is not None:
@@ -120,11 +117,7 @@ class Lifecycle:
         if connection.end_told:
             return
         connection.end_told = True
-        try:
-            effect = connection.received(b"")
-        except Exception as error:
-            self.ends.fault(connection, error)
-            return
+        effect = connection.received(b"")
         self.perform(connection, effect or Close())
 
     def _undecodable(self, connection: Connection, error: NsqError) -> None:
@@ -170,7 +163,10 @@ class Lifecycle:
                         self._unfinished[:0] = batch[number:]
                         break
                     connection.queued = False
-                    self.read_on(connection)
+                    try:
+                        self.read_on(connection)
+                    except Exception as error:
+                        self.ends.fault(connection, error)
                     if connection.blocked:
                         self.hold_back(connection)
                     self.connections.dirty.append(connection)
@@ -218,11 +214,7 @@ class Lifecycle:
         connection.upgrade = effect
         self.connections.dirty.append(connection)
         if effect.layer.is_open:
-            try:
-                following = self._shaken_hands(connection)
-            except Exception as error:
-                self.ends.fault(connection, error)
-                return
+            following = self._shaken_hands(connection)
             if following is not None:
                 self.perform(connection, following)
         else:
@@ -244,13 +236,13 @@ class Lifecycle:
             if connection.fd < 0:
                 return
             after = effect.resume()
+            if after is None and connection.end_told:
+                after = Close()
+            if after is not None and connection.closing is None:
+                self.perform(connection, after)
         except Exception as error:
             self.ends.fault(connection, error)
             return
-        if after is None and connection.end_told:
-            after = Close()
-        if after is not None and connection.closing is None:
-            self.perform(connection, after)
         if connection.pipeline is not None:
             self._go_on(connection)
         self.connections.watch(connection)
