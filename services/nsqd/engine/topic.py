@@ -217,8 +217,11 @@ class Topic:
     def update_flow(self) -> None:
         """Tell the log whether messages may flow; to be called whenever that may have changed."""
         if self.log is not None and not self.deleted:
+            released = self.log.depth if self.flowing else 0
             self.log.let_flow(self.flowing)
             for channel in self.channels.values():
+                if channel.queue.logged:
+                    channel.message_count += released
                 self.mark_ready(channel)
 
     def defer(self, records: list[bytes], size: int, delay: int, now: int) -> None:

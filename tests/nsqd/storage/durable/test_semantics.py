@@ -157,3 +157,20 @@ def seen_ids(broker) -> list[bytes]:
         ids += [record[10:26] for record in seen.records]
         place = seen.next
     return ids
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_channel_counts_what_waited_in_the_topic_for_it(tmp_path, durable):
+    broker = start(tmp_path, durability="always" if durable else "none")
+    topic = broker.create_topic("t")
+    publish(broker, "t", b"1", b"2")
+    first = broker.create_channel("t", "first")
+    broker.dispatch(0)
+    assert first.message_count == 2
+    broker.pause_topic(topic, paused=True)
+    publish(broker, "t", b"3")
+    broker.pause_topic(topic, paused=False)
+    broker.dispatch(0)
+    second = broker.create_channel("t", "second")
+    publish(broker, "t", b"4")
+    assert (first.message_count, second.message_count, topic.message_count) == (4, 1, 4)
