@@ -1,5 +1,6 @@
 import inspect
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -296,6 +297,35 @@ def test_interrupt_ends_run_though_a_handler_hangs(daemon: Daemons):
             consumer.run(handle)
     released.set()
     wait_until(lambda: nsqd.channel("orders", "billing")["depth"] == 1)
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="threads are not told apart")
+@pytest.mark.parametrize("how", ["for", "run"])
+def test_a_message_costs_no_trip_to_the_event_loop_of_its_own(daemon: Daemons, how: str):
+    """A trip there and back puts the thread to sleep at least once."""
+    nsqd = daemon("nsqd")
+    count, seen, slept = 4000, 0, 0
+    with open_producer(nsqd.tcp) as producer:
+        producer.publish_many("orders", [b"x"] * count)
+
+    def handle(message: Message) -> None:
+        nonlocal seen, slept
+        if not seen:
+            slept = -resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        seen += 1
+        if seen == count:
+            slept += resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+            consumer.stop()
+
+    with open_consumer("orders", "billing", nsqd=nsqd.tcp, max_in_flight=2500) as consumer:
+        if how == "run":
+            consumer.run(handle)
+        else:
+            for message in consumer:
+                with message.process():
+                    handle(message)
+    assert seen == count
+    assert slept < count / 2
 
 
 def test_signatures_are_those_of_the_asynchronous_client():
