@@ -1,10 +1,10 @@
 """What Cython is given for a module that runs as plain Python, too: nothing is written twice.
 
 A module's own annotations say what its fields, arguments and results are. From them this makes a
-declaration file (.pxd) in which each attrs class of the module is an extension type with fields of
-C, and each function that can be is one of C. The module itself keeps its lines, so that tracebacks
-tell the truth: of its attrs classes the decorators and fields go, and ``__init__`` takes the place
-of the first field.
+declaration file (.pxd) in which each class with fields (`nsqcore.classes`) is an extension type
+with fields of C, and each function that can be is one of C. The module itself keeps its lines, so
+that tracebacks tell the truth: of such classes the decorators and fields go, and ``__init__`` takes
+the place of the first field.
 
 What annotations mean for C: ``int`` is 64 bits, ``bool`` and ``float`` are C's; ``str``, ``bytes``,
 ``list``, ``dict``, ``set``, ``tuple`` and extension types are just these, or None; the rest is any
@@ -30,7 +30,7 @@ class Untranslatable(Exception):
 
 @dataclass
 class Field:
-    """One field of an attrs class; ``default`` and ``factory`` are expressions."""
+    """One field of a class; ``default`` and ``factory`` are expressions."""
 
     name: str
     annotation: ast.expr
@@ -48,7 +48,7 @@ class Field:
 
 @dataclass
 class Class:
-    """An attrs class that becomes an extension type."""
+    """A class with fields that becomes an extension type."""
 
     node: ast.ClassDef
     module: str

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [
+    ["nsqcore.classes"],
     [
         "nsqcore.backoff",
         "nsqcore.errors",

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from functools import partial
 
 import trio
-from attrs import Factory, define
 
 from nsqcore.addresses import AddressError, is_unix, join_host_port, split_host_port
 from nsqcore.app.config.options import OptionsError
 from nsqcore.app.process.children import open_child
 from nsqcore.app.service import Process
 from nsqcore.backoff import Backoff
+from nsqcore.classes import Factory, define
 from nsqd.config.option_values import MAX_NODE_ID, parse_external
 from nsqd.config.options import NsqdOptions
 

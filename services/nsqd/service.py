@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 import trio
-from attrs import frozen
 
 from nsqcore import forms
 from nsqcore.app import threads
@@ -23,6 +22,7 @@ from nsqcore.app.process.dirlock import lock_directory
 from nsqcore.app.process.version import VERSION
 from nsqcore.app.service import Process
 from nsqcore.app.supervise import supervise
+from nsqcore.classes import frozen
 from nsqcore.http.dates import Dates
 from nsqcore.http.router import Router
 from nsqcore.http.session import HttpSession, Timeouts

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.operations.lag import LoopLag
 from nsqlookupd.registry import Registry
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Lookupd:
     """The registry, the clocks (in ns, ``now`` monotonic and ``wall`` of the day) and the state."""
 
     registry: Registry
     now: Callable[[], int]
     wall: Callable[[], int]
-    lag: LoopLag = attrs.field(factory=LoopLag)
+    lag: LoopLag = field(factory=LoopLag)
     stopping: bool = False
 
     def checks(self) -> dict[str, str]:

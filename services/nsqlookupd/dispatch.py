@@ -8,8 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.net.effects import Close, Effect, Peer
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import ParseError
@@ -30,7 +29,7 @@ from nsqlookupd.registry import Producer, Registry
 logger = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LookupSession:
     """What one connection of an nsqd says and hears.
 
@@ -41,9 +40,9 @@ class LookupSession:
     registry: Registry
     about: Callable[[], dict[str, object]]
     now: Callable[[], int]
-    outbox: Outbox = attrs.field(factory=Outbox, init=False)
-    _parser: LookupParser = attrs.field(factory=LookupParser, init=False)
-    _producer: Producer | None = attrs.field(default=None, init=False)
+    outbox: Outbox = field(factory=Outbox, init=False)
+    _parser: LookupParser = field(factory=LookupParser, init=False)
+    _producer: Producer | None = field(default=None, init=False)
 
     def received(self, data: bytes) -> Effect | None:
         """Take a chunk; b"" is the end of what the peer sends."""

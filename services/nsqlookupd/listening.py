@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from attrs import define, evolve, frozen
+from attrs import evolve
 
 from nsqcore.addresses import AddressError
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, frozen
 from nsqcore.net.tls import VERIFIED, VERIFIED_IF_GIVEN, ServerTls
 from nsqcore.operations import certificates
 from nsqcore.operations.certificates import TlsSettings

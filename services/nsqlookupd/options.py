@@ -2,8 +2,6 @@
 
 import socket
 
-import attrs
-
 from nsqcore.app.config.files import existing_file
 from nsqcore.app.config.options import OptionsError, option
 from nsqcore.app.config.values import (
@@ -16,6 +14,7 @@ from nsqcore.app.config.values import (
     parse_tls_version,
 )
 from nsqcore.app.log import format_option, level_option, prefix_option
+from nsqcore.classes import frozen
 from nsqcore.operations.doors import (
     allowed_hosts_option,
     auth_file_option,
@@ -28,7 +27,7 @@ def _address_or_none(value: str) -> None:
         address(value)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NsqlookupdOptions:
     """Settings of one nsqlookupd. Durations are seconds."""
 

@@ -12,13 +12,12 @@ Synchronous, without I/O; `now` is monotonic nanoseconds. Names are checked by w
 
 from collections.abc import Iterator
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.names import is_ephemeral
 from nsqcore.wire.lookup import Peer
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Producer:
     """One nsqd that is connected and has said who it is; another connection is another producer."""
 
@@ -26,9 +25,9 @@ class Producer:
     peer: Peer
     seen: int  # when it last pinged
     # kept by who answers lookups, for those inside and outside
-    described: str = attrs.field(default="", init=False, repr=False)
-    described_outside: str = attrs.field(default="", init=False, repr=False)
-    topics: "dict[Topic, None]" = attrs.field(factory=dict, init=False, repr=False)
+    described: str = field(default="", init=False, repr=False)
+    described_outside: str = field(default="", init=False, repr=False)
+    topics: "dict[Topic, None]" = field(factory=dict, init=False, repr=False)
 
     @property
     def node(self) -> str:
@@ -36,18 +35,18 @@ class Producer:
         return f"{self.peer.broadcast_address}:{self.peer.http_port}"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Topic:
     """One topic: its producers, and its channels, each with the producers that have it."""
 
     name: str
-    producers: list[Producer] = attrs.field(factory=list)
-    channels: dict[str, list[Producer]] = attrs.field(factory=dict)
-    tombstones: dict[Producer, int] = attrs.field(factory=dict)  # with the time of each
+    producers: list[Producer] = field(factory=list)
+    channels: dict[str, list[Producer]] = field(factory=dict)
+    tombstones: dict[Producer, int] = field(factory=dict)  # with the time of each
     idle_since: int | None = None  # when it was first seen without producers
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Registry:
     """All producers, topics and channels of one nsqlookupd.
 
@@ -57,8 +56,8 @@ class Registry:
     inactive_after: int
     tombstone_lifetime: int
     topic_lifetime: int = 0
-    producers: dict[Producer, None] = attrs.field(factory=dict, init=False)
-    topics: dict[str, Topic] = attrs.field(factory=dict, init=False)
+    producers: dict[Producer, None] = field(factory=dict, init=False)
+    topics: dict[str, Topic] = field(factory=dict, init=False)
 
     def add(self, producer: Producer) -> None:
         """Take note of a producer that has said who it is."""

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from attrs import frozen
+from nsqcore.classes import frozen
 
 
 @frozen

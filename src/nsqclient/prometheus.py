@@ -18,11 +18,12 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from attrs import evolve, frozen
+from attrs import evolve
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from nsqclient.messages.hooks import Hooks
 from nsqclient.messages.message import Message
+from nsqcore.classes import frozen
 
 
 @frozen(eq=False)

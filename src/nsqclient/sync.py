@@ -32,7 +32,6 @@ from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import anyio
-from attrs import Factory, define
 
 import nsqclient
 from nsqclient.blocking.loop import Blocking, LoopThread
@@ -40,6 +39,7 @@ from nsqclient.blocking.messages import Batch, Message
 from nsqclient.core.arguments import Duration, function, number_of_seconds, seconds, whole
 from nsqclient.core.errors import Closed
 from nsqclient.messages.message import State
+from nsqcore.classes import Factory, define
 
 __all__ = ["Batch", "Consumer", "Message", "Producer", "open_consumer", "open_producer"]
 

@@ -5,13 +5,13 @@ Pure: no clock and no sleep. The caller counts its failures and waits.
 
 import random
 
-import attrs
+from nsqcore.classes import frozen
 
 # 2**64 times any pause is longer than any limit, and still fits a float.
 _MAX_DOUBLINGS = 64
 
 
-@attrs.frozen
+@frozen
 class Backoff:
     """Pauses in seconds: ``first`` after one failure, doubled with each, at most ``longest``.
 

@@ -11,8 +11,7 @@ some calls `load_engine` first: that takes a tenth of a second, and descriptors.
 import re
 from typing import Any
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.late import load
 

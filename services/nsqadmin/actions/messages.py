@@ -18,6 +18,7 @@ from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import DONE, FAILED, PARTIAL
 from nsqadmin.language.spoken import gettext as _
+from nsqcore.classes import frozen
 from nsqcore.cluster.each.messages import act_on_messages, holders
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
@@ -27,7 +28,7 @@ MESSAGE_VERBS = ("finish", "requeue", "dead", "copy")
 MOST = 250
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class MessageAction:
     """A verb of `MESSAGE_VERBS` for messages of a topic or channel, by node and id.
 

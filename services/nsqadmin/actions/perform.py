@@ -15,6 +15,7 @@ from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import DONE, FAILED, PARTIAL, REFUSED, audit
 from nsqadmin.core.notify import AdminAction
+from nsqcore.classes import frozen
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.names import is_valid_name
 from nsqcore.units import SECOND
@@ -26,7 +27,7 @@ _LOGGED = 200
 VERBS = ("pause", "unpause", "empty", "delete", "create", "tombstone")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Action:
     """A change somebody wants: a verb of `VERBS` on a topic or, if it is named, a channel.
 
@@ -54,7 +55,7 @@ class Action:
         return f"{name} on {self.node}" if self.node else name
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Origin:
     """The request that an action came with."""
 

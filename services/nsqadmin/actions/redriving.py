@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-import attrs
-
 from nsqadmin.actions.messages import MOST, nodes_of
 from nsqadmin.actions.perform import (
     Action,
@@ -20,6 +18,7 @@ from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import DONE, FAILED, PARTIAL
 from nsqadmin.language.spoken import gettext as _
+from nsqcore.classes import define, field, frozen
 from nsqcore.cluster.each.messages import redrive_messages, redrive_steps
 from nsqcore.cluster.upstream import AllFailed, UpstreamError
 from nsqcore.units import SECOND
@@ -28,7 +27,7 @@ from nsqcore.units import SECOND
 PATIENCE = 30
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RedriveAction:
     """Dead letters of ``topic`` (from ``channel`` of it) that go back to where they come from.
 
@@ -47,15 +46,15 @@ class RedriveAction:
         return Action(verb="redrive_messages", topic=self.topic, channel=self.channel)
 
 
-@attrs.define
+@define
 class RedriveResult:
     """How it went: how many were ``moved`` and are ``left``, why others stay, which of those
     chosen are gone, what went wrong."""
 
     moved: int = 0
     left: int = 0
-    kept: Counter[str] = attrs.field(factory=Counter)
-    missing: list[str] = attrs.field(factory=list)
+    kept: Counter[str] = field(factory=Counter)
+    missing: list[str] = field(factory=list)
     problems: str = ""
 
 

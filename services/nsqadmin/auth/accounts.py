@@ -11,12 +11,11 @@ import contextlib
 import enum
 from pathlib import Path
 
-import attrs
-
 from nsqadmin.auth.passwords import is_hash, verify_password
 from nsqcore.access.lines import BadLine, parse_lines
 from nsqcore.access.roles import ALL_TOPICS
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, field, frozen
 from nsqcore.globs import matches
 from nsqcore.names import is_valid_name
 
@@ -32,7 +31,7 @@ class Role(enum.IntEnum):
     ADMIN = 3  # delete, tombstone
 
 
-@attrs.frozen
+@frozen
 class RoleOnTopics:
     """A role, on the topics that any of ``topics``, globs, matches."""
 
@@ -47,13 +46,13 @@ class RoleOnTopics:
         return is_valid_name(topic) and any(matches(glob, topic) for glob in self.topics)
 
 
-@attrs.frozen
+@frozen
 class Account:
     """One line of the file."""
 
     name: str
     role: Role
-    hash: str = attrs.field(repr=False)
+    hash: str = field(repr=False)
     topics: tuple[str, ...] = (ALL_TOPICS,)
 
     @property
@@ -89,13 +88,13 @@ def parse_accounts(content: str, source: str) -> dict[str, Account]:
     return accounts
 
 
-@attrs.define
+@define
 class Accounts:
     """The accounts of a file, as it is now."""
 
     path: Path
     _stamp: tuple[int, int] = (0, 0)
-    _accounts: dict[str, Account] = attrs.field(factory=dict, repr=False)
+    _accounts: dict[str, Account] = field(factory=dict, repr=False)
 
     def get(self, name: str) -> Account | None:
         """The account of ``name`` as the file has it now.

@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 
-import attrs
 from itsdangerous import Signer
+
+from nsqcore.classes import define, field
 
 
 def _make_signer() -> Signer:
@@ -14,11 +15,11 @@ def _make_signer() -> Signer:
     )  # fmt: skip
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class FormTokens:
     """The tokens of this process's forms."""
 
-    _signer: Signer = attrs.field(factory=_make_signer, repr=False)
+    _signer: Signer = field(factory=_make_signer, repr=False)
 
     def token(self, seed: str) -> str:
         """What a form has to carry for a browser whose cookie holds ``seed``."""

@@ -12,12 +12,12 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-import attrs
 import trio
 
 from nsqadmin.auth.accounts import Account, Accounts
 from nsqadmin.auth.refused import Refused
 from nsqadmin.auth.throttle import MAX_ACCOUNT_FAILURES, LoginThrottle, network_of
+from nsqcore.classes import define, field
 from nsqcore.units import SECOND
 
 logger = logging.getLogger(__name__)
@@ -33,21 +33,21 @@ _MAX_KNOWN = 1000
 _LOGGED_NAME = 64
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Logins:
     """The passwords of ``accounts``. ``now`` is the monotonic clock in nanoseconds."""
 
     accounts: Accounts
     now: Callable[[], int]
-    networks: LoginThrottle = attrs.field(factory=LoginThrottle)
-    names: LoginThrottle = attrs.field(factory=lambda: LoginThrottle(MAX_ACCOUNT_FAILURES))
-    _checks: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(CHECKS))
-    _known_checks: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
-    _under_way: Counter[str] = attrs.field(factory=Counter)  # checks by network
-    _shared: dict[bytes, trio.Event] = attrs.field(factory=dict, repr=False)
-    _checked: dict[bytes, int] = attrs.field(factory=dict, repr=False)
+    networks: LoginThrottle = field(factory=LoginThrottle)
+    names: LoginThrottle = field(factory=lambda: LoginThrottle(MAX_ACCOUNT_FAILURES))
+    _checks: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(CHECKS))
+    _known_checks: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1))
+    _under_way: Counter[str] = field(factory=Counter)  # checks by network
+    _shared: dict[bytes, trio.Event] = field(factory=dict, repr=False)
+    _checked: dict[bytes, int] = field(factory=dict, repr=False)
     #: Name and network of successful logins, the latest last.
-    _known: OrderedDict[tuple[str, str], None] = attrs.field(factory=OrderedDict, repr=False)
+    _known: OrderedDict[tuple[str, str], None] = field(factory=OrderedDict, repr=False)
 
     async def log_in(self, name: str, password: str, address: str) -> Account | None:
         """The account whose name and password these are.

@@ -10,13 +10,13 @@ reaches the port directly.
 
 import ipaddress
 
-import attrs
 from werkzeug.datastructures import Headers
 
 from nsqadmin.auth.networks import contains, is_inside, parse_ip
 from nsqadmin.auth.refused import Refused
 from nsqadmin.config.options import NsqadminOptions, parse_network
 from nsqcore.addresses import host_of, join_host_port
+from nsqcore.classes import frozen
 
 # Which of several would count differs from one server to the next (RFC 9110, 5.3).
 _SINGLE = (
@@ -25,7 +25,7 @@ _SINGLE = (
 )  # fmt: skip
 
 
-@attrs.frozen
+@frozen
 class Peer:
     """The other end of a connection, and whether its X-Forwarded-* and ACL headers are trusted."""
 

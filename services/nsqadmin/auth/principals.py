@@ -8,12 +8,12 @@ against the file count, and whoever has neither may do nothing.
 import base64
 import binascii
 
-import attrs
 from werkzeug.datastructures import Headers
 
 from nsqadmin.auth.accounts import Role, RoleOnTopics
 from nsqadmin.auth.peers import Peer
 from nsqadmin.config.options import NsqadminOptions
+from nsqcore.classes import frozen
 
 # What an operator may do; whatever is not listed needs an admin.
 _OPERATOR_ACTIONS = frozenset(
@@ -21,7 +21,7 @@ _OPERATOR_ACTIONS = frozenset(
 ) | {"redrive", "set_policy"}
 
 
-@attrs.frozen
+@frozen
 class Principal:
     """Who sent a request. ``role`` is None for who has to log in first."""
 

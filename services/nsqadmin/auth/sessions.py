@@ -10,9 +10,8 @@ import hashlib
 import secrets
 from collections import OrderedDict
 
-import attrs
-
 from nsqadmin.auth.accounts import Account, RoleOnTopics
+from nsqcore.classes import define, field, frozen
 from nsqcore.units import SECOND
 
 # People, not machines, log in here: this many at once is far beyond any team. The oldest give way.
@@ -20,13 +19,13 @@ MAX_SESSIONS = 10_000
 _LONGEST_AGENT = 200
 
 
-@attrs.frozen
+@frozen
 class LoginSession:
     """A user who has logged in; over as soon as the password is another."""
 
     user: str
     expires: int
-    hash: str = attrs.field(repr=False)
+    hash: str = field(repr=False)
     #: A name that opens nothing, for people.
     id: str = ""
     opened: int = 0  # Unix time in ns
@@ -35,15 +34,15 @@ class LoginSession:
     #: What somebody may do whom no account stands for: a provider has said who they are.
     grants: tuple[RoleOnTopics, ...] | None = None
     #: What a provider has said it with: it wants to see that when somebody logs out.
-    id_token: str = attrs.field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
 
 
-@attrs.define
+@define
 class LoginSessions:
     """All sessions of this process."""
 
     lifetime: float  # seconds
-    _sessions: OrderedDict[bytes, LoginSession] = attrs.field(factory=OrderedDict, repr=False)
+    _sessions: OrderedDict[bytes, LoginSession] = field(factory=OrderedDict, repr=False)
 
     def open(
         self,

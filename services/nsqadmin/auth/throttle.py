@@ -3,8 +3,7 @@
 import ipaddress
 from collections import OrderedDict
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.units import SECOND
 
 # Ten wrong passwords in five minutes from one network: no typist, but a proxy's users may share
@@ -32,13 +31,13 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LoginThrottle:
     """Failures by key, in a sliding window."""
 
     limit: int = MAX_FAILURES
     window: int = WINDOW  # ns
-    _failures: OrderedDict[str, list[int]] = attrs.field(factory=OrderedDict, repr=False)
+    _failures: OrderedDict[str, list[int]] = field(factory=OrderedDict, repr=False)
 
     def failed(self, key: str, *, now: int) -> None:
         """Remember a failure."""

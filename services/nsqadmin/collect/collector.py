@@ -21,6 +21,7 @@ from nsqadmin.collect.order import natural
 from nsqadmin.collect.polls import Polls
 from nsqadmin.collect.snapshot import LookupdState, NodeState, Snapshot
 from nsqcore.addresses import AddressError, host_of, parse_host_port
+from nsqcore.classes import define, field
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.health import NsqdHealth, nsqd_health
 from nsqcore.cluster.lookupd import lookupd_channels
@@ -42,7 +43,7 @@ _INACTIVE_AGE, _INACTIVE_LIMIT = 10 * SECOND, 500
 _MERGE_SLICE = 25  # topics merged between two looks at who else wants to run
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Collector:
     """Looks at the cluster and remembers what it last saw."""
 
@@ -51,20 +52,20 @@ class Collector:
     wall: Callable[[], int]
     live: float = 1.0
     idle: float = 10.0
-    snapshot: Snapshot = attrs.field(factory=Snapshot)
+    snapshot: Snapshot = field(factory=Snapshot)
     watchers: int = 0
-    _polls: Polls = attrs.field(factory=Polls)
-    _nodes: dict[str, KnownNode] = attrs.field(factory=dict)
-    _known_lookupds: dict[str, KnownLookupd] = attrs.field(factory=dict)
+    _polls: Polls = field(factory=Polls)
+    _nodes: dict[str, KnownNode] = field(factory=dict)
+    _known_lookupds: dict[str, KnownLookupd] = field(factory=dict)
     _lookupds: tuple[LookupdState, ...] = ()
     _registered: frozenset[str] = frozenset()
-    _inactive: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    _inactive: dict[str, tuple[str, ...]] = field(factory=dict)
     _inactive_asked: int = 0
     _interest: int = -_INTEREST
     _started: int = 0
     _finished: int = 0
-    _changed: trio.Event = attrs.field(factory=trio.Event)
-    _poked: trio.Event = attrs.field(factory=trio.Event)
+    _changed: trio.Event = field(factory=trio.Event)
+    _poked: trio.Event = field(factory=trio.Event)
 
     async def run(self, on_round: Callable[[Snapshot], None]) -> None:
         """Look at the cluster again and again, until cancelled; ``on_round`` gets each snapshot."""

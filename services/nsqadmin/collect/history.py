@@ -19,7 +19,7 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
+from nsqcore.classes import define, field
 
 MAX_SERIES = 40_000
 MAX_BRIEF = 20_000
@@ -37,7 +37,7 @@ Entity = tuple[
 Point = tuple[int, float]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Tier:
     """One ring of steps."""
 
@@ -94,7 +94,7 @@ class Tier:
         return [value for value in values if not math.isnan(value)]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Series:
     """One number over the last day."""
 
@@ -110,15 +110,15 @@ class Series:
             tier.add(now, value, peak=self.peak, bridge=bridge)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Store:
     """Series by entity and name, ``limit`` at most; at that, those silent longest give way."""
 
     limit: int
-    series: dict[tuple[Entity, str], Series] = attrs.field(factory=dict)
+    series: dict[tuple[Entity, str], Series] = field(factory=dict)
     #: Whether somebody new found no room because all that is here is alive.
     is_full: bool = False
-    _silent: list[tuple[Entity, str]] = attrs.field(factory=list)  # the longest silent last
+    _silent: list[tuple[Entity, str]] = field(factory=list)  # the longest silent last
     _looked: float = -math.inf
 
     def find(
@@ -160,15 +160,15 @@ class Store:
             del self.series[key]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class History:
     """All series of this process."""
 
     limit: int = MAX_SERIES
     brief_limit: int = MAX_BRIEF
     patience: float = PATIENCE
-    _series: Store = attrs.field(init=False)
-    _brief: Store = attrs.field(init=False)
+    _series: Store = field(init=False)
+    _brief: Store = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._series, self._brief = Store(self.limit), Store(self.brief_limit)

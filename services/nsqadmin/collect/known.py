@@ -1,8 +1,7 @@
 """What is remembered of each daemon between two looks at the cluster."""
 
-import attrs
-
 from nsqadmin.collect.rates import RateWindow
+from nsqcore.classes import define, field
 from nsqcore.cluster.health import NsqdHealth
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import TopicStats
@@ -12,12 +11,12 @@ CLIENT_BUDGET = 5000
 _NOTHING_YET = "no answer yet"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class KnownLookupd:
     """What is remembered of an nsqlookupd between rounds."""
 
-    producers: list[Producer] = attrs.field(factory=list)
-    topics: list[str] = attrs.field(factory=list)
+    producers: list[Producer] = field(factory=list)
+    topics: list[str] = field(factory=list)
     error: str = _NOTHING_YET
 
     @property
@@ -26,14 +25,14 @@ class KnownLookupd:
         return self.error not in ("", _NOTHING_YET)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class KnownNode:
     """What is remembered of an nsqd between rounds."""
 
     producer: Producer
-    rates: RateWindow = attrs.field(factory=RateWindow)
+    rates: RateWindow = field(factory=RateWindow)
     topics: tuple[TopicStats, ...] = ()
-    health: NsqdHealth = attrs.field(factory=NsqdHealth)
+    health: NsqdHealth = field(factory=NsqdHealth)
     clients: int = CLIENT_BUDGET // 10  # a guess, until it has told
     clients_asked: int = 0
     informed: int = 0

@@ -8,8 +8,9 @@ in a later look.
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-import attrs
 import trio
+
+from nsqcore.classes import define, field
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +19,12 @@ Question = Callable[[], Awaitable[None]]  # keeps what it hears by itself
 PATIENCE = 1.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Polls:
     """Questions under way. Without a ``nursery`` for slow ones, all are waited for."""
 
     nursery: trio.Nursery | None = None
-    _under_way: set[str] = attrs.field(factory=set)
+    _under_way: set[str] = field(factory=set)
 
     def has(self, key: str) -> bool:
         """Whether the question ``key`` is still without an answer."""

@@ -7,8 +7,7 @@ the caller.
 
 from collections import deque
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.cluster.rates import since
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.units import SECOND
@@ -18,11 +17,11 @@ WINDOW = 5 * SECOND
 Key = tuple[str, str]  # topic and channel; an empty channel is the topic itself
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RateWindow:
     """The message counters of one nsqd, of late."""
 
-    _looks: deque[tuple[int, dict[Key, int]]] = attrs.field(factory=deque)
+    _looks: deque[tuple[int, dict[Key, int]]] = field(factory=deque)
 
     def fill_in(self, topics: tuple[TopicStats, ...], *, now: int) -> None:
         """Set ``rate`` of the topics and their channels, just read from this nsqd."""

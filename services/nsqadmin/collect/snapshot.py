@@ -7,9 +7,8 @@ it. It is never changed afterwards, so that a page may take its time. Rates are 
 import re
 from collections.abc import Mapping
 
-import attrs
-
 from nsqcore.addresses import is_literal
+from nsqcore.classes import field, frozen
 from nsqcore.cluster.health import NsqdHealth
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.stats import ChannelStats, TopicStats
@@ -18,14 +17,14 @@ from nsqcore.cluster.stats import ChannelStats, TopicStats
 _CONTAINER_ID = re.compile("[0-9a-f]{12}")
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class NodeState:
     """One nsqd. One that does not answer keeps its producer and has no topics."""
 
     producer: Producer
     topics: tuple[TopicStats, ...] = ()
     error: str = ""
-    health: NsqdHealth = attrs.field(factory=NsqdHealth)
+    health: NsqdHealth = field(factory=NsqdHealth)
 
     @property
     def address(self) -> str:
@@ -66,7 +65,7 @@ class NodeState:
         return sum(topic.rate for topic in self.topics)
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class LookupdState:
     """One nsqlookupd."""
 
@@ -75,7 +74,7 @@ class LookupdState:
     nodes: frozenset[str] = frozenset()  # HTTP addresses of the nsqd registered there
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class Snapshot:
     """The cluster at one moment. ``taken`` is Unix time in nanoseconds."""
 
@@ -83,8 +82,8 @@ class Snapshot:
     taken: int = 0
     nodes: tuple[NodeState, ...] = ()  # by host name
     lookupds: tuple[LookupdState, ...] = ()
-    topics: Mapping[str, TopicStats] = attrs.field(factory=dict)  # sums, by name
-    inactive: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # registered, no producer
+    topics: Mapping[str, TopicStats] = field(factory=dict)  # sums, by name
+    inactive: Mapping[str, tuple[str, ...]] = field(factory=dict)  # registered, no producer
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -112,9 +111,9 @@ class Snapshot:
         return next((item for item in found.channels if item.channel_name == channel), None)
 
 
-def channels_sum(topic: TopicStats, field: str) -> int:
-    """The sum of one field over the topic's channels."""
-    return sum(getattr(channel, field) for channel in topic.channels)
+def channels_sum(topic: TopicStats, name: str) -> int:
+    """The sum of the numbers ``name`` over the topic's channels."""
+    return sum(getattr(channel, name) for channel in topic.channels)
 
 
 def total_depth(topic: TopicStats) -> int:

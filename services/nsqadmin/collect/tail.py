@@ -9,9 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from nsqadmin.collect.snapshot import Snapshot
+from nsqcore.classes import define, field, frozen
 from nsqcore.cluster.each.messages import MessagePage, list_everywhere
 from nsqcore.cluster.upstream import AllFailed, Upstream
 from nsqcore.readers import count, text
@@ -26,7 +25,7 @@ _MAX_SEEN = 10_000
 _LONGEST = 400
 
 
-@attrs.frozen
+@frozen
 class Source:
     """One list to look at: a state of the topic, or of a channel of it."""
 
@@ -39,7 +38,7 @@ class Source:
         return {"topic": topic, "state": self.state, **of}
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Tail:
     """The messages of ``topic``, or of ``channel`` of it, as they come.
 
@@ -52,8 +51,8 @@ class Tail:
     channel: str
     nodes: Sequence[str]
     snapshot: Callable[[], Snapshot]
-    _seen: OrderedDict[tuple[str, str], None] = attrs.field(factory=OrderedDict)
-    _cursors: dict[tuple[str, Source], str] = attrs.field(factory=dict)
+    _seen: OrderedDict[tuple[str, str], None] = field(factory=OrderedDict)
+    _cursors: dict[tuple[str, Source], str] = field(factory=dict)
 
     async def look(self) -> list[dict[str, Any]]:
         """The messages that were not there before, the oldest first.

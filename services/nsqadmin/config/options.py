@@ -9,13 +9,12 @@ import posixpath
 import re
 from collections.abc import Sequence
 
-import attrs
-
 from nsqcore.app.config.credentials import token_file_option
 from nsqcore.app.config.files import existing_file, existing_folder
 from nsqcore.app.config.options import OptionsError, option
 from nsqcore.app.config.values import above, address, at_least, between, host, http_url, web_address
 from nsqcore.app.log import format_option, level_option, prefix_option
+from nsqcore.classes import frozen
 
 # RFC 9110, section 5.6.2.
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -57,7 +56,7 @@ def _is_header(value: str) -> None:
         raise ValueError("must be the name of a HTTP header")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NsqadminOptions:
     """Settings of one nsqadmin. Durations are seconds."""
 

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import attrs
-
 import nsqcore.tls
 from nsqadmin.auth.accounts import Accounts
 from nsqadmin.auth.form_tokens import FormTokens
@@ -30,6 +28,7 @@ from nsqadmin.config.options import NsqadminOptions
 from nsqadmin.core.notify import Notifier
 from nsqcore.app.config.credentials import open_authorities, open_token
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, field
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
 from nsqcore.http.client import HttpClient
@@ -43,7 +42,7 @@ _MAX_GRAPHITE_ANSWER = 32 * 1024 * 1024
 _MAX_PROVIDER_ANSWER = 1024 * 1024
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Admin:
     """The state of this process."""
 
@@ -55,10 +54,10 @@ class Admin:
     sessions: LoginSessions
     logins: Logins | None  # with --auth-file
     oidc: OidcLogin | None = None  # with --oidc-issuer
-    form_tokens: FormTokens = attrs.field(factory=FormTokens)
-    lag: LoopLag = attrs.field(factory=LoopLag)
-    history: History = attrs.field(factory=History)
-    hostname: str = attrs.field(factory=socket.gethostname)
+    form_tokens: FormTokens = field(factory=FormTokens)
+    lag: LoopLag = field(factory=LoopLag)
+    history: History = field(factory=History)
+    hostname: str = field(factory=socket.gethostname)
 
     @asynccontextmanager
     async def connections(self) -> AsyncIterator[None]:

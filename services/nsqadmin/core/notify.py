@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import trio
 
+from nsqcore.classes import frozen
 from nsqcore.http.client import HttpClient, RequestFailed
 from nsqcore.redaction import redact
 
@@ -24,7 +25,7 @@ _MAX_WAITING = 600
 _MAX_ANSWER = 1024 * 1024
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class AdminAction:
     """What was done, by whom. ``timestamp`` is in Unix seconds."""
 

@@ -5,10 +5,9 @@ import string
 import unicodedata
 from typing import Any
 
-from attrs import frozen
-
 from nsqadmin.drawing.msgpack import BadMessagePack, unpack
 from nsqadmin.language.spoken import N_
+from nsqcore.classes import frozen
 
 # Characters of a body that a page shows.
 LONGEST = 100_000

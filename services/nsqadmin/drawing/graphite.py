@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
-import attrs
-
 from nsqadmin.config.options import NsqadminOptions
 from nsqadmin.language.spoken import N_
+from nsqcore.classes import frozen
 
 SPANS = ("1h", "2h", "12h", "24h", "48h", "168h", "off")
 DEFAULT_SPAN = "2h"
@@ -29,7 +28,7 @@ def clean_key(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9\-_.]", "", name.replace(" ", "_").replace("/", "-"))
 
 
-@attrs.frozen
+@frozen
 class Graphite:
     """Pictures and targets for one set of options and one span of time."""
 

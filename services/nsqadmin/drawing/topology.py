@@ -10,14 +10,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import attrs
-
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.snapshot import NodeState, Snapshot, channel_parts, topic_parts, total_depth
 from nsqadmin.drawing.formats import commas, rate, short
 from nsqadmin.drawing.told import notes
 from nsqadmin.language.spoken import N_
 from nsqadmin.language.spoken import gettext as _
+from nsqcore.classes import frozen
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 # Beyond this a drawing is wallpaper: 48 rows of 30 px are two screens.
@@ -54,7 +53,7 @@ _LETTER, _SQUARE = 0.64, 1.0
 _SHORTEST = 5  # letters that a name keeps, whatever room there is
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Box:
     """A daemon, topic, channel or group of consumers. ``target`` is what a click leads to."""
 
@@ -76,7 +75,7 @@ class Box:
         return self.y + BOX / 2
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Edge:
     """A line between two boxes; ``weight`` from 0 to 4 says how much flows."""
 
@@ -87,7 +86,7 @@ class Edge:
     state: str = ""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Drawing:
     """All that is drawn."""
 

@@ -11,9 +11,8 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
-import attrs
-
 from nsqadmin.language import po
+from nsqcore.classes import field, frozen
 
 # The context (`msgctxt`) of texts that scripts show: pages carry them, as scripts read no files.
 SCRIPTS = "script"
@@ -21,14 +20,14 @@ SCRIPTS = "script"
 NAME = "X-Language-Name"
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Language:
     """What the pages may speak. ``tag`` is that of BCP 47, ``name`` what its speakers call it."""
 
     tag: str
     name: str
-    texts: NullTranslations = attrs.field(factory=NullTranslations)
-    scripts: Mapping[str, str] = attrs.field(factory=dict)  # by the English text
+    texts: NullTranslations = field(factory=NullTranslations)
+    scripts: Mapping[str, str] = field(factory=dict)  # by the English text
 
 
 ENGLISH = Language("en", "English")

@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 
-import attrs
+from nsqcore.classes import define, field
 
 # Between context and text, and between the forms of a number: as a compiled catalogue has them.
 CONTEXT, FORM = "\x04", "\0"
@@ -23,11 +23,11 @@ class CatalogueError(ValueError):
     """What was read is no catalogue."""
 
 
-@attrs.define
+@define
 class _Entry:
     """A text as it is read; the parts are those of the format."""
 
-    parts: dict[str, str] = attrs.field(factory=dict)
+    parts: dict[str, str] = field(factory=dict)
     fuzzy: bool = False
 
     def text(self) -> tuple[str, str]:

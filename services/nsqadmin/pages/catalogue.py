@@ -7,7 +7,6 @@ say. Whatever else stands in a query is as if it were not there.
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import attrs
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
@@ -27,6 +26,7 @@ from nsqadmin.pages.topics.channel import CHANNEL_HOSTS, channel
 from nsqadmin.pages.topics.channels import CHANNELS, channels
 from nsqadmin.pages.topics.topic import TOPIC_CHANNELS, TOPIC_HOSTS, topic
 from nsqadmin.pages.topics.topics import TOPICS, topics
+from nsqcore.classes import frozen
 
 # Parameters that any page may have, and their values: the spans of our charts and of Graphite's.
 _SPANS: Mapping[str, Collection[str]] = {
@@ -35,7 +35,7 @@ _SPANS: Mapping[str, Collection[str]] = {
 }
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class PageRule:
     """A page: where it is, what makes it, its tables, and the filters that ``show`` names."""
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from nsqadmin.language.spoken import gettext as _
 from nsqadmin.pages.frame.view import Page
+from nsqcore.classes import frozen
 from nsqcore.cluster.each.policies import NodePolicies, NodeValues, differing
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PolicyRow:
     """One form of a policy, and the nsqds that have it so; ``differs``: others do not."""
 
@@ -24,7 +23,7 @@ class PolicyRow:
     differs: bool
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ValueRow:
     """What a key comes to, by which policy, on which nsqds; ``differs``: on others it does not."""
 
@@ -36,7 +35,7 @@ class ValueRow:
     differs: bool
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PolicyForm:
     """What a form to define a policy has in it."""
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import attrs
 import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
@@ -24,6 +23,7 @@ from nsqadmin.pages.frame.render import Split, split
 from nsqadmin.pages.frame.view import NoSuchPage
 from nsqadmin.web.identity import Identity
 from nsqadmin.web.pages import GRAPH_COOKIE, Pages
+from nsqcore.classes import define, field
 
 # Browsers open six connections to a host, and people a few dozen tabs: above this somebody counts
 # wrong.
@@ -35,7 +35,7 @@ _MAX_PARAMETERS = 50
 _BURST = 0.25
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class EventStreams:
     """All open streams of this process."""
 
@@ -43,10 +43,10 @@ class EventStreams:
     pages: Pages
     burst: float = _BURST
     count: int = 0
-    _drawn: dict[tuple[object, ...], tuple[str, Split]] = attrs.field(factory=dict)
+    _drawn: dict[tuple[object, ...], tuple[str, Split]] = field(factory=dict)
     _drawn_of: int = -1
     _spent: float = 0.0  # seconds of drawing for this snapshot
-    _turn: trio.Lock = attrs.field(factory=trio.Lock)
+    _turn: trio.Lock = field(factory=trio.Lock)
 
     def draw(
         self, principal: Principal, path: str, arguments: Mapping[str, str], graph_span: str = ""

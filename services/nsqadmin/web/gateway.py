@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import attrs
 import trio
 
 from nsqcore.addresses import AddressError, split_host_port
+from nsqcore.classes import define, field, frozen
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response
 from nsqcore.http.router import Route, Router
@@ -38,22 +38,22 @@ _READ_SIZE = 4096
 _MAX_PARTS = 4
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Exchange:
     """One request on its way through the application, and its answer."""
 
     request: Request
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
     status: int = 0
     content_type: str = ""
-    headers: list[tuple[str, str]] = attrs.field(factory=list)
+    headers: list[tuple[str, str]] = field(factory=list)
     is_stream: bool = False
     #: Set when the answer is complete, or the head of an event stream is.
-    answered: trio.Event = attrs.field(factory=trio.Event)
-    _body: list[bytes] = attrs.field(factory=list)
+    answered: trio.Event = field(factory=trio.Event)
+    _body: list[bytes] = field(factory=list)
     _given: bool = False
-    _gone: trio.Event = attrs.field(factory=trio.Event)
-    _parts: tuple[trio.MemorySendChannel[bytes], trio.MemoryReceiveChannel[bytes]] = attrs.field(
+    _gone: trio.Event = field(factory=trio.Event)
+    _parts: tuple[trio.MemorySendChannel[bytes], trio.MemoryReceiveChannel[bytes]] = field(
         factory=lambda: trio.open_memory_channel[bytes](_MAX_PARTS)
     )
 
@@ -145,7 +145,7 @@ class Exchange:
         scope.cancel()
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Gateway:
     """Gives every request of our HTTP server to the application, in a task of ``nursery``."""
 

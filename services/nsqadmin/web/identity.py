@@ -10,11 +10,12 @@ from nsqadmin.auth.peers import Peer, find_peer
 from nsqadmin.auth.principals import Principal, basic_credentials, header_principal
 from nsqadmin.core.admin import Admin
 from nsqadmin.core.audit import FAILED, audit
+from nsqcore.classes import define
 
 SESSION_COOKIE, FORM_COOKIE = "nsqadmin_session", "nsqadmin_form"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Identity:
     """Finds out who sends a request."""
 

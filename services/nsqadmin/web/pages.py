@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
 from quart import Request, Response, g, redirect, request
 from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as Redirect
@@ -23,6 +22,7 @@ from nsqadmin.pages.catalogue import PAGES, find_page
 from nsqadmin.pages.frame.render import Renderer
 from nsqadmin.pages.frame.view import NoSuchPage, Page, View
 from nsqadmin.web.requests import local_path, wants_page
+from nsqcore.classes import define, field
 
 # Remembers the span of Graphite's pictures from page to page, as the original does.
 GRAPH_COOKIE, _YEAR = "nsqadmin_graph", 365 * 86400
@@ -30,12 +30,12 @@ GRAPH_COOKIE, _YEAR = "nsqadmin_graph", 365 * 86400
 LANGUAGE_COOKIE = "nsqadmin_language"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Pages:
     """Finds and draws pages."""
 
     admin: Admin
-    renderer: Renderer = attrs.field(factory=Renderer)
+    renderer: Renderer = field(factory=Renderer)
 
     def view(
         self, principal: Principal, path: str, arguments: Mapping[str, str], *, graph_span: str = ""

@@ -9,7 +9,6 @@ import hashlib
 import mimetypes
 from pathlib import Path
 
-import attrs
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
@@ -17,6 +16,7 @@ from quart_trio import QuartTrio
 from nsqadmin.auth.refused import Refused
 from nsqadmin.core.admin import Admin
 from nsqadmin.pages.frame.render import web_directory
+from nsqcore.classes import frozen
 
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -27,7 +27,7 @@ _TYPES = {
 }
 
 
-@attrs.frozen
+@frozen
 class Asset:
     """A file and what HTTP says of it."""
 

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Iterator
 from shlex import quote
 
-from attrs import Factory, define
+from nsqcore.classes import Factory, define
 
 
 @define

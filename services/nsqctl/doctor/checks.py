@@ -7,10 +7,11 @@ import argparse
 import socket
 from collections.abc import Callable, Iterator
 
-from attrs import asdict, frozen
+from attrs import asdict
 from rich.padding import Padding
 from rich.text import Text
 
+from nsqcore.classes import frozen
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.upstream import Upstream
 from nsqcore.tls import client_tls

@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable
 
 import trio
-from attrs import Factory, define
 
 from nsqcore.addresses import AddressError, join_host_port, parse_host_port
+from nsqcore.classes import Factory, define
 from nsqcore.cluster.upstream import Probe, Upstream, UpstreamError
 from nsqcore.json import JsonError, decode
 from nsqcore.wire.client_commands import MAGIC_V2, identify

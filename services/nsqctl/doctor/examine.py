@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
 import trio
-from attrs import Factory, define
 
 from nsqcore.addresses import parse_host_port
+from nsqcore.classes import Factory, define
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.lookupd import lookupd_nodes
 from nsqcore.cluster.nsqd import nsqd_nodes, one_nsqd_report

@@ -1,7 +1,8 @@
 """So many messages a second, evenly."""
 
 import trio
-from attrs import define
+
+from nsqcore.classes import define
 
 
 @define(eq=False, repr=False)

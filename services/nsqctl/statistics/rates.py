@@ -1,7 +1,6 @@
 """Rows of the live view: every channel with its numbers and its rates per second."""
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqcore.cluster import rates
 from nsqcore.cluster.rates import Growth, Stats, key_of
 from nsqcore.cluster.stats import ChannelStats, TopicStats

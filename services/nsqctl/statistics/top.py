@@ -15,12 +15,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import trio
-from attrs import Factory, define, field
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from nsqcore.classes import Factory, define, field
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import AllFailed, UpstreamError

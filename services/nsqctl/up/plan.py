@@ -3,11 +3,10 @@
 import socket
 from pathlib import Path
 
-from attrs import Factory, define, frozen
-
 from nsqcore.addresses import join_host_port
 from nsqcore.app.process.dirlock import DirectoryLocked, lock_directory
 from nsqcore.app.process.interfaces import default_address
+from nsqcore.classes import Factory, define, frozen
 from nsqctl.up.ports import FreePorts, UpFailed
 
 # nsqlookupd TCP and HTTP, nsqd TCP and HTTP of the first, nsqadmin

@@ -3,8 +3,7 @@
 import errno
 import socket
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqctl.shared.errors import CommandFailed
 
 

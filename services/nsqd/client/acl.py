@@ -9,11 +9,10 @@ by the hash of its secret, by a name in its verified certificate (``common_name`
 import logging
 from typing import Any
 
-from attrs import define, field
-
 from nsqcore.access.lines import certificate_name
 from nsqcore.access.tokens import hash_token, is_token_hash
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, field
 from nsqcore.json import JsonError, decode
 from nsqd.client.auth import AuthQuestion
 from nsqd.client.permissions import BadPermissions, Permissions, parse_authorizations

@@ -12,11 +12,10 @@ from random import sample
 from typing import Any
 from urllib.parse import urlencode
 
-from attrs import define, field, frozen
-
 from nsqcore import patterns
 from nsqcore.app import threads
 from nsqcore.app.turns import Turns
+from nsqcore.classes import define, field, frozen
 from nsqcore.errors import NsqError, reason
 from nsqcore.late import load
 from nsqcore.redaction import redact

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, evolve, field
+from attrs import evolve
 
+from nsqcore.classes import define, field
 from nsqd.client.acl import NEVER, AclFile
 from nsqd.client.auth import AuthQuestion, AuthRefused, AuthServers, AuthSettings
 from nsqd.client.client import Client

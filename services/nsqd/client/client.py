@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any, Protocol
 
-from attrs import Factory, define, field, frozen
-
 from nsqcore import addresses
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.net.effects import Effect, Peer
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.commands import Command

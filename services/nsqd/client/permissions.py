@@ -7,8 +7,7 @@ channel: one of the channel patterns has to match the empty string for it.
 import json
 from typing import Any
 
-from attrs import field, frozen
-
+from nsqcore.classes import field, frozen
 from nsqcore.errors import NsqError
 from nsqcore.json import JsonError, decode_folded
 from nsqcore.patterns import BadPattern, Pattern

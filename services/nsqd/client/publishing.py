@@ -6,8 +6,7 @@ of the messages: commands behind it go on meanwhile.
 
 import logging
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqcore.net.effects import Close
 from nsqcore.net.outbox import Slot
 from nsqcore.units import MS

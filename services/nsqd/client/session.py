@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.names import as_text
 from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.net.outbox import Outbox

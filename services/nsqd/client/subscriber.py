@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.net.outbox import Outbox
 from nsqcore.wire.headers import has_headers, headed_frames, plain_record
 from nsqcore.wire.hot import encode_messages

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from attrs import frozen
-
 from nsqcore.app import log
+from nsqcore.classes import frozen
 from nsqcore.metrics.statsd import expand_prefix
 from nsqcore.operations.config import Config, addresses, level, level_number
 from nsqd.engine.broker import Broker

@@ -7,8 +7,6 @@ Flags, keys, variables, help and the configuration reference are derived from it
 
 import socket
 
-import attrs
-
 from nsqcore.app.config.credentials import token_file_option
 from nsqcore.app.config.files import existing_file
 from nsqcore.app.config.options import OptionsError, option
@@ -25,6 +23,7 @@ from nsqcore.app.config.values import (
     parse_tls_version,
 )
 from nsqcore.app.log import format_option, level_option, prefix_option
+from nsqcore.classes import frozen
 from nsqcore.operations.doors import (
     allowed_hosts_option,
     auth_file_option,
@@ -52,7 +51,7 @@ from nsqd.config.option_values import (
 
 
 # Nobody compares or prints options; so many fields make that slow to prepare.
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class NsqdOptions:
     """Settings of one nsqd. Durations are seconds, sizes are bytes."""
 
@@ -321,7 +320,7 @@ class NsqdOptions:
         "path of the certificate authority's file, for client certificates",
         check=existing_file,
     )
-    tls_required: TLSRequired = option(  # noqa: RUF009 - makes a field
+    tls_required: TLSRequired = option(
         TLSRequired.NO,
         "refuse clients without TLS: true, false, or tcp-https (plain HTTP is let in)",
         parse=parse_tls_required,

@@ -7,9 +7,8 @@ import os
 from functools import partial
 from typing import Any
 
-from attrs import frozen
-
 from nsqcore.app.process.version import VERSION
+from nsqcore.classes import frozen
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.operations.certificates import TlsSettings
 from nsqcore.operations.config import config_values

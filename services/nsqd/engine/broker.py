@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import evolve
 
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.wire.headers import split_tail
 from nsqd.engine.channel import Channel
@@ -37,8 +38,7 @@ DRAIN_RETRY = 1_000_000_000
 
 Kind = Literal["create", "delete", "pause"]
 
-# kind, topic, channel (None: the topic itself)
-Listener = Callable[[Kind, Topic, Channel | None], None]
+Listener = Callable[[Kind, Topic, Channel | None], None]  # no channel: the topic itself
 
 
 @frozen(kw_only=True)

@@ -12,8 +12,7 @@ from enum import Enum, auto
 from itertools import accumulate
 from sys import maxsize
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqcore.metrics.quantile import LatencyWindow
 from nsqcore.names import is_ephemeral
 from nsqd.engine.delivery.consumer import Consumer

@@ -14,8 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.channel import Channel
 from nsqd.engine.departures import Death, Parting

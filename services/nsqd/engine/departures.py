@@ -8,8 +8,7 @@ well.
 from collections.abc import Callable
 from enum import Enum
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqcore.wire.hot import hold, release
 from nsqd.engine.messages.message import attempts, message_id, timestamp, undelivered
 from nsqd.engine.messages.queue import Done, Queue

@@ -1,7 +1,6 @@
 """What the headers of a dead letter tell: where it died, when, and of what."""
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.wire.headers import (
     MARK,
     BadHeaders,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from attrs import define
+from nsqcore.classes import define
 
 FAILED = "the disk failed"  # where an error says nothing
 

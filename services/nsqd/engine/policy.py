@@ -1,6 +1,8 @@
 """What an operator may decide for a topic or channel, and change while nsqd runs."""
 
-from attrs import field, fields, frozen
+from attrs import fields
+
+from nsqcore.classes import field, frozen
 
 REJECT, DROP_OLDEST, DEAD_LETTER = "reject", "drop_oldest", "dead_letter"
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Container, Iterator
 from functools import partial
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqcore.wire.headers import split_tail
 from nsqcore.wire.hot import make_records
 from nsqd.engine.errors import TOPIC_FULL, Exiting

@@ -10,8 +10,7 @@ Else it is published first and let go of then.
 from collections.abc import Callable
 from functools import partial
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqcore.wire.headers import split_record, with_block
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.channel import Channel

@@ -5,8 +5,7 @@ Snapshots are taken one topic or channel at a time, so that thousands of them ca
 while messages go on moving. Nothing here changes a queue, and no clock is read.
 """
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqcore.metrics.quantile import LatencySummary, summarize
 from nsqcore.units import MS
 from nsqd.engine.broker import Broker

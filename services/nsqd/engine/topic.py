@@ -11,8 +11,7 @@ from functools import partial
 from itertools import islice
 from sys import maxsize
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqcore.names import is_ephemeral
 from nsqcore.wire.hot import HEADER_SIZE
 from nsqd.engine.channel import Channel

@@ -2,8 +2,7 @@
 
 import logging
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqd.engine.broker import Kind
 from nsqd.engine.channel import Channel
 from nsqd.engine.topic import Topic

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.reactor.timers import Timer, Timers
 from nsqd.engine.broker import Broker
 from nsqd.lifecycle.durability import Durability

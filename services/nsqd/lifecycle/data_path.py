@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 import trio
-from attrs import define, field
 
 from nsqcore.app import threads
+from nsqcore.classes import define, field
 from nsqd.engine.health import Health
 
 logger = logging.getLogger(__name__)

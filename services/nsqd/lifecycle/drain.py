@@ -4,9 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
-
 from nsqcore.app.service import Process
+from nsqcore.classes import define
 from nsqcore.units import MS
 from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import trio
 import trio.lowlevel
-from attrs import define, field
 
 from nsqcore.app import threads
+from nsqcore.classes import define, field
 from nsqcore.metrics.histogram import Histogram
 from nsqcore.units import MS, SECOND
 from nsqd.engine.broker import Broker

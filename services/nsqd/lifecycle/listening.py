@@ -2,10 +2,9 @@
 
 import logging
 
-from attrs import define, frozen
-
 from nsqcore.addresses import AddressError
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, frozen
 from nsqcore.reactor.listeners import Listener, open_listener
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,6 @@
 """Whether this nsqd is ready for clients, and if not, why."""
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.operations.lag import LoopLag
 from nsqd.engine.broker import Broker
 from nsqd.lifecycle.drain import Drain

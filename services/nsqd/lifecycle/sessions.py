@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.net.effects import Peer
 from nsqd.client.client import Services
 from nsqd.client.session import Session, open_session

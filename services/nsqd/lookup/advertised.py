@@ -9,10 +9,9 @@ import logging
 import socket
 from typing import Any
 
-from attrs import define, field, frozen
-
 from nsqcore.app.process.interfaces import default_address
 from nsqcore.app.process.version import VERSION
+from nsqcore.classes import define, field, frozen
 from nsqcore.metrics.statsd import host_key
 from nsqcore.wire.lookup import External
 

@@ -7,8 +7,7 @@ only where there is somebody to ask.
 import ssl
 from collections.abc import Callable
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.cluster.lookupd import lookupd_channels
 from nsqcore.cluster.upstream import AllFailed, Upstream
 

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NoReturn
 
 import trio
-from attrs import define, field
 
 from nsqcore.app.supervise import supervise
 from nsqcore.backoff import Backoff
+from nsqcore.classes import define, field
 from nsqcore.errors import reason
 from nsqcore.names import as_text
 from nsqcore.wire.errors import ProtocolError

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Protocol
 
 import trio
-from attrs import define, field, frozen
 
 from nsqcore.addresses import AddressError, is_literal, join_host_port
 from nsqcore.app import threads
 from nsqcore.app.supervise import supervise
+from nsqcore.classes import define, field, frozen
 from nsqcore.late import load
 from nsqcore.names import is_ephemeral, is_valid_name
 from nsqcore.wire.lookup import Peer, register_command, unregister_command

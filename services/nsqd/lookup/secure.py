@@ -4,9 +4,9 @@ import logging
 import ssl
 
 import trio
-from attrs import define, field, frozen
 
 from nsqcore.app import threads
+from nsqcore.classes import define, field, frozen
 from nsqcore.tls import client_tls
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 
 import trio
-from attrs import define, field
 
+from nsqcore.classes import define, field
 from nsqd.engine.broker import Broker
 from nsqd.engine.topic import Topic
 from nsqd.lookup.registrar import LookupRegistrar

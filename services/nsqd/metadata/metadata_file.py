@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, field, frozen
 
 from nsqcore.app import threads
+from nsqcore.classes import define, field, frozen
 from nsqcore.names import is_ephemeral, is_valid_name
 from nsqd.engine.broker import Broker, Kind
 from nsqd.engine.channel import Channel

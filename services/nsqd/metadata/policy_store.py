@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, field
 
 from nsqcore.app import threads
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.json import JsonError, decode
 from nsqd.policies.errors import AmbiguousPolicy, InvalidPolicy

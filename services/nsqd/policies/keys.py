@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
-
 from nsqcore import names
 from nsqcore.app.config.values import seconds
+from nsqcore.classes import frozen
 from nsqcore.names import MAX_NAME_LENGTH, is_valid_name
 from nsqcore.units import SECOND
 

@@ -6,8 +6,7 @@ their channels.
 
 import re
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.globs import matches, overlap
 from nsqcore.names import MAX_NAME_LENGTH
 from nsqd.policies.errors import InvalidPolicy

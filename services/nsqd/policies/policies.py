@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
-from attrs import Factory, define, field, frozen
-
+from nsqcore.classes import Factory, define, field, frozen
 from nsqd.policies.errors import AmbiguousPolicy, InvalidPolicy, UnknownPolicy
 from nsqd.policies.keys import KEYS, SUPPORTED
 from nsqd.policies.policy import LIMIT, POLICY, Policy

@@ -4,8 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
-
+from nsqcore.classes import field, frozen
 from nsqcore.late import load
 from nsqcore.names import MAX_NAME_LENGTH
 from nsqd.policies.errors import InvalidPolicy

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqd.rescue.reading import Opened
 from nsqd.storage.durable.format.entries import HEAD_SIZE
 from nsqd.storage.durable.log.segments import Segment

@@ -5,9 +5,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
-
 from nsqcore.app.process.version import VERSION
+from nsqcore.classes import define
 from nsqcore.wire.headers import plain_record
 from nsqd.metadata.metadata_file import FILE_NAME
 from nsqd.rescue.reading import Opened

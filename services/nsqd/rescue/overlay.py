@@ -9,7 +9,7 @@ import errno
 import os
 from collections.abc import Sequence
 
-from attrs import Factory, define, field
+from nsqcore.classes import Factory, define, field
 
 BLOCK = 4096
 

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqd.rescue.overlay import ReadOnlyDisk
 from nsqd.storage.durable.format.entries import Kind
 from nsqd.storage.durable.log.log import Cursor

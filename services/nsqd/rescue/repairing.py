@@ -10,8 +10,7 @@ import os
 import re
 import shutil
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqd.metadata.metadata_file import BadMetadata, load
 from nsqd.rescue.checking import check
 from nsqd.rescue.overlay import read_tolerantly

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable, Mapping
 
 import trio
-from attrs import define, field
 
 from nsqcore.addresses import AddressError, split_host_port
+from nsqcore.classes import define, field
 from nsqcore.metrics.quantile import LatencySummary
 from nsqcore.metrics.statsd import Packets, expand_prefix
 from nsqd.engine.broker import Broker

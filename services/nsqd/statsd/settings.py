@@ -1,6 +1,6 @@
 """What is known of a statsd daemon before there is anything to tell it."""
 
-from attrs import frozen
+from nsqcore.classes import frozen
 
 
 @frozen(kw_only=True)

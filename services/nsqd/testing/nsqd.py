@@ -24,10 +24,10 @@ from typing import Any, NoReturn
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define, field, frozen
 
 from nsqclient.core.background import Background, background
 from nsqclient.core.options import ConnectionOptions
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.net.effects import Close, Effect, Peer, Wait
 from nsqcore.units import SECOND
 from nsqcore.wire.identify import Limits

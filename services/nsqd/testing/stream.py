@@ -4,7 +4,8 @@ from collections import deque
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define
+
+from nsqcore.classes import Factory, define
 
 
 @define(eq=False, repr=False)

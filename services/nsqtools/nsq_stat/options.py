@@ -1,9 +1,8 @@
 """Settings of ``nsq_stat``."""
 
-import attrs
-
 from nsqcore.app.config.credentials import authorities_option, token_file_option
 from nsqcore.app.config.options import option
+from nsqcore.classes import frozen
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 
@@ -16,7 +15,7 @@ def _count(value: object) -> int:
     return int(text)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class StatOptions:
     """Settings of one ``nsq_stat``."""
 

@@ -2,11 +2,12 @@
 
 import attrs
 
+from nsqcore.classes import frozen
 from nsqcore.cluster.rates import Growth
 from nsqcore.cluster.stats import ChannelStats
 
 
-@attrs.frozen
+@frozen
 class Sums:
     """A channel's numbers, over all nsqds."""
 

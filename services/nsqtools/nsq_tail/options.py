@@ -2,9 +2,8 @@
 
 import random
 
-import attrs
-
 from nsqcore.app.config.options import option
+from nsqcore.classes import frozen
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption
 
@@ -14,7 +13,7 @@ def random_channel() -> str:
     return f"tail{random.randrange(999_999):06d}#ephemeral"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TailOptions:
     """Settings of one ``nsq_tail``."""
 

@@ -7,11 +7,11 @@ import stat
 import sys
 import termios
 
-import attrs
 import trio
 
 from nsqclient import Consumer, Message
 from nsqcore.app.process.streams import Streams
+from nsqcore.classes import define, field
 from nsqtools.shared.answers import finish, give_back
 
 # Messages in one write: enough to be fast, few enough to appear without delay.
@@ -25,7 +25,7 @@ ONE_BY_ONE = 100
 LOOKS = (0, 0, 0, 1, 1, 2, 5, 10, 20, 60)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Printer:
     """Writes messages to standard output; ``left`` is how many are still wanted, None for all.
 
@@ -35,10 +35,10 @@ class Printer:
     left: int | None
     print_topic: bool
     done: trio.Event
-    streams: Streams = attrs.field(factory=Streams)
+    streams: Streams = field(factory=Streams)
     reader_gone: bool = False
     _one_by_one: int = ONE_BY_ONE
-    _lock: trio.Lock = attrs.field(factory=trio.Lock)
+    _lock: trio.Lock = field(factory=trio.Lock)
 
     async def print_all(self, consumer: Consumer) -> None:
         """Print what ``consumer`` brings until it stops."""

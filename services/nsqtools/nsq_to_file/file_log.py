@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from nsqclient import Consumer, Message
+from nsqcore.classes import define, field, frozen
 from nsqtools.nsq_to_file.log_file import FileRemovedError, Record
 from nsqtools.nsq_to_file.output import Output
 from nsqtools.shared.answers import finish, give_back
@@ -36,17 +37,17 @@ LARGE = 64 * 1024
 MAX_REMOVALS = 3
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class FileLog:
     """The messages of ``topic``, written by ``output``."""
 
     topic: str
     output: Output
-    settings: dict[str, Any] = attrs.field(repr=False)
+    settings: dict[str, Any] = field(repr=False)
     sync_interval: float
     progress: Progress
-    stopped: trio.Event = attrs.field(factory=trio.Event)
-    _pending: list[Message] = attrs.field(factory=list)
+    stopped: trio.Event = field(factory=trio.Event)
+    _pending: list[Message] = field(factory=list)
     _finish_file: bool = False
     _waiting: trio.CancelScope | None = None
 
@@ -157,15 +158,15 @@ class FileLog:
         self._pending.clear()
 
 
-@attrs.frozen
+@frozen
 class Step:
     """What is due: the first ``written`` of the pending messages are in the file already."""
 
     written: int
-    begin: bool = attrs.field(kw_only=True)  # another file
-    tick: bool = attrs.field(kw_only=True)
-    sync: bool = attrs.field(kw_only=True)
-    close: bool = attrs.field(kw_only=True)
+    begin: bool = field(kw_only=True)  # another file
+    tick: bool = field(kw_only=True)
+    sync: bool = field(kw_only=True)
+    close: bool = field(kw_only=True)
 
 
 def record_of(message: Message) -> Record:

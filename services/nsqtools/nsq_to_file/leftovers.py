@@ -11,15 +11,14 @@ import re
 import zlib
 from collections.abc import Iterator
 
-import attrs
-
+from nsqcore.classes import frozen
 from nsqtools.nsq_to_file import file_names
 from nsqtools.nsq_to_file.log_file import GZIP_BITS
 
 READ_SIZE = 1024 * 1024
 
 
-@attrs.frozen
+@frozen
 class Leftover:
     """A file below the work directory: its name, the same with ``<REV>``, and the number."""
 

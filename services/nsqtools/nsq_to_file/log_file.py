@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 
-import attrs
+from nsqcore.classes import define, field
 
 # A record without its newline: a message's body.
 Record = bytes | memoryview
@@ -39,7 +39,7 @@ class FileRemovedError(Exception):
     """Somebody has removed the file: what was written to it is nowhere. The text is its path."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LogFile:
     """An open file; `create` and `append_to` make one.
 
@@ -58,7 +58,7 @@ class LogFile:
     _has_records: bool = False
     _unsynced: bool = False
     _compressor: "zlib._Compress | None" = None
-    _member: list[bytes] = attrs.field(factory=list)
+    _member: list[bytes] = field(factory=list)
     _member_size: int = 0
     _member_has_records: bool = False
     _member_level: int = 0

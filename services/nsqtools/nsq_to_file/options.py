@@ -1,11 +1,10 @@
 """Settings of ``nsq_to_file``."""
 
-import attrs
-
 from nsqcore.app.config.credentials import token_file_option
 from nsqcore.app.config.options import option
 from nsqcore.app.config.values import between
 from nsqcore.app.log import LEVELS
+from nsqcore.classes import frozen
 from nsqcore.patterns import Pattern
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
@@ -21,7 +20,7 @@ def _lower(value: object) -> str:
     return str(value).lower()
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ToFileOptions:
     """Settings of one ``nsq_to_file``. Durations are seconds, sizes are bytes."""
 

@@ -11,8 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-import attrs
-
+from nsqcore.classes import define, frozen
 from nsqtools.nsq_to_file import file_names
 from nsqtools.nsq_to_file.leftovers import find_leftovers, take_over
 from nsqtools.nsq_to_file.log_file import LogFile, Record
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 EARLY = 0.05
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class OutputSettings:
     """How files are named, rotated and compressed. Seconds and bytes; 0 is no limit."""
 
@@ -50,7 +49,7 @@ class OutputSettings:
         return bool(self.gzip_level) or self.rotate_interval > 0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Output:
     """Writes the records of one topic. ``now`` and ``clock`` are local time and a clock.
 

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
-import attrs
 import trio
 
 from nsqcore.app.config.credentials import open_token
+from nsqcore.classes import define, field
 from nsqcore.names import is_valid_name
 from nsqcore.patterns import Pattern
 from nsqtools.nsq_to_file import file_names
@@ -51,17 +51,17 @@ def make_output(options: ToFileOptions, topic: str) -> Output:
     return Output(settings, topic)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TopicLogs:
     """The logs of all topics; they run in ``nursery``."""
 
     options: ToFileOptions
-    settings: dict[str, Any] = attrs.field(repr=False)
+    settings: dict[str, Any] = field(repr=False)
     nursery: trio.Nursery
     progress: Progress
-    logs: dict[str, FileLog] = attrs.field(factory=dict)
-    _refused: set[str] = attrs.field(factory=set)
-    _missing: set[str] = attrs.field(factory=set)  # from the last list of topics
+    logs: dict[str, FileLog] = field(factory=dict)
+    _refused: set[str] = field(factory=set)
+    _missing: set[str] = field(factory=set)  # from the last list of topics
     _stopped: bool = False
 
     def add(self, topics: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ framed in no known way only makes the connection unfit for another request.
 
 import re
 
-import attrs
+from nsqcore.classes import define
 
 # Of all heads of one answer together; what Go's client allows by default is ten times that.
 MAX_HEAD = 1024 * 1024
@@ -34,7 +34,7 @@ class BadAnswer(Exception):
     """What came is no HTTP answer."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class AnswerParser:
     """Parses one answer. Feed it what comes, cut anywhere.
 

@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from urllib.parse import quote_plus, urljoin
 
-import attrs
 import trio
 
 from nsqcore.app.process.version import VERSION
+from nsqcore.classes import define, field
 from nsqcore.net.reasons import failure_reason
 from nsqcore.redaction import redact
 from nsqcore.tls import system_tls
@@ -42,7 +42,7 @@ class DeliveryFailed(Exception):
     """The endpoint did not answer, or not with success; the text says which and why."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class EndpointClient:
     """A client for the endpoints; `open` makes one. Timeouts are seconds.
 
@@ -55,7 +55,7 @@ class EndpointClient:
     connect_timeout: float
     request_timeout: float
     _tls: ssl.SSLContext | None = None
-    _pool: Pool = attrs.field(factory=Pool)
+    _pool: Pool = field(factory=Pool)
 
     @classmethod
     @asynccontextmanager

@@ -10,9 +10,9 @@ import socket
 import ssl
 from struct import Struct
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field, frozen
 from nsqtools.nsq_to_http.answer import AnswerParser, BadAnswer
 from nsqtools.nsq_to_http.url import Origin
 
@@ -46,7 +46,7 @@ class NoAnswer(Exception):
         self.untouched = untouched
 
 
-@attrs.frozen
+@frozen
 class Answer:
     """What came back. ``location`` is where a redirect leads."""
 
@@ -55,7 +55,7 @@ class Answer:
     reusable: bool
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class HttpConnection:
     """An open connection; `connect` makes one. ``opened`` is a time of trio's clock."""
 
@@ -63,7 +63,7 @@ class HttpConnection:
     _socket: trio.SocketStream
     opened: float
     answered: int = 0  # requests
-    _answer: AnswerParser = attrs.field(factory=AnswerParser)
+    _answer: AnswerParser = field(factory=AnswerParser)
     _sent: bool = False
     _taken: int = 0  # by the kernel, of the present request
     _error: str = ""

@@ -4,10 +4,10 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-import attrs
 import trio
 
 from nsqclient import Message
+from nsqcore.classes import define, field
 from nsqtools.nsq_to_http.client import Call, DeliveryFailed
 from nsqtools.shared.host_pool import Chooser
 from nsqtools.shared.timings import StatusLog
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 10_000
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Forwarder:
     """Sends messages on: to the endpoint that ``chooser`` names, or to all where it is None."""
 
@@ -28,7 +28,7 @@ class Forwarder:
     sample: float
     requeue: Callable[[Message], None]
     status: StatusLog
-    _delivered: dict[str, set[str]] = attrs.field(factory=dict)  # of messages that failed
+    _delivered: dict[str, set[str]] = field(factory=dict)  # of messages that failed
 
     async def handle(self, message: Message) -> None:
         """Send ``message``, and give it the answer it deserves."""

@@ -1,9 +1,8 @@
 """Settings of ``nsq_to_http``."""
 
-import attrs
-
 from nsqcore.app.config.options import option
 from nsqcore.app.config.values import at_least, choice, number
+from nsqcore.classes import frozen
 from nsqtools.nsq_to_http.headers import check_value, parse_headers
 from nsqtools.nsq_to_http.url import check_url
 from nsqtools.shared import checks
@@ -16,7 +15,7 @@ OCTETS = "application/octet-stream"
 ALL = ("all", "multicast")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ToHttpOptions:
     """Settings of one ``nsq_to_http``."""
 

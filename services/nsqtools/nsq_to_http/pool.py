@@ -9,8 +9,7 @@ closed, and not used again, until the waiting ones have had their turn.
 import math
 from collections.abc import Iterator
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqtools.nsq_to_http.connection import HttpConnection
 from nsqtools.nsq_to_http.url import Origin
 
@@ -33,12 +32,12 @@ PATIENCE = 0.25
 DISTRUST = 60.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Endpoint:
     trusted: bool = False
     distrusted_until: float = -math.inf
-    idle: list[tuple[float, HttpConnection]] = attrs.field(factory=list)  # since when
-    waiting: dict[HttpConnection, float] = attrs.field(factory=dict)  # new ones, since when
+    idle: list[tuple[float, HttpConnection]] = field(factory=list)  # since when
+    waiting: dict[HttpConnection, float] = field(factory=dict)  # new ones, since when
 
     def give_way(self, now: float) -> bool:
         """Whether a connection is to be closed so that one that waits for long has its turn.
@@ -53,11 +52,11 @@ class _Endpoint:
         return True
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Pool:
     """The connections that are open. ``now`` is a time of trio's clock, in seconds."""
 
-    _endpoints: dict[Origin, _Endpoint] = attrs.field(factory=dict)
+    _endpoints: dict[Origin, _Endpoint] = field(factory=dict)
 
     def take(self, origin: Origin) -> HttpConnection | None:
         """An idle connection that the endpoint has not closed; None if there is none."""

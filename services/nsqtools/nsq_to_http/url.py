@@ -3,16 +3,15 @@
 import base64
 from urllib.parse import quote, unquote, urlsplit
 
-import attrs
-
 from nsqcore.addresses import join_host_port
+from nsqcore.classes import frozen
 from nsqcore.redaction import redact
 
 # What may stand in a request's target as it is: all of RFC 3986, and escapes that are there.
 _SAFE = "/?:@!$&'()*+,;=-._~%[]"
 
 
-@attrs.frozen
+@frozen
 class Origin:
     """What a connection leads to."""
 
@@ -21,7 +20,7 @@ class Origin:
     port: int
 
 
-@attrs.frozen
+@frozen
 class Target:
     """A URL, as a request needs it."""
 

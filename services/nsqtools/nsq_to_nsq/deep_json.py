@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import attrs
+from nsqcore.classes import frozen
 
 # Beyond this Python's own integers become slow to read and write.
 MANY_DIGITS = 300
@@ -22,7 +22,7 @@ _text = json.JSONDecoder()
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-@attrs.frozen
+@frozen
 class Digits:
     """A whole number of very many digits, as it was written; `json` does not take it for a text."""
 

@@ -5,10 +5,10 @@ one is lost with the connection. So the size it refused is remembered, and what 
 published again at once: only a destination that stays away, or refuses, fails a message.
 """
 
-import attrs
 import trio
 
 from nsqclient import ConnectionLost, Producer, PublishError
+from nsqcore.classes import define
 from nsqtools.shared.refusals import refused_limit
 
 # Seconds to wait for a destination that went away: time for a restart.
@@ -21,7 +21,7 @@ MAX_LOSSES = 20
 LIMIT_LIFE = 600.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Destination:
     """One destination. ``producer`` publishes to it alone."""
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-import attrs
-
+from nsqcore.classes import frozen
 from nsqtools.nsq_to_nsq import deep_json
 
 # Within this a float that is a whole number is written as one, as Go writes it.
@@ -38,7 +37,7 @@ class NotJson(ValueError):
     """The body is no JSON object."""
 
 
-@attrs.frozen
+@frozen
 class JsonFilter:
     """The filters of a command line; without any, everything passes as it is."""
 

@@ -1,15 +1,14 @@
 """Settings of ``nsq_to_nsq``."""
 
-import attrs
-
 from nsqcore.app.config.options import option
 from nsqcore.app.config.values import choice
+from nsqcore.classes import frozen
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class RelayOptions:
     """Settings of one ``nsq_to_nsq``."""
 

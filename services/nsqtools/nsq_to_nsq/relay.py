@@ -2,10 +2,10 @@
 
 import logging
 
-import attrs
 import trio
 
 from nsqclient import ClientError, Message, PublishError
+from nsqcore.classes import define
 from nsqtools.nsq_to_nsq.destination import Destination
 from nsqtools.nsq_to_nsq.json_filter import JsonFilter, NotJson, Verdict
 from nsqtools.shared.client_options import ClientSettings
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 SHOWN = 200
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Relay:
     """Publishes messages to one of several nsqds each."""
 

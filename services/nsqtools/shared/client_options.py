@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
-from attrs import field, frozen
 
 from nsqclient import ConnectionOptions, Message
 from nsqclient.connection.stream import dial, split_address, unix_path
@@ -20,6 +19,7 @@ from nsqcore.access.presented import BadToken, TokenFile
 from nsqcore.addresses import AddressError, parse_host_port
 from nsqcore.app.config.options import OptionsError
 from nsqcore.app.config.values import boolean, duration_text, integer, number, seconds
+from nsqcore.classes import field, frozen
 from nsqcore.tls import client_tls
 from nsqtools.shared.answers import requeue
 

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import attrs
+from nsqcore.classes import define, field
 
 # Of the pool the original uses.
 FIRST_RETRY = 30.0
@@ -41,7 +41,7 @@ class Chooser(Protocol):
         """Note that ``host`` answered after ``elapsed`` seconds, or failed (None)."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RoundRobin:
     """Every destination in turn, whatever becomes of it."""
 
@@ -57,7 +57,7 @@ class RoundRobin:
         """Nothing."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Host:
     name: str
     dead: bool = False
@@ -93,11 +93,11 @@ def _hosts(names: Sequence[str]) -> list[_Host]:
     return [_Host(name) for name in names]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class HostPool:
     """The destinations in turn, but for those that failed lately."""
 
-    hosts: list[_Host] = attrs.field(converter=_hosts)
+    hosts: list[_Host] = field(converter=_hosts)
     _turn: int = 0
 
     def choose(self, now: float) -> str:
@@ -124,11 +124,11 @@ class HostPool:
                     one.answered(elapsed, now)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class EpsilonGreedy:
     """Fast destinations more often than slow ones."""
 
-    pool: HostPool = attrs.field(converter=HostPool)
+    pool: HostPool = field(converter=HostPool)
     epsilon: float = FIRST_EPSILON
     draw: Callable[[], float] = random.random
 

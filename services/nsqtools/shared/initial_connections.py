@@ -1,12 +1,12 @@
 """Whether each nsqd named on the command line could be reached at least once."""
 
-import attrs
 import trio
 
 from nsqclient import Hooks
+from nsqcore.classes import Factory, define
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class InitialConnections:
     """Whether each nsqd named on the command line could be reached at least once.
 
@@ -14,8 +14,8 @@ class InitialConnections:
     are the client's to mend.
     """
 
-    _reached: set[str] = attrs.Factory(set)
-    _failed: trio.Event = attrs.Factory(trio.Event)
+    _reached: set[str] = Factory(set)
+    _failed: trio.Event = Factory(trio.Event)
     _reason: str = ""
 
     def hooks(self) -> Hooks:

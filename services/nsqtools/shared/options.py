@@ -2,10 +2,9 @@
 
 from typing import Any, Protocol
 
-import attrs
-
 from nsqcore.app.config.options import option
 from nsqcore.app.config.values import at_least
+from nsqcore.classes import field
 from nsqtools.shared.client_options import ClientOption, parse_option
 
 
@@ -59,7 +58,7 @@ def _client_option(kind: str) -> Any:
 
 def fixed(value: str) -> Any:
     """A setting of the log that is no flag of this utility."""
-    return attrs.field(default=value, init=False)
+    return field(default=value, init=False)
 
 
 class SourceOptions(Protocol):

@@ -7,17 +7,17 @@ terminal: it ends with a carriage return, so that whatever comes next is written
 import os
 from collections.abc import Callable
 
-import attrs
 import trio
 
 from nsqcore.app.log import LogStream
+from nsqcore.classes import define
 
 INTERVAL = 0.5
 
 _CLEAR = "\x1b[K"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Progress:
     """Counts of the work done; `show` displays them. ``expected`` is in bytes, 0 if unknown."""
 

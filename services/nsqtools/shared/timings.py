@@ -6,20 +6,19 @@ The text is the one the original logs, for those who grep it.
 import logging
 import math
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.redaction import redact
 
 logger = logging.getLogger(__name__)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Timings:
     """The durations of the last requests; ``every`` of them make a line, 0 makes none."""
 
     name: str
     every: int
-    _seconds: list[float] = attrs.field(factory=list)
+    _seconds: list[float] = field(factory=list)
 
     def add(self, seconds: float) -> None:
         """Count a request that took ``seconds``."""
@@ -46,7 +45,7 @@ def _percentile(ordered: list[float], percent: int) -> float:
     return ordered[max(index, 0)] * 1000
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class StatusLog:
     """Timings of all requests together, and of each destination where there are several."""
 

@@ -1,6 +1,5 @@
 """An nsqd that gets every message, in commands of sizes that it takes."""
 
-import attrs
 import trio
 
 from nsqclient import (
@@ -8,6 +7,7 @@ from nsqclient import (
     Producer,
     PublishError,
 )
+from nsqcore.classes import define, field
 from nsqtools.shared.refusals import TOO_LARGE, refused_limit
 
 # Bodies in one command, by number and by size: below what an nsqd accepts by default (5 MiB), and
@@ -20,7 +20,7 @@ MPUB_LIMIT = 1024 * 1024
 RECONNECT_TIMEOUT = 5.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Destination:
     """An nsqd that gets every message.
 
@@ -29,7 +29,7 @@ class Destination:
     """
 
     producer: Producer
-    reached: trio.Event = attrs.field(factory=trio.Event)
+    reached: trio.Event = field(factory=trio.Event)
     max_body: int = MPUB_LIMIT
     max_message: int = MPUB_LIMIT
     max_count: int = BATCH

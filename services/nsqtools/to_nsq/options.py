@@ -2,15 +2,14 @@
 
 import os
 
-import attrs
-
 from nsqcore.app.config.options import option
+from nsqcore.classes import frozen
 from nsqtools.shared import checks
 from nsqtools.shared import options as shared_options
 from nsqtools.shared.client_options import ClientOption
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ToNsqOptions:
     """Settings of one ``to_nsq``."""
 

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-import attrs
 import trio
 
 from nsqclient import (
     ClientError,
 )
+from nsqcore.classes import define
 from nsqtools.shared.progress import Progress
 from nsqtools.to_nsq.destination import BATCH, Destination
 from nsqtools.to_nsq.throttle import Throttle
@@ -17,7 +17,7 @@ from nsqtools.to_nsq.throttle import Throttle
 T = TypeVar("T")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LinePublisher:
     """Publishes bodies to every destination."""
 

@@ -1,14 +1,14 @@
 """Chunks of input into bodies."""
 
-import attrs
+from nsqcore.classes import define, field
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Splitter:
     """Cuts chunks into bodies at a delimiter; keeps an unfinished one. Empty ones are dropped."""
 
     delimiter: bytes
-    _pieces: list[bytes] = attrs.field(factory=list)
+    _pieces: list[bytes] = field(factory=list)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The bodies that ``chunk`` completes; ``b""`` is the end, and completes the last."""

@@ -1,13 +1,14 @@
 """So many messages a second, and no more."""
 
-import attrs
 import trio
+
+from nsqcore.classes import define
 
 # Seconds a throttle waits at least; above a thousand messages a second they go in small groups.
 SHORTEST_WAIT = 0.001
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Throttle:
     """Allows ``rate`` messages a second; what is not used is kept for up to a second."""
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
-from attrs import Factory, define, field
 
 from nsqclient.core.errors import Closed
 from nsqclient.core.loop import Loop, running_loop
+from nsqcore.classes import Factory, define, field
 
 T = TypeVar("T")
 

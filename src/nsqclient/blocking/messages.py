@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
-from attrs import frozen
-
 import nsqclient
 from nsqclient.blocking.loop import LoopThread
 from nsqclient.core.arguments import Duration, seconds
 from nsqclient.messages.message import conclude
+from nsqcore.classes import frozen
 
 
 @frozen(eq=False, repr=False)

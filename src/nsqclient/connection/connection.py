@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define
 
 from nsqclient.connection.handshake import AUTH_CODES, Negotiated, shake_hands
 from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, close_at_once
@@ -28,6 +27,7 @@ from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
 from nsqclient.core.log import RateLimited
 from nsqclient.core.loop import Loop, running_loop
 from nsqclient.core.options import ConnectionOptions, Stream, in_seconds
+from nsqcore.classes import Factory, define
 from nsqcore.wire.client_commands import NOP, START_CLOSE
 from nsqcore.wire.frames import BadFrame, ErrorFrame, Frame, FrameParser, Messages, Response
 

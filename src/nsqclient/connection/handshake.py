@@ -8,7 +8,6 @@ stand before a TLS handshake were put there by somebody else.
 from struct import Struct
 
 import anyio
-from attrs import define, field, frozen
 
 from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, close_at_once
 from nsqclient.connection.stream import (
@@ -20,6 +19,7 @@ from nsqclient.connection.stream import (
 from nsqclient.core.arguments import said
 from nsqclient.core.errors import AuthFailed, ConnectionLost, ProtocolError
 from nsqclient.core.options import ConnectionOptions, Stream, in_seconds
+from nsqcore.classes import define, field, frozen
 from nsqcore.json import JsonError, decode
 from nsqcore.net.reasons import failure_reason
 from nsqcore.wire import client_commands as commands

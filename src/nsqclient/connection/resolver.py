@@ -12,9 +12,9 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define
 
 from nsqclient.core.loop import running_loop
+from nsqcore.classes import Factory, define
 
 Target = tuple[int, Any]
 """An address family and a socket address of it."""

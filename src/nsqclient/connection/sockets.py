@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define, field
 
 from nsqclient.connection.resolver import resolve
 from nsqclient.core.loop import Loop, running_loop
 from nsqclient.core.options import Stream
+from nsqcore.classes import Factory, define, field
 
 # How much one read may bring: a few hundred usual messages, and cheap to allocate.
 READ_SIZE = 65536

@@ -11,12 +11,12 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from anyio.streams.tls import TLSStream
-from attrs import define
 
 from nsqclient.connection.sockets import READ_SIZE, STREAM_ERRORS, connect_tcp, connect_unix
 from nsqclient.core.errors import ConnectionLost, ProtocolError
 from nsqclient.core.options import Stream
 from nsqcore.addresses import AddressError, is_host, parse_host_port
+from nsqcore.classes import define
 from nsqcore.errors import NsqError
 from nsqcore.net.reasons import failure_reason
 from nsqcore.tls import system_tls

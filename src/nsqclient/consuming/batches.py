@@ -6,13 +6,13 @@ from typing import Self
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define, frozen
 
 from nsqclient.core.arguments import Duration, number_of_seconds, seconds
 from nsqclient.core.errors import MessageExpired
 from nsqclient.messages.buffer import MessageBuffer
 from nsqclient.messages.message import Message, State, conclude
 from nsqclient.messages.span import Span
+from nsqcore.classes import Factory, define, frozen
 
 # How long a batch waits for idle nsqds (s) while a busy one waits for its answers: longer than the
 # messages of several busy ones are apart, short enough to keep the busy one at work.

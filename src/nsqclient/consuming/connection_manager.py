@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
-from attrs import Factory, define
 
 from nsqclient.connection.connection import Connection, Reply, connect
 from nsqclient.consuming.discovery import Source
@@ -21,6 +20,7 @@ from nsqclient.core.background import Background
 from nsqclient.core.errors import ClientError, ProtocolError, without_traceback
 from nsqclient.core.options import ConnectionOptions, in_seconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
+from nsqcore.classes import Factory, define
 from nsqcore.wire import client_commands as commands
 
 log = logging.getLogger("nsqclient")

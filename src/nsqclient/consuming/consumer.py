@@ -18,7 +18,6 @@ from typing import Self
 
 import anyio
 import anyio.lowlevel
-from attrs import define, frozen
 
 from nsqclient.consuming.backoff import Phase
 from nsqclient.consuming.batches import Batches
@@ -28,6 +27,7 @@ from nsqclient.core.arguments import Duration, coroutine_function, seconds, swit
 from nsqclient.core.errors import Closed
 from nsqclient.core.lifetime import Closable, Health
 from nsqclient.messages.message import Message
+from nsqcore.classes import define, frozen
 
 log = logging.getLogger("nsqclient")
 

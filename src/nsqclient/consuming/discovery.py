@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from fnmatch import translate
 
 import anyio
-from attrs import Factory, define, field, frozen
 
 from nsqclient.core.errors import HttpError
 from nsqclient.http.lookupd import LookupdHttp
 from nsqclient.http.polling import LookupdSettings, Polling, tcp_addresses
 from nsqclient.http.producers import Found
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.names import is_valid_name
 from nsqcore.redaction import redact
 

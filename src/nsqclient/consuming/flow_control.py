@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import anyio
-from attrs import Factory, define, field
 
 from nsqclient.consuming.backoff import Backoff, Phase
 from nsqclient.consuming.max_attempts import MaxAttempts
@@ -26,6 +25,7 @@ from nsqclient.messages.copies import Copies
 from nsqclient.messages.hooks import Hooks
 from nsqclient.messages.message import Message, State
 from nsqclient.messages.span import NO_SPAN, Span, begin_span
+from nsqcore.classes import Factory, define, field
 from nsqcore.wire import client_commands as commands
 
 log = logging.getLogger("nsqclient")

@@ -19,10 +19,10 @@ from os import PathLike
 
 import anyio
 import anyio.to_thread
-from attrs import Factory, define
 
 from nsqclient.messages.message import Message
 from nsqclient.publishing.producer import Producer
+from nsqcore.classes import Factory, define
 
 log = logging.getLogger("nsqclient")
 

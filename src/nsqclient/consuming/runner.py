@@ -11,9 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import anyio
-from attrs import Factory, define
 
 from nsqclient.messages.message import Message, conclude
+from nsqcore.classes import Factory, define
 
 log = logging.getLogger("nsqclient")
 

@@ -8,8 +8,6 @@ answer means for the whole consumer (backing off, moving RDY) is `FlowControl`'s
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from attrs import Factory, define
-
 from nsqclient.connection.connection import Connection
 from nsqclient.consuming.rdy import ConnectionRdy
 from nsqclient.core.errors import MessageExpired
@@ -17,6 +15,7 @@ from nsqclient.core.log import RateLimited
 from nsqclient.core.options import milliseconds
 from nsqclient.messages.message import Message, State
 from nsqclient.messages.span import Span
+from nsqcore.classes import Factory, define
 from nsqcore.wire import client_commands as commands
 from nsqcore.wire.frames import ErrorFrame
 

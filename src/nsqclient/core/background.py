@@ -16,9 +16,9 @@ from contextvars import copy_context
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import Factory, define, field
 
 from nsqclient.core.loop import Loop, running_loop
+from nsqcore.classes import Factory, define, field
 
 log = logging.getLogger("nsqclient")
 

@@ -6,9 +6,8 @@ from functools import wraps
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from attrs import define, field, frozen
-
 from nsqclient.core.background import Background
+from nsqcore.classes import define, field, frozen
 
 P = ParamSpec("P")
 

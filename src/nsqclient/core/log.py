@@ -3,7 +3,7 @@
 import logging
 import time
 
-from attrs import define
+from nsqcore.classes import define
 
 log = logging.getLogger("nsqclient")
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from nsqcore.classes import frozen
 
 
 @frozen(eq=False)

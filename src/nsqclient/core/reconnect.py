@@ -7,9 +7,8 @@ same instant.
 
 import random
 
-from attrs import define, field
-
 from nsqcore.backoff import Backoff
+from nsqcore.classes import define, field
 
 FIRST_DELAY = 0.1
 

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from attrs import define, field
-
 from nsqclient.core.arguments import Secret, said
 from nsqclient.core.errors import HttpError
 from nsqcore.addresses import is_host
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.json import JsonError, decode
 from nsqcore.redaction import redact

@@ -1,10 +1,9 @@
 """The HTTP interface of nsqlookupd, for programs: each method is one request."""
 
-from attrs import define
-
 from nsqclient.core.errors import HttpError
 from nsqclient.http.api import DaemonHttp, dictionary
 from nsqclient.http.producers import Found, Producer, names, producers
+from nsqcore.classes import define
 
 
 @define(eq=False, repr=False)

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any
 
-from attrs import define
-
 from nsqclient.http.api import DaemonHttp, Query, dictionary
+from nsqcore.classes import define
 from nsqcore.wire.headers import RESERVED
 
 _size = Struct(">i").pack

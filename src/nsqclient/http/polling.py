@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import anyio
-from attrs import Factory, define, field, frozen
 
 from nsqclient.connection.stream import check_address
 from nsqclient.core.arguments import Duration, Secret, instance, seconds
@@ -20,6 +19,7 @@ from nsqclient.core.options import ConnectionOptions
 from nsqclient.core.reconnect import ReconnectDelay, jittered
 from nsqclient.http.lookupd import LookupdHttp
 from nsqclient.http.producers import Producer
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.redaction import redact
 
 log = logging.getLogger("nsqclient")

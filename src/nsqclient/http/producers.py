@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from attrs import frozen
-
 from nsqclient.core.errors import HttpError
 from nsqcore import readers
 from nsqcore.addresses import join_host_port
+from nsqcore.classes import frozen
 
 
 @frozen

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-from attrs import Factory, define, field
 from kombu.utils.json import loads
 
 from nsqclient.blocking.loop import LoopThread, loop_thread
@@ -25,6 +24,7 @@ from nsqclient.kombu.settings import Broadcast, Settings, due_in, ephemeral, top
 from nsqclient.messages.message import Message
 from nsqclient.publishing.opening import open_producer
 from nsqclient.publishing.producer import Producer
+from nsqcore.classes import Factory, define, field
 
 log = logging.getLogger("nsqclient.kombu")
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from attrs import frozen
-
 from nsqclient.core.arguments import addresses
 from nsqclient.core.options import ConnectionOptions
+from nsqcore.classes import frozen
 from nsqcore.names import is_valid_name
 
 # nsqd defers no longer than its --max-req-timeout, an hour by default. What is due later is

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define
 
 from nsqclient.messages.message import Message, State
+from nsqcore.classes import Factory, define
 
 # Messages between two checkpoints. Answers leave at a checkpoint: enough of them to share a write,
 # few enough that a handler of some milliseconds does not starve the loop.

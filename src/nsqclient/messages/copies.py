@@ -9,10 +9,9 @@ consumer of the channel has finished is not known here: then it is handled twice
 from collections import OrderedDict
 from hashlib import blake2b
 
-from attrs import Factory, define
-
 from nsqclient.core.errors import MessageExpired
 from nsqclient.messages.message import Message, State
+from nsqcore.classes import Factory, define
 from nsqcore.wire.headers import MARK
 
 COPY_KEY = "copy-key"

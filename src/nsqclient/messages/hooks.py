@@ -8,11 +8,12 @@ raises is logged, and changes nothing: messages and connections go on.
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from attrs import field, fields, frozen
+from attrs import fields
 
 from nsqclient.core.arguments import function
 from nsqclient.core.log import RateLimited
 from nsqclient.messages.message import Message
+from nsqcore.classes import field, frozen
 
 Handling = Callable[[Message], AbstractContextManager[object]]
 Publishing = Callable[

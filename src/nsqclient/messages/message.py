@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
-from attrs import define
 
 from nsqclient.core.arguments import Duration, number_of_seconds, seconds
 from nsqclient.core.errors import AlreadyAnswered, MessageExpired
 from nsqclient.core.log import RateLimited
 from nsqclient.messages.span import Span
+from nsqcore.classes import define
 from nsqcore.wire.headers import MARK, MOST_ATTEMPTS, BadHeaders, decode_headers, split_record
 
 _expired = RateLimited("message(%s): expired while it was handled, nsqd %s")

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from attrs import define
-
 from nsqclient.core.log import RateLimited
+from nsqcore.classes import define
 
 _failed = RateLimited("nsqclient: the hook %s failed: %r")
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from attrs import Factory, define
-
 from nsqclient.connection.connection import Connection
 from nsqclient.core.errors import (
     AuthFailed,
@@ -14,6 +12,7 @@ from nsqclient.core.errors import (
     PublishError,
 )
 from nsqclient.publishing.endpoint import Endpoint
+from nsqcore.classes import Factory, define
 
 
 @define(eq=False, repr=False)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 import anyio
-from attrs import Factory, define, field
 
 from nsqclient.connection.connection import Connection, Reply, connect
 from nsqclient.core.errors import ClientError, ConnectionLost, ProtocolError, without_traceback
@@ -13,6 +12,7 @@ from nsqclient.core.log import RateLimited
 from nsqclient.core.options import ConnectionOptions, in_seconds
 from nsqclient.core.reconnect import GOOD_LIFE, ReconnectDelay
 from nsqclient.messages.hooks import Hooks
+from nsqcore.classes import Factory, define, field
 
 log = logging.getLogger("nsqclient")
 

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable
 
 import anyio
-from attrs import define, field
 
 from nsqclient.core.background import Background
 from nsqclient.core.errors import HttpError
 from nsqclient.http.lookupd import LookupdHttp
 from nsqclient.http.polling import LookupdSettings, Polling, tcp_addresses
 from nsqclient.publishing.endpoint import Endpoint
+from nsqcore.classes import define, field
 
 # Between two questions out of turn, asked because an nsqd was lost or a publish has nowhere to go.
 ASK_INTERVAL = 2.0

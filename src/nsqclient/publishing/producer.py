@@ -19,7 +19,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from attrs import Factory, define
 
 from nsqclient.connection.connection import Connection
 from nsqclient.core.arguments import Duration
@@ -49,6 +48,7 @@ from nsqclient.publishing.bodies import (
 )
 from nsqclient.publishing.endpoint import UNABLE_RANK, Endpoint, EndpointState, is_unable
 from nsqclient.publishing.nodes import Nodes
+from nsqcore.classes import Factory, define
 from nsqcore.wire import client_commands as commands
 
 

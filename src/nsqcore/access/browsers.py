@@ -9,9 +9,8 @@ only. And who owns a name can have it point here after the browser has loaded a 
 from collections.abc import Iterable
 from functools import lru_cache
 
-import attrs
-
 from nsqcore.addresses import host_of, is_literal
+from nsqcore.classes import frozen
 
 #: What a form can send without asking first (the Fetch standard, "CORS-safelisted").
 FORM_TYPES = frozenset(
@@ -23,7 +22,7 @@ _LENGTHS = frozenset(map(len, ("host", "origin", "content-type", "sec-fetch-site
 _OURS = frozenset((b"same-origin", b"none"))
 
 
-@attrs.frozen
+@frozen
 class Refusal:
     """Why a request is not answered."""
 
@@ -36,7 +35,7 @@ def _host(value: bytes) -> str:
     return host_of(value.decode("latin-1")).lower().rstrip(".")
 
 
-@attrs.frozen
+@frozen
 class BrowserRules:
     """Which names are ours, beside addresses and ``localhost``."""
 

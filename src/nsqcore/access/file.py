@@ -4,10 +4,9 @@ import logging
 import re
 from pathlib import Path
 
-import attrs
-
 from nsqcore.access.lines import CERTIFICATE, BadLine, Line, certificate_name, parse_lines
 from nsqcore.access.roles import ALL_TOPICS, Role, RoleGrant
+from nsqcore.classes import define, field, frozen
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +18,12 @@ _NAME = re.compile(r"[^\s:]{1,128}")
 MAX_FILE = 64 * 1024 * 1024
 
 
-@attrs.frozen
+@frozen
 class Credentials:
     """Grants by what proves them: the hash of a token, a name in a certificate with its kind."""
 
-    tokens: dict[str, RoleGrant] = attrs.field(factory=dict, repr=False)
-    certificates: dict[str, RoleGrant] = attrs.field(factory=dict, repr=False)
+    tokens: dict[str, RoleGrant] = field(factory=dict, repr=False)
+    certificates: dict[str, RoleGrant] = field(factory=dict, repr=False)
 
     def of_certificate(self, names: tuple[str, ...]) -> RoleGrant | None:
         """What the first of a certificate's ``names`` that is known allows."""
@@ -81,12 +80,12 @@ def _grant(line: Line, where: str) -> RoleGrant:
     return RoleGrant(name, roles, line.topics or (ALL_TOPICS,))
 
 
-@attrs.define
+@define
 class AuthFile:
     """The credentials of the file at ``path``."""
 
     path: Path
-    credentials: Credentials = attrs.field(factory=Credentials, init=False)
+    credentials: Credentials = field(factory=Credentials, init=False)
 
     def load(self) -> None:
         """Read the file; if that fails all stays as it was.

@@ -10,9 +10,8 @@ a password's, for people who log in at nsqadmin.
 import re
 from collections.abc import Iterator
 
-import attrs
-
 from nsqcore.access.tokens import is_token_hash
+from nsqcore.classes import field, frozen
 from nsqcore.names import MAX_NAME_LENGTH
 
 CERTIFICATE = "cert:"
@@ -27,14 +26,14 @@ class BadLine(ValueError):
     """A line is not what it should be; the text says which and why, and shows no hash."""
 
 
-@attrs.frozen
+@frozen
 class Line:
     """One entry. ``topics`` is None where the line does not say."""
 
     number: int
     name: str
     roles: tuple[str, ...]
-    hash: str = attrs.field(repr=False)
+    hash: str = field(repr=False)
     topics: tuple[str, ...] | None = None
 
     @property

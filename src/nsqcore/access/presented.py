@@ -4,9 +4,8 @@ import logging
 import os
 import re
 
-import attrs
-
 from nsqcore.access.tokens import MAX_TOKEN
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 
 logger = logging.getLogger(__name__)
@@ -27,14 +26,14 @@ def token_in(text: str, source: str) -> str:
     return line
 
 
-@attrs.define
+@define
 class TokenFile:
     """The token in the first line of the file at ``path``, as it is now; called, it is that."""
 
     path: str
-    _token: str = attrs.field(default="", init=False, repr=False)
-    _stamp: tuple[int, int, int] = attrs.field(default=(0, 0, 0), init=False)
-    _failure: str = attrs.field(default="", init=False)
+    _token: str = field(default="", init=False, repr=False)
+    _stamp: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
+    _failure: str = field(default="", init=False)
 
     def __call__(self) -> str:
         """The token; what was read last where the file cannot be read any more."""

@@ -3,8 +3,7 @@
 import enum
 from typing import Protocol
 
-import attrs
-
+from nsqcore.classes import field, frozen
 from nsqcore.globs import matches
 from nsqcore.names import is_valid_name
 
@@ -30,7 +29,7 @@ ALL_TOPICS = "*"
 MAX_KNOWN = 1000
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Rule:
     """What an endpoint needs of who asks.
 
@@ -74,14 +73,14 @@ class Grant(Protocol):
         """
 
 
-@attrs.frozen
+@frozen
 class RoleGrant:
     """Roles on the topics that match any of some globs; those of a line of the file."""
 
     name: str
     roles: frozenset[Role]
     topics: tuple[str, ...] = (ALL_TOPICS,)
-    _known: dict[str, bool] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _known: dict[str, bool] = field(factory=dict, init=False, eq=False, repr=False)
 
     def missing(self, role: Role, topic: str | None, channel: str) -> str:
         """As `Grant.missing`."""

@@ -14,10 +14,9 @@ import sys
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-import attrs
-
 from nsqcore.app.config.options import option
 from nsqcore.app.config.values import choice
+from nsqcore.classes import frozen
 from nsqcore.redaction import redact
 
 LEVELS = {
@@ -84,7 +83,7 @@ def format_option() -> Any:
     return option("text", "how log lines are written: text or json", parse=choice("text", "json"))
 
 
-@attrs.frozen
+@frozen
 class TextFormat:
     """Records as ``[nsqd] 2006/01/02 15:04:05.000000 INFO: text`` lines."""
 
@@ -102,7 +101,7 @@ class TextFormat:
         return f"{lines}\n{trace}" if trace else lines
 
 
-@attrs.frozen
+@frozen
 class JsonFormat:
     """Records as JSON objects: time, level, program, source, message, and error if there is one."""
 
@@ -129,7 +128,7 @@ def _traceback(record: logging.LogRecord) -> str:
     return redact(logging.Formatter().formatException(record.exc_info).rstrip("\n"))
 
 
-@attrs.frozen
+@frozen
 class LogStream:
     """A place for lines that may be closed, full or read-only without anybody noticing.
 

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import attrs
 import trio
 
 from nsqcore.app import diagnose, log, startup
@@ -25,6 +24,7 @@ from nsqcore.app.config.options import OptionsError, Version
 from nsqcore.app.process import sdnotify
 from nsqcore.app.process.streams import Streams
 from nsqcore.app.process.version import VERSION
+from nsqcore.classes import define, field
 from nsqcore.errors import leaves, reason
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ T = TypeVar("T", bound=log.LogOptions)
 Result = TypeVar("Result")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Process:
     """This process, as its daemon sees it.
 
@@ -47,14 +47,14 @@ class Process:
     ``streams`` are its standard input, output and error.
     """
 
-    streams: Streams = attrs.field(factory=Streams)
-    shutdown: trio.Event = attrs.field(factory=trio.Event)
+    streams: Streams = field(factory=Streams)
+    shutdown: trio.Event = field(factory=trio.Event)
     on_reload: Callable[[], None] | None = None
     reloads: bool = False  # SIGHUP never ends it, though ``on_reload`` may not be set yet
     on_sigterm: Callable[[], None] | None = None
     _stops: int = 0
     _token: trio.lowlevel.TrioToken | None = None
-    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     def ready(self) -> None:
         """Tell the supervisor that clients can be served."""

@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
-import attrs
 import trio
 
 from nsqcore.app.config.options import OptionsError
+from nsqcore.classes import define, field
 
 Result = TypeVar("Result")
 Args = TypeVarTuple("Args")
@@ -78,13 +78,13 @@ async def open_threads() -> AsyncIterator[None]:
             lane.stop()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Job:
     """A call for a thread, what came of it, and how the task that waits is told."""
 
     call: Callable[[], Any]
     token: trio.lowlevel.TrioToken
-    done: trio.Event = attrs.field(factory=trio.Event)
+    done: trio.Event = field(factory=trio.Event)
     result: Any = None
     error: BaseException | None = None
 
@@ -103,11 +103,11 @@ class _Job:
             return
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Lane:
     """Threads that take from one queue."""
 
-    jobs: "queue.SimpleQueue[_Job | None]" = attrs.field(factory=queue.SimpleQueue)
+    jobs: "queue.SimpleQueue[_Job | None]" = field(factory=queue.SimpleQueue)
     _size: int = 0
 
     def start(self, name: str, size: int) -> None:

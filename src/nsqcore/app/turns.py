@@ -5,7 +5,8 @@ millisecond hold everybody up for a second.
 """
 
 import trio
-from attrs import define, field
+
+from nsqcore.classes import define, field
 
 
 @define(eq=False, repr=False)

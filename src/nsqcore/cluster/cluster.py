@@ -8,8 +8,7 @@ concerned.
 from collections.abc import Sequence
 from http import HTTPStatus
 
-import attrs
-
+from nsqcore.classes import frozen
 from nsqcore.cluster.lookupd import lookupd_nodes, lookupd_topic_producers, lookupd_topics
 from nsqcore.cluster.nsqd import nsqd_nodes, nsqd_stats, nsqd_topics
 from nsqcore.cluster.producer import Producer
@@ -18,7 +17,7 @@ from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError,
 Failures = tuple[UpstreamError, ...]
 
 
-@attrs.frozen
+@frozen
 class Cluster:
     """The daemons of one cluster: nsqlookupds that know its nsqds, or the nsqds themselves."""
 

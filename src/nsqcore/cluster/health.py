@@ -1,7 +1,6 @@
 """How an nsqd says it is: ``health`` of its statistics, and its ``/readyz``, if it has one."""
 
-import attrs
-
+from nsqcore.classes import frozen
 from nsqcore.cluster.upstream import Upstream, UpstreamError
 from nsqcore.json import JsonError, decode
 from nsqcore.readers import clean_text, number, text
@@ -12,7 +11,7 @@ LOW_DISK = 0.1
 _LONGEST, _MOST = 200, 8
 
 
-@attrs.frozen
+@frozen
 class NsqdHealth:
     """What is wrong with an nsqd, in its own words; nothing where all is well."""
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
+from nsqcore.classes import frozen
 from nsqcore.readers import Json, count, number, objects
 
 
-@attrs.frozen
+@frozen
 class Percentile:
     """One quantile over one daemon or many; values in nanoseconds."""
 
@@ -25,7 +26,7 @@ class Percentile:
     value: float | None = None  # only of a single daemon
 
 
-@attrs.frozen
+@frozen
 class Latency:
     """The percentiles of a topic or channel."""
 

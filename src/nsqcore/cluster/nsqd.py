@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from nsqcore.addresses import AddressError, host_of, parse_host_port
+from nsqcore.classes import frozen
 from nsqcore.cluster.producer import Producer, ProducerTopic
 from nsqcore.cluster.stats import TopicStats
 from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
@@ -102,7 +103,7 @@ async def nsqd_stats(
     return Answer(sorted(topics, key=lambda found: found.hostname), answer.failures)
 
 
-@attrs.frozen
+@frozen
 class NsqdReport:
     """The statistics of one nsqd; ``health`` is what it says of itself, ``OK`` if all is well."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from nsqcore.addresses import join_host_port
+from nsqcore.classes import frozen
 from nsqcore.readers import Json, host, is_name, port, text, version
 
 # Semantic Versioning 2.0.0; build metadata does not order versions.
@@ -18,7 +19,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z
 VersionKey = tuple[int, int, int, bool, tuple[tuple[int, int, str], ...]]
 
 
-@attrs.frozen
+@frozen
 class ProducerTopic:
     """A topic that an nsqd has registered."""
 
@@ -26,7 +27,7 @@ class ProducerTopic:
     tombstoned: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Producer:
     """One nsqd."""
 

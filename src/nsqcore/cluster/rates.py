@@ -8,8 +8,7 @@ Nothing here does I/O or reads a clock.
 
 from collections.abc import Iterable, Sequence
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqcore.cluster.stats import ChannelStats, TopicStats
 
 Stats = ChannelStats | TopicStats

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from nsqcore.classes import define, field
 from nsqcore.cluster.latency import Latency
 from nsqcore.cluster.producer import Producer
 from nsqcore.readers import Json, count, flag, is_name, objects, text
@@ -31,7 +32,7 @@ _OPTIONAL = frozenset(
 )
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class ClientStats:
     """One consumer's connection to a channel on one nsqd. ``connect_ts`` is in Unix seconds.
 
@@ -104,13 +105,13 @@ class ClientStats:
 
 # Made once: a round of nsqadmin may read thousands of clients.
 _CLIENT_FIELDS = [
-    (field.name, _READERS[field.type])
-    for field in attrs.fields(ClientStats)
-    if not field.name.startswith("node")
+    (one.name, _READERS[one.type])
+    for one in attrs.fields(ClientStats)
+    if not one.name.startswith("node")
 ]
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Counts:
     """What topics and channels have in common."""
 
@@ -124,7 +125,7 @@ class Counts:
     region_local_msg_count: int = 0
     global_msg_count: int = 0
     paused: bool = False
-    latency: Latency = attrs.field(factory=Latency)
+    latency: Latency = field(factory=Latency)
     rate: float = 0.0  # messages per second, where somebody has computed it
 
     @property
@@ -138,7 +139,7 @@ class Counts:
         return self.zone_local_msg_count + self.region_local_msg_count + self.global_msg_count
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class ChannelStats(Counts):
     """A channel on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts)."""
 
@@ -203,7 +204,7 @@ class ChannelStats(Counts):
         return shown
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class TopicStats(Counts):
     """A topic on one nsqd, or on all of them (``node`` is ``*`` and ``nodes`` has the parts).
 
@@ -211,7 +212,7 @@ class TopicStats(Counts):
     """
 
     message_bytes: int = 0
-    channels: list[ChannelStats] = attrs.field(factory=list)
+    channels: list[ChannelStats] = field(factory=list)
     nodes: list["TopicStats"] | None = None
     durability: str = ""
     promise: str = ""

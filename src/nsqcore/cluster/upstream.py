@@ -13,10 +13,10 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-import attrs
 import trio
 
 from nsqcore.addresses import host_of, join_host_port
+from nsqcore.classes import frozen
 from nsqcore.errors import NsqError
 from nsqcore.http.client import HttpAnswer, HttpClient, RequestFailed
 from nsqcore.http.pools import IDLE
@@ -58,7 +58,7 @@ class AllFailed(NsqError):
         self.failures = tuple(failures)
 
 
-@attrs.frozen
+@frozen
 class Answer(Generic[T]):
     """What the daemons said together, and those that said nothing."""
 
@@ -66,7 +66,7 @@ class Answer(Generic[T]):
     failures: tuple[UpstreamError, ...] = ()
 
 
-@attrs.frozen
+@frozen
 class Probe:
     """An answer as it came; ``date`` is its Date header, empty if there was none."""
 

@@ -20,8 +20,8 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import httpx
-from attrs import Factory, define, field, frozen
 
+from nsqcore.classes import Factory, define, field, frozen
 from nsqcore.errors import NsqError
 from nsqcore.http.pools import IDLE, Pools
 from nsqcore.net.reasons import failure_reason

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.units import SECOND
 
 # Not strftime's names, which are in the language of the process.
@@ -12,13 +11,13 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Dates:
     """What the date is. ``now`` is the wall clock, in ns."""
 
     now: Callable[[], int]
-    _second: int = attrs.field(default=-1, init=False)
-    _line: bytes = attrs.field(default=b"", init=False)
+    _second: int = field(default=-1, init=False)
+    _line: bytes = field(default=b"", init=False)
 
     def line(self) -> bytes:
         """The header's line, with its end: the same object within a second."""

@@ -8,12 +8,11 @@ asked for elsewhere, in a task.
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import attrs
-
 from nsqcore.access.browsers import BrowserRules
 from nsqcore.access.file import AuthFile, Credentials
 from nsqcore.access.roles import Grant, Role, Rule
 from nsqcore.access.tokens import MAX_TOKEN, hash_token
+from nsqcore.classes import define, field
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response, json
 
@@ -34,7 +33,7 @@ NO_CREDENTIAL = "a token is needed (Authorization: Bearer …), or a client cert
 UNKNOWN_TOKEN = "the token is not known here"
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Guard:
     """What is asked of requests.
 
@@ -54,10 +53,8 @@ class Guard:
     open_metrics: bool = False
     browsers: BrowserRules | None = None
     #: Whom the file let in with a header, query and rule, and the credentials that this is true of.
-    _let_in: dict[tuple[bytes, bytes, Rule], Grant] = attrs.field(
-        factory=dict, init=False, repr=False
-    )
-    _of: Credentials | None = attrs.field(default=None, init=False, repr=False)
+    _let_in: dict[tuple[bytes, bytes, Rule], Grant] = field(factory=dict, init=False, repr=False)
+    _of: Credentials | None = field(default=None, init=False, repr=False)
 
     def check(self, rule: Rule, request: Request) -> Response | Ask | None:
         """The answer to a request that is not let in; None for one that is.

@@ -6,17 +6,16 @@ waits meanwhile, and requests behind it are served; what the client gets keeps t
 
 from collections.abc import Callable
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.http.responses import Response
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Later:
     """What a handler returns in place of a `Response`, to call `answer` when it knows."""
 
-    _response: Response | None = attrs.field(default=None, init=False)
-    _send: Callable[[Response], None] | None = attrs.field(default=None, init=False)
+    _response: Response | None = field(default=None, init=False)
+    _send: Callable[[Response], None] | None = field(default=None, init=False)
 
     def answer(self, response: Response) -> None:
         """Answer the request. After the connection's end nothing happens.

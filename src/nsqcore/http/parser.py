@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import httptools
 
+from nsqcore.classes import define, field
 from nsqcore.http.heads import (
     declared_length,
     find_refusal,
@@ -18,29 +18,29 @@ from nsqcore.http.responses import Response
 from nsqcore.net.effects import Peer
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class RequestParser:
     """The request that is being read. ``complete`` is called when it is, to `take` it."""
 
     complete: Callable[[], None]
-    _parser: Any = attrs.field(init=False)
-    in_request: bool = attrs.field(default=False, init=False)
-    head_done: bool = attrs.field(default=False, init=False)
+    _parser: Any = field(init=False)
+    in_request: bool = field(default=False, init=False)
+    head_done: bool = field(default=False, init=False)
     #: What follows is another protocol's.
-    stopped: bool = attrs.field(default=False, init=False)
+    stopped: bool = field(default=False, init=False)
     #: A CR was the last that came of it.
-    _after_cr: bool = attrs.field(default=False, init=False)
+    _after_cr: bool = field(default=False, init=False)
     #: Its head asks for another protocol: it is to be parsed once more without that.
-    _offers_upgrade: bool = attrs.field(default=False, init=False)
-    url: bytes = attrs.field(default=b"", init=False)
-    _headers: list[tuple[bytes, bytes]] = attrs.field(factory=list, init=False)
+    _offers_upgrade: bool = field(default=False, init=False)
+    url: bytes = field(default=b"", init=False)
+    _headers: list[tuple[bytes, bytes]] = field(factory=list, init=False)
     #: Of HTTP; known when the head is.
-    _version: str = attrs.field(default="", init=False)
-    body: bytes | bytearray = attrs.field(default=b"", init=False)
+    _version: str = field(default="", init=False)
+    body: bytes | bytearray = field(default=b"", init=False)
     #: The answer to a head that asks for what we do not do.
-    refusal: Response | None = attrs.field(default=None, init=False)
+    refusal: Response | None = field(default=None, init=False)
     #: Bytes of its head in chunks that did not complete it; then, those in a row without body.
-    head_size: int = attrs.field(default=0, init=False)
+    head_size: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
-from attrs import define, field
+
+from nsqcore.classes import define, field
 
 logger = logging.getLogger(__name__)
 

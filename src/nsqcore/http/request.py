@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from nsqcore.access.roles import Grant
+from nsqcore.classes import define
 from nsqcore.http.query import QueryError, parse_query, unescape
 from nsqcore.http.responses import HttpError
 from nsqcore.net.effects import Peer
@@ -13,7 +12,7 @@ from nsqcore.net.effects import Peer
 NO_PARAMS: Mapping[str, str] = {}
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Request:
     """What a handler is given. The query is decoded only when it is asked for."""
 

@@ -13,8 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 
 TEXT = "text/plain; charset=utf-8"
@@ -27,7 +26,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS = frozenset((204, 304))
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Response:
     """Status, headers and body.
 
@@ -42,12 +41,12 @@ class Response:
     status: int = 200
     body: bytes = b""
     content_type: str = ""
-    versioned: bool = attrs.field(default=True, kw_only=True)
-    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
-    stream: Callable[[Any], Awaitable[None]] | None = attrs.field(default=None, kw_only=True)
-    _head: bytes = attrs.field(init=False)
-    _date: bytes | None = attrs.field(default=None, init=False)
-    _wire: bytes = attrs.field(default=b"", init=False)
+    versioned: bool = field(default=True, kw_only=True)
+    headers: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    stream: Callable[[Any], Awaitable[None]] | None = field(default=None, kw_only=True)
+    _head: bytes = field(init=False)
+    _date: bytes | None = field(default=None, init=False)
+    _wire: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
         head = _render_head(self.status, self.content_type, self.versioned)

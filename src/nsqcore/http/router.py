@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from urllib.parse import quote
 
-import attrs
-
 from nsqcore.access.roles import ADMIN, Rule
+from nsqcore.classes import define, field, frozen
 from nsqcore.http.guard import Ask, Guard
 from nsqcore.http.later import Later
 from nsqcore.http.query import QueryError
@@ -23,7 +22,7 @@ from nsqcore.http.responses import HTML, TEXT, HttpError, Response
 MAX_BODY = 1024 * 1024
 
 
-@attrs.frozen
+@frozen
 class Asking:
     """A request of which ``ask`` finds out whether ``handler`` may answer it."""
 
@@ -39,7 +38,7 @@ NOT_ALLOWED = HttpError(405, "METHOD_NOT_ALLOWED")
 BAD_REQUEST = Response(400, b"400 Bad Request", TEXT, versioned=False)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Route:
     """A function, and what may be sent to it."""
 
@@ -80,7 +79,7 @@ def constant_route(response: Response) -> Route:
     return Route(lambda _request: response)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Router:
     """The routes of one daemon's HTTP API.
 
@@ -91,9 +90,9 @@ class Router:
     fallback: HandlerFunction | Route = _not_found
     guard: Guard | None = None
     #: Path, as it comes in a request, to method to route.
-    exact: dict[bytes, dict[str, Route]] = attrs.field(factory=dict, init=False)
-    _prefixes: dict[str, dict[str, Route]] = attrs.field(factory=dict, init=False)
-    _methods: set[str] = attrs.field(factory=set, init=False)
+    exact: dict[bytes, dict[str, Route]] = field(factory=dict, init=False)
+    _prefixes: dict[str, dict[str, Route]] = field(factory=dict, init=False)
+    _methods: set[str] = field(factory=set, init=False)
 
     def add(
         self,
@@ -188,7 +187,7 @@ class Router:
         return None
 
 
-@attrs.frozen
+@frozen
 class _Redirect:
     """Sends the client to ``path``, with the query it came with."""
 

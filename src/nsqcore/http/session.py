@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import attrs
 import httptools
 import trio
 
+from nsqcore.classes import define, field, frozen
 from nsqcore.http.later import Later
 from nsqcore.http.parser import RequestParser
 from nsqcore.http.request import Request
@@ -54,7 +54,7 @@ TOO_SLOW = Response(408, b"408 Request Timeout", TEXT, versioned=False)
 INTERNAL_ERROR = HttpError(500, "INTERNAL_ERROR").response()
 
 
-@attrs.frozen
+@frozen
 class Timeouts:
     """Seconds a connection may be idle, and a request may take to arrive; checked now and then."""
 
@@ -63,43 +63,43 @@ class Timeouts:
     request: float = 60.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class HttpSession:
     """One client of an HTTP API. ``context`` is passed on in each request."""
 
     router: Router
     peer: Peer
     context: Any = None
-    timeouts: Timeouts | None = attrs.field(default=None, kw_only=True)
+    timeouts: Timeouts | None = field(default=None, kw_only=True)
     #: Gives the line of the header ``Date``; without a clock there is none.
-    date: Callable[[], bytes] = attrs.field(default=bytes, kw_only=True)
+    date: Callable[[], bytes] = field(default=bytes, kw_only=True)
     #: Called when the connection is gone, for whoever keeps count.
-    on_closed: Callable[[], None] | None = attrs.field(default=None, kw_only=True)
-    outbox: Outbox = attrs.field(factory=Outbox, init=False)
-    _parser: RequestParser = attrs.field(init=False)
+    on_closed: Callable[[], None] | None = field(default=None, kw_only=True)
+    outbox: Outbox = field(factory=Outbox, init=False)
+    _parser: RequestParser = field(init=False)
     #: Bytes of the body of the request that is being read, when it was looked at last.
-    _body_seen: int = attrs.field(default=0, init=False)
+    _body_seen: int = field(default=0, init=False)
     #: Where it is going; None until somebody had to look.
-    _route: Route | None = attrs.field(default=None, init=False)
+    _route: Route | None = field(default=None, init=False)
     # The answers.
     #: The request whose answer is awaited; those that came after it are `_ahead`.
-    _awaited: Request | None = attrs.field(default=None, init=False)
-    _answer: Response | None = attrs.field(default=None, init=False)
+    _awaited: Request | None = field(default=None, init=False)
+    _answer: Response | None = field(default=None, init=False)
     #: What is done if that is None: it was asked whether it may be.
-    _asking: Asking | None = attrs.field(default=None, init=False)
-    _ahead: deque[tuple[Route, Request]] = attrs.field(factory=deque, init=False)
-    _effect: Effect | None = attrs.field(default=None, init=False)
+    _asking: Asking | None = field(default=None, init=False)
+    _ahead: deque[tuple[Route, Request]] = field(factory=deque, init=False)
+    _effect: Effect | None = field(default=None, init=False)
     #: What was served since others had their turn, in requests that change nothing.
-    _turn: int = attrs.field(default=0, init=False)
+    _turn: int = field(default=0, init=False)
     #: Set when a client that did not read has begun to, or has gone.
-    _reads_on: trio.Event | None = attrs.field(default=None, init=False)
+    _reads_on: trio.Event | None = field(default=None, init=False)
     #: The connection ends with what has been answered.
-    _last: bool = attrs.field(default=False, init=False)
+    _last: bool = field(default=False, init=False)
     # Timeouts.
-    _timer: Timer | None = attrs.field(default=None, init=False)
-    _progress: int = attrs.field(default=0, init=False)
-    _seen: tuple[int, bool] = attrs.field(default=(0, False), init=False)
-    _still: float = attrs.field(default=0.0, init=False)
+    _timer: Timer | None = field(default=None, init=False)
+    _progress: int = field(default=0, init=False)
+    _seen: tuple[int, bool] = field(default=(0, False), init=False)
+    _still: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._parser = RequestParser(self._complete)

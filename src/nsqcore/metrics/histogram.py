@@ -3,8 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.metrics.prometheus import heading
 
 

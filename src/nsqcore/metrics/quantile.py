@@ -15,8 +15,7 @@ No clock: ``now`` is an argument, in the same nanoseconds as ``window``.
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import define, field, frozen
-
+from nsqcore.classes import define, field, frozen
 from nsqcore.late import load
 
 #: One of the library's, which is loaded late.

@@ -4,7 +4,7 @@ A packet holds as many whole lines as fit into its size; a line that is longer t
 that goes alone. No sockets here: `Packets.take` gives what is to be sent.
 """
 
-from attrs import define, field
+from nsqcore.classes import define, field
 
 
 def host_key(host: str, port: int) -> str:

@@ -11,14 +11,13 @@ No trio here, so that sessions stay free of it.
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import attrs
-
+from nsqcore.classes import field, frozen
 from nsqcore.errors import NsqError
 from nsqcore.net.layers import Layer
 from nsqcore.net.outbox import Outbox
 
 
-@attrs.frozen
+@frozen
 class Close:
     """Send the outbox, then close the connection.
 
@@ -31,7 +30,7 @@ class Close:
     linger: float = 1.0
 
 
-@attrs.frozen
+@frozen
 class Wait:
     """Await ``run()`` in a task of its own, then do what ``resume()`` asks for, and read on."""
 
@@ -39,7 +38,7 @@ class Wait:
     resume: Callable[[], "Effect | None"]
 
 
-@attrs.frozen
+@frozen
 class Upgrade:
     """Send the outbox as it is, then let everything pass ``layer``, in both directions.
 
@@ -64,7 +63,7 @@ class Stream(Protocol):
         """What the peer sends; b"" when it has closed."""
 
 
-@attrs.frozen
+@frozen
 class HandOver:
     """Send the outbox, then leave the connection to ``run(stream)``; it ends when that returns.
 
@@ -91,7 +90,7 @@ class Handler(Protocol):
         """Learn, exactly once, that the connection is gone; ``error`` is None for a normal end."""
 
 
-@attrs.frozen
+@frozen
 class Peer:
     """Who is at the other end. ``address`` is printed as Go does: ``127.0.0.1:1234``, ``@``.
 
@@ -101,5 +100,5 @@ class Peer:
 
     address: str
     is_unix: bool = False
-    names: Callable[[], tuple[str, ...]] = attrs.field(default=tuple, eq=False, repr=False)
+    names: Callable[[], tuple[str, ...]] = field(default=tuple, eq=False, repr=False)
     encrypted: bool = False

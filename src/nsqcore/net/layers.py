@@ -8,7 +8,7 @@ whoever asks for it: a kilobyte may hold a megabyte, so each call gives a piece,
 
 from typing import Protocol
 
-import attrs
+from nsqcore.classes import define, field
 
 
 class Layer(Protocol):
@@ -47,15 +47,15 @@ class Layer(Protocol):
         """The last bytes, which say that nothing follows."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Pipeline:
     """The layers of one connection."""
 
-    _layers: list[Layer] = attrs.field(factory=list, init=False)
+    _layers: list[Layer] = field(factory=list, init=False)
     #: What waits below each layer to be decoded.
-    _inputs: list[bytes] = attrs.field(factory=list, init=False)
+    _inputs: list[bytes] = field(factory=list, init=False)
     #: Decoded, and more than was asked for: a layer's smallest piece may be large.
-    _rest: bytes = attrs.field(default=b"", init=False)
+    _rest: bytes = field(default=b"", init=False)
 
     def push(self, layer: Layer, first: bytes) -> None:
         """Add ``layer`` next to the session; ``first`` is its first input."""
@@ -165,14 +165,14 @@ class Codec(Protocol):
         """At most about ``limit`` bytes of what ``data`` and earlier input hold."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Compression:
     """The layer of a compression."""
 
     codec: Codec
-    is_open: bool = attrs.field(default=True, init=False)
-    has_output: bool = attrs.field(default=False, init=False)
-    ended: bool = attrs.field(default=False, init=False)
+    is_open: bool = field(default=True, init=False)
+    has_output: bool = field(default=False, init=False)
+    ended: bool = field(default=False, init=False)
 
     @property
     def has_more(self) -> bool:

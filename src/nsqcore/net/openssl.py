@@ -12,12 +12,13 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import attrs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
+
+from nsqcore.classes import define, frozen
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ def is_strong(certificate: x509.Certificate, depth: int) -> bool:
     return algorithm is None or algorithm.name not in WEAK_HASHES
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class OpenSslContext:
     """A server context of pyOpenSSL, used as an `ssl.SSLContext` is."""
 
@@ -160,7 +161,7 @@ def _reason(error: SSL.Error) -> str:
     return str(stack[-1][-1]) if isinstance(stack, list) and stack else str(error) or "failed"
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class OpenSslObject:
     """One connection's TLS state, between two memory buffers."""
 

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-import attrs
+from nsqcore.classes import define, field
 
 # Half of what the engine lets pile up for a consumer.
 DRAINED = 512 * 1024
@@ -25,7 +25,7 @@ def _wake_nobody() -> None:
     """The ``wake`` of an outbox that no driver serves: not yet, or no longer."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Outbox:
     """Bytes waiting to go to one peer: synchronous to fill, emptied by the connection's driver.
 
@@ -35,20 +35,20 @@ class Outbox:
 
     wake: Callable[[], None] = _wake_nobody
     #: Bytes pending, those behind an open slot included.
-    size: int = attrs.field(default=0, init=False)
+    size: int = field(default=0, init=False)
     #: What may be sent now, in order. For the driver only.
-    parts: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+    parts: list[bytes | memoryview] = field(factory=list, init=False)
     #: Why the connection is to end once everything is sent; None while it goes on.
-    closing: str | None = attrs.field(default=None, init=False)
+    closing: str | None = field(default=None, init=False)
     #: Called once, and forgotten, when less than `DRAINED` bytes are left.
-    drained: Callable[[], None] | None = attrs.field(default=None, init=False)
+    drained: Callable[[], None] | None = field(default=None, init=False)
     #: Seconds after which a peer that takes next to nothing of what waits for it is cut.
-    patience: float = attrs.field(default=PATIENCE, init=False)
+    patience: float = field(default=PATIENCE, init=False)
     #: The handler has been told that the connection is gone. Set by the driver.
-    ended: bool = attrs.field(default=False, init=False)
-    _tail: list[bytes | memoryview] = attrs.field(init=False)
+    ended: bool = field(default=False, init=False)
+    _tail: list[bytes | memoryview] = field(init=False)
     #: The first is open; those behind it may be released already.
-    _slots: deque["Slot"] | None = attrs.field(default=None, init=False)
+    _slots: deque["Slot"] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._tail = self.parts
@@ -182,15 +182,15 @@ class Outbox:
             tell()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Slot:
     """The place of one reply in an outbox, until `release`. There is one for every publish."""
 
     outbox: Outbox
     #: The reply; None while it is awaited. For the outbox only, as ``behind`` is.
-    data: bytes | None = attrs.field(default=None, init=False)
+    data: bytes | None = field(default=None, init=False)
     #: What was added behind this slot and before the next.
-    behind: list[bytes | memoryview] = attrs.field(factory=list, init=False)
+    behind: list[bytes | memoryview] = field(factory=list, init=False)
 
     def release(self, data: bytes) -> None:
         """Let ``data`` take this place; it may be empty. After the connection's end it is dropped.

@@ -7,8 +7,7 @@ import ssl
 import warnings
 from typing import Any
 
-import attrs
-
+from nsqcore.classes import define, field
 from nsqcore.net.tls_layer import TlsError, TlsLayer
 
 #: The numbers by which TLS itself names its versions.
@@ -19,7 +18,7 @@ VERIFIED, VERIFIED_IF_GIVEN = "require-verify", "verify-if-given"
 _VERIFYING = (VERIFIED, VERIFIED_IF_GIVEN)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ServerTls:
     """How a server does TLS. Made by `load`; ``policy`` is what is asked of clients.
 
@@ -32,7 +31,7 @@ class ServerTls:
     policy: str = NO_CLIENT_CERTIFICATE
     root_ca: str = ""
     min_version: int = TLS1_0
-    _context: Any = attrs.field(default=None, init=False)
+    _context: Any = field(default=None, init=False)
 
     def load(self) -> None:
         """Read the files, for connections from now on; if that fails all stays as it was.

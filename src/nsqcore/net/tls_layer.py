@@ -9,8 +9,7 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-import attrs
-
+from nsqcore.classes import define, field, frozen
 from nsqcore.errors import NsqError
 from nsqcore.net.ciphers import suite_name, version_name
 
@@ -37,7 +36,7 @@ class TlsError(NsqError):
     alert: bytes = b""
 
 
-@attrs.frozen
+@frozen
 class TlsInfo:
     """What a connection agreed on, in the words of the statistics."""
 
@@ -50,7 +49,7 @@ class TlsInfo:
     names: tuple[str, ...] = ()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TlsLayer:
     """The server's side of one TLS connection. ``context`` is an `ssl.SSLContext` or the like.
 
@@ -59,15 +58,15 @@ class TlsLayer:
 
     context: Any
     verified: bool = False
-    is_open: bool = attrs.field(default=False, init=False)
-    has_more: bool = attrs.field(default=False, init=False)
-    ended: bool = attrs.field(default=False, init=False)
-    _incoming: ssl.MemoryBIO = attrs.field(factory=ssl.MemoryBIO, init=False)
-    _outgoing: ssl.MemoryBIO = attrs.field(factory=ssl.MemoryBIO, init=False)
-    _object: Any = attrs.field(init=False)
+    is_open: bool = field(default=False, init=False)
+    has_more: bool = field(default=False, init=False)
+    ended: bool = field(default=False, init=False)
+    _incoming: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
+    _outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO, init=False)
+    _object: Any = field(init=False)
     #: What was found wrong behind bytes that were still right.
-    _failure: TlsError | None = attrs.field(default=None, init=False)
-    _names: tuple[str, ...] | None = attrs.field(default=None, init=False)
+    _failure: TlsError | None = field(default=None, init=False)
+    _names: tuple[str, ...] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._object = self.context.wrap_bio(self._incoming, self._outgoing, server_side=True)

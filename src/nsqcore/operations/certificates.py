@@ -2,8 +2,7 @@
 
 import logging
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.net.tls import ServerTls, check_authorities
 from nsqcore.net.tls_layer import TlsError
 

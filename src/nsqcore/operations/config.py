@@ -10,12 +10,11 @@ from enum import IntEnum
 from functools import partial
 from typing import Any
 
-import attrs
-
 from nsqcore.access.roles import ADMIN
 from nsqcore.app.config.options import settings
 from nsqcore.app.config.values import seconds
 from nsqcore.app.log import LEVELS, parse_level
+from nsqcore.classes import define, field
 from nsqcore.http.request import Request
 from nsqcore.http.responses import EMPTY, HttpError, Response, json, text
 from nsqcore.http.router import Router
@@ -28,7 +27,7 @@ class UnknownSetting(Exception):
     """There is no such setting, or it cannot be changed while the daemon runs."""
 
 
-@attrs.define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Config:
     """The settings of one daemon by their keys, as HTTP shows them.
 
@@ -41,9 +40,9 @@ class Config:
     """
 
     values: dict[str, Any]
-    live: Mapping[str, Callable[[], Any]] = attrs.field(factory=dict)
-    changes: Mapping[str, Callable[[bytes], Any]] = attrs.field(factory=dict)
-    switches: Mapping[str, Callable[[], None]] = attrs.field(factory=dict)
+    live: Mapping[str, Callable[[], Any]] = field(factory=dict)
+    changes: Mapping[str, Callable[[bytes], Any]] = field(factory=dict)
+    switches: Mapping[str, Callable[[], None]] = field(factory=dict)
 
     def get(self, name: str) -> Any:
         """The value of a setting. Raises UnknownSetting."""

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from nsqcore.access.browsers import BrowserRules
 from nsqcore.access.file import AuthFile
 from nsqcore.access.lines import BadLine
 from nsqcore.app.config.options import OptionsError, option
 from nsqcore.app.config.values import host
+from nsqcore.classes import frozen
 from nsqcore.http.guard import AskOthers, Guard
 
 
@@ -41,7 +40,7 @@ def allowed_hosts_option() -> Any:
     )
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class DoorSettings:
     """Who is let in. ``required`` asks for credentials where there is no ``auth_file``, too.
 

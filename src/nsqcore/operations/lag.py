@@ -1,7 +1,8 @@
 """How far the event loop of a daemon is behind."""
 
-import attrs
 import trio
+
+from nsqcore.classes import define
 
 # Seconds between two measurements.
 INTERVAL = 0.5
@@ -10,7 +11,7 @@ INTERVAL = 0.5
 MAX_LAG = 1.0
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class LoopLag:
     """The delay of a timer, in seconds, when it was last measured."""
 

@@ -9,10 +9,10 @@ import logging
 import socket
 from collections.abc import Callable
 
-import attrs
 import trio
 
 from nsqcore.addresses import print_socket_address
+from nsqcore.classes import define, field, frozen
 from nsqcore.net.effects import Handler, Peer
 from nsqcore.net.layers import Layer
 from nsqcore.net.tls_layer import TlsLayer
@@ -28,7 +28,7 @@ ACCEPT_PAUSE = 0.5
 OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Binding:
     """A listener, and what serves those who connect to it.
 
@@ -40,16 +40,16 @@ class Binding:
     layer: Callable[[], Layer] | None
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Acceptor:
     """All listeners. ``accepted`` is given each new connection with its handler and layer."""
 
     accepted: Callable[[Layer | None, socket.socket, Peer, Handler], None]
     #: By the listener's descriptor.
-    _bindings: dict[int, Binding] = attrs.field(factory=dict, init=False)
-    _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
-    _poller: Poller | None = attrs.field(default=None, init=False)
-    _pausing: set[int] = attrs.field(factory=set, init=False)
+    _bindings: dict[int, Binding] = field(factory=dict, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    _poller: Poller | None = field(default=None, init=False)
+    _pausing: set[int] = field(factory=set, init=False)
 
     def add(self, binding: Binding) -> None:
         """Accept at its listener too: from now on, or from `start` on."""

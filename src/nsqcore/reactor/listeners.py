@@ -10,9 +10,8 @@ import os
 import socket
 import stat
 
-import attrs
-
 from nsqcore.addresses import AddressError, is_unix, print_socket_address, split_host_port
+from nsqcore.classes import define
 
 # Go's default on Linux is the system's somaxconn; the kernel lowers a larger value to that.
 BACKLOG = 4096
@@ -24,7 +23,7 @@ KEEPALIVE_SECONDS = 15
 KEEPALIVE_TIMES = ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Listener:
     """An open listening socket. ``address`` is where it really listens, as Go prints it."""
 

@@ -25,9 +25,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.net.effects import Close, Handler, Peer, Upgrade
 from nsqcore.net.layers import Layer
 from nsqcore.reactor.acceptor import Acceptor, Binding
@@ -51,7 +51,7 @@ SLOW_READ = 0.008
 LEAST_READ = 8 * 1024
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Reactor:
     """Drives every connection of a daemon; `run` is its one task.
 
@@ -61,17 +61,17 @@ class Reactor:
     """
 
     end_tick: Callable[[], None]
-    max_outbox: int = attrs.field(default=MAX_OUTBOX, kw_only=True)
-    use_epoll: bool = attrs.field(default=HAS_EPOLL, kw_only=True)
-    watchdog: Callable[[float], None] | None = attrs.field(default=None, kw_only=True)
-    _acceptor: Acceptor = attrs.field(init=False)
-    _connections: Connections = attrs.field(factory=Connections, init=False)
-    _life: Lifecycle = attrs.field(init=False)
+    max_outbox: int = field(default=MAX_OUTBOX, kw_only=True)
+    use_epoll: bool = field(default=HAS_EPOLL, kw_only=True)
+    watchdog: Callable[[float], None] | None = field(default=None, kw_only=True)
+    _acceptor: Acceptor = field(init=False)
+    _connections: Connections = field(factory=Connections, init=False)
+    _life: Lifecycle = field(init=False)
     #: What to call when a descriptor that is no connection can be read from.
-    _watched: dict[int, Callable[[], None]] = attrs.field(factory=dict, init=False)
+    _watched: dict[int, Callable[[], None]] = field(factory=dict, init=False)
     #: Something has happened since the tick's ``end_tick`` that asks for another.
-    _tick_requested: bool = attrs.field(default=False, init=False)
-    _ending_tick: bool = attrs.field(default=False, init=False)
+    _tick_requested: bool = field(default=False, init=False)
+    _ending_tick: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._acceptor = Acceptor(self._accepted)

@@ -14,9 +14,9 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.reactor.polling.system import Events, clock, poll
 
 # Seconds the task may run before timers and other tasks get their turn.
@@ -33,11 +33,11 @@ SPIN_AFTER = 8
 __all__ = ["Events", "run_ticks"]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Others:
     """The tasks that have something to do, as trio tells its instruments."""
 
-    waiting: set[trio.lowlevel.Task] = attrs.field(factory=set)
+    waiting: set[trio.lowlevel.Task] = field(factory=set)
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
         """``task`` is to run."""
@@ -48,7 +48,7 @@ class _Others:
         self.waiting.discard(task)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Ticks:
     """Tick after tick, with whatever ``epoll`` reports, as long as there is something to do.
 
@@ -59,10 +59,10 @@ class Ticks:
     epoll: "select.epoll"
     tick: Callable[[Events], Events | None]
     waiting: set[trio.lowlevel.Task]
-    _fd: int = attrs.field(init=False)
+    _fd: int = field(init=False)
     #: Times in a row that the next events came within `SPIN`.
-    _in_a_row: int = attrs.field(default=0, init=False)
-    _left: Events | None = attrs.field(default=None, init=False)
+    _in_a_row: int = field(default=0, init=False)
+    _left: Events | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._fd = self.epoll.fileno()

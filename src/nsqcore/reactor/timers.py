@@ -13,8 +13,9 @@ import logging
 import math
 from collections.abc import Callable
 
-import attrs
 import trio
+
+from nsqcore.classes import define, field
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def _nothing() -> None:
     """What is done after a wake-up when nobody asked for anything."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Timer:
     """One call to come. ``fn`` is None once it is cancelled or done."""
 
@@ -43,7 +44,7 @@ class Timer:
             self._timers.cancelled()
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Timers:
     """Calls functions at deadlines from one sleeping task, `run`.
 
@@ -53,10 +54,10 @@ class Timers:
 
     now: Callable[[], int]
     after: Callable[[], None] = _nothing
-    _heap: list[tuple[int, int, Timer]] = attrs.field(factory=list, init=False)
-    _count: int = attrs.field(default=0, init=False)
-    _cancelled: int = attrs.field(default=0, init=False)
-    _sleep: trio.CancelScope | None = attrs.field(default=None, init=False)
+    _heap: list[tuple[int, int, Timer]] = field(factory=list, init=False)
+    _count: int = field(default=0, init=False)
+    _cancelled: int = field(default=0, init=False)
+    _sleep: trio.CancelScope | None = field(default=None, init=False)
 
     def call_at(self, when: int, fn: Callable[[], None]) -> Timer:
         """A handle on the call of ``fn()`` that comes at ``when`` or up to a millisecond later.

@@ -8,8 +8,7 @@ RDY's count and REQ's delay stay text here: whether they are even looked at
 depends on the session's state.
 """
 
-from attrs import define, frozen
-
+from nsqcore.classes import define, frozen
 from nsqcore.wire.errors import ProtocolError
 
 

@@ -7,8 +7,7 @@ frames is one `Messages`.
 
 from struct import Struct
 
-from attrs import field, frozen
-
+from nsqcore.classes import field, frozen
 from nsqcore.wire.errors import ProtocolError
 from nsqcore.wire.headers import HEADED_MESSAGE, BadHeaders, record_of_frame
 from nsqcore.wire.hot import HEADER_SIZE

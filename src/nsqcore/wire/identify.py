@@ -8,8 +8,7 @@ as on the wire.
 import json
 from typing import Any
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.json import JsonError, decode_folded
 from nsqcore.readers import clean_text
 from nsqcore.wire.errors import BadBody, IdentifyFailed

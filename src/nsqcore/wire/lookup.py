@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
-from attrs import asdict, field, filters, frozen
+from attrs import asdict, filters
 
+from nsqcore.classes import field, frozen
 from nsqcore.json import JsonError, decode_folded
 from nsqcore.names import as_text, is_valid_name
 from nsqcore.readers import MAX_VERSION, clean_text, host, port

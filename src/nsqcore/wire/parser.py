@@ -12,8 +12,7 @@ until the bytes it needs are there, so a large body is joined once.
 
 from struct import Struct
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.names import as_text
 from nsqcore.wire.commands import (
     Auth,

@@ -11,12 +11,13 @@ import pytest
 
 PROGRAM = """
 import os, sys
-import attrs, trio
+import trio
+from nsqcore.classes import frozen
 from nsqcore.app.log import format_option, level_option, prefix_option
 from nsqcore.app.config.options import OptionsError, option
 from nsqcore.app.service import main
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Options:
     log_level: str = level_option()
     log_prefix: str = prefix_option("prog")

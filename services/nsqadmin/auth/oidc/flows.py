@@ -8,9 +8,8 @@ import hmac
 import secrets
 from collections import OrderedDict
 
-import attrs
-
 from nsqadmin.auth.oidc.provider import Flow, OidcError
+from nsqcore.classes import define, field, frozen
 from nsqcore.units import SECOND
 
 # Whoever takes longer to prove themselves at the provider begins anew.
@@ -20,7 +19,7 @@ MAX_FLOWS = 2000  # the oldest give way
 PER_NETWORK = 200
 
 
-@attrs.frozen
+@frozen
 class _Entry:
     flow: Flow
     browser: str
@@ -28,11 +27,11 @@ class _Entry:
     network: str
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Flows:
     """All of this process. ``now`` is the monotonic clock in nanoseconds."""
 
-    _entries: OrderedDict[str, _Entry] = attrs.field(factory=OrderedDict, repr=False)
+    _entries: OrderedDict[str, _Entry] = field(factory=OrderedDict, repr=False)
 
     def open(
         self, browser: str, redirect_uri: str, following: str, *, now: int, network: str = ""

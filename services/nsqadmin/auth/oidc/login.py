@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-import attrs
-
 from nsqadmin.auth.accounts import RoleOnTopics
 from nsqadmin.auth.oidc.flows import Flows
 from nsqadmin.auth.oidc.provider import OidcError, Provider
 from nsqadmin.auth.oidc.roles import grants_of
 from nsqadmin.auth.throttle import network_of
+from nsqcore.classes import define, field, frozen
 
 CALLBACK = "/login/oidc/callback"
 _LONGEST_NAME = 128
 
 
-@attrs.frozen
+@frozen
 class Identified:
     """Who somebody is, what they may do, and where they wanted to go."""
 
@@ -22,10 +21,10 @@ class Identified:
     subject: str
     grants: tuple[RoleOnTopics, ...]
     following: str
-    id_token: str = attrs.field(repr=False)
+    id_token: str = field(repr=False)
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class OidcLogin:
     """The logins of this process by ``provider``."""
 
@@ -36,7 +35,7 @@ class OidcLogin:
     redirect_url: str = ""
     #: Whether logging out here logs out at the provider, too.
     ends_logins: bool = True
-    flows: Flows = attrs.field(factory=Flows)
+    flows: Flows = field(factory=Flows)
 
     @property
     def issuer(self) -> str:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field, frozen
 from nsqcore.errors import NsqError
 from nsqcore.http.client import HttpClient, RequestFailed
 from nsqcore.json import JsonError, decode
@@ -46,22 +46,22 @@ class Rejected(OidcError):
     """The provider does not do what it was asked: it does not know us, or the code."""
 
 
-@attrs.frozen
+@frozen
 class Flow:
     """One login under way. ``verifier`` and ``nonce`` are secrets of ours."""
 
     nonce: str
-    verifier: str = attrs.field(repr=False)
+    verifier: str = field(repr=False)
     redirect_uri: str = ""
     following: str = ""
 
 
-@attrs.frozen
+@frozen
 class Redeemed:
     """An ID token that is right, and what it claims."""
 
     claims: Mapping[str, Any]
-    token: str = attrs.field(repr=False)
+    token: str = field(repr=False)
 
 
 class Keys(Protocol):
@@ -71,7 +71,7 @@ class Keys(Protocol):
         """What a JWT claims that one of the keys has signed. Raises ValueError."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Provider:
     """The provider at ``issuer``. ``now`` is the monotonic clock, ``wall`` Unix time, in ns."""
 
@@ -82,11 +82,11 @@ class Provider:
     now: Callable[[], int]
     wall: Callable[[], int]
     scopes: str = "openid profile"
-    _metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    _metadata: Mapping[str, Any] = field(factory=dict)
     _metadata_until: int = 0
     _failure: str = ""
     _failure_until: int = 0
-    _asking: trio.Lock = attrs.field(factory=trio.Lock)
+    _asking: trio.Lock = field(factory=trio.Lock)
     _keys: Keys | None = None
     _keys_at: int = 0
 

@@ -6,11 +6,12 @@ Spec: RFC 7515, 7517, 7518, 7519.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
+
+from nsqcore.classes import frozen
 
 # Asymmetric ones alone: a token signed with our own secret, or not at all, proves nothing.
 ALGORITHMS = ["RS256", "PS256", "ES256", "RS384", "RS512", "ES384"]
@@ -23,7 +24,7 @@ class _Limits(JWSRegistry):
     max_payload_length = 128_000
 
 
-@attrs.frozen
+@frozen
 class SigningKeys:
     """The keys that a provider signs with."""
 

@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import attrs
 import jinja2
 
 from nsqadmin.drawing import formats
@@ -23,6 +22,7 @@ from nsqadmin.language.catalogue import languages
 from nsqadmin.language.spoken import spoken
 from nsqadmin.pages.frame.view import Page, View
 from nsqcore.app.process.version import VERSION, release
+from nsqcore.classes import define, field, frozen
 
 _PART = re.compile(r"<!--\[(\w+)-->(.*?)<!--\]-->", re.DOTALL)
 
@@ -72,7 +72,7 @@ def make_environment() -> jinja2.Environment:
     return environment
 
 
-@attrs.frozen
+@frozen
 class Split:
     """A rendered page, taken apart."""
 
@@ -80,11 +80,11 @@ class Split:
     parts: Mapping[str, str]
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Renderer:
     """Draws pages."""
 
-    environment: jinja2.Environment = attrs.field(factory=make_environment)
+    environment: jinja2.Environment = field(factory=make_environment)
 
     def page(self, view: View, page: Page) -> str:
         """The whole HTML document of a page."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import attrs
 from markupsafe import Markup
 
 from nsqadmin.auth.principals import Principal
@@ -21,6 +20,7 @@ from nsqadmin.drawing.formats import path_part, percentile
 from nsqadmin.drawing.graphite import DEFAULT_SPAN, SPANS, Graphite
 from nsqadmin.language.spoken import N_
 from nsqadmin.language.spoken import gettext as _
+from nsqcore.classes import field, frozen
 from nsqcore.cluster.latency import Latency
 
 _LABELS = {
@@ -40,18 +40,18 @@ class NoSuchPage(Exception):
     """What the URL names is not in the cluster; the text says so."""
 
 
-@attrs.frozen
+@frozen
 class Page:
     """What a template gets."""
 
     template: str
     title: str
     section: str  # of the navigation
-    values: Mapping[str, Any] = attrs.field(factory=dict)
+    values: Mapping[str, Any] = field(factory=dict)
     updates: bool = True  # it is kept up to date while somebody looks
 
 
-@attrs.frozen
+@frozen
 class ChartCard:
     """A larger chart with its title and the number of now."""
 
@@ -60,7 +60,7 @@ class ChartCard:
     svg: Markup
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class View:
     """One look at one page."""
 

@@ -1,15 +1,14 @@
 """The page of the nsqlookupds."""
 
-import attrs
-
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.snapshot import LookupdState
 from nsqadmin.language.spoken import gettext as _
 from nsqadmin.pages.frame.view import Page, View
 from nsqadmin.pages.tables.listing import Table
+from nsqcore.classes import frozen
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class InactiveTopic:
     """A topic that nsqlookupd remembers though nobody produces it."""
 

@@ -11,6 +11,7 @@ from nsqadmin.pages.frame.view import NoSuchPage, Page, View
 from nsqadmin.pages.tables.clients import CLIENTS
 from nsqadmin.pages.tables.columns import quantiles
 from nsqadmin.pages.tables.listing import Listing, Table
+from nsqcore.classes import frozen
 from nsqcore.cluster.stats import ClientStats, TopicStats
 
 _CHARTS = ("rate", "depth", "in_flight", "clients")
@@ -52,7 +53,7 @@ def node(view: View, *, node: str) -> Page:
     return Page("node.html", node, "nodes", values)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class NodeClient:
     """A client of an nsqd, with what it consumes."""
 

@@ -1,15 +1,14 @@
 """The page of all nsqd."""
 
-import attrs
-
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.snapshot import NodeState
 from nsqadmin.language.spoken import gettext as _
 from nsqadmin.pages.frame.view import Page, View
 from nsqadmin.pages.tables.listing import Table
+from nsqcore.classes import frozen
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class NodeRow:
     """An nsqd in the list of nodes."""
 

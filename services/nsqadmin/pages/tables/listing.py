@@ -8,7 +8,7 @@ not understood is taken as not said.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-import attrs
+from nsqcore.classes import frozen
 
 T = TypeVar("T")
 Column = Callable[[Any], Any]
@@ -17,7 +17,7 @@ _DEFAULT_SIZE = 50
 _MAX_QUERY = 200
 
 
-@attrs.frozen
+@frozen
 class Listing(Generic[T]):
     """The rows of one page of a table, and how one gets to the others."""
 
@@ -59,7 +59,7 @@ class Listing(Generic[T]):
         return "descending" if self.descending else "ascending"
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@frozen(eq=False, kw_only=True)
 class Table(Generic[T]):
     """A table of a page, before anybody has said what of it is wanted.
 

@@ -5,13 +5,12 @@ Dead letters of a channel wait in the topic that nsqds name, or else in ``TOPIC.
 
 from collections.abc import Mapping, Sequence
 
-import attrs
-
 from nsqadmin.collect.history import History
 from nsqadmin.collect.snapshot import Snapshot, total_depth
 from nsqadmin.drawing.formats import commas
 from nsqadmin.language.spoken import N_
 from nsqadmin.language.spoken import gettext as _
+from nsqcore.classes import frozen
 from nsqcore.cluster.stats import ChannelStats
 from nsqcore.names import dead_letter_topic, is_dead_letter_topic
 
@@ -25,7 +24,7 @@ _RISE_SHARE, _FAILURE_SHARE = 0.1, 0.05
 _STEP = 10
 
 
-@attrs.frozen
+@frozen
 class Need:
     """One thing, the worse it is the larger its ``weight``."""
 
@@ -34,7 +33,7 @@ class Need:
     title: str
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ChannelRow:
     """A channel in the list of channels, and what it needs, the worst first."""
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 
-import attrs
-
 from nsqadmin.collect.order import natural
 from nsqadmin.collect.snapshot import channels_sum, topic_parts, total_depth
 from nsqadmin.language.spoken import N_
 from nsqadmin.language.spoken import gettext as _
 from nsqadmin.pages.frame.view import Page, View
 from nsqadmin.pages.tables.listing import Table
+from nsqcore.classes import frozen
 from nsqcore.cluster.stats import TopicStats
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class TopicRow:
     """A topic in the list of topics."""
 

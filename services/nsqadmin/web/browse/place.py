@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import attrs
-
 from nsqadmin.actions.perform import Action, allow
 from nsqadmin.auth.principals import Principal
 from nsqadmin.language.spoken import N_
+from nsqcore.classes import frozen
 
 # What is done to messages, on buttons.
 BUTTONS = {
@@ -17,7 +16,7 @@ BUTTONS = {
 }
 
 
-@attrs.frozen
+@frozen
 class Place:
     """A topic, or a channel of it."""
 

@@ -5,7 +5,6 @@ Looking changes nothing (`nsqadmin.collect.tail`); it stops when the page is lef
 
 from collections.abc import AsyncIterator, Callable
 
-import attrs
 import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
@@ -20,6 +19,7 @@ from nsqadmin.web.browse.place import Place, allow_reading
 from nsqadmin.web.events import event
 from nsqadmin.web.identity import Identity
 from nsqadmin.web.pages import Pages, html
+from nsqcore.classes import define
 from nsqcore.cluster.upstream import AllFailed
 from nsqcore.readers import count, text
 
@@ -29,7 +29,7 @@ PAUSE = 1.0
 MAX_TAILS = 20
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Tails:
     """All open tails of this process."""
 

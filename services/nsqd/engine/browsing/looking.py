@@ -10,8 +10,7 @@ Times are wall-clock ns.
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from attrs import define, frozen
-
+from nsqcore.classes import define, frozen
 from nsqd.engine.channel import Channel
 from nsqd.engine.delivery.consumer import Consumer
 from nsqd.engine.messages.message import attempts, message_id

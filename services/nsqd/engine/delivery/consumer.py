@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.engine.delivery.inflight import InFlight
 
 # A client that does not read gets no more once this many bytes wait for it: two full socket

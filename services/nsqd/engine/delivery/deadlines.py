@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 from sys import maxsize
 from typing import Protocol
 
-from attrs import Factory, define
+from nsqcore.classes import Factory, define
 
 # Stale entries that are not worth a rebuild of the heap.
 MAX_STALE = 64

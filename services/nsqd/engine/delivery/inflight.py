@@ -12,8 +12,7 @@ from collections.abc import Container, Iterable
 from heapq import heapify, heappop, heappush
 from sys import maxsize
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqcore.wire.hot import hold, release
 
 # So many entries more than there are messages in flight may be stale before they are thrown out.

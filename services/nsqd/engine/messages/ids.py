@@ -6,8 +6,7 @@ When a tick's 4096 numbers are used up the next tick is borrowed, so a burst
 never waits; the clock catches up.
 """
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.wire.hot import hex_ids
 
 TICK_BITS = 20

@@ -12,8 +12,7 @@ which messages are not finished. Five verbs, all plural, and none of them blocks
 from collections.abc import Callable, Container, Iterator
 from typing import Protocol
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqd.engine.messages.ids import TICK_BITS
 
 # Told what has become of a publish: None, or why none of it was accepted. Called once, when the

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import Factory, define
 
 from nsqcore.access.roles import OPERATE_BOTH, OPERATE_TOPIC
+from nsqcore.classes import Factory, define
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response, json
 from nsqcore.http.router import Router

@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
-from attrs import Factory, define
-
 from nsqcore.access.roles import READ_TOPIC, Role
+from nsqcore.classes import Factory, define
 from nsqcore.http.guard import check_topic
 from nsqcore.http.request import Request
 from nsqcore.http.responses import JSON, HttpError, Response

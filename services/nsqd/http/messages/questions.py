@@ -3,9 +3,8 @@
 import re
 from collections.abc import Callable
 
-from attrs import frozen
-
 from nsqcore.app.config.values import seconds
+from nsqcore.classes import frozen
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError
 from nsqcore.names import as_bytes

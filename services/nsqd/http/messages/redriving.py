@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, field
 
 from nsqcore.access.roles import OPERATE_ALL
+from nsqcore.classes import define, field
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError, Response, json
 from nsqcore.http.router import Router

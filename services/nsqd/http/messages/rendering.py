@@ -5,8 +5,7 @@ import re
 from base64 import b64encode
 from json.encoder import encode_basestring as quoted
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.wire.headers import BadHeaders, decode_headers, split_record
 from nsqd.client.subscriber import ClientSubscriber
 from nsqd.engine.browsing.looking import Sight

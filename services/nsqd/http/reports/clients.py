@@ -2,9 +2,8 @@
 
 from json.encoder import encode_basestring_ascii as quoted
 
-from attrs import define
-
 from nsqcore.app.config.values import duration_text
+from nsqcore.classes import define
 from nsqd.client.client import Client
 from nsqd.http.reports.counts import FLAGS
 

@@ -8,8 +8,7 @@ import json
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Literal
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.metrics.quantile import LatencySummary
 from nsqd.engine.stats import ChannelStats, TopicStats
 

@@ -10,12 +10,11 @@ from datetime import datetime
 from functools import partial
 from json.encoder import encode_basestring_ascii as quoted
 
-from attrs import frozen
-
 from nsqcore import forms
 from nsqcore.access.roles import READ_TOPIC, Role
 from nsqcore.app.config.values import duration_text
 from nsqcore.app.process.version import VERSION, version_line
+from nsqcore.classes import frozen
 from nsqcore.http.request import Request
 from nsqcore.http.responses import JSON, TEXT, Response
 from nsqcore.http.router import Answer, Router

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqcore.http.guard import Guard
 from nsqcore.operations.config import Config
 from nsqd.client.session import Session

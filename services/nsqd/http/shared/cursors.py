@@ -13,8 +13,7 @@ from hmac import compare_digest
 from itertools import count
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.http.responses import HttpError
 from nsqd.engine.messages.queue import Place
 

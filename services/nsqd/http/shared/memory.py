@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict
+
+from nsqcore.classes import define, field, frozen
 
 # As many pauses as the original remembers.
 REMEMBERED = 256

@@ -6,9 +6,8 @@ is but a chance to do so. However many are made at a time, others wait for one s
 
 from collections.abc import Callable, Iterator
 
-from attrs import define, field
-
 from nsqcore.app.turns import next_slice
+from nsqcore.classes import define, field
 from nsqcore.http.responses import Response
 from nsqcore.http.router import Answer
 

@@ -7,11 +7,11 @@ Nothing else can be granted there. An answer is kept for as long as it says.
 from collections.abc import Awaitable, Callable
 
 import trio
-from attrs import Factory, define, frozen
 
 from nsqcore import addresses
 from nsqcore.access.roles import Role
 from nsqcore.access.tokens import hash_token
+from nsqcore.classes import Factory, define, frozen
 from nsqcore.http.request import Request
 from nsqcore.http.responses import HttpError
 from nsqcore.names import is_valid_name

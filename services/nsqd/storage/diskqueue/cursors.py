@@ -13,8 +13,7 @@ yet noted, and the queue then looks at the files.
 
 import re
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqd.storage.files.filesystem import READ, FileSystem
 
 _LINES = re.compile(r"(-?\d{1,19})\n(\d{1,19}),(\d{1,19})\n(\d{1,19}),(\d{1,19})\n")

@@ -19,8 +19,7 @@ import math
 from collections.abc import Container
 from contextlib import suppress
 
-from attrs import define, frozen
-
+from nsqcore.classes import define, frozen
 from nsqd.storage.diskqueue.cursors import Cursors
 from nsqd.storage.diskqueue.looking import At, Block, read_block
 from nsqd.storage.diskqueue.reader import Reader

@@ -1,7 +1,6 @@
 """Looking at the records of a disk queue, a block at a time. Changes nothing: no file, no queue."""
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqd.storage.diskqueue.records import SIZE_FIELD
 from nsqd.storage.diskqueue.segment import BadSegment, SegmentReader
 from nsqd.storage.diskqueue.store import DiskStore

@@ -6,8 +6,7 @@ A file with an impossible or unfinished record is renamed to ``.bad``, a missing
 skipped; reading goes on with the next.
 """
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqd.storage.diskqueue.segment import BadSegment, SegmentReader
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.diskqueue.withdrawn import Withdrawn

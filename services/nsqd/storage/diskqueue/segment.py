@@ -4,8 +4,7 @@ No descriptor is kept between blocks: opening costs little beside reading a bloc
 queues may be read at once.
 """
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqd.storage.diskqueue.records import RECORD_HEADER, SIZE_FIELD, decode_disk_records, size_at
 from nsqd.storage.files.filesystem import READ, FileSystem
 

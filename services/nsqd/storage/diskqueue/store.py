@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from attrs import define, field, frozen
-
+from nsqcore.classes import define, field, frozen
 from nsqcore.units import SECOND
 from nsqd.storage.files.atomic import sync_directory, sync_names
 from nsqd.storage.files.filesystem import MODE, REWRITE, SYSTEM, FileSystem

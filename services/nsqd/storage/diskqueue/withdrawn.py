@@ -8,8 +8,7 @@ the others, which the original does not know: there the messages are delivered o
 import re
 from contextlib import suppress
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqd.storage.diskqueue.records import SIZE_FIELD
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.files.atomic import write_temporary

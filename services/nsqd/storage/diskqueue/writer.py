@@ -7,8 +7,7 @@ the next write.
 
 from contextlib import suppress
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqd.storage.diskqueue.records import SIZE_FIELD, encode_disk_records
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.files.filesystem import MODE, WRITE, FileSystem

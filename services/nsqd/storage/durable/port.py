@@ -8,8 +8,7 @@ in the plain one. The older is read first, so that a switch needs no conversion 
 from collections.abc import Callable, Container, Iterator
 from functools import partial
 
-from attrs import Factory, define
-
+from nsqcore.classes import Factory, define
 from nsqcore.names import is_ephemeral
 from nsqd.engine.messages.queue import Arrived, Done, Queue
 from nsqd.storage.durable.port_log import DurableLog

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqd.engine.messages.queue import Done, LogStats, Moved, Place, Queue, Seen
 from nsqd.storage.durable.format.hot import total_size
 from nsqd.storage.durable.log.log import Cursor

@@ -6,8 +6,7 @@ was published before the topic became durable, or after it ceased to be, is in t
 
 from collections.abc import Callable, Container, Iterator
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.engine.messages.queue import Loss, Place, Queue, Seen
 from nsqd.storage.durable.looking import PLAIN, look
 from nsqd.storage.durable.topics.queue import LogQueue, capped

@@ -13,8 +13,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.storage.durable.format.batches import (
     BATCH_HEADER,
     Batch,

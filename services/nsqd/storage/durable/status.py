@@ -1,7 +1,6 @@
 """What an operator may want to know of the journal and of the last start, at one moment."""
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.metrics.histogram import Histogram
 from nsqd.storage.durable.recovery import Report
 from nsqd.storage.durable.store import DurableStore

@@ -12,8 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.storage.durable.format.entries import Kind
 from nsqd.storage.durable.format.payloads import encode_fields
 from nsqd.storage.durable.journal.committer import Committer, perform

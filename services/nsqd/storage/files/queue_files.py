@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqd.storage.files.filesystem import SYSTEM, FileSystem
 
 # A file dated later (year 2043) says nothing of its writer's clock; ids have no room beyond.

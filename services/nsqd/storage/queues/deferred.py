@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from attrs import Factory, define
+from nsqcore.classes import Factory, define
 
 
 @define(eq=False, repr=False)

@@ -8,7 +8,7 @@ of at once, however large it is.
 from collections import deque
 from collections.abc import Container, Iterator
 
-from attrs import define, field
+from nsqcore.classes import define, field
 
 # Records of a list at most: taking from it moves the pointers that are left.
 CHUNK = 512

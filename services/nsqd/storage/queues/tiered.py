@@ -8,8 +8,7 @@ room is dropped. What is deferred waits in memory, as in the original.
 
 from collections.abc import Container, Iterator
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.names import is_ephemeral
 from nsqd.engine.messages.queue import Arrived, Done, Loss, Place, Queue, Seen
 from nsqd.storage.diskqueue.disk import DiskQueue

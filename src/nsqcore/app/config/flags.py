@@ -7,7 +7,7 @@ Knows nothing of what the flags mean: `nsqcore.app.config.options` does.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
+from nsqcore.classes import frozen
 
 # How much two names have to be alike, of 1, for one to be taken for the other misspelt.
 CLOSE = 0.75
@@ -17,7 +17,7 @@ class FlagError(ValueError):
     """The command line breaks the rules; the text names the argument."""
 
 
-@attrs.frozen
+@frozen
 class ParsedFlags:
     """A command line: ``given`` in the order of the arguments, ``rest`` behind the flags."""
 

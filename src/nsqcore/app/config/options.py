@@ -1,4 +1,4 @@
-"""Settings of a program: one attrs class, in which each field says everything about one setting.
+"""Settings of a program: one class, in which each field says everything about one setting.
 
 From that class come the flags, the keys of the TOML file (``--config``), the environment variables,
 the help text and the configuration reference. A value is looked for in this order: flag,
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import attrs
 
 from nsqcore.app.config.values import boolean, duration_text, integer, seconds, text, type_name
+from nsqcore.classes import Factory, field, frozen
 from nsqcore.redaction import redact
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class OptionsError(ValueError):
         self.status = status
 
 
-@attrs.frozen
+@frozen
 class Setting:
     """One setting of a program, as its users see it."""
 
@@ -50,8 +51,8 @@ class Setting:
     many: bool
     deprecated: bool
     secret: bool
-    parse: Parse = attrs.field(repr=False)
-    check: Callable[[Any], None] | None = attrs.field(repr=False)
+    parse: Parse = field(repr=False)
+    check: Callable[[Any], None] | None = field(repr=False)
     bare: str | None  # what the flag alone stands for
 
 
@@ -71,7 +72,7 @@ def option(
     deprecated: bool = False,
     secret: bool = False,
 ) -> Any:
-    """A field of an options class.
+    """A field of an options class, which `nsqcore.classes.frozen` makes.
 
     Args:
         default: the value, or a function that makes it. For ``many``, any sequence.
@@ -104,8 +105,8 @@ def option(
         "deprecated": deprecated,
         "secret": secret,
     }
-    return attrs.field(
-        default=attrs.Factory(maker) if maker else default,
+    return field(
+        default=Factory(maker) if maker else default,
         converter=converter,
         metadata={_METADATA: metadata},
         repr=not secret,
@@ -123,17 +124,17 @@ def _guess(default: object) -> Parse:
 
 def settings(cls: type, program: str) -> Iterator[Setting]:
     """Every setting of an options class, in the order of its fields."""
-    for field in attrs.fields(cls):
-        metadata = field.metadata.get(_METADATA)
+    for one in attrs.fields(cls):
+        metadata = one.metadata.get(_METADATA)
         if metadata is None:
             continue
         fields = dict(metadata)
-        key = fields.pop("key") or field.name
+        key = fields.pop("key") or one.name
         flag = fields.pop("flag") or key.replace("_", "-")
         shown = fields.pop("shown")
-        default = show_value(field.default, fields["parse"]) if shown is None else shown
+        default = show_value(one.default, fields["parse"]) if shown is None else shown
         yield Setting(
-            name=field.name,
+            name=one.name,
             flag=flag,
             key=key,
             variables=_variables(program, flag, key),

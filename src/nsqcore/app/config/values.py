@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
-
 from nsqcore.addresses import (
     AddressError,
     is_host,
@@ -21,6 +19,7 @@ from nsqcore.addresses import (
     parse_host_port,
     split_host_port,
 )
+from nsqcore.classes import frozen
 
 # The units of a duration, in seconds; both spellings of the micro sign are in use.
 _UNITS = {
@@ -151,7 +150,7 @@ def duration_text(value: float) -> str:
     return sign + "".join(parts)
 
 
-@attrs.frozen
+@frozen
 class Choice:
     """A parser for one of a few ``words``; capital letters do not matter."""
 

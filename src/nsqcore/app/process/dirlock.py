@@ -8,14 +8,14 @@ import fcntl
 import os
 from types import TracebackType
 
-import attrs
+from nsqcore.classes import define
 
 
 class DirectoryLocked(OSError):
     """The directory cannot be had for one process alone; the text says which and why."""
 
 
-@attrs.define
+@define
 class DirectoryLock:
     """A directory held by this process until `release`, or the end of a ``with`` block."""
 

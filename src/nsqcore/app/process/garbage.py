@@ -17,8 +17,9 @@ import logging
 import os
 from collections.abc import Callable
 
-import attrs
 import trio
+
+from nsqcore.classes import define, field
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def resident_bytes() -> int:
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class MemoryWatch:
     """Collects all garbage when memory has grown and what the daemon holds has not.
 
@@ -60,8 +61,8 @@ class MemoryWatch:
 
     held: Callable[[], int]
     resident: Callable[[], int] = resident_bytes
-    _size: int = attrs.field(default=0, init=False)
-    _count: int = attrs.field(default=0, init=False)
+    _size: int = field(default=0, init=False)
+    _count: int = field(default=0, init=False)
 
     async def run(self) -> None:
         """Look at the memory every `INTERVAL`, until cancelled."""

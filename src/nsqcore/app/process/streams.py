@@ -10,10 +10,10 @@ import select
 import sys
 from typing import Any, NoReturn
 
-import attrs
+from nsqcore.classes import frozen
 
 
-@attrs.frozen
+@frozen
 class Streams:
     """The descriptors of a program's standard streams; both methods block."""
 

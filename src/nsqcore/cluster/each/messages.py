@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.cluster.cluster import Cluster
 from nsqcore.cluster.producer import Producer
 from nsqcore.cluster.upstream import AllFailed, Answer, Upstream, UpstreamError, ask_all

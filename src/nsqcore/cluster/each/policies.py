@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import frozen
-
+from nsqcore.classes import frozen
 from nsqcore.cluster.upstream import Answer, Upstream, UpstreamError, ask_all
 from nsqcore.readers import clean_text, objects
 

@@ -11,8 +11,7 @@ counts, and compressing for one does not hold up the others.
 import socket
 from collections.abc import Callable
 
-import attrs
-
+from nsqcore.classes import define
 from nsqcore.net.effects import Close, Effect, Handler, Peer, Upgrade
 from nsqcore.net.layers import Pipeline
 from nsqcore.net.outbox import Outbox
@@ -36,7 +35,7 @@ ENCODE_LIMIT = 64 * 1024
 FIRST_READ = 8 * 1024
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Connection:
     """A connected socket, its session, and what is going on between them."""
 

@@ -1,23 +1,23 @@
 """All connections of a reactor, and what they share."""
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.reactor.connections.connection import Connection
 from nsqcore.reactor.polling.poller import Poller
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Connections:
     """The connections of a reactor, by descriptor. It sets ``nursery`` and ``poller`` to run."""
 
-    by_fd: dict[int, Connection] = attrs.field(factory=dict, init=False)
+    by_fd: dict[int, Connection] = field(factory=dict, init=False)
     #: Those that have something to send.
-    dirty: list[Connection] = attrs.field(factory=list, init=False)
-    nursery: trio.Nursery | None = attrs.field(default=None, init=False)
-    poller: Poller | None = attrs.field(default=None, init=False)
+    dirty: list[Connection] = field(factory=list, init=False)
+    nursery: trio.Nursery | None = field(default=None, init=False)
+    poller: Poller | None = field(default=None, init=False)
     #: Set when the last one has gone, once everybody is asked to go.
-    emptied: trio.Event | None = attrs.field(default=None, init=False)
+    emptied: trio.Event | None = field(default=None, init=False)
 
     def watch(self, connection: Connection) -> None:
         """Have the poller report what the connection can do now."""

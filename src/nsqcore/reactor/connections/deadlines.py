@@ -6,22 +6,22 @@ through now and then.
 
 from collections.abc import Callable
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.reactor.connections.connection import Connection
 
 # Seconds between looks.
 LOOK_EVERY = 0.1
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ConnectionDeadlines:
     """Connections with a deadline each. ``overdue`` is given those that have passed theirs."""
 
     overdue: Callable[[list[Connection]], None]
-    _waiting: set[Connection] = attrs.field(factory=set, init=False)
-    _looking: bool = attrs.field(default=False, init=False)
+    _waiting: set[Connection] = field(factory=set, init=False)
+    _looking: bool = field(default=False, init=False)
 
     def arm(self, connection: Connection, when: float, nursery: trio.Nursery) -> None:
         """Report ``connection`` at ``when``, on trio's clock, unless it is armed anew."""

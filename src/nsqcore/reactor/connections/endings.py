@@ -11,9 +11,9 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.net.effects import Close, Effect, Handler
 from nsqcore.reactor.connections.connection import Connection
@@ -62,7 +62,7 @@ def _discard(_data: bytes) -> Effect | None:
     """What a closing connection does with its input."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Endings:
     """The end of each of ``connections``. ``refuse`` is given those whose handshake took too long.
 
@@ -72,7 +72,7 @@ class Endings:
     connections: Connections
     rounds: Rounds
     refuse: Callable[[Connection, NsqError], None]
-    _deadlines: ConnectionDeadlines = attrs.field(init=False)
+    _deadlines: ConnectionDeadlines = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._deadlines = ConnectionDeadlines(self._overdue)

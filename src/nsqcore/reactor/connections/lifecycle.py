@@ -10,9 +10,9 @@ import logging
 import time
 from functools import partial
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.net.effects import Close, Effect, HandOver, Upgrade, Wait
 from nsqcore.net.layers import Pipeline
@@ -31,17 +31,17 @@ MAX_OUTBOX = 4 * 1024 * 1024
 BUDGET = 0.01
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class Lifecycle:
     """What becomes of each of ``connections``."""
 
     connections: Connections
     rounds: Rounds
     max_outbox: int
-    ends: Endings = attrs.field(init=False)
+    ends: Endings = field(init=False)
     #: Those that have something left to decode or to encode.
-    _unfinished: list[Connection] = attrs.field(factory=list, init=False)
-    _working: bool = attrs.field(default=False, init=False)
+    _unfinished: list[Connection] = field(factory=list, init=False)
+    _working: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.ends = Endings(self.connections, self.rounds, self._undecodable)

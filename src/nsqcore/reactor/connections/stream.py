@@ -3,9 +3,9 @@
 import ssl
 from collections.abc import Callable
 
-import attrs
 import trio
 
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 from nsqcore.net.effects import Close, Effect
 from nsqcore.net.outbox import DRAINED, Outbox
@@ -24,17 +24,17 @@ CONNECTION_ERRORS = (
 MAX_UNREAD = 64 * 1024
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class ConnectionStream:
     """The `nsqcore.net.effects.Stream` of one connection; ``flush`` sends what is in the outbox."""
 
     outbox: Outbox
     flush: Callable[[], None]
     #: Cancelled when the connection ends.
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _input: bytes = attrs.field(default=b"", init=False)
-    _ended: bool = attrs.field(default=False, init=False)
-    _came: trio.Event = attrs.field(factory=trio.Event, init=False)
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _input: bytes = field(default=b"", init=False)
+    _ended: bool = field(default=False, init=False)
+    _came: trio.Event = field(factory=trio.Event, init=False)
 
     def feed(self, data: bytes) -> Effect | None:
         """Take a chunk from the connection; b"" is the end of what the peer sends."""

@@ -4,8 +4,9 @@ import select
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import attrs
 import trio
+
+from nsqcore.classes import define, field
 
 EPOLLIN, EPOLLOUT = 1, 4  # the same numbers on every Linux; `select` lacks them elsewhere
 
@@ -28,13 +29,13 @@ class Poller(Protocol):
         """Report nothing any more."""
 
 
-@attrs.define(eq=False, repr=False)
+@define(eq=False, repr=False)
 class TaskPoller:
     """A task for each descriptor and direction. ``report`` is called as a tick is."""
 
     nursery: trio.Nursery
     report: Callable[[list[tuple[int, int]]], object]
-    _scopes: dict[int, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _scopes: dict[int, trio.CancelScope] = field(factory=dict, init=False)
 
     def register(self, fd: int, mask: int) -> None:
         """Report ``fd`` from now on, when what ``mask`` names can be done."""

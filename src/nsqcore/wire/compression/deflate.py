@@ -9,8 +9,7 @@ megabyte, so each call gives a bounded piece.
 
 import zlib
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqcore.errors import NsqError
 
 # Raw: no header, and the largest window, which every other implementation uses.

@@ -11,8 +11,8 @@ Bytes in, bytes out; no I/O. https://github.com/google/snappy/blob/main/framing_
 """
 
 import cramjam
-from attrs import define
 
+from nsqcore.classes import define
 from nsqcore.errors import NsqError
 
 IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"

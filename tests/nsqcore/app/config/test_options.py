@@ -1,12 +1,12 @@
 """Settings: from flags, the environment and a file to an instance of the options class."""
 
-import attrs
 import pytest
 
 from nsqcore.addresses import AddressError, parse_host_port
 from nsqcore.app.config.load import load
 from nsqcore.app.config.options import OptionsError, help_text, option, settings
 from nsqcore.app.config.values import at_least, choice, numbers
+from nsqcore.classes import frozen
 
 
 def _even(value: int) -> None:
@@ -14,7 +14,7 @@ def _even(value: int) -> None:
         raise ValueError("must be even")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Options:
     config: str = option("", "path to config file")
     size: int = option(10, "a size", check=at_least(0))

@@ -23,8 +23,7 @@ One flipped bit costs one record at most: in a header or in an item's length it 
 from collections.abc import Callable
 from struct import Struct
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqd.storage.durable.format.crc import crc32c, extend_crc32c, one_bit_off
 from nsqd.storage.durable.format.hot import decode_items, encode_items, total_size
 

@@ -24,8 +24,7 @@ from enum import IntEnum
 from struct import Struct, error
 from typing import NamedTuple
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqd.storage.durable.format.crc import crc32c, extend_crc32c, one_bit_off
 from nsqd.storage.durable.format.hot import whole_entries
 

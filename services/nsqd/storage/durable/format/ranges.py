@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
-from attrs import Factory, define
+from nsqcore.classes import Factory, define
 
 _first = itemgetter(0)
 _following = itemgetter(1)

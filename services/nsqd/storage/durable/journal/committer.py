@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-from attrs import define, field, frozen
-
+from nsqcore.classes import define, field, frozen
 from nsqd.storage.durable.journal.journal import Write
 from nsqd.storage.files.durable_disk import Disk
 

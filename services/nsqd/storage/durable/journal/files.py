@@ -9,8 +9,7 @@ import os
 import re
 import uuid
 
-from attrs import define, field, frozen
-
+from nsqcore.classes import define, field, frozen
 from nsqd.storage.durable.format.entries import (
     ENTRY_HEADER,
     HEAD_SIZE,

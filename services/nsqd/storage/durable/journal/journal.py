@@ -16,8 +16,7 @@ refused, and what else happened is written once there is a file that takes it.
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.storage.durable.format.entries import ENTRY_HEADER, HEAD_SIZE, Kind, encode_entry
 from nsqd.storage.durable.format.payloads import encode_fields
 

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from attrs import define, field
-
+from nsqcore.classes import define, field
 from nsqd.storage.durable.format.hot import count_between
 from nsqd.storage.durable.log.segments import Segment
 

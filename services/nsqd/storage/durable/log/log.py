@@ -16,8 +16,7 @@ from contextlib import suppress
 from sys import maxsize
 from typing import NamedTuple
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.engine.messages.queue import time_of
 from nsqd.storage.durable.format.batches import FLAG_PARKED, Batch, BatchHeader, encode_batch
 from nsqd.storage.durable.format.ranges import Ranges

@@ -10,8 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.storage.durable.format.batches import (
     BATCH_HEADER,
     FLAG_PARKED,

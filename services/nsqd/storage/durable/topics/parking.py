@@ -13,7 +13,7 @@ from heapq import heapify, heappush
 from struct import Struct
 from typing import NamedTuple
 
-from attrs import Factory, define, field
+from nsqcore.classes import Factory, define, field
 
 PARKED = Struct("<QQHq")  # id, ordinal (0: where its id says), deliveries made, due (wall-clock ns)
 

@@ -11,8 +11,9 @@ or are to be delivered again.
 from collections.abc import Callable, Container, Iterable
 from functools import partial
 
-from attrs import Factory, define, evolve, field
+from attrs import evolve
 
+from nsqcore.classes import Factory, define, field
 from nsqcore.wire.headers import MARK, MOST_ATTEMPTS
 from nsqd.storage.durable.format.batches import Batch
 from nsqd.storage.durable.format.entries import Kind

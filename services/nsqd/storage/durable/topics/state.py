@@ -18,8 +18,7 @@ import json
 from struct import Struct, error
 from typing import Any
 
-from attrs import Factory, define, frozen
-
+from nsqcore.classes import Factory, define, frozen
 from nsqd.storage.durable.format.batches import FLAG_PARKED, BatchHeader
 from nsqd.storage.durable.format.crc import crc32c, extend_crc32c
 from nsqd.storage.durable.format.ranges import Ranges

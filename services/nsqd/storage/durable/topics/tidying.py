@@ -15,8 +15,7 @@ from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 
-from attrs import define
-
+from nsqcore.classes import define
 from nsqd.storage.durable.format.batches import FLAG_PARKED
 from nsqd.storage.durable.format.entries import Kind
 from nsqd.storage.durable.format.payloads import encode_place

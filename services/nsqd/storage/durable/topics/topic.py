@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from sys import maxsize
 
-from attrs import Factory, define, field
-
+from nsqcore.classes import Factory, define, field
 from nsqd.storage.durable.format.entries import Kind
 from nsqd.storage.durable.format.payloads import encode_channel, encode_fields, encode_place
 from nsqd.storage.durable.journal.journal import Done, Journal
