@@ -47,6 +47,36 @@ def test_example_runs(example: Path, daemon: Callable[..., Daemon]) -> None:
     assert SAYS[example.name] in told
 
 
+HANDLED_TWICE = """
+def print(body, seen=[]):
+    seen.append(body)
+    if len(seen) == 1:
+        raise ValueError("a bad message")
+    raise SystemExit(len(seen))
+
+
+"""
+
+
+@pytest.mark.slow
+def test_consumer_of_the_readme_goes_on_after_a_bad_message(
+    daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    lookupd = daemon("nsqlookupd")
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+    (program,) = re.findall(
+        r"```python\n(.*?)```", (DOCS.parent / "README.md").read_text(), re.DOTALL
+    )
+    assert "print(message.body)" in program
+    for theirs, ours in (("127.0.0.1:4150", nsqd.tcp), ("127.0.0.1:4161", lookupd.http)):
+        assert theirs in program
+        program = program.replace(theirs, ours)
+    path = tmp_path / "readme.py"
+    path.write_text(HANDLED_TWICE + program)
+    status, _, errors = run_script(path, dict(os.environ), PATIENCE * 2)
+    assert status == 2, errors
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_python_on_the_page_is_from_an_example(page: Path) -> None:
     examples = [example.read_text() for example in EXAMPLES]

@@ -22,6 +22,7 @@ from nsqclient import (
     HttpError,
     Message,
     NsqdHttp,
+    ProtocolError,
     PublishError,
     open_consumer,
     open_producer,
@@ -105,6 +106,33 @@ async def test_certificate_of_an_unknown_authority_is_refused(daemon: Daemons, t
     async with open_producer(nsqd.tcp, options=patient(tls=True)) as producer:
         with pytest.raises(ConnectionLost, match="TLS handshake failed"):
             await producer.publish("orders", b"x")
+
+
+@on_every_loop
+async def test_consumer_that_does_not_trust_the_certificate_raises_instead_of_waiting(
+    daemon: Daemons, tmp_path: Path
+):
+    _, flags = certificates(tmp_path)
+    nsqd = daemon("nsqd", *flags)
+    options = patient(tls=True)
+    async with open_consumer("orders", "billing", nsqd=nsqd.tcp, options=options) as consumer:
+        with anyio.fail_after(PATIENCE):
+            with pytest.raises(ConnectionLost, match="certificate verify failed"):
+                await anext(consumer)
+            with pytest.raises(ConnectionLost, match="certificate verify failed"):
+                await consumer.wait_until_connected()
+
+
+@on_every_loop
+async def test_consumer_whose_msg_timeout_is_refused_raises_instead_of_waiting(daemon: Daemons):
+    nsqd = daemon("nsqd", "--max-msg-timeout=1m")
+    options = patient(msg_timeout=120.0)
+    async with open_consumer("orders", "billing", nsqd=nsqd.tcp, options=options) as consumer:
+        with anyio.fail_after(PATIENCE):
+            with pytest.raises(ProtocolError, match="msg timeout"):
+                await anext(consumer)
+            with pytest.raises(ProtocolError, match="msg timeout"):
+                await consumer.wait_until_connected()
 
 
 @on_every_loop
