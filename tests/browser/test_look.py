@@ -101,6 +101,44 @@ def test_a_phone_shows_channels_with_topic_and_depth(eyes: Eyes) -> None:
     assert not eyes.css(".table-wrap.more")
 
 
+def test_a_phone_shows_what_nodes_do_and_not_their_ports(eyes: Eyes) -> None:
+    set_width(eyes.driver, 400)
+    eyes.open("/nodes")
+    heads = eyes.run(
+        "return [...document.querySelectorAll('main thead th')]"
+        ".filter(head => head.getBoundingClientRect().width)"
+        ".map(head => [head.innerText.trim(), head.getBoundingClientRect().right])"
+    )
+    in_sight = [text for text, right in heads if right <= 400]
+    assert {"Rate/s", "Depth"} <= {text.rstrip(" ↓↑▾▴") for text in in_sight}
+    assert not [text for text, _ in heads if "port" in text.lower()]
+
+
+# Cells of the page, on the screen as it opens, in whose middle another cell is seen.
+COVERED = """
+const hidden = [];
+for (const cell of document.querySelectorAll("main tbody tr:not(.graphs) > *")) {
+  const box = cell.getBoundingClientRect(), x = (box.left + box.right) / 2;
+  const y = (box.top + box.bottom) / 2;
+  if (!box.width || x < 0 || x > innerWidth || y < 0 || y > innerHeight) continue;
+  const seen = document.elementFromPoint(x, y);
+  const other = seen && seen.closest("td, th");
+  if (other && other !== cell) hidden.push(cell.innerText + " under " + other.innerText);
+}
+return hidden;
+"""
+
+
+@pytest.mark.parametrize("path", ["/topics/orders", "/topics/orders/billing", "NODE"])
+def test_no_cell_lies_under_the_column_of_actions(eyes: Eyes, stage: Stage, path: str) -> None:
+    for width in (1280, 1440):
+        set_width(eyes.driver, width, 2000)
+        eyes.open(real(path, stage))
+        if path == "/topics/orders/billing":
+            assert "50th" in eyes.text()
+        assert eyes.run(COVERED) == []
+
+
 def test_a_port_is_not_cut_in_two(eyes: Eyes) -> None:
     set_width(eyes.driver, 400)
     eyes.open("/topics/orders/billing")
