@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import define, field
 from tests.e2e.daemons import wait_until
-from tests.support.children import end_group, end_with_parent
+from tests.support.children import end_group, end_with_parent, with_all_it_starts
 
 ROOT = Path(__file__).parents[2]
 PEER = Path(__file__).with_name("peer.py")
@@ -38,7 +38,7 @@ def run(*words: str | Path, **more: Any) -> str:
 
     It and all that it started end when it takes too long, or when this process ends.
     """
-    command = [str(word) for word in words]
+    command = with_all_it_starts(*(str(word) for word in words))
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

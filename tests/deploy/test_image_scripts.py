@@ -200,3 +200,35 @@ def is_running(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+# Starts a command that starts another, by what builds images and runs compose in tests.
+BUILDS = """
+from tests.compose import engine
+engine.LONGEST = float("{longest}")
+engine.run("sh", "-c", "sleep 1000 & echo $$ $! > {pids}; wait; true")
+"""
+
+
+@pytest.mark.parametrize(
+    ("longest", "number"),
+    [("3600", signal.SIGKILL), ("3600", signal.SIGTERM), ("3600", signal.SIGINT), ("5", None)],
+    ids=["killed", "terminated", "interrupted", "took too long"],
+)
+def test_a_long_command_of_the_container_tests_leaves_nobody_behind(tmp_path, longest, number):
+    pids = tmp_path / "pids"
+    tests = subprocess.Popen(
+        [sys.executable, "-c", BUILDS.format(longest=longest, pids=pids)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), "it is running")
+        started = pids.read_text().split()
+        if number is not None:
+            tests.send_signal(number)
+        tests.wait(60)
+        wait_until(lambda: not any(map(is_running, started)), "all have ended")
+    finally:
+        tests.kill()
+        tests.wait()

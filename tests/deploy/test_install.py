@@ -203,6 +203,24 @@ def test_an_environment_that_fits_is_kept(tree):
     assert (tree.folder / "env/made").stat().st_mtime_ns == before
 
 
+def test_make_says_at_once_that_it_installs_and_how_long_that_takes(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "setup.py", "scripts", "requirements", "compiling"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    tree = Tree(tmp_path / "pythons")
+    done = subprocess.run(
+        ["make", "run", "PIP=echo pip", f"PYTHON={tree.python('python')}", "SHELL=/bin/sh"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
+    )
+    said = done.stdout.splitlines()
+    assert said[0] == "installing into .venv, which takes about a minute"
+    assert "pip --require-hashes" in said[1]
+
+
 def test_another_python_is_honoured_the_second_time(tree):
     assert "made by another Python" in tree.make(tree.python("other", "cpython-399 /elsewhere"))
 
