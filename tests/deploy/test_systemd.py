@@ -1,6 +1,7 @@
 """The units are accepted by systemd, and the programs speak its protocol."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
+from nsqcore.app.config.load import load
+from nsqd.config.options import NsqdOptions
 
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -47,6 +51,23 @@ def test_systemd_finds_nothing_wrong(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_second_nsqd_of_the_page_wants_no_port_of_the_first():
+    page = (FOLDER.parents[1] / "docs/deployment-systemd.md").read_text()
+    (drop_in,) = re.findall(r"```ini\n# \S*/nsqd-2.service.d/(.*?)```", page, re.DOTALL)
+    said = " ".join(re.findall(r"^Environment=(.*)$", drop_in, re.MULTILINE))
+    environment = dict(word.split("=", 1) for word in said.split())
+    first = load(NsqdOptions, "nsqd", [], environment={})
+    second = load(NsqdOptions, "nsqd", [], environment=environment)
+    ports = [
+        getattr(options, name).rpartition(":")[2]
+        for options in (first, second)
+        for name in ("tcp_address", "http_address", "https_address")
+    ]
+    assert len(set(ports)) == 6, ports
+    assert second.id == 2  # the default is made of the host's name
+    assert second.data_path != first.data_path
 
 
 @pytest.mark.slow

@@ -21,6 +21,11 @@ def test_speed_is_told_on_the_page_of_measurements_alone(page):
         assert "performance.md" in text[max(0, start - 300) : start + 300], line
 
 
+def test_who_makes_a_container_read_only_is_told_what_it_needs():
+    page = (ROOT / "docs" / "deployment-docker.md").read_text()
+    assert re.search(r"--read-only` give it a volume at `/data`", page)
+
+
 def test_differences_that_a_client_sees_are_listed():
     told = (ROOT / "docs" / "upgrading.md").read_text()
     assert "requeue_count" in told

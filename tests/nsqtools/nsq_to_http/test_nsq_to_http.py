@@ -166,6 +166,21 @@ def test_wrong_settings_are_one_clear_line(tool, flags):
     assert "Traceback" not in http.err
 
 
+@pytest.mark.parametrize("flag", ["--post", "--get", "--content-type", "--header"])
+def test_bytes_that_are_no_text_are_told_with_their_flag(tool, flag):
+    values = {
+        "--post": "http://127.0.0.1:1/\udcff",
+        "--get": "http://127.0.0.1:1/%s\udcff",
+        "--content-type": "\udcff\n",
+        "--header": "\udcff",
+    }
+    target = [] if flag in ("--post", "--get") else ["--post=http://127.0.0.1:1/"]
+    http = tool("nsq_to_http", "--topic=t", "--nsqd-tcp-address=127.0.0.1:1", *target,
+                f"{flag}={values[flag]}")  # fmt: skip
+    assert http.wait() == 1
+    assert f"FATAL: {flag}: " in http.err
+
+
 def test_channel_and_topic_reach_nsqd(nsqd, tool, endpoint):
     target = endpoint()
     tool("nsq_to_http", "--topic=orders", "--channel=hook", f"--post={target.url}", *PATIENT,

@@ -1,6 +1,7 @@
 """/stats, in JSON and in text."""
 
 import json
+import sys
 
 import pytest
 import trio
@@ -38,6 +39,27 @@ async def test_fresh_nsqd_has_nothing_to_tell(nsqd):
     ]
     assert len(memory) == 9
     assert all(type(value) is int for value in memory.values())
+
+
+_opened: list[str] | None = None
+
+
+def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("open", "os.listdir", "os.scandir") and _opened is not None:
+        _opened.append(str(arguments[0]))
+
+
+sys.addaudithook(_note_opened)  # there is no way to remove it
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_a_look_reads_nothing_of_the_installed_package(nsqd, monkeypatch, form):
+    """That takes as long as twenty looks."""
+    await make(nsqd, "t", "c")
+    monkeypatch.setitem(globals(), "_opened", [])
+    answer = await nsqd.get(f"/stats?format={form}")
+    assert answer.status == 200
+    assert [path for path in _opened if not path.startswith("/proc/")] == []
 
 
 async def test_consumer_and_producer_are_told_of_with_every_key(nsqd):
