@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from tests.e2e.daemons import PATIENCE
-from tests.fakes.fake_nsqd import FakeCluster, fake_cluster, until
+from tests.fakes.fake_nsqd import FakeCluster, fake_cluster, fake_nsqd, until
 from tests.nsqclient.backends import on_every_loop
 
-from nsqclient import ClientError, ConnectionOptions, open_consumer, open_producer
+from nsqclient import ClientError, ConnectionOptions, ProtocolError, open_consumer, open_producer
 from nsqclient.connection.connection import Connection
 from nsqclient.messages.message import Message
 from nsqcore.wire.frames import CLOSE_WAIT_FRAME, HEARTBEAT_FRAME, OK_FRAME, response_frame
@@ -194,6 +194,27 @@ async def test_greeting_that_is_wrong_spoils_nothing_else(name: str):
 @on_every_loop
 async def test_frame_that_is_wrong_spoils_nothing_else(name: str):
     await try_it(response_frame(b'{"max_rdy_count": 2500}'), AFTER[name])
+
+
+@pytest.mark.parametrize("odd", [b"MAYBE", b"", b"OK ", b"ok", b"CLOSE_WAIT"])
+@on_every_loop
+async def test_an_odd_answer_to_sub_is_no_subscription(odd: bytes):
+    async with fake_nsqd("a:1") as (cluster, nsqd):
+        nsqd.on_subscribe = response_frame(odd)
+        async with cluster.consumer(nsqd) as consumer:
+            with anyio.fail_after(PATIENCE), pytest.raises(ProtocolError, match="response"):
+                await consumer.wait_until_connected()
+            assert consumer.health().problems
+
+
+@pytest.mark.parametrize("odd", [b"MAYBE", b"", b"OK ", b"ok", b"CLOSE_WAIT"])
+@on_every_loop
+async def test_an_odd_answer_to_pub_is_no_success(odd: bytes):
+    async with fake_nsqd("a:1") as (cluster, nsqd):
+        nsqd.always = response_frame(odd)
+        async with open_producer("a:1", options=cluster.options()) as producer:
+            with anyio.fail_after(PATIENCE), pytest.raises(ClientError):
+                await producer.publish("orders", b"x")
 
 
 @pytest.mark.parametrize("field", FIELDS)
