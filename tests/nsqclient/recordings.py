@@ -8,6 +8,7 @@ daemon said in turn, and what came out of it for the program.
 import base64
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,12 @@ from typing import Any
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import trustme
+from anyio.streams.tls import TLSStream
 from attrs import Factory, define
 from tests.e2e.daemons import wait_until
+from tests.fakes.raw_server import RawServer
+from tests.nsqclient.recorded_layers import Reader, TlsEnd, trusting
 
 import nsqclient
 from nsqclient import ConnectionOptions
@@ -88,10 +93,46 @@ async def refused(options: ConnectionOptions, _end: object) -> Outcome:
     return []
 
 
-SETTINGS: dict[str, dict[str, Any]] = {"refused": {"auth_secret": "secret"}}
+def there_and_back(topic: str) -> Scene:
+    """One message of ``topic``, by a connection that agrees on something, and by another one."""
+
+    async def scene(options: ConnectionOptions, _end: object) -> Outcome:
+        body = b"there and back " * 20
+        async with nsqclient.open_producer(ADDRESS, options=options) as producer:
+            await producer.publish(topic, body)
+        async with nsqclient.open_consumer(
+            topic, "c", nsqd=ADDRESS, max_in_flight=1, options=options
+        ) as consumer:
+            async for message in consumer:
+                await message.finish()
+                return [f"{message.body == body} {message.attempts}"]
+        return []
+
+    return scene
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "refused": {"auth_secret": "secret"},
+    "authorized": {"auth_secret": "secret"},
+    "deflated": {"deflate": 3},
+    "snappy": {"snappy": True},
+    "sampled": {"sample_rate": 99},
+    "encrypted": {"tls": trusting()},
+    "everything": {
+        "tls": trusting(),
+        "deflate": 6,
+        "auth_secret": "secret",
+        "sample_rate": 99,
+    },
+}
 SCENES: dict[str, Scene] = {
     scene.__name__: scene for scene in (publishing, consuming, waiting, refused)
-}
+} | {name: there_and_back(name) for name in SETTINGS if name != "refused"}
+
+
+def layered(name: str, stream: "Replayed | Recorded") -> "Replayed | Recorded | TlsEnd":
+    """What the client of the scene is given for ``stream``."""
+    return TlsEnd(stream) if "tls" in SETTINGS.get(name, {}) else stream
 
 
 def options(name: str, dial: Callable[[str], Awaitable[Any]]) -> ConnectionOptions:
@@ -125,6 +166,7 @@ class Replayed:
     """A stream to an nsqd that says what was recorded, once it has heard what was said before."""
 
     turns: list[Turn]
+    read: Callable[[bytes], bytes] = bytes
     sent: bytes = b""
     heard: anyio.Event = Factory(anyio.Event)
     over: anyio.Event = Factory(anyio.Event)
@@ -136,7 +178,7 @@ class Replayed:
 
     async def send(self, item: bytes, /) -> None:
         """Raises AssertionError if it is not what was said then."""
-        self.sent += item
+        self.sent += self.read(item)
         assert self.wanted.startswith(self.sent), (self.sent, self.wanted)
         self.heard.set()
         self.heard = anyio.Event()
@@ -161,6 +203,9 @@ class Replayed:
         self.over.set()
         raise anyio.EndOfStream
 
+    async def upgrade(self) -> None:
+        """Go on behind a handshake."""
+
     async def aclose(self) -> None:
         """Nothing more is said."""
         self.over.set()
@@ -184,6 +229,7 @@ class Recorded:
 
     stream: anyio.abc.ByteStream
     turns: list[Turn]
+    read: Callable[[bytes], bytes] = bytes
 
     def _note(self, who: str, said: bytes) -> None:
         if self.turns and self.turns[-1][0] == who:
@@ -192,7 +238,7 @@ class Recorded:
 
     async def send(self, item: bytes, /) -> None:
         """Send it."""
-        self._note("client", item)
+        self._note("client", self.read(item))
         await self.stream.send(item)
 
     async def receive(self, max_bytes: int = 65536, /) -> bytes:
@@ -200,6 +246,15 @@ class Recorded:
         said = await self.stream.receive(max_bytes)
         self._note("nsqd", said)
         return said
+
+    async def upgrade(self) -> None:
+        """Shake hands with nsqd; what it says then is a turn of its own."""
+        self.turns.append(("client", b""))
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.stream = await TLSStream.wrap(
+            self.stream, server_side=False, ssl_context=context, standard_compatible=False
+        )
 
     async def aclose(self) -> None:
         """Close it."""
@@ -210,10 +265,10 @@ async def record(name: str, port: int) -> dict[str, Any]:
     """The recording of a scene with the nsqd at ``port``."""
     connections: list[list[Turn]] = []
 
-    async def dial(_address: str) -> Recorded:
+    async def dial(_address: str) -> Any:
         stream = await anyio.connect_tcp("127.0.0.1", port)
         connections.append([])
-        return Recorded(stream, connections[-1])
+        return layered(name, Recorded(stream, connections[-1], Reader(name)))
 
     async def end() -> None:
         await anyio.sleep(1.3)  # until after the first heartbeat, and before the second
@@ -255,6 +310,18 @@ def ask(method: str, http: int, target: str) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+@contextmanager
+def encrypting() -> Iterator[list[str]]:
+    """Flags of an nsqd that has a certificate."""
+    with tempfile.TemporaryDirectory() as folder:
+        pem = f"{folder}/nsqd.pem"
+        trustme.CA().issue_cert("here").private_key_and_cert_chain_pem.write_to_path(pem)
+        yield [f"--tls-cert={pem}", f"--tls-key={pem}", "--https-address=127.0.0.1:0"]
+
+
+MAY = {"topic": ".*", "channels": [".*"], "permissions": ["subscribe", "publish"]}
+GRANT = json.dumps({"ttl": 60, "identity": "me", "authorizations": [MAY]}).encode()
+
 QUESTIONS = ("/lookup?topic=t", "/lookup?topic=nowhere", "/nodes", "/topics", "/channels?topic=t")
 
 
@@ -275,6 +342,14 @@ def main(programs: Path) -> None:
     auth = "--auth-http-address=127.0.0.1:1"
     with daemon(programs / "nsqd", tcp, http, auth):
         found["refused"] = anyio.run(record, "refused", tcp)
+    with encrypting() as tls, RawServer(b"HTTP/1.0 200 OK\r\n\r\n" + GRANT) as server:
+        with daemon(programs / "nsqd", tcp, http, *tls):
+            for name in ("deflated", "snappy", "sampled", "encrypted"):
+                found[name] = anyio.run(record, name, tcp)
+        auth = f"--auth-http-address={server.url.removeprefix('http://').rstrip('/')}"
+        with daemon(programs / "nsqd", tcp, http, auth, *tls):
+            for name in ("authorized", "everything"):
+                found[name] = anyio.run(record, name, tcp)
     for name, recording in found.items():
         recording = {"of": version.decode().strip(), **recording}
         (FOLDER / f"{name}.json").write_text(json.dumps(recording, indent=1) + "\n")

@@ -2,12 +2,14 @@
 
 import base64
 import json
+from typing import Any
 
 import anyio
 import pytest
 from tests.fakes.raw_server import RawServer
 from tests.nsqclient.backends import BACKENDS, on_a_loop
-from tests.nsqclient.recordings import FOLDER, SCENES, Replayed, load, lookups, options
+from tests.nsqclient.recorded_layers import Reader
+from tests.nsqclient.recordings import FOLDER, SCENES, Replayed, layered, load, lookups, options
 
 from nsqclient.http.lookupd import LookupdHttp
 
@@ -19,11 +21,11 @@ async def test_the_client_says_and_concludes_what_it_did_with_the_original(name)
     recording = load(name)
     streams: list[Replayed] = []
 
-    async def dial(_address: str) -> Replayed:
+    async def dial(_address: str) -> Any:
         if len(streams) == len(recording["connections"]):
             await anyio.sleep_forever()
-        streams.append(Replayed(recording["connections"][len(streams)]))
-        return streams[-1]
+        streams.append(Replayed(recording["connections"][len(streams)], Reader(name)))
+        return layered(name, streams[-1])
 
     async def end() -> None:
         while not streams[0].sent.endswith(b"NOP\n"):  # it has answered the heartbeat
