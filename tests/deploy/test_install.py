@@ -147,6 +147,11 @@ def test_the_lowest_versions_are_tested():
         assert Requirement(f"x=={lowest}").specifier.contains(versions[requirement.name])
 
 
+def test_no_httptools_is_allowed_that_takes_malformed_framing_of_chunks():
+    (floor,) = (each for each in map(Requirement, needed("all")) if each.name == "httptools")
+    assert not floor.specifier.contains("0.6.0")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").iterdir()), ids=lambda p: p.name)
 def test_every_locked_package_has_hashes_and_no_address(path):
     text = path.read_text()

@@ -334,6 +334,7 @@ def test_signatures_are_those_of_the_asynchronous_client():
         assert list(ours) == list(inspect.signature(getattr(nsqclient, name)).parameters)
 
 
-def test_the_module_is_there_after_importing_the_client():
-    code = "import nsqclient; nsqclient.sync.open_producer"
+@pytest.mark.parametrize("name", ["sync.open_producer", "testing.open_nsqd"])
+def test_the_module_is_there_after_importing_the_client(name: str):
+    code = f"import nsqclient; nsqclient.{name}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

@@ -136,6 +136,22 @@ async def test_consumer_whose_msg_timeout_is_refused_raises_instead_of_waiting(d
 
 
 @on_every_loop
+async def test_nsqlookupd_of_a_private_authority_is_asked_over_https(
+    daemon: Daemons, tmp_path: Path
+):
+    context, flags = certificates(tmp_path)
+    lookupd = daemon("nsqlookupd", *flags)
+    nsqd = daemon("nsqd", f"--lookupd-tcp-address={lookupd.tcp}")
+    (line,) = [line for line in lookupd.log().splitlines() if "HTTPS: listening on" in line]
+    url = f"https://{line.split()[-1]}"
+    async with open_producer(nsqd.tcp) as producer:
+        await producer.publish("orders", b"x")
+    async with open_consumer("orders", "billing", lookupd=url, lookupd_tls=context) as consumer:
+        with anyio.fail_after(PATIENCE):
+            await (await anext(consumer)).finish()
+
+
+@on_every_loop
 async def test_https_is_checked_by_the_context_given(daemon: Daemons, tmp_path: Path):
     context, flags = certificates(tmp_path)
     nsqd = daemon("nsqd", *flags)

@@ -305,6 +305,29 @@ def test_nothing_is_smuggled_in_lines_that_end_in_lf(talk, request_, size):
 
 
 @pytest.mark.parametrize(
+    "chunks",
+    [
+        b"3\r\nabcXX0\r\n\r\n",
+        b"3\r\nabc\r\r0\r\n\r\n",
+        b"3\rXabc\r\n0\r\n\r\n",
+        b"3 \tx\r\nabc\r\n0\r\n\r\n",
+        b"+3\r\nabc\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\n0\r\n\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3;\rx\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nX",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_malformed_framing_of_chunks_is_refused(talk, chunks, size):
+    stream = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + PING
+    answers = b"".join(talk.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert statuses(answers) == [400]
+    assert talk.closed
+
+
+@pytest.mark.parametrize(
     "lengths",
     [
         "Transfer-Encoding: chunked\r\nContent-Length: 400",
