@@ -6,6 +6,7 @@ and the options, another with the options; the exit status comes back.
 """
 
 import argparse
+import errno
 import os
 import sys
 import threading
@@ -36,6 +37,9 @@ from nsqctl.shared.options import (
     topic_globs,
     web_address,
 )
+
+# What writing to a full disk or device fails of. Only what is printed has no name of a file.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
@@ -87,6 +91,9 @@ def _report(error: BaseException) -> int:
         return 130
     if isinstance(error, BrokenPipeError):
         end_by_broken_pipe()
+    if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+        print(f"nsqctl: standard output: {error.strerror}", file=sys.stderr)
+        return 1
     if isinstance(error, NsqError | OSError):
         print(f"nsqctl: {error}", file=sys.stderr)
         return 1

@@ -28,6 +28,20 @@ def test_what_does_not_fit_into_a_non_blocking_pipe_is_printed_when_there_is_roo
     assert shown.lstrip(b"x").startswith(b"usage: nsqctl")
 
 
+@pytest.mark.parametrize("command", [["completion", "bash"], ["token", "ann", "--role=admin"]])
+def test_a_standard_output_that_is_full_is_named(command: list[str]):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [str(BIN / "nsqctl"), *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith("nsqctl: standard output: No space left on device\n")
+
+
 def test_a_closed_standard_output_is_no_reason_to_fail():
     done = subprocess.run(
         [str(BIN / "nsqctl"), "--version"],
