@@ -137,6 +137,12 @@ class Acceptor:
 
     async def _resume(self, binding: Binding, fd: int) -> None:
         await trio.sleep(ACCEPT_PAUSE)
+        while binding in self._bindings.values():
+            try:
+                self._watch(binding)
+                break
+            except OSError as error:  # the system watches no more descriptors for now
+                address = binding.listener.address
+                logger.error("listener(%s): cannot be watched: %s", address, error.strerror)
+                await trio.sleep(ACCEPT_PAUSE)
         self._pausing.discard(fd)
-        if binding in self._bindings.values():
-            self._watch(binding)

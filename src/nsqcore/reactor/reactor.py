@@ -316,7 +316,11 @@ class Reactor:
         self, layer: Layer | None, sock: socket.socket, peer: Peer, handler: Handler
     ) -> None:
         upgrade = None if layer is None else Upgrade(layer)
-        self._life.begin(open_connection(sock, peer, handler), upgrade)
+        connection = open_connection(sock, peer, handler)
+        try:
+            self._life.begin(connection, upgrade)
+        except Exception as error:  # a supervisor: only this connection is lost
+            self._life.ends.fault(connection, error)
 
 
 def _adapt(connection: Connection, count: int, seconds: float) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 from tests.nsqcore.reactor.conftest import CODECS
 
 from nsqcore.addresses import print_socket_address
 from nsqcore.reactor import acceptor
 from nsqcore.reactor.connections import deadlines, endings
+from nsqcore.reactor.polling.poller import TaskPoller
 from nsqcore.wire.compression.deflate import DeflateCodec
 
 
@@ -38,6 +40,40 @@ class Compressed:
             while self.codec.has_more:
                 found += self.codec.decompress(b"")
         return found
+
+
+@pytest.mark.parametrize("word", ["", "wait"])
+async def test_a_connection_that_the_system_does_not_watch_is_the_only_one_lost(
+    start_server, monkeypatch, word
+):
+    """As where epoll has as many watches as /proc/sys/fs/epoll/max_user_watches allows."""
+    server = await start_server(use_epoll=False)
+    other = await server.connect()
+    assert await server.ask(other, b"hello\n") == b"hello!\n"
+    if word:
+        lost = await server.connect()
+        assert await server.ask(lost, b"hello\n") == b"hello!\n"
+        await lost.send_all(b"wait\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    register, failed = TaskPoller.register, []
+
+    def refuse(poller: TaskPoller, fd: int, mask: int) -> None:
+        if not failed:
+            failed.append(fd)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        register(poller, fd, mask)
+
+    monkeypatch.setattr(TaskPoller, "register", refuse)
+    if word:
+        server.gate.set()
+    else:
+        lost = await server.connect()
+    with trio.fail_after(30), suppress(trio.BrokenResourceError):
+        await server.rest(lost)
+    assert len(failed) == 1
+    monkeypatch.undo()
+    assert await server.ask(other, b"again\n") == b"again!\n"
+    assert await server.ask(await server.connect(), b"new\n") == b"new!\n"
 
 
 async def test_what_a_session_says_is_sent_at_the_end_of_the_tick(server):

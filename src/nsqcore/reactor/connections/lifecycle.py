@@ -240,12 +240,12 @@ class Lifecycle:
                 after = Close()
             if after is not None and connection.closing is None:
                 self.perform(connection, after)
+            if connection.pipeline is not None:
+                self._go_on(connection)
+            self.connections.watch(connection)
         except Exception as error:
             self.ends.fault(connection, error)
             return
-        if connection.pipeline is not None:
-            self._go_on(connection)
-        self.connections.watch(connection)
         self.connections.dirty.append(connection)
         self.rounds.finish_tick()
 
