@@ -324,7 +324,10 @@ class Recovery:
             self.deleted.add(topic_number)
             topic.log.release()
         elif op == "flow":
-            state.flow = int(fields["flow"])
+            flow = int(fields["flow"])
+            if state.flow and flow:  # what waited was dropped
+                state.emptied(flow)
+            state.flow = flow
         elif op == "pause":
             state.paused = bool(fields["paused"])
         elif op == "mode":

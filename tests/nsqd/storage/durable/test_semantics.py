@@ -174,3 +174,24 @@ def test_a_channel_counts_what_waited_in_the_topic_for_it(tmp_path, durable):
     second = broker.create_channel("t", "second")
     publish(broker, "t", b"4")
     assert (first.message_count, second.message_count, topic.message_count) == (4, 1, 4)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_paused_topic_that_is_emptied_gives_its_channels_nothing(tmp_path, killed, behind):
+    broker = start(tmp_path)
+    topic = broker.create_topic("t")
+    broker.create_channel("t", "c")
+    if behind:
+        publish(broker, "t", b"1")
+    broker.pause_topic(topic, paused=True)
+    publish(broker, "t", b"2", b"3")
+    topic.empty()
+    publish(broker, "t", b"4")
+    if killed:
+        broker = start(tmp_path)
+        topic = broker.topics["t"]
+    assert topic.depth == 1
+    broker.pause_topic(topic, paused=False)
+    assert topic.channels["c"].depth == (2 if behind else 1)
+    assert bodies(broker, "t", "c") == ([b"1", b"4"] if behind else [b"4"])

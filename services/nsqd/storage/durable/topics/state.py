@@ -174,6 +174,16 @@ class TopicState:
     parked: list[int] = Factory(list)  # segments (`TopicLog.parked`)
     channels: list[ChannelState] = Factory(list)
 
+    def emptied(self, ordinal: int) -> None:
+        """What may not be read yet is dropped for all channels: all before ``ordinal``."""
+        for channel in self.channels:
+            if channel.cursor.ordinal >= self.flow:
+                channel.cursor = Cursor(max(ordinal, channel.cursor.ordinal))
+                channel.skips.forget_before(ordinal)
+            else:
+                channel.skips.add(self.flow, ordinal)
+        self.flow = ordinal
+
     def encode(self) -> bytes:
         """The content of the state file."""
         packed: list[bytes | bytearray] = []

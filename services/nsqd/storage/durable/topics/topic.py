@@ -129,9 +129,9 @@ class DurableTopic:
         self._note("flow", flow=flow)
 
     def empty(self) -> None:
-        """Drop what waits for a channel."""
+        """Drop what waits for a channel, or for the end of a pause."""
         if self.state.flow:
-            self.state.flow = self.log.end
+            self.state.emptied(self.log.end)
             self._note("flow", flow=self.state.flow)
 
     def set_mode(self, mode: str) -> None:
