@@ -171,6 +171,10 @@ async def publish_on(address: str, topic: str, path: str) -> None:
             except TimeoutError:
                 data = None
             file.write(json.dumps(["ok" if data == b"OK" else "unknown", body]) + "\n")
+            if data != b"OK":
+                # wait_for gives the loop no turn for what is known at once, as it is while a
+                # connection is dead and its end not heard of: it would not be heard of, ever
+                await asyncio.sleep(0.01)
 
 
 async def record_from(address: str, topic: str, channel: str, path: str) -> None:
