@@ -58,6 +58,8 @@ def test_a_worker_that_is_killed_loses_no_task(daemon, tmp_path) -> None:
     worker = start(HANGS="one")
     try:
         wait_until(lambda: {"one", "two", "later"} <= set(lines()), timeout=PATIENCE * 2)
+        # what is told done before the kill is not done again
+        wait_until(lambda: nsqd.channel("jobs", "taskiq")["in_flight_count"] == 1)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         worker = start()
