@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from nsqcore import patterns
 from nsqcore.app import threads
-from nsqcore.app.turns import Turns
+from nsqcore.app.turns import Places, Turns
 from nsqcore.classes import define, field, frozen
 from nsqcore.errors import NsqError, reason
 from nsqcore.late import load
@@ -30,6 +30,10 @@ SMALL_REPLY = 8 * 1024
 # Questions that begin in one round of the loop. Each takes a millisecond, and clients may come back
 # by the thousand: without this all begin at once, and later give up at once.
 BEGIN_STEP = 4
+# Answers that are read on in one round: those of a server that was busy come all at once.
+ANSWER_STEP = 16
+# Questions that wait for their answers: the first bytes of all may come in one round.
+AT_ONCE = 256
 
 
 @frozen(kw_only=True)
@@ -73,6 +77,8 @@ class AuthServers:
     now: Callable[[], int]
     _make_http: Callable[[], Any] | None = field(default=None, init=False)
     _begin: Turns = field(factory=lambda: Turns(BEGIN_STEP), init=False)
+    _answered: Turns = field(factory=lambda: Turns(ANSWER_STEP), init=False)
+    _places: Places = field(factory=lambda: Places(AT_ONCE), init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.settings.addresses:
@@ -99,9 +105,10 @@ class AuthServers:
         for address in sample(addresses, len(addresses)):
             url = address if "://" in address else f"http://{address}/auth"
             url = url.replace("://:", "://localhost:", 1)  # as it is dialled without a host
-            await self._begin.take()
             try:
-                return await self._ask(url, question)
+                async with self._places:
+                    await self._begin.take()
+                    return await self._ask(url, question)
             except Exception as error:  # whatever it is, the client is told that it is refused
                 failure = reason(error)
                 answered = answered or isinstance(error, BadPermissions)
@@ -129,7 +136,9 @@ class AuthServers:
             url += ("&" if "?" in url else "?") + urlencode(questions)
         async with self._make_http() as http:
             method = "GET" if body is None else "POST"
-            answer = await http.request(method, url, headers=headers, body=body)
+            answer = await http.request(
+                method, url, headers=headers, body=body, answered=self._answered.take
+            )
         if answer.status != 200:
             raise BadPermissions(f"status {answer.status}")
         if len(answer.body) <= SMALL_REPLY:

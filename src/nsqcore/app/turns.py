@@ -25,6 +25,24 @@ class Turns:
             await trio.lowlevel.checkpoint()
 
 
+@define(eq=False, repr=False)
+class Places:
+    """Lets ``count`` tasks be in its block at once; the others wait, in the order in which they
+    came."""
+
+    count: int
+    _places: trio.CapacityLimiter = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._places = trio.CapacityLimiter(self.count)
+
+    async def __aenter__(self) -> None:
+        await self._places.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+
+
 _slices: trio.lowlevel.RunVar[Turns | None] = trio.lowlevel.RunVar("slices", None)
 
 

@@ -12,7 +12,8 @@ others awaits `warm_up` before.
 import re
 import ssl
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -117,8 +118,12 @@ class HttpClient:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        answered: Callable[[], Awaitable[None]] | None = None,
     ) -> HttpAnswer:
         """The answer of ``url`` to one request.
+
+        Args:
+            answered: awaited as soon as an answer begins to come, before it is read on.
 
         Raises:
             RequestFailed: it did not come in time, or is no answer, or too large.
@@ -133,7 +138,7 @@ class HttpClient:
             if target.scheme not in ("http", "https") or not target.host or port > 65535:
                 raise RequestFailed(f"{redact(url)!r} is no HTTP URL")
             with anyio.fail_after(self.request_timeout or None):
-                return await self._exchange(method, target, params, headers or {}, body)
+                return await self._exchange(method, target, params, headers or {}, body, answered)
         except httpx.ConnectTimeout:
             reason, late = "no connection in time", True
         except (httpx.TimeoutException, TimeoutError):
@@ -151,6 +156,7 @@ class HttpClient:
         params: Params | None,
         headers: Mapping[str, str],
         body: bytes | None,
+        answered: Callable[[], Awaitable[None]] | None,
     ) -> HttpAnswer:
         tls = None
         if url.scheme == "https":
@@ -160,16 +166,24 @@ class HttpClient:
             "Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "nsq-trio", **headers,
         }  # fmt: skip
         response: httpx.Response | None = None
+        more = {"trace": partial(_trace, answered)} if answered else None
         try:
             async with (
                 self._pools.use(origin, tls) as client,
-                client.stream(method, url, params=params, headers=sent, content=body) as response,
+                client.stream(
+                    method, url, params=params, headers=sent, content=body, extensions=more
+                ) as response,
             ):
                 content = await _read(response, self.max_answer)
                 return HttpAnswer(response.status_code, content, response.headers)
         finally:
             if response is not None:
                 _break_circles(response)
+
+
+async def _trace(answered: Callable[[], Awaitable[None]], event: str, _: object) -> None:
+    if event == "http11.receive_response_headers.complete":
+        await answered()
 
 
 async def warm_up() -> None:

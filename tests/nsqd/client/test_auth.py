@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 import weakref
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import trio
 import trustme
 from tests.fakes.fake_http import fake_server
 from tests.nsqd.client.conftest import body, grant, identify, mpub
+from tests.support.children import end_with_parent
 from tests.support.passes import measured_passes
 
 from nsqcore.net.effects import Close, Wait
@@ -496,6 +498,41 @@ class TestAsking:
         assert client.permissions is not None
 
 
+@contextmanager
+def busy_server(count: int) -> Iterator[str]:
+    """A process that agrees with all questions together: ``count``, or as many as come at all."""
+    reply = grant()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
+    command = (sys.executable, "-c", BUSY_SERVER, str(count), answer.hex())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=end_with_parent) as server:
+        try:
+            assert server.stdout is not None
+            yield f"127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
+
+
+BUSY_SERVER = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0), backlog=2000)
+print(listener.getsockname()[1], flush=True)
+while True:
+    waiting = []
+    listener.settimeout(None)
+    while len(waiting) < int(sys.argv[1]):
+        try:
+            waiting.append(listener.accept()[0])
+        except TimeoutError:
+            break
+        listener.settimeout(0.5)  # who comes no more waits for an answer
+    for connection in waiting:
+        connection.recv(65536)
+    for connection in waiting:
+        connection.sendall(bytes.fromhex(sys.argv[2]))
+        connection.close()
+"""
+
+
 class TestCrowds:
     @pytest.mark.slow
     async def test_clients_that_come_back_all_at_once_do_not_hold_up_the_others(self, world):
@@ -510,6 +547,22 @@ class TestCrowds:
                     nursery.start_soon(authorities.authorize, client)
         assert all(client.auth_failure for client in clients)
         assert passes.longest < 0.05
+
+    @pytest.mark.slow
+    async def test_a_server_that_answers_all_at_once_does_not_hold_up_the_others(self, world):
+        """A busy one, whose answers come together: all were read in one round of the loop."""
+        clients = [world.connect().client for _ in range(1000)]
+        with busy_server(len(clients)) as address:
+            settings = AuthSettings(addresses=(address,), connect_timeout=0, request_timeout=0)
+            servers = AuthServers(settings, time.monotonic_ns)
+            await servers.prepare()
+            authorities = Authorities(servers)
+            with trio.fail_after(60), measured_passes() as passes:
+                async with trio.open_nursery() as nursery:
+                    for client in clients:
+                        nursery.start_soon(authorities.authorize, client)
+        assert all(client.permissions for client in clients)
+        assert passes.longest < 0.1
 
     @pytest.mark.slow
     async def test_an_answer_of_many_patterns_does_not_hold_up_the_others(self, client):
