@@ -25,7 +25,7 @@ from nsqcore.app.process import sdnotify
 from nsqcore.app.process.streams import Streams
 from nsqcore.app.process.version import VERSION
 from nsqcore.classes import define, field
-from nsqcore.errors import leaves, reason
+from nsqcore.errors import NsqError, leaves, reason
 
 logger = logging.getLogger(__name__)
 
@@ -198,7 +198,9 @@ def main(
     try:
         trio.run(_supervise, options, run, process)
     except BaseExceptionGroup as group:
-        return max(_report(error) for error in leaves(group))
+        # what several tasks found out alike is told once
+        told = {str(error) or repr(error): error for error in leaves(group)}
+        return max(_report(error) for error in told.values())
     except (Exception, KeyboardInterrupt) as error:
         return _report(error)
     finally:
@@ -242,7 +244,8 @@ def _report(error: BaseException) -> int:
     if isinstance(error, OptionsError):
         logger.critical("%s", error)
         return error.status
-    if isinstance(error, OSError):  # an address in use, a directory that is not there, a full disk
+    # an address in use, a directory that is not there, a full disk; a server that is none
+    if isinstance(error, (OSError, NsqError)):
         logger.critical("%s", reason(error))
         logger.debug("where the last error came from", exc_info=error)
         return 1
