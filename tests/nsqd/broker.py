@@ -1,17 +1,17 @@
 """Brokers for tests, on the real disk queues; and publishing that tells at once how it went."""
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.engine.topic import Topic
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.queues.tiered import TieredStorage
 
 
 def open_broker(
-    store: DiskStore, wall_offset: int = 0, *, node_id: int = 0, ids_after: int = 0, **policy: int
+    store: DiskStore, wall_offset: int = 0, *, node_id: int = 0, ids_after: int = 0, **rules: int
 ) -> Broker:
-    """A broker on the queues of ``store``; ``policy`` are rules for all topics and channels."""
-    settings = EngineSettings(node_id=node_id, policy=Policy(**policy))
+    """A broker on the queues of ``store``; ``rules`` are rules for all topics and channels."""
+    settings = EngineSettings(node_id=node_id, rules=Rules(**rules))
     return Broker(settings, TieredStorage(store), wall_offset, ids_after=ids_after)
 
 

@@ -21,7 +21,7 @@ from nsqd.client.client import ClientSettings
 from nsqd.config.option_values import TOPOLOGY_AWARE_CONSUMPTION, TLSRequired, parse_external
 from nsqd.config.options import NsqdOptions
 from nsqd.engine.broker import EngineSettings
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.http.shared.context import HttpLimits
 from nsqd.lifecycle.listening import ListenSettings
 from nsqd.lookup.advertised import AdvertisedSettings
@@ -192,7 +192,7 @@ def engine_settings(options: NsqdOptions) -> EngineSettings:
     """The engine's part of the options."""
     return EngineSettings(
         node_id=options.id,
-        policy=Policy(
+        rules=Rules(
             mem_queue_size=options.mem_queue_size,
             max_channel_consumers=options.max_channel_consumers,
             durability=options.durability,

@@ -21,8 +21,8 @@ from nsqd.engine.errors import Exiting
 from nsqd.engine.health import Health
 from nsqd.engine.messages.ids import MessageIds
 from nsqd.engine.messages.queue import Done, Loss, Storage
-from nsqd.engine.policy import POLICY_FIELDS, Policy
 from nsqd.engine.publisher import Gathered, Publisher
+from nsqd.engine.rules import RULE_FIELDS, Rules
 from nsqd.engine.topic import Topic
 from nsqd.policies.policies import Policies
 
@@ -46,7 +46,7 @@ class EngineSettings:
     """What the engine needs to know of nsqd's options, apart from the disk's."""
 
     node_id: int = 0
-    policy: Policy = Factory(Policy)
+    rules: Rules = Factory(Rules)
 
 
 @define(eq=False, repr=False)
@@ -124,10 +124,10 @@ class Broker:
         if self.closing:
             raise Exiting("exiting")
         self.newcomers += 1
-        policy = self.policy(name)
-        queue = self.storage.topic_queue(name, policy.mem_queue_size)
-        topic = Topic(name, queue, self._make_channel, self.mark_ready, policy)
-        topic.log = self.storage.topic_log(name, policy.durability, topic.arrived)
+        rules = self.rules(name)
+        queue = self.storage.topic_queue(name, rules.mem_queue_size)
+        topic = Topic(name, queue, self._make_channel, self.mark_ready, rules)
+        topic.log = self.storage.topic_log(name, rules.durability, topic.arrived)
         topic.is_open = not self.hold_new_topics
         self.topics[name] = topic
         self._changed("create", topic)
@@ -155,30 +155,30 @@ class Broker:
         return channel
 
     def _make_channel(self, topic: str, name: str) -> Channel:
-        policy = self.policy(topic, name)
+        rules = self.rules(topic, name)
         channel = Channel(
             topic,
             name,
-            self.storage.channel_queue(topic, name, policy.mem_queue_size),
+            self.storage.channel_queue(topic, name, rules.mem_queue_size),
             self.deadlines,
-            policy,
+            rules,
             latency=self.make_latency() if self.make_latency else None,
             wall_offset=lambda: self.wall_offset,
         )
         channel.headed = self.topics[topic].log is not None
         channel.departures.tell = partial(self.dead_letters.add, channel)
-        if policy.tidies:
+        if rules.tidies:
             self.mark_ready(channel)
         return channel
 
-    def policy(self, topic: str, channel: str = "") -> Policy:
+    def rules(self, topic: str, channel: str = "") -> Rules:
         """The rules for ``topic``, or for a channel of it."""
         values = self.policies.effective(topic, channel or None).values
-        rules = {name: value.value for name, value in values.items() if name in POLICY_FIELDS}
-        policy = evolve(self.settings.policy, **rules) if rules else self.settings.policy
-        if policy.max_depth:
+        own = {name: value.value for name, value in values.items() if name in RULE_FIELDS}
+        rules = evolve(self.settings.rules, **own) if own else self.settings.rules
+        if rules.max_depth:
             self.publisher.has_limits = True
-        return policy
+        return rules
 
     def apply_policies(self) -> None:
         """Have all topics and channels follow the rules as they are now.
@@ -186,16 +186,16 @@ class Broker:
         A topic that can't be made durable just now stays as it is.
         """
         for topic in self.topics.values():
-            topic.policy = self.policy(topic.name)
+            topic.rules = self.rules(topic.name)
             try:
                 topic.apply_durability(self.storage)
             except OSError as error:
                 self.health.failed(error)
                 self.storage.warn(f"TOPIC({topic.name}): failed to make it durable - {error}")
-            topic.queue.memory_limit = topic.policy.mem_queue_size
+            topic.queue.memory_limit = topic.rules.mem_queue_size
             for channel in topic.channels.values():
-                channel.policy = self.policy(topic.name, channel.name)
-                channel.queue.memory_limit = channel.policy.mem_queue_size
+                channel.rules = self.rules(topic.name, channel.name)
+                channel.queue.memory_limit = channel.rules.mem_queue_size
                 self.mark_ready(channel)
 
     def _make_as_safe(self, topic: Topic, durability: str) -> None:
@@ -341,7 +341,7 @@ class Broker:
                     self._ready[channel] = None
                     more = True
                     continue
-                if channel.policy.tidies:
+                if channel.rules.tidies:
                     channel.tidy(now)
                 left -= channel.deliver(now, left)
                 if left <= 0:

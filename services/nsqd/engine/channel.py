@@ -21,7 +21,7 @@ from nsqd.engine.departures import Death, Departures, Tidying, trim
 from nsqd.engine.errors import Exiting, NotInFlight, NotOwner, TooManyConsumers
 from nsqd.engine.messages.message import message_id, requeued, timestamp
 from nsqd.engine.messages.queue import Loss, Queue
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 
 # A batch is one frame run to one consumer. Past a few hundred messages nothing is saved per
 # message, and past a socket buffer's worth of bytes the others only wait longer.
@@ -50,7 +50,7 @@ class Channel:
     name: str
     queue: Queue
     deadlines: Deadlines
-    policy: Policy = Factory(Policy)
+    rules: Rules = Factory(Rules)
     latency: LatencyWindow | None = None
     departures: Departures = Factory(Departures)
     wall_offset: Callable[[], int] = int  # as the broker has it
@@ -119,8 +119,8 @@ class Channel:
             self.timeout_count += len(records)
         elif reason is not Reason.STOPPED:
             self.requeue_count += len(records)
-        if self.policy.max_attempts and reason is not Reason.STOPPED:
-            records = self.departures.worn_out(records, self.policy.max_attempts)
+        if self.rules.max_attempts and reason is not Reason.STOPPED:
+            records = self.departures.worn_out(records, self.rules.max_attempts)
             if not records:
                 return
         again = [requeued(record) for record in records]
@@ -144,7 +144,7 @@ class Channel:
         """Let ``consumer`` share the channel. Raises TooManyConsumers, Exiting."""
         if self.deleted:
             raise Exiting("exiting")
-        limit = self.policy.max_channel_consumers
+        limit = self.rules.max_channel_consumers
         if limit and len(self.consumers) >= limit:
             raise TooManyConsumers(
                 f"consumers for {self.topic}:{self.name} exceeds limit of {limit}"
@@ -169,8 +169,8 @@ class Channel:
         delivered = 0
         if self.paused or not self.consumers:
             return 0
-        queue, topology_aware = self.queue, self.policy.topology_aware
-        take = self._take_living if self.policy.sifts else self._take_batch
+        queue, topology_aware = self.queue, self.rules.topology_aware
+        take = self._take_living if self.rules.sifts else self._take_batch
         while delivered < limit and (depth := queue.depth):
             ready = self._ready(depth)
             if not ready:
@@ -209,7 +209,7 @@ class Channel:
             if not records:
                 return records
             seen += len(records)
-            records = self.departures.sift(records, self.policy, now + self.wall_offset())
+            records = self.departures.sift(records, self.rules, now + self.wall_offset())
             if records:
                 return records
         self._look_again = now
@@ -250,7 +250,7 @@ class Channel:
         if self._first >= total:
             self._first = 0
         ready: list[Consumer] = []
-        topology_aware = self.policy.topology_aware
+        topology_aware = self.rules.topology_aware
         at = self._first
         consumer: Consumer
         for consumer in consumers[at:] + consumers[:at] if at else consumers:
@@ -331,7 +331,7 @@ class Channel:
         if self._tidying.due is not None:
             wall, departures = now + self.wall_offset(), self.departures
             moved += self._tidying.drop_aged(
-                self.queue, self.policy, departures, now, wall, limit - moved
+                self.queue, self.rules, departures, now, wall, limit - moved
             )
             due = self._tidying.due
             first = due if first is None or (due is not None and due < first) else first
@@ -353,10 +353,10 @@ class Channel:
     def tidy(self, now: int) -> None:
         """Make room where there are more messages than the policy allows, and see to it that those
         that get too old leave, though nobody takes them."""
-        queue, policy = self.queue, self.policy
-        if policy.trims:
-            trim(queue, policy, self.departures)
-        if (due := self._tidying.watch(queue, policy, now)) is not None:
+        queue, rules = self.queue, self.rules
+        if rules.trims:
+            trim(queue, rules, self.departures)
+        if (due := self._tidying.watch(queue, rules, now)) is not None:
             self.deadlines.arm(self, due)
 
     # ------------------------------------------------------------ the whole

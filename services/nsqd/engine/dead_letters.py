@@ -21,8 +21,8 @@ from nsqd.engine.departures import Death, Parting
 from nsqd.engine.epitaphs import Epitaph
 from nsqd.engine.errors import Exiting
 from nsqd.engine.messages.message import body, message_id, requeued
-from nsqd.engine.policy import DEAD_LETTER, Policy
 from nsqd.engine.publisher import Publisher
+from nsqd.engine.rules import DEAD_LETTER, Rules
 from nsqd.engine.topic import Topic
 from nsqd.policies.keys import DISCARD, dead_letter_topic
 
@@ -58,7 +58,7 @@ class DeadLetters:
                 self._bury(channel, parting, now, wall)
 
     def _bury(self, channel: Channel, parting: Parting, now: int, wall: int) -> None:
-        name = dead_letter_topic(channel.topic, channel.policy.dead_letter_topic)
+        name = dead_letter_topic(channel.topic, channel.rules.dead_letter_topic)
         if channel.deleted:
             return
         records = parting.records
@@ -119,11 +119,11 @@ class DeadLetters:
             topic = self.publisher.topics.get(name)
             if topic is not None and name not in seen:
                 seen.add(name)
-                policies = [channel.policy for channel in topic.channels.values()]
+                every = [channel.rules for channel in topic.channels.values()]
                 todo += [
-                    dead_letter_topic(name, policy.dead_letter_topic)
-                    for policy in policies
-                    if _sends_on(policy)
+                    dead_letter_topic(name, rules.dead_letter_topic)
+                    for rules in every
+                    if _sends_on(rules)
                 ]
         return False
 
@@ -172,9 +172,9 @@ class DeadLetters:
         _back(channel, parting, taken, now + RETRY, failure)
 
 
-def _sends_on(policy: Policy) -> bool:
+def _sends_on(rules: Rules) -> bool:
     """Whether messages die of it which nobody has failed, and go elsewhere."""
-    return bool(policy.message_ttl) or (policy.trims and policy.overflow == DEAD_LETTER)
+    return bool(rules.message_ttl) or (rules.trims and rules.overflow == DEAD_LETTER)
 
 
 def _gone(channel: Channel, parting: Parting, taken: list[bytes], *, moved: bool) -> None:

@@ -12,7 +12,7 @@ from nsqcore.classes import Factory, define, field
 from nsqcore.wire.hot import hold, release
 from nsqd.engine.messages.message import attempts, message_id, timestamp, undelivered
 from nsqd.engine.messages.queue import Done, Queue
-from nsqd.engine.policy import DROP_OLDEST, Policy
+from nsqd.engine.rules import DROP_OLDEST, Rules
 
 # Messages that are too old, taken out in one step; and messages that are too many.
 STEP = 1000
@@ -131,16 +131,16 @@ class Departures:
             self.part(dead, Death.ATTEMPTS)
         return living
 
-    def sift(self, records: list[bytes], policy: Policy, wall: int) -> list[bytes]:
+    def sift(self, records: list[bytes], rules: Rules, wall: int) -> list[bytes]:
         """Those of ``records``, just taken from the queue, that may be delivered at ``wall`` ns;
         the others are dead."""
-        if policy.message_ttl:
-            oldest = wall - policy.message_ttl
+        if rules.message_ttl:
+            oldest = wall - rules.message_ttl
             expired = [record for record in records if timestamp(record) <= oldest]
             if expired:
                 self.part([undelivered(record) for record in expired], Death.EXPIRED)
                 records = [record for record in records if timestamp(record) > oldest]
-        if most := policy.max_attempts:  # it was higher, or a restart came in between
+        if most := rules.max_attempts:  # it was higher, or a restart came in between
             worn = [record for record in records if attempts(record) > most]
             if worn:
                 self.part([undelivered(record) for record in worn], Death.ATTEMPTS)
@@ -173,15 +173,15 @@ class Tidying:
 
     due: int | None = None
 
-    def watch(self, queue: Queue, policy: Policy, now: int) -> int | None:
+    def watch(self, queue: Queue, rules: Rules, now: int) -> int | None:
         """When `drop_aged` is to be called, unless that is known already."""
-        if not policy.message_ttl or self.due is not None or not queue.depth:
+        if not rules.message_ttl or self.due is not None or not queue.depth:
             return None
         self.due = now + SOONEST
         return self.due
 
     def drop_aged(
-        self, queue: Queue, policy: Policy, departures: Departures, now: int, wall: int, limit: int
+        self, queue: Queue, rules: Rules, departures: Departures, now: int, wall: int, limit: int
     ) -> int:
         """If it is time, have a step of what is too old leave; how many there were.
 
@@ -189,10 +189,10 @@ class Tidying:
         """
         if self.due is None or self.due > now:
             return 0
-        if not policy.message_ttl or not queue.depth:
+        if not rules.message_ttl or not queue.depth:
             self.due = None
             return 0
-        border = wall - policy.message_ttl
+        border = wall - rules.message_ttl
         aged = queue.take_older(border, max(0, min(limit, STEP)))
         if aged:
             departures.part([undelivered(record) for record in aged], Death.EXPIRED)
@@ -204,12 +204,12 @@ class Tidying:
         return 0
 
 
-def trim(queue: Queue, policy: Policy, departures: Departures) -> None:
+def trim(queue: Queue, rules: Rules, departures: Departures) -> None:
     """Make room where there are more messages than the policy allows."""
-    excess = queue.depth - policy.max_depth
+    excess = queue.depth - rules.max_depth
     while excess > 0 and (records := queue.take(min(excess, TRIM_STEP))):
         excess -= len(records)
-        if policy.overflow == DROP_OLDEST:
+        if rules.overflow == DROP_OLDEST:
             queue.finish([message_id(record) for record in records])
             departures.deaths.dropped += len(records)
         else:

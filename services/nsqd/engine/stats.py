@@ -53,7 +53,7 @@ class ChannelStats:
         window = channel.latency
         zone_local, region_local, anywhere = channel.local_counts
         deaths = channel.departures.deaths
-        ruled = channel.policy.speaks or bool(deaths)
+        ruled = channel.rules.speaks or bool(deaths)
         oldest = channel.queue.oldest() if ruled else None
         return cls(
             channel.name,
@@ -77,7 +77,7 @@ class ChannelStats:
             deaths.rejected,
             None if oldest is None else max(0, wall - oldest) // MS,
             ruled,
-            channel.policy.dead_letter_topic,
+            channel.rules.dead_letter_topic,
         )
 
 

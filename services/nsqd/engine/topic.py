@@ -18,7 +18,7 @@ from nsqd.engine.channel import Channel
 from nsqd.engine.errors import Exiting
 from nsqd.engine.messages.message import message_id
 from nsqd.engine.messages.queue import Done, Log, Loss, Moved, Place, Queue, Seen, Storage
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 
 # Records moved to the channels in one step: some milliseconds' work.
 DRAIN_STEP = 5000
@@ -42,7 +42,7 @@ class Topic:
     queue: Queue
     make_channel: Callable[[str, str], Channel]
     mark_ready: Callable[[Channel], None]
-    policy: Policy = Factory(Policy)
+    rules: Rules = Factory(Rules)
 
     log: Log | None = None  # of a durable topic
     inherited: str = "none"  # the durability of who sends dead letters here
@@ -101,10 +101,10 @@ class Topic:
     def takes(self, count: int) -> bool:
         """Whether ``count`` more messages stay within what the policies allow."""
         if not self.flowing or self.depth:  # they would wait here
-            own = self.policy.max_depth
+            own = self.rules.max_depth
             return not own or self.depth + count <= own
         for channel in self.channels.values():
-            if channel.policy.is_full(channel.depth, count):
+            if channel.rules.is_full(channel.depth, count):
                 return False
         return True
 
@@ -112,7 +112,7 @@ class Topic:
         """Note that ``count`` messages were refused, in each channel that has no room for them."""
         if self.flowing and not self.depth:
             for channel in self.channels.values():
-                if channel.policy.is_full(channel.depth, count):
+                if channel.rules.is_full(channel.depth, count):
                     channel.departures.deaths.rejected += count
 
     def put(self, records: list[bytes], size: int) -> bool:
@@ -149,7 +149,7 @@ class Topic:
     def apply_durability(self, storage: Storage) -> None:
         """Promise from now on what the policy says, or else who sends dead letters here. Raises
         OSError."""
-        durability = self.policy.durability
+        durability = self.rules.durability
         if durability == "none":
             durability = self.inherited
         if self.log is not None:

@@ -42,7 +42,7 @@ def info(api: NsqdApi, _request: Request) -> Response:
         "start_time": api.started // SECOND,
         **api.info,
     }
-    durability = api.broker.settings.policy.durability
+    durability = api.broker.settings.rules.durability
     if durability != "none":
         fields["durability"] = durability
         fields["promise"] = promise_text(durability, api.durability_interval)

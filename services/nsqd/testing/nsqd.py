@@ -34,7 +34,7 @@ from nsqcore.wire.identify import Limits
 from nsqd.client.client import ClientSettings, Services
 from nsqd.client.session import Session, open_session
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.queues.tiered import TieredStorage
 from nsqd.testing.stream import MemoryStream, stream_pair
@@ -266,8 +266,8 @@ async def open_nsqd(
     )
     with TemporaryDirectory(prefix="nsqd-memory-") as directory:
         store = DiskStore(directory, warn=log.warning)
-        policy = Policy(mem_queue_size=IN_MEMORY)
-        broker = Broker(EngineSettings(policy=policy), TieredStorage(store), WALL_CLOCK)
+        rules = Rules(mem_queue_size=IN_MEMORY)
+        broker = Broker(EngineSettings(rules=rules), TieredStorage(store), WALL_CLOCK)
         failures: list[Exception] = []  # raised where the block is left
         async with background(anyio.lowlevel.checkpoint, failures.append) as tasks:
             nsqd = Nsqd(address, broker, tasks, settings)

@@ -75,10 +75,10 @@ def test_auth_is_required_where_there_are_auth_servers():
 
 
 def test_the_engine_knows_of_topology_only_by_the_experiment():
-    assert not engine_settings(options(topology_region="r")).policy.topology_aware
+    assert not engine_settings(options(topology_region="r")).rules.topology_aware
     assert engine_settings(
         options(enable_experiment=(TOPOLOGY_AWARE_CONSUMPTION,))
-    ).policy.topology_aware
+    ).rules.topology_aware
 
 
 def test_no_part_of_nsqd_reads_its_options_but_its_settings():

@@ -15,7 +15,7 @@ from nsqd.engine.delivery.consumer import Consumer
 from nsqd.engine.delivery.deadlines import Deadlines
 from nsqd.engine.messages.ids import MessageIds
 from nsqd.engine.messages.message import new_header
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.queues.tiered import TieredQueue
 
@@ -151,7 +151,7 @@ def new_channel(directory: Path, deadlines: Deadlines, warnings: list[str]):
         if not name.endswith("#ephemeral"):
             store = DiskStore(str(directory), warn=warnings.append)
         queue = TieredQueue(f"t:{name}", memory, store)
-        return Channel("t", name, queue, deadlines, Policy(**settings))
+        return Channel("t", name, queue, deadlines, Rules(**settings))
 
     return make
 

@@ -168,7 +168,7 @@ def test_settings_reach_the_channels(new_broker):
     broker = new_broker(max_channel_consumers=3, topology_aware=True)
     broker.make_latency = lambda: LatencyWindow((0.5,), 600 * SECOND)
     channel = broker.create_channel("t", "c")
-    assert (channel.policy.max_channel_consumers, channel.policy.topology_aware) == (3, True)
+    assert (channel.rules.max_channel_consumers, channel.rules.topology_aware) == (3, True)
     assert channel.latency is not None
     assert channel.latency is not broker.create_channel("t", "d").latency
 

@@ -4,7 +4,7 @@ import pytest
 from tests.nsqd.broker import publish
 
 from nsqd.engine.errors import TOPIC_FULL, TooManyConsumers
-from nsqd.engine.policy import POLICY_FIELDS
+from nsqd.engine.rules import RULE_FIELDS
 from nsqd.policies.keys import SUPPORTED
 from nsqd.policies.policy import parse_policy
 
@@ -76,7 +76,7 @@ def test_how_much_is_kept_in_memory_can_be_changed(broker):
     publish(broker, "t", [b"x"] * 5)
     assert (channel.depth, channel.backend_depth) == (5, 3)
     later = broker.create_channel("t", "later")
-    assert later.policy.mem_queue_size == 2
+    assert later.rules.mem_queue_size == 2
 
 
 def test_how_many_consumers_a_channel_may_have_can_be_changed(broker, new_client):
@@ -87,4 +87,4 @@ def test_how_many_consumers_a_channel_may_have_can_be_changed(broker, new_client
 
 
 def test_each_key_that_policies_may_have_is_a_rule_of_the_engine():
-    assert SUPPORTED <= POLICY_FIELDS
+    assert SUPPORTED <= RULE_FIELDS

@@ -59,7 +59,7 @@ def target(broker: Broker, request: Request) -> Target:
 
 def dead_letters(broker: Broker, topic: str, channel: str | None) -> str:
     """Where what is dead in a channel goes. Raises HttpError where that is nowhere."""
-    name = dead_letter_topic(topic, broker.policy(topic, channel or "").dead_letter_topic)
+    name = dead_letter_topic(topic, broker.rules(topic, channel or "").dead_letter_topic)
     if not name or name == DISCARD:
         detail = "a policy says that they are discarded" if name else "TOPIC.dead is too long"
         raise HttpError(409, "NO_DEAD_LETTERS", detail=detail)

@@ -18,8 +18,8 @@ from tests.nsqd.storage.durable.simulated_disk import PowerLoss, SimulatedDisk
 from nsqcore.wire.headers import decode_headers, split_record
 from nsqd.engine.broker import Broker, EngineSettings
 from nsqd.engine.channel import Channel
-from nsqd.engine.policy import Policy
 from nsqd.engine.redrive import Redrive
+from nsqd.engine.rules import Rules
 from nsqd.lifecycle.durability import in_flight
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.durable.port import DurableStorage
@@ -62,10 +62,10 @@ class DeadLife:
         store = DurableStore(self.disk, "/data/durable", file_size=1 << 17, segment_size=1 << 13)
         plain = TieredStorage(DiskStore(self.directory, warn=print))
         storage = DurableStorage(plain, store, lambda: 0, store.prepare)
-        policy = Policy(durability=self.mode, mem_queue_size=5)
+        rules = Rules(durability=self.mode, mem_queue_size=5)
         opened = storage.open()
         newest = max([found.log.newest for found in opened], default=0)
-        settings = EngineSettings(policy=policy)
+        settings = EngineSettings(rules=rules)
         self.broker = broker = Broker(settings, storage, 0, ids_after=newest)
         set_policy(broker, "t", max_attempts=2, message_ttl="500s")
         for found in opened:

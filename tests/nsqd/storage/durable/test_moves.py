@@ -6,7 +6,7 @@ import json
 import pytest
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.rescue.dumping import dump_entries
 from nsqd.rescue.reading import open_durable
 from nsqd.storage.diskqueue.store import DiskStore
@@ -34,7 +34,7 @@ def start(path, durability: str = "always") -> Broker:
     storage = DurableStorage(plain, store, lambda: 0, store.prepare)
     opened = storage.open()
     newest = max([found.log.newest for found in opened], default=0)
-    settings = EngineSettings(policy=Policy(durability=durability))
+    settings = EngineSettings(rules=Rules(durability=durability))
     broker = Broker(settings, storage, 0, ids_after=newest)
     for found in opened:
         topic = broker.create_topic(found.state.name)
@@ -205,7 +205,7 @@ def test_what_a_move_is_refused_after_the_channel_was_emptied_is_gone(tmp_path):
 def test_messages_of_a_plain_topic_go_into_a_log_too(tmp_path):
     broker = start(tmp_path, "none")
     broker.create_channel("t", "c")
-    broker.settings = EngineSettings(policy=Policy(durability="always"))
+    broker.settings = EngineSettings(rules=Rules(durability="always"))
     broker.create_channel("dead", "look")
     publish(broker, "t", b"1", b"2", b"3")
 

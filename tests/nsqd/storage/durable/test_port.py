@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from nsqd.engine.broker import Broker, EngineSettings
-from nsqd.engine.policy import Policy
+from nsqd.engine.rules import Rules
 from nsqd.storage.diskqueue.store import DiskStore
 from nsqd.storage.durable.port import DurableQueue, DurableStorage
 from nsqd.storage.durable.store import DurableStore
@@ -27,7 +27,7 @@ def broker(tmp_path):
     store = DurableStore(OsDisk(), str(tmp_path / "durable"), file_size=1 << 16)
     plain = TieredStorage(DiskStore(str(tmp_path), warn=print))
     storage = DurableStorage(plain, store, lambda: 0, store.prepare)
-    broker = Broker(EngineSettings(policy=Policy(durability="always")), storage, 0)
+    broker = Broker(EngineSettings(rules=Rules(durability="always")), storage, 0)
     gc.collect()
     gc.disable()
     yield broker

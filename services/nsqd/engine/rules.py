@@ -8,7 +8,7 @@ REJECT, DROP_OLDEST, DEAD_LETTER = "reject", "drop_oldest", "dead_letter"
 
 
 @frozen(kw_only=True)
-class Policy:
+class Rules:
     """The rules for one topic or channel. Parts ask it when they need a rule and copy nothing.
 
     A field is what the flags say for all, unless a policy has a key of its name (`nsqd.policies`).
@@ -62,4 +62,4 @@ class Policy:
         return self.sifts or self.trims or bool(self.dead_letter_topic)
 
 
-POLICY_FIELDS = frozenset(one.name for one in fields(Policy) if one.init)
+RULE_FIELDS = frozenset(one.name for one in fields(Rules) if one.init)
