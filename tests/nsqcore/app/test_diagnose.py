@@ -47,5 +47,7 @@ async def test_a_profile_shows_what_was_called(nursery):
     nursery.start_soon(work)
     if __import__("sys").getprofile() is not None:
         pytest.skip("another profiler is running")
-    assert "built-in method builtins.sorted" in await diagnose.profile(0.01)
+    # on a busy machine the work may not have its turn in the first ones
+    profiles = [await diagnose.profile(seconds) for seconds in (0.01, 0.1, 1.0)]
+    assert "built-in method builtins.sorted" in "".join(profiles)
     nursery.cancel_scope.cancel()
